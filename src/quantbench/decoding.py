@@ -1,0 +1,97 @@
+"""The one way to run a model: the Decoder protocol, token ids in, token ids and logits out.
+
+Everything that is measured goes through it, so that methods and engines are compared on the same
+prompts with the same code. It knows no text: tokenizers and stop strings live above it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+class FinishReason(StrEnum):
+    EOS = "eos"
+    STOP = "stop"
+    LENGTH = "length"
+
+
+class StopCheck(Protocol):
+    """Says whether a row may end. Called with all generated ids and how many are new since last time.
+
+    A decoder may call it after every token or every few tokens; a row may therefore run a few tokens
+    past its stop, and whoever reads the text truncates it at the earliest stop.
+    """
+
+    def __call__(self, token_ids: Sequence[int], new: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One row to generate; without eos_ids and should_stop its length is forced."""
+
+    prompt_ids: tuple[int, ...]
+    max_new_tokens: int
+    eos_ids: frozenset[int] = frozenset()
+    should_stop: StopCheck | None = None
+    temperature: float = 0.0  # 0 is greedy
+    top_p: float = 1.0
+    seed: int = 0  # of this row alone, so that sampling does not depend on its neighbours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    token_ids: tuple[int, ...]  # without the prompt; an ending eos token is not included
+    finish_reason: FinishReason
+
+
+class Decoder(Protocol):
+    """A loaded model under one method, on one device."""
+
+    engine: str  # 'native' or 'transformers'
+    vocab_size: int
+    max_positions: int  # prompt and new tokens together, at most
+    device: str
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int,
+        on_first_token: Callable[[], None] | None = None,
+        on_finish: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        """Generate every request, at most `batch_size` rows at once, results in the requests' order.
+
+        Rows leave when they end and waiting requests take their place. `on_first_token` is called once,
+        when the first token of every row of the first batch is on the host; `on_finish(index, generation)`
+        as each row ends.
+        """
+        ...
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> "Iterator[torch.Tensor]":
+        """Teacher-forced logits, one float32 tensor [len(sequence), vocab_size] a sequence, in order."""
+        ...
+
+    def resident_tensors(self) -> "Iterable[tuple[str, torch.Tensor]]":
+        """Every plain tensor that holds parameters now: packed weights, scales, zeros, norms, biases."""
+        ...
+
+    def schemes(self) -> Mapping[str, tuple[str, int]]:
+        """Weight matrix name -> (scheme it is really held in, its parameter count); tied ones once."""
+        ...
+
+    def kernels(self) -> Mapping[str, str]:
+        """Operation -> kernel that ran it, fall-backs named with their reason."""
+        ...
+
+    def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
+        """(weight bytes, KV cache bytes) that one decode step must read at this batch and context."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        ...

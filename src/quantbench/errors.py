@@ -1,0 +1,44 @@
+"""Everything a user can cause to go wrong, as one tree.
+
+Each message is one sentence that names the fix; the command line prints it and exits with code 2.
+Programming errors are not here: they keep their traceback.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class QuantbenchError(Exception):
+    """Root of all errors that a user can mend; `str(error)` is one sentence that names the fix."""
+
+
+class UsageError(QuantbenchError):
+    """An option, a configuration key or a combination of them that cannot work."""
+
+
+class ModelError(QuantbenchError):
+    """A model that cannot be found, read, or run by the engine that was asked for."""
+
+
+class TaskError(QuantbenchError):
+    """Task data that is missing, damaged, or of another format."""
+
+
+class DeviceError(QuantbenchError):
+    """A device that is not there or too small."""
+
+
+class SandboxError(QuantbenchError):
+    """Untrusted programs cannot be contained here."""
+
+
+class StoreError(QuantbenchError):
+    """A results folder that cannot be read or written."""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
+    """The sentence for a name that is not in a registry: `unknown method 'nf5'; choose from: ...`."""
+    known = list(choices)
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"unknown {kind} '{name}'; {hint}choose from: {', '.join(known)}"

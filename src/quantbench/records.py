@@ -1,0 +1,195 @@
+"""What was measured: a Record is one trial's outcome, immutable, versioned, raw values only.
+
+Bytes are int, seconds are float. None means 'not measured', never zero. Anything derived (a rate, a
+ratio, an interval) is computed by `analysis` from these values and is not stored.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Outcome(StrEnum):
+    """How the execution of one program ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # a wrong answer or an exception
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"  # the program's process died
+    FORBIDDEN = "forbidden"  # it tried what the sandbox stops
+
+
+class ModelInfo(_Frozen):
+    name: str
+    revision: str | None = None  # the commit for a hub model, a content hash for a folder
+    architecture: str  # 'Qwen2ForCausalLM'
+    parameters: int  # tied weights once
+    layers: int | None = None
+    hidden_size: int | None = None
+    vocab_size: int | None = None
+    note: str | None = None  # 'random weights', 'built-in, not comparable with ...'
+
+
+class Size(_Frozen):
+    weight_bytes: int  # resident after a forward, scales and zero points included, tied weights once
+    checkpoint_bytes: int | None = None  # on disk, as published; None for random weights
+    effective_bits: float  # 8 * weight_bytes / parameters
+    quantized_parameters: int = 0
+    kept_parameters: int = 0  # of matrices that stayed at 16 bits or more although the method quantizes
+    kept_layers: tuple[str, ...] = ()  # their names
+    schemes: dict[str, int] = Field(default_factory=dict)  # scheme -> parameters held that way
+
+
+class SpeedPoint(_Frozen):
+    """Raw times of one batch size and prompt length; one entry a repetition, in the order run."""
+
+    batch_size: int
+    prompt_tokens: int
+    new_tokens: int  # forced
+    ttft_s: tuple[float, ...]  # prompt to first token on the host
+    decode_s: tuple[float, ...]  # first token to last, that is new_tokens - 1 steps
+    cpu_share: tuple[float, ...] = ()  # CPU time / (wall time x threads) of each repetition
+    round_of: tuple[int, ...] = ()  # the round each repetition belongs to
+    kv_bytes: int | None = None  # read by one step at the middle of the decode
+    step_weight_bytes: int | None = None  # weights that one step must read
+    joules: tuple[float, ...] = ()
+    failure: str | None = None
+
+
+class Memory(_Frozen):
+    kind: str  # 'cuda' or 'cpu'
+    load_peak_bytes: int | None = None  # cuda: allocator, cpu: resident set
+    peak_allocated_bytes: int | None = None  # cuda only, while running
+    peak_reserved_bytes: int | None = None  # cuda only, while running
+    process_bytes: int | None = None  # cuda: the driver's figure; cpu: peak resident set of the process
+    baseline_process_bytes: int | None = None  # the process before the model was loaded
+
+    @property
+    def headline_bytes(self) -> int | None:
+        """The figure of the report's memory column: allocator peak on CUDA, peak resident set on CPU."""
+        return self.peak_allocated_bytes if self.kind == "cuda" else self.process_bytes
+
+
+class Completion(_Frozen):
+    task_id: str
+    sample: int = 0
+    outcome: Outcome
+    detail: str = ""
+    finish_reason: str  # 'eos', 'stop' or 'length'
+    tokens: int
+    seconds: float | None = None  # of the execution
+
+
+class TaskResult(_Frozen):
+    task: str
+    protocol: str  # name and version of prompt, stops and extraction
+    data_sha256: str
+    comparable: bool  # the data are the published ones
+    problems: int
+    completions: tuple[Completion, ...]
+    samples_file: str | None = None  # relative to the results folder
+    sandbox: str  # the mode that ran
+    generate_s: float
+    execute_s: float
+    generated_tokens: int
+    batch_size: int
+    temperature: float = 0.0
+    note: str | None = None
+
+
+class ProblemDistance(_Frozen):
+    """Teacher-forced distance from the baseline over one problem's tokens."""
+
+    task_id: str
+    tokens: int
+    nll: float  # sum of the method's negative log-likelihoods, nats
+    baseline_nll: float
+    kl: tuple[float, ...] = ()  # one value a token, nats, lower bound over top-k and a rest bucket
+    same_top: int = 0  # tokens whose most likely token is the baseline's
+
+
+class Distance(_Frozen):
+    text: str  # what was scored
+    top_k: int
+    problems: tuple[ProblemDistance, ...]
+
+
+class Startup(_Frozen):
+    import_s: float | None = None
+    load_s: float | None = None  # reading and placing weights, quantizing included
+    quantize_s: float | None = None
+    warmup_s: float | None = None  # first run: compiling, graph capture
+
+
+class Bandwidth(_Frozen):
+    """Memory bandwidth measured in the trial's own process."""
+
+    read_bytes_per_s: float
+    method: str
+
+
+class Failure(_Frozen):
+    stage: str  # 'load', 'size', 'speed', 'memory', 'task', 'process'
+    kind: str  # the exception's name, or 'killed'
+    message: str
+    traceback: str | None = None
+
+
+class Environment(_Frozen):
+    platform: str
+    python: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    gpu: str | None = None
+    gpu_memory_bytes: int | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    packages: dict[str, str] = Field(default_factory=dict)
+    commit: str | None = None
+    command: str | None = None
+    threads: int | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)  # clocks, power state, foreign load
+
+
+class Record(_Frozen):
+    schema_version: int = SCHEMA_VERSION
+    trial_id: str
+    created_at: str  # ISO 8601, UTC
+    quantbench_version: str
+    trial: dict[str, Any]  # dataclasses.asdict(Trial)
+    environment: Environment
+    model: ModelInfo | None = None
+    scheme: str | None = None  # 'W4A16'
+    group_size: int | None = None
+    engine: str | None = None  # what really ran
+    kernels: dict[str, str] = Field(default_factory=dict)  # operation -> kernel used, fall-backs included
+    startup: Startup | None = None
+    size: Size | None = None
+    memory: Memory | None = None
+    bandwidth: Bandwidth | None = None
+    speed: tuple[SpeedPoint, ...] = ()
+    tasks: tuple[TaskResult, ...] = ()
+    distance: Distance | None = None
+    warnings: tuple[str, ...] = ()
+    failure: Failure | None = None
+
+    @property
+    def completed(self) -> bool:
+        return self.failure is None
+
+    @property
+    def method(self) -> str:
+        return str(self.trial["method"])
+
+    @property
+    def role(self) -> str:
+        return str(self.trial.get("role", "method"))

@@ -1,0 +1,26 @@
+"""Where weights come from: a hub id, a local folder, the built-in model, random weights of a known shape."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ModelSource(Protocol):
+    """An opened model: its configuration, and its tensors one at a time."""
+
+    name: str  # as the user gave it
+    revision: str | None  # hub commit, or a content hash of a folder
+    note: str | None  # 'random weights', ...
+    config: dict[str, Any]  # config.json
+    folder: Path | None  # a transformers folder; None for random weights
+    checkpoint_bytes: int | None
+
+    def names(self) -> list[str]:
+        """Names of all stored tensors; a tied head is not among them."""
+        ...
+
+    def tensor(self, name: str) -> "torch.Tensor":
+        """One tensor on the CPU in its stored dtype; the caller drops it when done."""
+        ...

@@ -1,0 +1,45 @@
+"""A benchmark as data: problems, and the named, versioned protocol that turns them into text and back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One item in HumanEval's format."""
+
+    task_id: str
+    prompt: str
+    canonical_solution: str
+    test: str  # defines check(candidate)
+    entry_point: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptProtocol:
+    """How a problem becomes a prompt and an answer a completion; any change is a new version."""
+
+    name: str
+    version: int
+    stops: tuple[str, ...]
+    max_new_tokens: int
+    prompt: Callable[[Problem], str]
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}-v{self.version}"
+
+    def truncate(self, text: str) -> str:
+        """The text up to its earliest stop."""
+        cuts = [cut for stop in self.stops if (cut := text.find(stop)) >= 0]
+        return text[: min(cuts)] if cuts else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    name: str
+    problems: tuple[Problem, ...]
+    protocol: PromptProtocol
+    data_sha256: str
+    comparable: bool  # with published figures: the data are the published ones
+    note: str | None = None

@@ -1,0 +1,32 @@
+"""Bytes and seconds as people read them; the only place where GB (1e9 bytes) and ms exist."""
+
+GB = 1_000_000_000
+
+
+def gigabytes(count: int) -> float:
+    """`count` bytes in GB of 1e9 bytes."""
+    return count / GB
+
+
+def show_bytes(count: int) -> str:
+    """Bytes with the unit that keeps three figures: `0.99 GB`, `15.8 MB`, `812 B`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= (size * 0.1 if unit == "GB" else size):
+            return f"{count / size:.3g} {unit}"
+    return f"{count} B"
+
+
+def show_seconds(seconds: float) -> str:
+    """Seconds with the unit that keeps three figures: `1.23 ms`, `4.5 s`, `3 min 20 s`."""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.3g} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def show_count(count: int) -> str:
+    """Parameters in billions or millions: `0.494 B`, `7.3 M`."""
+    return f"{count / 1e9:.3g} B" if count >= 1e8 else f"{count / 1e6:.3g} M"
