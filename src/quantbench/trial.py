@@ -1,1 +1,137 @@
-"""To come."""
+"""One trial from start to Record: load -> speed and memory -> size -> tasks -> distance.
+
+The record is handed out after every stage, so that a trial that dies keeps what it had measured. The
+only broad `except` of the product stands here: whatever a model, a kernel or a library raises becomes
+the record's failure, with its stage and its traceback.
+"""
+
+import dataclasses
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import quantbench
+from quantbench.decoding import Decoder
+from quantbench.environment import describe_environment
+from quantbench.errors import QuantbenchError
+from quantbench.evaluate import EvaluationSettings, Progress, Sample, evaluate, limit_task
+from quantbench.plan import Trial
+from quantbench.records import Failure, Memory, ModelInfo, Record, Startup, TaskResult
+from quantbench.sources import ModelSource, eos_ids, load_tokenizer, open_source
+from quantbench.store import Store
+from quantbench.tasks import Task, load_task
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Run:
+    """A trial in progress: its record so far, and where news of it go."""
+
+    trial: Trial
+    folder: Path
+    record: Record
+    progress: Progress
+    checkpoint: Callable[[Record], None]
+    stage: str = "start"
+
+    def keep(self, **sections: Any) -> None:
+        """Add sections to the record and hand it out."""
+        self.record = self.record.model_copy(update=sections)
+        self.checkpoint(self.record)
+
+    def warn(self, sentence: str) -> None:
+        self.keep(warnings=(*self.record.warnings, sentence))
+
+
+def run_trial(
+    trial: Trial,
+    *,
+    folder: Path,
+    progress: Progress,
+    checkpoint: Callable[[Record], None],
+    command: str | None = None,
+    import_s: float | None = None,
+) -> Record:
+    """Measure everything a trial asks for; never raises for what happens inside it, save Ctrl-C."""
+    run = Run(
+        trial=trial, folder=folder, record=new_record(trial, command), progress=progress, checkpoint=checkpoint
+    )
+    try:
+        _measure(run, import_s)
+    except Exception as error:
+        run.keep(failure=describe_failure(run.stage, error))
+    return run.record
+
+
+def new_record(trial: Trial, command: str | None = None) -> Record:
+    """An empty record of a trial, with the environment of this process."""
+    return Record(
+        trial_id=trial.id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        quantbench_version=quantbench.__version__,
+        trial=dataclasses.asdict(trial),
+        environment=describe_environment(device=trial.device, command=command, threads=trial.threads),
+    )
+
+
+def describe_failure(stage: str, error: BaseException) -> Failure:
+    """An exception as a record keeps it; a user's error needs no traceback."""
+    known = isinstance(error, QuantbenchError)
+    lines = traceback.format_exception(error)
+    return Failure(
+        stage=stage,
+        kind=type(error).__name__,
+        message=str(error) or type(error).__name__,
+        traceback=None if known else "".join(lines),
+    )
+
+
+def _measure(run: Run, import_s: float | None) -> None:
+    trial = run.trial
+    started = time.perf_counter()
+    if trial.threads:
+        import torch
+
+        torch.set_num_threads(trial.threads)
+    from quantbench.measure import MemoryMeter, measure_bandwidth, measure_size, measure_speed
+    from quantbench.methods import METHODS
+
+    run.stage = "bandwidth"
+    speed_wanted = trial.role != "floor"
+    bandwidth = measure_bandwidth(trial.device) if speed_wanted else None
+    run.stage = "load"
+    run.progress("loading", 0, 0)
+    source = open_source(trial.model, revision=trial.revision, seed=trial.seed)
+    meter = MemoryMeter(trial.device)
+    method = METHODS[trial.method]
+    loaded = method.load(
+        source,
+        device=trial.device,
+        dtype=trial.dtype,
+        engine=trial.engine,
+        threads=trial.threads,
+        trust_remote_code=trial.trust_remote_code,
+    )
+    meter.loaded()
+    decoder = loaded.decoder
+    run.keep(
+        model=model_info(source, decoder),
+        scheme=method.scheme,
+        group_size=method.group_size,
+        engine=decoder.engine,
+        bandwidth=bandwidth,
+        startup=loaded.startup.model_copy(update={"import_s": import_s}),
+    )
+    if speed_wanted:
+        run.stage = "speed"
+        points = measure_speed(decoder, trial, run.progress)
+        run.keep(speed=points, memory=meter.finish(), kernels=dict(decoder.kernels()))
+    run.stage = "size"
+    run.keep(size=measure_size(decoder, source))
+    if trial.tasks:
+        run.stage = "task"
+        _evaluate_tasks(run, source, decoder)

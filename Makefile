@@ -1,0 +1,43 @@
+# Each target sets up .venv by itself when needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check format bench system-deps clean help
+
+help:
+	@echo "make demo         set up and measure the built-in model, end to end"
+	@echo "make test         set up, check and run the tests"
+	@echo "make check        formatting, lint, types, floors"
+	@echo "make system-deps  bubblewrap and a browser for the tests (apt, needs root)"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check "torch==2.13.0"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/quantbench run
+
+check: $(STAMP)
+	$(BIN)/ruff format --check src tests benchmarks training
+	$(BIN)/ruff check src tests benchmarks training
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format src tests benchmarks training
+	$(BIN)/ruff check --fix src tests benchmarks training
+
+test: check
+	$(BIN)/python -m pytest -n 2
+
+system-deps:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends bubblewrap chromium; \
+	else echo "install bubblewrap and chromium with your system's package manager"; fi
+
+clean:
+	rm -rf $(VENV) results dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

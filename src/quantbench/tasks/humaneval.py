@@ -1,0 +1,78 @@
+"""HumanEval (Chen et al. 2021, arXiv:2107.03374): 164 hand-written Python problems.
+
+The data are not part of this package: they come from --task-data, from HUMANEVAL_OVERRIDE_PATH, or from
+the hub (openai/openai_humaneval). Whatever the container, the content is checked against the published one.
+"""
+
+import os
+from pathlib import Path
+
+from quantbench.errors import TaskError
+from quantbench.tasks.problem import Problem, PromptProtocol, Task
+from quantbench.tasks.problem_file import content_digest, read_problems
+
+OVERRIDE = "HUMANEVAL_OVERRIDE_PATH"
+HUB_DATASET = "openai/openai_humaneval"
+HUB_FILE = "openai_humaneval/test-00000-of-00001.parquet"
+
+# content_digest of the 164 published problems, computed from the official HumanEval.jsonl.gz.
+PUBLISHED_DIGEST = "53e6de8cb31dc96b8f53510f0ad0d6bbb34c02bf136f16bdcb6065a0964ec973"
+
+# What ends an answer of a base model: the start of anything that is not the function's body. `\ndef `
+# also forbids a helper function after the body; such answers are counted as they are cut.
+STOPS = (
+    "\ndef ",
+    "\nclass ",
+    "\nimport ",
+    "\nfrom ",
+    "\nassert ",
+    "\nif __name__",
+    "\nprint(",
+    "\n```",
+)
+
+
+def prompt_text(problem: Problem) -> str:
+    """The published prompt without outer white space, ended by one newline: the body comes next."""
+    return problem.prompt.strip() + "\n"
+
+
+PROTOCOL = PromptProtocol(
+    name="completion-strip-newline", version=1, stops=STOPS, max_new_tokens=768, prompt=prompt_text
+)
+
+
+def load_humaneval(data: str | None = None) -> Task:
+    """HumanEval from `data`, from HUMANEVAL_OVERRIDE_PATH or from the hub; TaskError if none can be read."""
+    path = Path(data or os.environ.get(OVERRIDE) or _download())
+    problems = read_problems(path)
+    digest = content_digest(problems)
+    published = digest == PUBLISHED_DIGEST
+    note = None if published else _difference(path, problems)
+    return Task(
+        name="humaneval",
+        problems=problems,
+        protocol=PROTOCOL,
+        data_sha256=digest,
+        comparable=published,
+        note=note,
+    )
+
+
+def _difference(path: Path, problems: tuple[Problem, ...]) -> str:
+    return (
+        f"'{path.name}' holds {len(problems)} problems and is not the published HumanEval of 164; "
+        "its pass@1 cannot be compared with published figures"
+    )
+
+
+def _download() -> str:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return str(hf_hub_download(HUB_DATASET, HUB_FILE, repo_type="dataset"))
+    except Exception as error:  # the hub's errors: offline, no network, gated, moved
+        raise TaskError(
+            f"cannot get HumanEval from the hub ({type(error).__name__}); "
+            f"give the file with --task-data HumanEval.jsonl.gz or set {OVERRIDE}"
+        ) from error

@@ -1,0 +1,82 @@
+"""Reads problems in HumanEval's format from .jsonl, .jsonl.gz or .parquet, and identifies their content.
+
+The digest is taken over the five fields of every problem in order, so that the same problems have the
+same digest whatever the container.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from quantbench.errors import TaskError
+from quantbench.tasks.problem import Problem
+
+FIELDS = ("task_id", "prompt", "canonical_solution", "test", "entry_point")
+
+
+def read_problems(path: Path) -> tuple[Problem, ...]:
+    """All problems of a file; TaskError names the line that is not a problem."""
+    if not path.is_file():
+        raise TaskError(f"no task data at '{path}'; give the path of a .jsonl, .jsonl.gz or .parquet file")
+    rows = _read_parquet(path) if path.suffix == ".parquet" else _read_lines(path)
+    problems = tuple(_problem(row, number, path) for number, row in rows)
+    if not problems:
+        raise TaskError(f"'{path}' holds no problems; give a file in HumanEval's format")
+    ids = [problem.task_id for problem in problems]
+    if len(set(ids)) != len(ids):
+        twice = next(task_id for task_id in ids if ids.count(task_id) > 1)
+        raise TaskError(f"'{path}' holds the task_id '{twice}' twice; remove one of them")
+    return problems
+
+
+def content_digest(problems: Iterable[Problem]) -> str:
+    """sha256 over the canonical JSON of the problems, in their order."""
+    digest = hashlib.sha256()
+    for problem in problems:
+        digest.update(json.dumps(asdict(problem), sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _read_lines(path: Path) -> list[tuple[int, Any]]:
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
+    except (OSError, EOFError, UnicodeDecodeError, gzip.BadGzipFile) as error:
+        raise TaskError(f"cannot read task data '{path}' ({error}); get a fresh copy of it") from error
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append((number, json.loads(line)))
+        except ValueError as error:
+            raise TaskError(f"line {number} of '{path}' is not JSON ({error}); get a fresh copy") from error
+    return rows
+
+
+def _read_parquet(path: Path) -> list[tuple[int, Any]]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise TaskError(
+            "reading parquet needs pyarrow; run `pip install pyarrow`, or give a .jsonl file with --task-data"
+        ) from error
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise TaskError(f"cannot read task data '{path}' ({error}); get a fresh copy of it") from error
+    return list(enumerate(rows, start=1))
+
+
+def _problem(row: Any, number: int, path: Path) -> Problem:
+    missing = [f for f in FIELDS if not isinstance(row, dict) or not isinstance(row.get(f), str)]
+    if missing:
+        raise TaskError(
+            f"problem {number} of '{path}' lacks the text field '{missing[0]}'; "
+            f"HumanEval's format has {', '.join(FIELDS)}"
+        )
+    return Problem(**{field: row[field] for field in FIELDS})
