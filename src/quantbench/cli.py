@@ -1,1 +1,151 @@
-"""To come."""
+"""The command line: turns options into settings, calls one function, prints what comes back.
+
+Heavy imports stand inside the commands, so that `--help` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from typer.exceptions import Abort, TyperException
+
+import quantbench
+from quantbench.errors import QuantbenchError
+
+OUT = Console()
+ERR = Console(stderr=True)
+
+
+def dashes(token: str) -> str:
+    """Options may be written with `_` or `-`."""
+    return token.replace("_", "-")
+
+
+SETTINGS: dict[str, Any] = {"token_normalize_func": dashes, "help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    name="quantbench",
+    help="What quantizing a language model buys and what it costs, measured on your machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=SETTINGS,
+)
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in one sentence and exit code 2, Ctrl-C in 130."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except QuantbenchError as error:
+        fail(str(error))
+    except (KeyboardInterrupt, Abort):
+        ERR.print("stopped; what was measured is kept, the same command goes on from there")
+        sys.exit(130)
+    except TyperException as error:
+        fail(f"{getattr(error, 'format_message', error.__str__)()} (see quantbench --help)")
+
+
+def fail(sentence: str) -> NoReturn:
+    """Print one sentence and leave with exit code 2."""
+    ERR.print(f"quantbench: {sentence}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(2)
+
+
+@app.command()
+def run(
+    model: Annotated[str | None, typer.Argument(help="Hub id, folder, 'builtin', or 'random:NAME'.")] = None,
+    model_option: Annotated[str | None, typer.Option("--model", help="The same as MODEL.")] = None,
+    methods: Annotated[str | None, typer.Option(help="fp16,int8,int4 unless given; see `methods`.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="What the others are compared with.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="humaneval, quickeval or none.")] = None,
+    task_data: Annotated[str | None, typer.Option(help="File with the task's problems.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of activations; auto.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, native or transformers.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    trust_remote_code: Annotated[bool | None, typer.Option("--trust-remote-code")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N problems.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random; 0.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows generated at once for tasks; 64.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Per completion; the task's.")] = None,
+    completions_per_problem: Annotated[int | None, typer.Option(help="For pass@k; 1.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy, the default.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus sampling; 1.")] = None,
+    batch_sizes: Annotated[str | None, typer.Option(help="Of the speed sweep, as 1,8,64; 1.")] = None,
+    prompt_tokens: Annotated[str | None, typer.Option(help="Of the speed sweep; 128.")] = None,
+    new_tokens: Annotated[int | None, typer.Option(help="Forced in the speed test; 128.")] = None,
+    speed_budget: Annotated[float | None, typer.Option(help="Seconds a speed point; 5.")] = None,
+    floor: Annotated[bool | None, typer.Option(help="Run the baseline twice: the noise.")] = None,
+    unsafe_no_sandbox: Annotated[bool | None, typer.Option("--unsafe-no-sandbox")] = None,
+    output_dir: Annotated[Path | None, typer.Option("--output-dir", "-o", help="Results folder.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML with these options; options win.")] = None,
+    output_format: Annotated[str | None, typer.Option("--format", help="md,html,json,csv.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
+) -> int:
+    """Measure a model under each method and write the report.
+
+    Example: quantbench run Qwen/Qwen2.5-0.5B --methods fp16,int8,int4 --device cuda:0
+    """
+    from quantbench import commands
+
+    given = {name: value for name, value in locals().items() if value is not None}
+    return commands.run(given, out=OUT, err=ERR)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A results folder.")],
+    output_format: Annotated[str | None, typer.Option("--format", help="md,html,json,csv.")] = None,
+) -> int:
+    """Render a results folder again from its records; needs neither torch nor a GPU.
+
+    Example: quantbench report results/builtin
+    """
+    from quantbench import commands
+
+    return commands.report(folder, formats=output_format, out=OUT, err=ERR)
+
+
+@app.command()
+def methods(
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
+) -> int:
+    """List the methods: what can run here, and why the rest cannot.
+
+    Example: quantbench methods --device cuda:0
+    """
+    from quantbench import commands
+
+    return commands.methods(device, out=OUT)
+
+
+@app.command()
+def doctor() -> int:
+    """Check GPU, libraries, sandbox and task data: what works, and how to mend the rest.
+
+    Example: quantbench doctor
+    """
+    from quantbench import doctor
+
+    return doctor.doctor(out=OUT)
+
+
+@app.callback(invoke_without_command=True)
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """What quantizing a language model buys and what it costs, measured on your machine.
+
+    Example: quantbench run random:qwen2.5-0.5b --tasks none
+    """
+    if version:
+        OUT.print(quantbench.__version__, highlight=False)
+        raise typer.Exit()
+
+
+if __name__ == "__main__":
+    main()

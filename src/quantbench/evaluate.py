@@ -76,7 +76,11 @@ class StopStrings:
 
 
 def build_requests(
-    task: Task, decoder: Decoder, tokenizer: "Tokenizer", eos_ids: frozenset[int], settings: EvaluationSettings
+    task: Task,
+    decoder: Decoder,
+    tokenizer: "Tokenizer",
+    eos_ids: frozenset[int],
+    settings: EvaluationSettings,
 ) -> list[Request]:
     """One request per problem and sample, problem by problem; prompts keep the tokenizer's own BOS rule."""
     should_stop = StopStrings(tokenizer, task.protocol.stops)

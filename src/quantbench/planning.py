@@ -235,7 +235,9 @@ def resolve_engine(settings: RunSettings, source: ModelSource) -> str:
     if reason is None:
         return "native"
     if settings.engine == "native":
-        raise UsageError(f"the native engine cannot run '{settings.model}': {reason}; use --engine transformers")
+        raise UsageError(
+            f"the native engine cannot run '{settings.model}': {reason}; use --engine transformers"
+        )
     return "transformers"
 
 

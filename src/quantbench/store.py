@@ -71,7 +71,9 @@ class Store:
         """The newest record of each trial id, oldest trial first, and the lines that could not be read."""
         path = self.folder / RECORDS
         if not path.exists():
-            raise StoreError(f"no results in '{self.folder}' ({RECORDS} is missing); run `quantbench run` first")
+            raise StoreError(
+                f"no results in '{self.folder}' ({RECORDS} is missing); run `quantbench run` first"
+            )
         newest: dict[str, Record] = {}
         damaged: list[DamagedLine] = []
         for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):

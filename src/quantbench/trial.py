@@ -58,7 +58,11 @@ def run_trial(
 ) -> Record:
     """Measure everything a trial asks for; never raises for what happens inside it, save Ctrl-C."""
     run = Run(
-        trial=trial, folder=folder, record=new_record(trial, command), progress=progress, checkpoint=checkpoint
+        trial=trial,
+        folder=folder,
+        record=new_record(trial, command),
+        progress=progress,
+        checkpoint=checkpoint,
     )
     try:
         _measure(run, import_s)
@@ -135,3 +139,43 @@ def _measure(run: Run, import_s: float | None) -> None:
     if trial.tasks:
         run.stage = "task"
         _evaluate_tasks(run, source, decoder)
+
+
+def _evaluate_tasks(run: Run, source: ModelSource, decoder: Decoder) -> None:
+    from quantbench.sandbox.pool import open_sandbox
+
+    trial = run.trial
+    tokenizer = load_tokenizer(source)
+    if tokenizer is None:
+        run.warn("the model has no tokenizer, so no task was run")
+        return
+    settings = EvaluationSettings(
+        batch_size=trial.batch_size,
+        max_new_tokens=trial.max_new_tokens,
+        completions_per_problem=trial.completions_per_problem,
+        temperature=trial.temperature,
+        top_p=trial.top_p,
+        seed=trial.seed,
+    )
+    for name in trial.tasks:
+        task = limit_task(load_task(name, trial.task_data), trial.limit)
+        result, samples = evaluate(
+            task,
+            decoder,
+            tokenizer,
+            eos_ids(source),
+            settings,
+            sandbox=partial(open_sandbox, unsafe=trial.unsafe_no_sandbox),
+            progress=run.progress,
+        )
+        file = write_samples(run, task, samples)
+        run.keep(tasks=(*run.record.tasks, result.model_copy(update={"samples_file": file})))
+
+
+def write_samples(run: Run, task: Task, samples: list[Sample]) -> str:
+    """Completions in the format of the official evaluators, and the problems beside them."""
+    store = Store(run.folder)
+    suffix = "" if len(run.trial.tasks) == 1 else f"-{task.name}"
+    store.write_lines(f"samples/problems{suffix}.jsonl", map(dataclasses.asdict, task.problems))
+    rows = ({"task_id": s.problem.task_id, "completion": s.text} for s in samples)
+    return store.write_lines(f"samples/{run.trial.label}{suffix}.jsonl", rows)

@@ -1,0 +1,249 @@
+"""What each command does once its options are read: settings -> plan -> runner -> report, or store -> report."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from quantbench.environment import command_line
+from quantbench.errors import QuantbenchError, StoreError, UsageError, unknown
+from quantbench.plan import Plan
+from quantbench.planning import RunSettings, build_plan
+from quantbench.records import Record
+from quantbench.store import DamagedLine, Store, write_atomically
+from quantbench.units import show_bytes
+
+LISTS = {"methods": str, "tasks": str, "batch_sizes": int, "prompt_tokens": int}
+RENAMED = {"speed_budget": "speed_budget_s", "model_option": "model"}
+FORMATS = ("md", "html", "json", "csv")
+PLAN_FILE = "plan.json"
+
+
+def run(given: Mapping[str, Any], *, out: Console, err: Console) -> int:
+    """`quantbench run`: 0 when every trial was measured, 1 when one failed, 2 for a user's mistake in one."""
+    options = merge_config(given)
+    formats = read_formats(options.pop("output_format", None))
+    dry_run = options.pop("dry_run", False)
+    settings = read_settings(options)
+    plan, source = build_plan(settings)
+    if dry_run:
+        show_plan(plan, source.config, out)
+        return 0
+    store = Store(settings.output_dir or default_folder(settings.model))
+    store.create()
+    with store.locked():
+        write_plan(plan, store.folder)
+        records, damaged = execute(plan, store, err)
+        warn_damaged(damaged, err)
+        render(records, plan.baseline, store.folder, formats, out)
+    return exit_code(records)
+
+
+def execute(plan: Plan, store: Store, err: Console) -> tuple[list[Record], list[DamagedLine]]:
+    """Run the plan's missing trials in fresh processes, shown on the terminal."""
+    from quantbench.executors.local import LocalExecutor
+    from quantbench.runner import run_plan
+    from quantbench.terminal import RunDisplay
+
+    with RunDisplay(err) as display:
+        executor = LocalExecutor(store.folder, command=command_line(), progress=display.progress)
+        return run_plan(plan, store, executor, display)
+
+
+def render(
+    records: list[Record], baseline: str, folder: Path, formats: tuple[str, ...], out: Console
+) -> None:
+    """Write the report of these records and print its tables and where it is."""
+    from quantbench.report import print_tables, write_report
+
+    if not any(record.size or record.speed or record.tasks for record in records):
+        raise_first_failure(records)
+    write_report(records, baseline=baseline, folder=folder, formats=formats)
+    print_tables(records, baseline=baseline, console=out)
+    out.print(f"\nReport: {folder / 'report.md'}", highlight=False, soft_wrap=True)
+
+
+def raise_first_failure(records: list[Record]) -> None:
+    """Nothing was measured: the first failure's sentence is what there is to say."""
+    failures = [record.failure for record in records if record.failure]
+    if not failures:
+        raise StoreError("nothing was measured; run `quantbench run` first")
+    failure = failures[0]
+    raise QuantbenchError(
+        f"no trial could be measured; the first failed while in '{failure.stage}': {failure.message}"
+    )
+
+
+def report(folder: Path, *, formats: str | None, out: Console, err: Console) -> int:
+    """`quantbench report`: render a results folder again from its records; needs no torch."""
+    store = Store(folder)
+    stored, damaged = store.read()
+    warn_damaged(damaged, err)
+    records, baseline = select_records(stored, folder)
+    render(records, baseline, folder, read_formats(formats), out)
+    return 0
+
+
+def select_records(stored: list[Record], folder: Path) -> tuple[list[Record], str]:
+    """The records of the folder's last plan and its baseline; all of them where the plan file is lost."""
+    if not stored:
+        raise StoreError(f"no readable record in '{folder}'; run `quantbench run` again")
+    path = folder / PLAN_FILE
+    if not path.exists():
+        return stored, next((r.method for r in stored if r.method == "fp16"), stored[0].method)
+    plan = json.loads(path.read_text())
+    by_id = {record.trial_id: record for record in stored}
+    chosen = [by_id[trial] for trial in plan["trials"] if trial in by_id]
+    if not chosen:
+        raise StoreError(f"no record of the last plan in '{folder}' can be read; run `quantbench run` again")
+    return chosen, str(plan["baseline"])
+
+
+def write_plan(plan: Plan, folder: Path) -> None:
+    """Which trials belong together, for rendering the folder again."""
+    content = {"baseline": plan.baseline, "trials": [trial.id for trial in plan.trials]}
+    write_atomically(folder / PLAN_FILE, json.dumps(content, indent=1).encode())
+
+
+def exit_code(records: list[Record]) -> int:
+    """0: all measured; 2: a trial met a user's mistake; 1: a trial died otherwise."""
+    failures = [record.failure for record in records if record.failure]
+    if not failures:
+        return 0
+    return 2 if any(f.stage != "process" and f.traceback is None for f in failures) else 1
+
+
+def merge_config(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of --config with those of the command line over them; both spellings of a key."""
+    options = dict(given)
+    path = options.pop("config", None)
+    if path is None:
+        return options
+    known = {f.name for f in fields(RunSettings)} | {"speed_budget", "output_format", "format"}
+    merged: dict[str, Any] = {}
+    for key, value in read_yaml(path).items():
+        name = str(key).replace("-", "_")
+        if name not in known:
+            raise UsageError(f"in '{path}': {unknown('key', str(key), sorted(known))}")
+        merged["output_format" if name == "format" else name] = value
+    return merged | options
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping; UsageError with the line that is wrong otherwise."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the configuration '{path}' ({error.strerror}); check --config"
+        ) from error
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" in line {place.line + 1}" if place else ""
+        raise UsageError(f"'{path}' is not valid YAML{where}; mend it or leave --config out") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"'{path}' must hold keys and values, as in `methods: fp16,int8,int4`")
+    return content
+
+
+def read_settings(options: Mapping[str, Any]) -> RunSettings:
+    """Options by name as RunSettings; lists may be written with commas."""
+    values: dict[str, Any] = {}
+    if options.get("model") and options.get("model_option"):
+        raise UsageError("the model is given twice; leave out --model or the argument")
+    for key, value in options.items():
+        name = RENAMED.get(key, key)
+        values[name] = read_list(key, value) if name in LISTS else value
+    if "output_dir" in values:
+        values["output_dir"] = Path(values["output_dir"])
+    check_types(values)
+    return RunSettings(**values)
+
+
+def check_types(values: Mapping[str, Any]) -> None:
+    """UsageError for a value of a configuration file that has another type than its option."""
+    for field in fields(RunSettings):
+        if field.name not in values or field.name in LISTS:
+            continue
+        wanted = str(field.type).split(" | ")[0]
+        types = {"str": str, "int": int, "bool": bool, "float": (int, float)}.get(wanted)
+        value = values[field.name]
+        if types and (not isinstance(value, types) or (isinstance(value, bool) and wanted != "bool")):
+            raise UsageError(
+                f"'{field.name}' must be of type {wanted}, not {value!r}; mend the configuration"
+            )
+
+
+def read_list(option: str, value: Any) -> tuple[Any, ...]:
+    """'a,b' or ['a', 'b'] as a tuple of the option's type."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    kind = LISTS[option]
+    try:
+        return tuple(kind(str(part).strip()) for part in parts if str(part).strip())
+    except ValueError:
+        raise UsageError(
+            f"--{option.replace('_', '-')} takes whole numbers separated by commas, as in 1,8,64"
+        ) from None
+
+
+def read_formats(text: str | None) -> tuple[str, ...]:
+    """The formats to write; all of them unless given."""
+    if text is None:
+        return FORMATS
+    names = tuple(part.strip() for part in str(text).split(",") if part.strip())
+    for name in names:
+        if name not in FORMATS:
+            raise UsageError(unknown("format", name, FORMATS))
+    return names
+
+
+def default_folder(model: str) -> Path:
+    """results/NAME, where NAME is the model without what a file system dislikes."""
+    name = model.rstrip("/").replace("\\", "/").removeprefix("./")
+    return Path("results") / "".join(c if c.isalnum() or c in "-._" else "-" for c in name).strip("-.")
+
+
+def warn_damaged(damaged: list[DamagedLine], err: Console) -> None:
+    """One line for each line of the store that was skipped."""
+    for line in damaged:
+        sentence = f"records.jsonl line {line.number} is damaged and was skipped: {line.reason}"
+        err.print(sentence, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_plan(plan: Plan, config: dict[str, Any], out: Console) -> None:
+    """The trials of a plan: id, what, and the weight bytes to expect."""
+    from quantbench.methods import METHODS
+
+    table = Table("Trial", "Id", "Engine", "Device", "Tasks", "Weights expected", box=None, pad_edge=False)
+    for trial in plan.trials:
+        expected = METHODS[trial.method].expected_bytes_of(config)
+        table.add_row(
+            trial.label,
+            trial.id,
+            trial.engine,
+            trial.device,
+            ", ".join(trial.tasks) or "none",
+            show_bytes(expected) if expected is not None else "unknown",
+        )
+    out.print(table)
+
+
+def methods(device: str | None, *, out: Console) -> int:
+    """`quantbench methods`: what can run here, and why the rest cannot."""
+    from quantbench.methods import METHODS
+    from quantbench.planning import resolve_device
+
+    where = resolve_device(device or "auto")
+    table = Table("Method", "Scheme", f"On {where}", "What it is", box=None, pad_edge=False)
+    for name, method in METHODS.items():
+        reason = method.unavailable(where)
+        table.add_row(name, method.scheme, "yes" if reason is None else f"no: {reason}", method.description)
+    out.print(table)
+    return 0

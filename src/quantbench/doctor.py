@@ -1,0 +1,89 @@
+"""`quantbench doctor`: what works on this machine, and the command that mends the rest."""
+
+import os
+import shutil
+from collections.abc import Callable
+from importlib import metadata
+
+from rich.console import Console
+from rich.table import Table
+
+from quantbench.errors import QuantbenchError
+from quantbench.tasks import TASKS, load_task
+from quantbench.units import show_bytes
+
+Finding = tuple[str, bool, str]  # what, whether it works, what was seen or how to mend it
+
+
+def doctor(*, out: Console) -> int:
+    """Print every finding; 0, whatever was found: a missing GPU is no error."""
+    table = Table("", "Part", "Found", box=None, pad_edge=False)
+    for part in (check_torch, check_gpu, check_kernels, check_sandbox, check_tasks, check_disk):
+        for name, works, finding in part():
+            table.add_row("[green]ok[/]" if works else "[yellow]--[/]", name, finding)
+    out.print(table)
+    return 0
+
+
+def check_torch() -> list[Finding]:
+    import torch
+
+    names = ("transformers", "safetensors", "tokenizers")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    return [("torch", True, f"{torch.__version__}, {torch.get_num_threads()} CPU threads; {versions}")]
+
+
+def check_gpu() -> list[Finding]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return [("GPU", False, "none that torch can see; everything runs on the CPU with --device cpu")]
+    found: list[Finding] = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        found.append((f"cuda:{index}", True, f"{properties.name}, {show_bytes(properties.total_memory)}"))
+    return found
+
+
+def check_kernels() -> list[Finding]:
+    try:
+        version = metadata.version("triton")
+    except metadata.PackageNotFoundError:
+        return [
+            (
+                "kernels",
+                False,
+                "Triton is missing; on a GPU run `pip install triton`, on a CPU it is not used",
+            )
+        ]
+    return [("kernels", True, f"triton {version}")]
+
+
+def check_sandbox() -> list[Finding]:
+    from quantbench.sandbox.pool import diagnose
+
+    return [(f"sandbox: {name}", works, finding) for name, works, finding in diagnose()]
+
+
+def check_tasks() -> list[Finding]:
+    found: list[Finding] = []
+    for name in TASKS:
+        found.append(attempt(f"task: {name}", lambda name=name: describe_task(name)))  # type: ignore[misc]
+    return found
+
+
+def describe_task(name: str) -> str:
+    task = load_task(name)
+    return task.note or f"{len(task.problems)} problems, the published data"
+
+
+def attempt(name: str, describe: Callable[[], str]) -> Finding:
+    try:
+        return (name, True, describe())
+    except QuantbenchError as error:
+        return (name, False, str(error))
+
+
+def check_disk() -> list[Finding]:
+    usage = shutil.disk_usage(os.getcwd())
+    return [("disk", usage.free > 1_000_000_000, f"{show_bytes(usage.free)} free here")]

@@ -1,0 +1,79 @@
+"""What a run shows on the terminal: a line a trial, a bar for its current stage; quiet without a terminal."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from quantbench.plan import Trial
+from quantbench.records import Record
+from quantbench.units import show_seconds
+
+
+class RunDisplay:
+    """A context manager; its methods are the runner's watcher and the executor's progress."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bar = self._bars.add_task("", visible=False, total=None)
+        self._label = ""
+        self._stage = ""
+        self._started = 0.0
+
+    def __enter__(self) -> "RunDisplay":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def on_skip(self, trial: Trial) -> None:
+        self._console.print(f"{trial.label}: already measured", highlight=False)
+
+    def on_start(self, trial: Trial, number: int, count: int) -> None:
+        self._label = f"{trial.label} ({number}/{count})"
+        self._started = time.perf_counter()
+        self.progress("starting", 0, 0)
+
+    def on_record(self, trial: Trial, record: Record) -> None:
+        took = show_seconds(time.perf_counter() - self._started)
+        if record.failure is None:
+            self._console.print(f"{trial.label}: measured in {took}", highlight=False)
+        else:
+            reason = f"{trial.label}: failed while in '{record.failure.stage}': {record.failure.message}"
+            self._console.print(reason, style="red", highlight=False, markup=False)
+        for warning in record.warnings:
+            self._console.print(f"  note: {warning}", highlight=False, markup=False)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """A Progress: moves the bar of the current stage, starts it anew for another stage."""
+        if stage != self._stage:
+            self._bars.reset(self._bar)
+            self._stage = stage
+        self._bars.update(
+            self._bar,
+            description=f"{self._label} {stage}",
+            completed=done,
+            total=total or None,
+            visible=True,
+        )
