@@ -35,9 +35,11 @@ test: check
 	$(BIN)/python -m pytest -n 2
 
 system-deps:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -q && apt-get install -y -q --no-install-recommends bubblewrap chromium; \
-	else echo "install bubblewrap and chromium with your system's package manager"; fi
+	@if command -v bwrap >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \
+	  echo "bubblewrap and chromium are here"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends bubblewrap chromium chromium-driver; \
+	else echo "install bubblewrap, chromium and chromedriver with your system's package manager"; fi
 
 clean:
 	rm -rf $(VENV) results dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

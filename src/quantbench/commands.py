@@ -95,13 +95,22 @@ def select_records(stored: list[Record], folder: Path) -> tuple[list[Record], st
         raise StoreError(f"no readable record in '{folder}'; run `quantbench run` again")
     path = folder / PLAN_FILE
     if not path.exists():
-        return stored, next((r.method for r in stored if r.method == "fp16"), stored[0].method)
-    plan = json.loads(path.read_text())
+        return stored, "fp16" if any(r.method == "fp16" for r in stored) else stored[0].method
+    plan = read_plan(path)
     by_id = {record.trial_id: record for record in stored}
     chosen = [by_id[trial] for trial in plan["trials"] if trial in by_id]
     if not chosen:
         raise StoreError(f"no record of the last plan in '{folder}' can be read; run `quantbench run` again")
-    return chosen, str(plan["baseline"])
+    return chosen, plan["baseline"]
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """What `write_plan` wrote; StoreError when it is damaged."""
+    try:
+        plan = json.loads(path.read_text())
+        return {"baseline": str(plan["baseline"]), "trials": [str(trial) for trial in plan["trials"]]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"'{path}' is damaged; remove it to report all records of the folder") from error
 
 
 def write_plan(plan: Plan, folder: Path) -> None:

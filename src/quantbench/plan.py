@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +46,12 @@ class Trial:
     @property
     def id(self) -> str:
         """Sixteen hex digits that change when any setting that can change a number changes."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting by name, as JSON would give it back (tuples are lists)."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @property
     def label(self) -> str:
@@ -67,8 +72,8 @@ class Plan:
         return tuple(trial for trial in self.trials if trial.id not in done)
 
 
-def trial_from_dict(data: dict[str, object]) -> Trial:
-    """Rebuild a Trial from the dictionary that `dataclasses.asdict` made of it, also after JSON."""
+def trial_from_dict(data: dict[str, Any]) -> Trial:
+    """Rebuild a Trial from what `to_dict` made of it; keys that no Trial has are ignored."""
     known = {f.name for f in fields(Trial)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
-    return Trial(**values)  # type: ignore[arg-type]
+    return Trial(**values)

@@ -165,7 +165,7 @@ class Record(_Frozen):
     trial_id: str
     created_at: str  # ISO 8601, UTC
     quantbench_version: str
-    trial: dict[str, Any]  # dataclasses.asdict(Trial)
+    trial: dict[str, Any]  # Trial.to_dict()
     environment: Environment
     model: ModelInfo | None = None
     scheme: str | None = None  # 'W4A16'

@@ -4,20 +4,24 @@ It is handed `execute`, so it knows neither processes nor models.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 from quantbench.plan import Plan, Trial
 from quantbench.records import Record
 from quantbench.store import DamagedLine, Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watcher:
+class Watcher(Protocol):
     """Told what the runner does."""
 
-    on_skip: Callable[[Trial], None]
-    on_start: Callable[[Trial, int, int], None]  # trial, its number, how many
-    on_record: Callable[[Trial, Record], None]
+    def on_skip(self, trial: Trial) -> None:
+        """A trial is recorded already."""
+
+    def on_start(self, trial: Trial, number: int, count: int) -> None:
+        """Trial `number` of the `count` that are to be executed begins."""
+
+    def on_record(self, trial: Trial, record: Record) -> None:
+        """A trial has ended and is stored."""
 
 
 def run_plan(

@@ -77,7 +77,7 @@ def new_record(trial: Trial, command: str | None = None) -> Record:
         trial_id=trial.id,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         quantbench_version=quantbench.__version__,
-        trial=dataclasses.asdict(trial),
+        trial=trial.to_dict(),
         environment=describe_environment(device=trial.device, command=command, threads=trial.threads),
     )
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from quantbench.evaluate import Progress
@@ -39,7 +38,7 @@ class LocalExecutor:
         log_file = self._folder / "logs" / f"{trial.label}.log"
         log_file.parent.mkdir(parents=True, exist_ok=True)
         job = {
-            "trial": asdict(trial),
+            "trial": trial.to_dict(),
             "folder": str(self._folder),
             "record_file": str(record_file),
             "command": self._command,

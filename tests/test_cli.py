@@ -1,0 +1,114 @@
+"""A user's mistake ends in one sentence that names the fix, exit code 2 and no traceback."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from quantbench import __version__, cli
+
+COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]
+
+
+def call(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Exit code of `quantbench ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["quantbench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "no/such-model-here", "--tasks", "none"], "no/such-model-here"),
+        (["run", "random:qwen2.5-0.5", "--tasks", "none"], "did you mean"),
+        (["run", "./missing-folder", "--tasks", "none"], "missing-folder"),
+        (["run", "--methods", "fp16,in8"], "unknown method 'in8'; did you mean 'int8'"),
+        (["run", "--methods", ","], "no methods given"),
+        (["run", "--tasks", "humanevla"], "unknown task 'humanevla'; did you mean 'humaneval'"),
+        (["run", "--task-data", "none.jsonl", "--tasks", "humaneval"], "no task data at"),
+        (["run", "--device", "gpu"], "unknown device 'gpu'"),
+        (["run", "--device", "cuda:99"], "cuda:99"),
+        (["run", "--dtype", "fp8"], "unknown dtype 'fp8'"),
+        (["run", "--engine", "vllm"], "unknown engine 'vllm'"),
+        (["run", "--baseline", "bf16"], "add it there"),
+        (["run", "--format", "pdf"], "unknown format 'pdf'"),
+        (["run", "--limit", "0"], "--limit must be at least 1"),
+        (["run", "--limit", "many"], "--limit"),
+        (["run", "--batch-sizes", "1,x"], "whole numbers"),
+        (["run", "--top-p", "2"], "--top-p"),
+        (["run", "--completions-per-problem", "5"], "add --temperature"),
+        (["run", "--config", "none.yaml"], "check --config"),
+        (["run", "--bathc-size", "8"], "--batch-size"),
+        (["run", "builtin", "--model", "builtin"], "given twice"),
+        (["report", "no-such-folder"], "run `quantbench run` first"),
+        (["methods", "--device", "tpu"], "unknown device 'tpu'"),
+        (["rnu"], "No such command 'rnu'"),
+    ],
+)
+def test_a_mistake_is_named_in_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert call(arguments, monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_folder_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    folder = str(tmp_path / "file" / "results")
+    assert call(["run", "--tasks", "none", "--output-dir", folder], monkeypatch) == 2
+    assert "choose another --output-dir" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_fits_a_screen_and_has_an_example(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert call([command, "--help"], monkeypatch) == 0
+    text = capsys.readouterr().out
+    assert "Example: quantbench" in text
+    assert len(text.splitlines()) <= 50
+
+
+def test_help_imports_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    import subprocess
+
+    code = (
+        "import sys; sys.argv = ['quantbench', '--help']\n"
+        "from quantbench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["--version"], monkeypatch) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize("spelling", ["--output-dir", "--output_dir"])
+def test_options_take_dashes_and_underscores(
+    spelling: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["run", "random:smollm2-135m", "--tasks", "none", "--device", "cpu", "--dry-run"]
+    assert call([*arguments, spelling, "here"], monkeypatch) == 0
+    assert "int4" in capsys.readouterr().out

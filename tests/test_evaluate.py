@@ -1,0 +1,190 @@
+"""Generate, extract, execute and score, with a decoder and a sandbox that do as they are told."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, cast
+
+import pytest
+from tokenizers import Tokenizer
+
+from quantbench.decoding import Decoder, FinishReason, Generation, Request
+from quantbench.evaluate import (
+    EvaluationSettings,
+    StopStrings,
+    build_requests,
+    evaluate,
+    execute_samples,
+    extract,
+    limit_task,
+)
+from quantbench.records import Outcome
+from quantbench.sandbox.pool import Sandbox
+from quantbench.sandbox.program import Execution, Program
+from quantbench.tasks.problem import Problem, PromptProtocol, Task
+
+PROBLEMS = tuple(
+    Problem(
+        task_id=f"T/{number}",
+        prompt=f"def f{number}():\n",
+        canonical_solution="    return 1\n",
+        test="def check(candidate):\n    assert candidate() == 1\n",
+        entry_point=f"f{number}",
+    )
+    for number in range(3)
+)
+PROTOCOL = PromptProtocol(
+    name="test", version=2, stops=("\ndef ",), max_new_tokens=20, prompt=lambda problem: problem.prompt
+)
+TASK = Task(name="toy", problems=PROBLEMS, protocol=PROTOCOL, data_sha256="0", comparable=True)
+
+
+class Characters:
+    """A tokenizer whose tokens are code points."""
+
+    def encode(self, text: str) -> Any:
+        return type("Encoding", (), {"ids": [ord(c) for c in text]})
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(map(chr, ids))
+
+
+class Scripted:
+    """A decoder that answers every request with the same text."""
+
+    engine, vocab_size, max_positions, device = "scripted", 256, 64, "cpu"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.requests: list[Request] = []
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int,
+        on_first_token: Callable[[], None] | None = None,
+        on_finish: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        self.requests = list(requests)
+        ids = tuple(ord(c) for c in self.text)
+        answers = [Generation(token_ids=ids, finish_reason=FinishReason.EOS) for _ in requests]
+        for index, answer in enumerate(answers):
+            if on_finish:
+                on_finish(index, answer)
+        return answers
+
+
+class Obliging:
+    """A sandbox in which everything passes."""
+
+    mode = "none: a test"
+
+    def run(
+        self, programs: Sequence[Program], *, on_done: Callable[[int, Execution], None] | None = None
+    ) -> list[Execution]:
+        self.programs = list(programs)
+        return [Execution(outcome=Outcome.PASSED, detail="", seconds=0.1) for _ in programs]
+
+
+SETTINGS = EvaluationSettings(batch_size=2)
+TOKENIZER = cast(Tokenizer, Characters())
+
+
+def decoder(text: str) -> Decoder:
+    return cast(Decoder, Scripted(text))
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    pass
+
+
+@contextmanager
+def obliging() -> Iterator[Sandbox]:
+    yield cast(Sandbox, Obliging())
+
+
+def requests(settings: EvaluationSettings) -> list[Request]:
+    return build_requests(TASK, decoder(""), TOKENIZER, frozenset({0}), settings)
+
+
+def test_there_is_a_request_for_every_problem_and_sample() -> None:
+    assert len(requests(EvaluationSettings(batch_size=2, completions_per_problem=4))) == 12
+
+
+def test_every_sample_has_a_seed_of_its_own() -> None:
+    made = requests(EvaluationSettings(batch_size=2, completions_per_problem=4, temperature=1.0))
+    assert len({request.seed for request in made}) == 12
+
+
+def test_the_protocols_limit_holds_unless_another_is_given() -> None:
+    assert requests(SETTINGS)[0].max_new_tokens == 20
+    assert requests(EvaluationSettings(batch_size=2, max_new_tokens=5))[0].max_new_tokens == 5
+
+
+def test_a_row_never_outgrows_the_models_positions() -> None:
+    made = requests(EvaluationSettings(batch_size=2, max_new_tokens=1000))[0]
+    assert len(made.prompt_ids) + made.max_new_tokens == 64
+
+
+def test_a_stop_split_over_two_calls_is_seen() -> None:
+    check = StopStrings(TOKENIZER, ["\ndef "])
+    ids = [ord(c) for c in "    return 1\nde"]
+    assert not check(ids, new=len(ids))
+    assert check([*ids, ord("f"), ord(" ")], new=2)
+
+
+def test_text_past_the_stop_is_dropped_and_the_reason_is_stop() -> None:
+    ids = tuple(ord(c) for c in "    return 1\ndef g():")
+    sample = extract(
+        TASK, PROBLEMS[0], 0, Generation(token_ids=ids, finish_reason=FinishReason.LENGTH), TOKENIZER
+    )
+    assert (sample.text, sample.finish_reason) == ("    return 1", FinishReason.STOP)
+
+
+def test_a_program_is_the_published_prompt_and_the_completion() -> None:
+    ids = tuple(ord(c) for c in "    return 1\n")
+    sample = extract(
+        TASK, PROBLEMS[0], 0, Generation(token_ids=ids, finish_reason=FinishReason.EOS), TOKENIZER
+    )
+    assert sample.program.prompt + sample.program.completion == "def f0():\n    return 1\n"
+
+
+def test_a_result_keeps_outcomes_protocol_mode_and_times() -> None:
+    clock = count().__next__
+    result, samples = evaluate(
+        TASK,
+        decoder("    return 1\n"),
+        TOKENIZER,
+        frozenset(),
+        SETTINGS,
+        sandbox=obliging,
+        progress=quiet,
+        clock=clock,
+    )
+    assert [c.outcome for c in result.completions] == [Outcome.PASSED] * 3
+    assert (result.protocol, result.sandbox) == ("test-v2", "none: a test")
+    assert (result.generate_s, result.execute_s) == (1, 1)
+    assert result.generated_tokens == 3 * len("    return 1\n")
+    assert [sample.problem.task_id for sample in samples] == ["T/0", "T/1", "T/2"]
+
+
+def test_programs_reach_the_sandbox_in_the_problems_order() -> None:
+    _, samples = evaluate(
+        TASK,
+        decoder("    return 1\n"),
+        TOKENIZER,
+        frozenset(),
+        SETTINGS,
+        sandbox=obliging,
+        progress=quiet,
+    )
+    box = Obliging()
+    execute_samples(samples, cast(Sandbox, box), quiet)
+    assert [program.entry_point for program in box.programs] == ["f0", "f1", "f2"]
+
+
+@pytest.mark.parametrize(("limit", "kept", "comparable"), [(None, 3, True), (3, 3, True), (2, 2, False)])
+def test_a_limited_task_is_not_comparable(limit: int | None, kept: int, comparable: bool) -> None:
+    task = limit_task(TASK, limit)
+    assert (len(task.problems), task.comparable) == (kept, comparable)
