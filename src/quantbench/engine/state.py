@@ -1,0 +1,81 @@
+"""What one decode step reads and writes on the device: token ids, positions, KV cache, generated ids.
+
+A step feeds `tokens[b]` at `positions[b]` for every row b, writes that position's keys and values, and
+either picks the most likely next token itself or, when `logits` is there, leaves the choice to a sampler.
+Every buffer has a fixed address, so that a step can be captured in a graph. Nothing here computes, and
+no memory is held beyond what the rows and the capacity asked for take.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.config import ModelConfig
+
+IDLE = -1  # the position of a row without work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepState:
+    """Buffers of B rows. A row is idle while its position is outside 0..capacity-1.
+
+    For a busy row b at position p a step
+    1. writes keys[:, b, :, p] (rotated) and values[:, b, :, p] of the token fed, in every layer;
+    2. without `logits`: t = argmax over the vocabulary (the lowest id of equal ones), then
+       tokens[b] = t, positions[b] = p + 1, and output[b, p + 1] = t where p + 1 < capacity;
+       with `logits`: logits[b] is written, and tokens, positions and output are left as they are.
+    For an idle row nothing is written save its logits, which are then meaningless.
+
+    `first` gives views that share these buffers: kernels take strides from the tensors.
+    """
+
+    tokens: Tensor  # int32 [B]: the token to be fed
+    positions: Tensor  # int32 [B]: where it is fed; IDLE for a row without work
+    keys: Tensor  # activations' dtype [layers, B, kv_heads, capacity, head_dim], last two contiguous
+    values: Tensor  # the same
+    output: Tensor  # int32 [B, capacity]: generated ids by position
+    logits: Tensor | None = None  # float32 [B, vocab_size]
+
+    @property
+    def rows(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def capacity(self) -> int:
+        """Positions that a row can hold: prompt and new tokens together."""
+        return self.keys.shape[3]
+
+    def first(self, rows: int) -> "StepState":
+        """The first rows alone, as views of the same buffers."""
+        return StepState(
+            tokens=self.tokens[:rows],
+            positions=self.positions[:rows],
+            keys=self.keys[:, :rows],
+            values=self.values[:, :rows],
+            output=self.output[:rows],
+            logits=None if self.logits is None else self.logits[:rows],
+        )
+
+
+def allocate_state(
+    config: ModelConfig,
+    *,
+    rows: int,
+    capacity: int,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    with_logits: bool = False,
+) -> StepState:
+    """A state whose rows are all idle; its cache is not initialised."""
+    cache = (config.layers, rows, config.kv_heads, capacity, config.head_dim)
+    ids = {"dtype": torch.int32, "device": device}
+    logits = (rows, config.vocab_size)
+    return StepState(
+        tokens=torch.zeros(rows, **ids),
+        positions=torch.full((rows,), IDLE, **ids),
+        keys=torch.empty(cache, dtype=dtype, device=device),
+        values=torch.empty(cache, dtype=dtype, device=device),
+        output=torch.zeros(rows, capacity, **ids),
+        logits=torch.empty(logits, dtype=torch.float32, device=device) if with_logits else None,
+    )
