@@ -1,4 +1,4 @@
-"""Where weights come from: a hub id, a local folder, the built-in model, random weights of a known shape."""
+"""What an opened model is: the ModelSource protocol. It reads nothing itself."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol

@@ -1,0 +1,51 @@
+"""Where weights come from: a hub id, a local folder, the built-in model, random weights of a known shape.
+
+Opening a model reads its configuration and the headers of its files and checks them; weights are read one
+tensor at a time, when asked. Nothing here imports torch before a tensor is read, and no code of a model
+repository is ever run.
+"""
+
+import re
+from pathlib import Path
+
+from quantbench.errors import ModelError
+from quantbench.sources.folder import open_folder
+from quantbench.sources.hub import fetch_snapshot
+from quantbench.sources.random_weights import open_random, placeholder
+from quantbench.sources.source import ModelSource
+from quantbench.sources.text import eos_ids, load_tokenizer
+
+__all__ = ["BUILTIN_FOLDER", "ModelSource", "eos_ids", "load_tokenizer", "open_source"]
+
+BUILTIN_FOLDER = Path(__file__).parent.parent / "assets" / "quickcoder"
+BUILTIN_NOTE = "the built-in model, trained for the built-in task; not comparable with published models"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def open_source(model: str, *, revision: str | None = None, seed: int = 0) -> ModelSource:
+    """Open 'builtin', 'random:NAME', a folder, or a hub id; ModelError with the fix for what cannot be read.
+
+    `revision` is a hub branch, tag or commit; `seed` draws random weights.
+    """
+    if not model:
+        raise ModelError("no model given; give a hub id, a folder, 'builtin' or 'random:qwen2.5-0.5b'")
+    if model == "builtin":
+        return open_builtin(seed)
+    if model.startswith("random:"):
+        return open_random(model, seed=seed)
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return open_folder(path, name=model)
+    if path.is_file():
+        raise ModelError(f"'{model}' is a file; give the folder that holds config.json and the weights")
+    if not HUB_ID.fullmatch(model):
+        raise ModelError(f"there is no folder '{model}', and it is no hub id either; check the path")
+    folder, commit = fetch_snapshot(model, revision)
+    return open_folder(folder, name=model, revision=commit)
+
+
+def open_builtin(seed: int) -> ModelSource:
+    """The model in the package's assets; a tiny random one, labelled as such, where it is missing."""
+    if (BUILTIN_FOLDER / "config.json").exists():
+        return open_folder(BUILTIN_FOLDER, name="builtin", note=BUILTIN_NOTE)
+    return placeholder(seed)
