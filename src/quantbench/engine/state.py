@@ -72,10 +72,10 @@ def allocate_state(
     ids = {"dtype": torch.int32, "device": device}
     logits = (rows, config.vocab_size)
     return StepState(
-        tokens=torch.zeros(rows, **ids),
-        positions=torch.full((rows,), IDLE, **ids),
+        tokens=torch.zeros(rows, dtype=torch.int32, device=device),
+        positions=torch.full((rows,), IDLE, dtype=torch.int32, device=device),
         keys=torch.empty(cache, dtype=dtype, device=device),
         values=torch.empty(cache, dtype=dtype, device=device),
-        output=torch.zeros(rows, capacity, **ids),
+        output=torch.zeros(rows, capacity, dtype=torch.int32, device=device),
         logits=torch.empty(logits, dtype=torch.float32, device=device) if with_logits else None,
     )
