@@ -69,7 +69,6 @@ def allocate_state(
 ) -> StepState:
     """A state whose rows are all idle; its cache is not initialised."""
     cache = (config.layers, rows, config.kv_heads, capacity, config.head_dim)
-    ids = {"dtype": torch.int32, "device": device}
     logits = (rows, config.vocab_size)
     return StepState(
         tokens=torch.zeros(rows, dtype=torch.int32, device=device),
