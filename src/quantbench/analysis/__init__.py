@@ -1,1 +1,61 @@
+"""What a report says, as pure functions of Records: rows, verdicts, observations, recommendations.
 
+`analyse` is the one entry. Nothing here measures, draws or writes, and nothing imports torch: a laptop
+without it builds every report. A new kind of finding is a new file that takes `Results`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quantbench.analysis.limits import limits_of
+from quantbench.analysis.metrics import Metric, metrics_of
+from quantbench.analysis.needs import recommend_for_needs
+from quantbench.analysis.observations import observe
+from quantbench.analysis.rows import Results, Row, read_results
+from quantbench.analysis.scores import Score
+from quantbench.analysis.speeds import Estimate, Speed
+from quantbench.analysis.statement import Statement
+from quantbench.analysis.tradeoffs import trade_offs
+from quantbench.analysis.troubles import Trouble, find_troubles
+from quantbench.records import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """Everything a report shows; `report` renders it and adds no judgement of its own."""
+
+    results: Results
+    metrics: tuple[Metric, ...]
+    observations: tuple[Statement, ...]
+    trade_offs: tuple[Statement, ...]
+    recommendations: tuple[Statement, ...]
+    limits: tuple[str, ...]
+    troubles: tuple[Trouble, ...]
+
+
+def analyse(records: Sequence[Record], baseline: str) -> Analysis:
+    """The analysis of one run's records; ValueError without any record."""
+    results = read_results(records, baseline)
+    return Analysis(
+        results=results,
+        metrics=metrics_of(results),
+        observations=observe(results),
+        trade_offs=trade_offs(results),
+        recommendations=recommend_for_needs(results),
+        limits=limits_of(results),
+        troubles=find_troubles(results),
+    )
+
+
+__all__ = [
+    "Analysis",
+    "Estimate",
+    "Metric",
+    "Results",
+    "Row",
+    "Score",
+    "Speed",
+    "Statement",
+    "Trouble",
+    "analyse",
+]

@@ -1,0 +1,95 @@
+"""What the figures of this report cannot tell, worked out from what was and was not measured."""
+
+from collections.abc import Iterable
+
+from quantbench.analysis.rows import Results
+from quantbench.analysis.scores import Score
+from quantbench.analysis.wording import listed
+from quantbench.stats import mcnemar_exact
+
+
+def limits_of(results: Results) -> tuple[str, ...]:
+    """Sentences; those about the machine, then speed, memory, quality."""
+    return (
+        *_machine(results),
+        *_speed(results),
+        *_memory(results),
+        *_quality(results),
+    )
+
+
+def fewest_discordant(significant: float = 0.05) -> int:
+    """The least number of problems lost, none won, that an exact McNemar test calls real."""
+    return next(n for n in range(1, 100) if mcnemar_exact(n, 0) < significant)
+
+
+def _machine(results: Results) -> Iterable[str]:
+    machines = dict.fromkeys(row.record.environment.gpu or row.record.environment.cpu for row in results.rows)
+    yield (
+        f"The figures belong to {listed(list(machines))}, the library versions and the settings named above; "
+        "another machine can order the methods differently."
+    )
+    if len(machines) > 1:
+        yield "The methods ran on different machines, so their speeds cannot be compared with each other."
+    if results.model and results.model.note:
+        yield f"About the model: {results.model.note}."
+
+
+def _speed(results: Results) -> Iterable[str]:
+    points = {(s.batch_size, s.prompt_tokens) for row in results.rows for s in row.sweep if s.decode}
+    if not points:
+        return
+    batches = sorted({batch for batch, _ in points})
+    prompts = sorted({prompt for _, prompt in points})
+    yield (
+        f"Speed was measured at batch {listed([str(b) for b in batches])} with prompts of "
+        f"{listed([str(p) for p in prompts])} tokens and forced lengths; other loads, and servers that "
+        "mix requests, behave differently."
+    )
+    headlines = [row.speed for row in results.rows if row.speed and row.speed.decode]
+    if any(speed.decode and (speed.decode.interval is None or speed.decode.ranged) for speed in headlines):
+        yield "Some speeds were repeated fewer than six times, too few for a 95 % interval."
+    yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it."
+
+
+def _memory(results: Results) -> Iterable[str]:
+    kinds = {row.record.memory.kind for row in results.rows if row.record.memory}
+    if "cuda" in kinds:
+        yield (
+            "GPU memory is the allocator's peak during the speed runs; the driver's context comes on top, "
+            "and larger batches or longer texts need more."
+        )
+    if "cpu" in kinds:
+        yield (
+            "Memory is the peak resident set of the whole process, Python and its libraries included; "
+            "a small model's weights hardly move it."
+        )
+
+
+def _quality(results: Results) -> Iterable[str]:
+    if not results.tasks:
+        yield "No task was run: nothing here says what quantizing costs in quality."
+        return
+    for task in results.tasks:
+        scores = [score for row in results.rows if (score := row.score(task))]
+        yield from _of_task(scores)
+
+
+def _of_task(scores: list[Score]) -> Iterable[str]:
+    first = scores[0]
+    widest = max(scores, key=lambda score: score.interval.width)
+    yield (
+        f"{first.title} has {first.problems} problems: a pass@1 is known to about "
+        f"±{50 * widest.interval.width:.1f} points, and two methods differ with 95 % confidence only when at "
+        f"least {fewest_discordant()} problems separate them and all of them speak for the same one."
+    )
+    if not first.result.comparable:
+        yield f"These {first.title} scores cannot be compared with published figures."
+    temperature = (
+        "greedy decoding" if first.result.temperature == 0 else f"temperature {first.result.temperature}"
+    )
+    yield (
+        f"{first.title} was answered with {temperature} under the prompt protocol {first.result.protocol}; "
+        "another prompt, batch size or number format changes single answers."
+    )
+    yield f"{first.title} asks for short Python functions: it says nothing about other languages or tasks."

@@ -1,0 +1,182 @@
+"""Recommendations for the four needs of the reference report, each with its figures and its doubt."""
+
+from collections.abc import Sequence
+
+from quantbench.analysis.balance import Balance, balance_of
+from quantbench.analysis.metrics import (
+    MEMORY,
+    RESPONSE,
+    SIZE,
+    SPEED,
+    Lead,
+    Metric,
+    find_lead,
+    score_metric,
+)
+from quantbench.analysis.noise import Call
+from quantbench.analysis.observations import figure, figures
+from quantbench.analysis.rows import Results, Row
+from quantbench.analysis.statement import Statement
+from quantbench.analysis.wording import listed
+
+BALANCE = "Best overall balance"
+RESOURCES = "For resource-constrained environments"
+QUALITY = "For performance-critical applications"
+LATENCY = "For latency-sensitive applications"
+
+
+def recommend_for_needs(results: Results) -> tuple[Statement, ...]:
+    """The four recommendations; one that the figures do not allow says what is missing."""
+    return (_balance(results), _resources(results), _quality(results), _latency(results))
+
+
+def _nothing(title: str, missing: str) -> Statement:
+    return Statement(title=title, text=f"no recommendation: {missing}.")
+
+
+def _balance(results: Results) -> Statement:
+    balance = balance_of(results)
+    if balance is None:
+        return _nothing(BALANCE, "fewer than two methods have the figures that the rule needs")
+    best, *equal = balance.best
+    rule = f"highest mean of {listed(balance.parts)}, each scaled from 0 (worst) to 1 (best)"
+    totals = ", ".join(f"{row.label} {total:.2f}" for row, total in balance.totals)
+    text = f"{best.label}, by the {rule}: {totals}."
+    if equal:
+        text += f" {listed([row.label for row in equal])} reach the same mean."
+    text += _without_noise(balance, results) + _not_ranked(balance)
+    tied = tuple(row.label for row in equal)
+    return Statement(title=BALANCE, text=text, choice=best.label, tied=tied)
+
+
+def _without_noise(balance: Balance, results: Results) -> str:
+    """How the choice changes when parts that only differ by noise are left out."""
+    sober = balance_of(results, without_noise=True)
+    if sober is None:
+        return " No two methods can be told apart on any part of it."
+    dropped = [part for part in balance.parts if part not in sober.parts]
+    if not dropped:
+        return ""
+    names = [row.label for row in sober.best]
+    verb = "leads" if len(names) == 1 else "come out equal"
+    return (
+        f" The differences in {listed(dropped)} are inside the noise, yet the scaling stretches them from "
+        f"0 to 1; without {listed(dropped)}, {listed(names)} {verb}."
+    )
+
+
+def _not_ranked(balance: Balance) -> str:
+    if not balance.left_out:
+        return ""
+    return f" Not ranked, as figures are missing: {listed([row.label for row in balance.left_out])}."
+
+
+def _resources(results: Results) -> Statement:
+    """The least size and memory, both as shares of the largest figure."""
+    rows = [row for row in results.rows if row.weight_bytes is not None]
+    metrics = [SIZE]
+    if rows and all(row.memory_bytes is not None for row in rows):
+        metrics.append(MEMORY)
+    if len(rows) < 2:
+        return _nothing(RESOURCES, "fewer than two methods have a measured size")
+    best = min(rows, key=lambda row: (_mean_share(metrics, row, rows), not row.is_baseline))
+    if all(row.weight_bytes == best.weight_bytes for row in rows):
+        return _nothing(RESOURCES, "all methods have the same size")
+    parts = [f"{metric.name.lower()} {figure(metric, best, results.baseline)}" for metric in metrics]
+    text = f"{best.label}: {'; '.join(parts)}."
+    if MEMORY not in metrics:
+        text += " Memory was not measured for every method, so size alone decides."
+    else:
+        text += _least_memory(best, rows, results)
+    return Statement(title=RESOURCES, text=text, choice=best.label)
+
+
+def _least_memory(best: Row, rows: Sequence[Row], results: Results) -> str:
+    lead = find_lead(MEMORY, rows)
+    if lead is None or lead.best is best:
+        return ""
+    if best in lead.rivals:
+        return f" Its memory cannot be told apart from the least ({lead.best.label})."
+    return f" {lead.best.label} needs less memory: {figure(MEMORY, lead.best, results.baseline)}."
+
+
+def _mean_share(metrics: Sequence[Metric], row: Row, rows: Sequence[Row]) -> float:
+    shares = [(m.value(row) or 0) / max(m.value(other) or 0 for other in rows) for m in metrics]
+    return sum(shares) / len(shares)
+
+
+def _quality(results: Results) -> Statement:
+    """The baseline, unless another method is really better; the best figure where there is no baseline."""
+    if not results.tasks:
+        return _nothing(QUALITY, "no task was run, so nothing is known about quality")
+    metric = score_metric(results.tasks[0])
+    lead = find_lead(metric, results.rows)
+    if lead is None or not (lead.rivals or lead.behind):
+        return _nothing(QUALITY, f"fewer than two methods have a score on {metric.name}")
+    baseline = results.baseline
+    if baseline is not None and metric.value(baseline) is not None:
+        return _quality_with_baseline(metric, lead, baseline)
+    tied = tuple(row.label for row in lead.rivals)
+    text = f"{lead.best.label}, highest {metric.name}: {metric.show(lead.value)}."
+    if tied:
+        text += f" {listed(tied)} cannot be told apart from it, and there is no baseline to prefer."
+    return Statement(title=QUALITY, text=text, choice=lead.best.label, tied=tied)
+
+
+def _quality_with_baseline(metric: Metric, lead: Lead, baseline: Row) -> Statement:
+    verdict = metric.compare(lead.best, baseline)
+    if lead.best is not baseline and verdict.call is Call.APART:
+        text = f"{lead.best.label}: {metric.name} {figure(metric, lead.best, baseline)} ({verdict.why})."
+        return Statement(title=QUALITY, text=text, choice=lead.best.label)
+    if lead.best is not baseline:
+        text = (
+            f"{baseline.label}, the baseline ({metric.show(metric.value(baseline) or 0)}): "
+            f"{lead.best.label} has the higher {metric.name} ({figure(metric, lead.best, baseline)}), "
+            f"but the two cannot be told apart ({verdict.why})."
+        )
+        tied = tuple(row.label for row in (lead.best, *lead.tied) if row is not baseline)
+        return Statement(title=QUALITY, text=text, choice=baseline.label, tied=tied)
+    text = f"{baseline.label} has the highest {metric.name}, {metric.show(lead.value)}."
+    if lead.rivals:
+        text += f" {_doubt(metric, lead, baseline)}"
+    tied = tuple(row.label for row in lead.rivals)
+    return Statement(title=QUALITY, text=text, choice=baseline.label, tied=tied)
+
+
+def _doubt(metric: Metric, lead: Lead, baseline: Row) -> str:
+    n = min((score.problems for row in lead.rivals for score in row.scores), default=0)
+    return (
+        f"At n = {n} problems that proves nothing against {figures(metric, lead.rivals, baseline)}: "
+        "they cannot be told apart, and the baseline is preferred because it changes nothing."
+    )
+
+
+def _latency(results: Results) -> Statement:
+    """The shortest time from prompt to last token; among those that tie, the smallest."""
+    metric = RESPONSE if any(RESPONSE.value(row) is not None for row in results.rows) else SPEED
+    lead = find_lead(metric, results.rows)
+    if lead is None or not (lead.rivals or lead.behind):
+        return _nothing(LATENCY, "fewer than two methods have a measured speed")
+    choice = min((lead.best, *lead.tied), key=lambda row: (_size_or_inf(row), row is not lead.best))
+    text = f"{choice.label}: {_response(metric, choice, results)}"
+    tied = tuple(row.label for row in (lead.best, *lead.rivals) if row is not choice)
+    if choice is not lead.best:
+        text += f"; it is the smallest of those that cannot be told apart: {listed([choice.label, *tied])}"
+    elif lead.tied:
+        text += f"; {figures(metric, lead.tied, results.baseline)} cannot be told apart from it"
+    if lead.unsure:
+        text += f"; how sure this is against {listed([r.label for r in lead.unsure])} is not known"
+    return Statement(title=LATENCY, text=f"{text}.", choice=choice.label, tied=tied)
+
+
+def _response(metric: Metric, row: Row, results: Results) -> str:
+    speed = row.speed
+    if metric is SPEED or speed is None:
+        return figure(metric, row, results.baseline)
+    text = f"{figure(RESPONSE, row, results.baseline)} for {speed.new_tokens} tokens after a prompt of "
+    text += f"{speed.prompt_tokens}, batch {speed.batch_size}"
+    return f"{text} ({figure(SPEED, row, results.baseline)})"
+
+
+def _size_or_inf(row: Row) -> float:
+    return float("inf") if row.weight_bytes is None else row.weight_bytes

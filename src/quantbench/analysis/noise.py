@@ -1,0 +1,135 @@
+"""Whether two rows differ by more than noise, metric by metric, and the evidence in words.
+
+Sizes are exact. Speeds are apart when the intervals of their medians do not overlap. Scores are compared
+problem by problem (exact McNemar), or as two independent shares where the problems cannot be paired.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import sqrt
+
+from quantbench.analysis.rows import Row
+from quantbench.analysis.scores import Score
+from quantbench.analysis.speeds import Estimate
+from quantbench.analysis.wording import chance, counted
+from quantbench.stats import Interval, mcnemar_exact
+
+SIGNIFICANT = 0.05
+
+# A process's peak resident set moves by a few per cent from run to run; the CUDA allocator's does not.
+RESIDENT_SHARE = 0.03
+RESIDENT_BYTES = 16_000_000
+ALLOCATOR_SHARE = 0.001
+
+
+class Call(StrEnum):
+    """What the figures allow to be said about two rows."""
+
+    APART = "apart"
+    TOGETHER = "together"
+    UNKNOWN = "unknown"  # a figure is missing, or was measured once
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A call and its reason, a clause without a full stop."""
+
+    call: Call
+    why: str
+
+
+def compare_sizes(one: Row, other: Row) -> Verdict:
+    """Weight bytes are counted, not estimated."""
+    if one.weight_bytes is None or other.weight_bytes is None:
+        return Verdict(Call.UNKNOWN, "a size is missing")
+    same = one.weight_bytes == other.weight_bytes
+    return Verdict(Call.TOGETHER if same else Call.APART, "sizes are exact")
+
+
+def compare_memory(one: Row, other: Row) -> Verdict:
+    """Peaks are apart when they differ by more than repeating the run would make them."""
+    a, b = one.memory_bytes, other.memory_bytes
+    if a is None or b is None or one.record.memory is None:
+        return Verdict(Call.UNKNOWN, "a memory figure is missing")
+    if one.record.memory.kind == "cuda":
+        near = abs(a - b) <= ALLOCATOR_SHARE * max(a, b)
+        return Verdict(Call.TOGETHER if near else Call.APART, "the allocator's peak repeats exactly")
+    near = abs(a - b) <= max(RESIDENT_SHARE * max(a, b), RESIDENT_BYTES)
+    why = "a resident set varies by about 3 %, and by 16 MB at least, between runs"
+    return Verdict(Call.TOGETHER if near else Call.APART, why)
+
+
+def compare_speeds(one: Row, other: Row) -> Verdict:
+    """Decode rates at the headline batch size and prompt length."""
+    a = one.speed.decode if one.speed else None
+    b = other.speed.decode if other.speed else None
+    return compare_estimates(a, b)
+
+
+def compare_responses(one: Row, other: Row) -> Verdict:
+    """Time from prompt to last token at the headline point."""
+    a = one.speed.response_s if one.speed else None
+    b = other.speed.response_s if other.speed else None
+    return compare_estimates(a, b)
+
+
+def compare_estimates(a: Estimate | None, b: Estimate | None) -> Verdict:
+    """Two medians of repetitions."""
+    if a is None or b is None:
+        return Verdict(Call.UNKNOWN, "a time is missing")
+    if a.interval is None or b.interval is None:
+        return Verdict(Call.UNKNOWN, "one repetition says nothing about noise")
+    overlap = a.interval.low <= b.interval.high and b.interval.low <= a.interval.high
+    what = "the ranges of the repetitions" if a.ranged or b.ranged else "the 95 % intervals of the medians"
+    return Verdict(
+        Call.TOGETHER if overlap else Call.APART, f"{what} {'overlap' if overlap else 'are apart'}"
+    )
+
+
+def compare_scores(one: Score | None, other: Score | None) -> Verdict:
+    """Paired by problem where both answered the same problems, unpaired otherwise."""
+    if one is None or other is None:
+        return Verdict(Call.UNKNOWN, "a score is missing")
+    if one.rates is not None and other.rates is not None and one.rates.keys() == other.rates.keys():
+        return _paired(one, other)
+    return _unpaired(one, other)
+
+
+def discordant(one: Score, other: Score) -> tuple[int, int]:
+    """Problems that `one` solves more often than `other`, and the reverse; both must have rates."""
+    if one.rates is None or other.rates is None:
+        raise ValueError("outcomes of single problems are not known")
+    pairs = [(rate, other.rates[problem]) for problem, rate in one.rates.items()]
+    return sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
+
+
+def _paired(one: Score, other: Score) -> Verdict:
+    ahead, behind = discordant(one, other)
+    p = mcnemar_exact(ahead, behind)
+    call = Call.APART if p < SIGNIFICANT else Call.TOGETHER
+    return Verdict(call, f"paired by problem, {ahead} against {behind} differ, exact McNemar {chance(p)}")
+
+
+def _unpaired(one: Score, other: Score) -> Verdict:
+    gap = difference_interval(one, other)
+    call = Call.TOGETHER if gap.contains(0.0) else Call.APART
+    n = min(one.problems, other.problems)
+    why = (
+        f"unpaired, as the outcomes cannot be matched problem by problem, at n = {n} the difference lies "
+        f"between {100 * gap.low:+.1f} and {100 * gap.high:+.1f} points"
+    )
+    return Verdict(call, why)
+
+
+def difference_interval(one: Score, other: Score) -> Interval:
+    """95 % interval of the difference of two independent shares (Newcombe 1998, method 10)."""
+    gap = one.pass_at_1 - other.pass_at_1
+    a, b = one.interval, other.interval
+    low = sqrt((one.pass_at_1 - a.low) ** 2 + (b.high - other.pass_at_1) ** 2)
+    high = sqrt((a.high - one.pass_at_1) ** 2 + (other.pass_at_1 - b.low) ** 2)
+    return Interval(gap - low, gap + high)
+
+
+def discordance(one: Score, other: Score) -> str:
+    """`12 problems only one of them solves`; for sentences."""
+    return counted(sum(discordant(one, other)), "problem")

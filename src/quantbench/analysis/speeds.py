@@ -1,0 +1,81 @@
+"""Rates and latencies of one measured point, computed from its raw times. Compares nothing.
+
+Decoding is counted without the first token: a run of `new_tokens` has `new_tokens - 1` decode steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from quantbench.records import Bandwidth, SpeedPoint
+from quantbench.stats import Interval, median_interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A median of repetitions with what surrounds it, in the unit of the figure."""
+
+    value: float
+    interval: Interval | None  # None after a single repetition
+    ranged: bool = False  # the interval is the whole range: too few repetitions for 95 %
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """What one batch size and prompt length gave; None is not measured."""
+
+    batch_size: int
+    prompt_tokens: int
+    new_tokens: int
+    repetitions: int
+    decode: Estimate | None = None  # tokens/s of the whole batch
+    prefill: Estimate | None = None  # prompt tokens/s of the whole batch
+    ttft_s: Estimate | None = None
+    tpot_s: Estimate | None = None
+    response_s: Estimate | None = None  # prompt to last token
+    mbu: float | None = None  # share of the measured bandwidth that decoding used
+    failure: str | None = None
+
+    @property
+    def label(self) -> str:
+        """`batch 1, prompt 128`."""
+        return f"batch {self.batch_size}, prompt {self.prompt_tokens}"
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Median and 95 % interval of repetitions; the range where they are too few; None without any."""
+    if not values:
+        return None
+    interval = median_interval(values)
+    if interval is None and len(values) > 1:
+        return Estimate(value=median(values), interval=Interval(min(values), max(values)), ranged=True)
+    return Estimate(value=median(values), interval=interval)
+
+
+def read_speed(point: SpeedPoint, bandwidth: Bandwidth | None = None) -> Speed:
+    """The figures of one point; a point that failed keeps its reason and has no figures."""
+    steps = point.new_tokens - 1
+    decode = [] if steps < 1 else [s for s in point.decode_s if s > 0]
+    ttft = [s for s in point.ttft_s if s > 0]
+    paired = len(ttft) == len(decode)
+    return Speed(
+        batch_size=point.batch_size,
+        prompt_tokens=point.prompt_tokens,
+        new_tokens=point.new_tokens,
+        repetitions=max(len(decode), len(ttft)),
+        decode=estimate([point.batch_size * steps / s for s in decode]),
+        prefill=estimate([point.batch_size * point.prompt_tokens / s for s in ttft]),
+        ttft_s=estimate(ttft),
+        tpot_s=estimate([s / steps for s in decode]),
+        response_s=estimate([a + b for a, b in zip(ttft, decode, strict=True)]) if paired else None,
+        mbu=_bandwidth_share(point, decode, bandwidth),
+        failure=point.failure,
+    )
+
+
+def _bandwidth_share(point: SpeedPoint, decode: Sequence[float], bandwidth: Bandwidth | None) -> float | None:
+    """Bytes that a step must read, per second of a step, over the bandwidth measured in the same process."""
+    if bandwidth is None or not decode or point.step_weight_bytes is None:
+        return None
+    step_s = median(decode) / (point.new_tokens - 1)
+    return (point.step_weight_bytes + (point.kv_bytes or 0)) / step_s / bandwidth.read_bytes_per_s

@@ -1,0 +1,138 @@
+"""What each method gives and takes against the baseline, in figures; and what the figures have in common."""
+
+from collections.abc import Iterable
+
+from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, Metric, metrics_of
+from quantbench.analysis.noise import Call, compare_scores
+from quantbench.analysis.rows import Results, Row
+from quantbench.analysis.statement import Statement
+from quantbench.analysis.wording import counted, listed, ratio
+
+CLEARLY_LESS = 0.05  # of a ratio: memory that shrinks by this much less than size is worth a sentence
+
+
+def trade_offs(results: Results) -> tuple[Statement, ...]:
+    """One statement a method beside the baseline, then what holds across methods."""
+    baseline = results.baseline
+    if baseline is None or not baseline.measured:
+        return (_no_baseline(results),)
+    others = [row for row in results.rows if not row.is_baseline and row.measured]
+    statements = [_against(row, baseline, results) for row in others]
+    return (*statements, *_across(others, baseline, results))
+
+
+def _no_baseline(results: Results) -> Statement:
+    why = "has no record here" if results.baseline is None else "has no figures"
+    text = f"the baseline {results.baseline_name} {why}, so nothing can be set in relation to it."
+    return Statement(title="No baseline", text=text)
+
+
+def _against(row: Row, baseline: Row, results: Results) -> Statement:
+    ratios = [part for metric in (SIZE, MEMORY, SPEED) if (part := _ratio(metric, row, baseline))]
+    parts = [f"{listed(ratios)} of {baseline.label}"] if ratios else []
+    parts += [part for task in results.tasks if (part := _score_change(task, row, baseline))]
+    text = "; ".join(parts) or f"no figure can be compared with {baseline.label}"
+    return Statement(title=row.label, text=f"{text}.", choice=row.label)
+
+
+def _ratio(metric: Metric, row: Row, baseline: Row) -> str | None:
+    value, reference = metric.value(row), metric.value(baseline)
+    if value is None or not reference:
+        return None
+    noun = {SIZE.key: "size", MEMORY.key: "memory", SPEED.key: "speed"}[metric.key]
+    verdict = metric.compare(row, baseline)
+    remark = {
+        Call.TOGETHER: " (inside the noise)" if metric is not SIZE else "",
+        Call.UNKNOWN: " (noise not known)",
+        Call.APART: "",
+    }[verdict.call]
+    return f"{ratio(value, reference)} the {noun}{remark}"
+
+
+def _score_change(task: str, row: Row, baseline: Row) -> str | None:
+    own, reference = row.score(task), baseline.score(task)
+    if own is None or reference is None:
+        return None
+    points = 100 * (own.pass_at_1 - reference.pass_at_1)
+    verdict = compare_scores(own, reference)
+    counts = f"{own.passed} against {reference.passed} of {own.total} passed"
+    if own.total != reference.total:
+        counts = f"{own.passed} of {own.total} against {reference.passed} of {reference.total} passed"
+    change = f"{own.title} pass@1 {points:+.1f} points ({counts})" if points else f"{own.title} pass@1 equal"
+    if verdict.call is Call.APART:
+        return f"{change}, a real difference: {verdict.why}"
+    return f"{change}, which cannot be told apart: {verdict.why}"
+
+
+def _across(others: list[Row], baseline: Row, results: Results) -> Iterable[Statement]:
+    smaller = [row for row in others if _less(SIZE, row, baseline)]
+    if not smaller:
+        return
+    if speed := _bits_and_speed(smaller, baseline):
+        yield speed
+    if memory := _memory_and_size(smaller, baseline, results):
+        yield memory
+    if quality := _bits_and_quality(smaller, baseline, results):
+        yield quality
+
+
+def _less(metric: Metric, row: Row, baseline: Row) -> bool:
+    value, reference = metric.value(row), metric.value(baseline)
+    return value is not None and reference is not None and value < reference
+
+
+def _bits_and_speed(smaller: list[Row], baseline: Row) -> Statement | None:
+    calls = {row.label: SPEED.compare(row, baseline).call for row in smaller}
+    slower = [row.label for row in smaller if calls[row.label] is Call.APART and _less(SPEED, row, baseline)]
+    faster = [row.label for row in smaller if calls[row.label] is Call.APART and row.label not in slower]
+    if not slower and not faster:
+        return None
+    parts = [f"{listed(faster)} decoded faster than {baseline.label}"] if faster else []
+    parts += [f"{listed(slower)} decoded slower than {baseline.label}"] if slower else []
+    lesson = {
+        (True, False): "fewer bytes to read bought speed on this machine",
+        (False, True): "fewer bits did not buy speed on this machine: size alone decides nothing about it",
+        (True, True): "fewer bits bought speed with some methods only: the kernel decides, not the size",
+    }[bool(faster), bool(slower)]
+    return Statement(title="Bits and speed", text=f"{lesson}; {' and '.join(parts)}.")
+
+
+def _memory_and_size(smaller: list[Row], baseline: Row, results: Results) -> Statement | None:
+    sized = [row for row in smaller if row.memory_bytes and baseline.memory_bytes]
+    if not sized or not baseline.weight_bytes or not baseline.memory_bytes:
+        return None
+    row = min(sized, key=lambda row: row.weight_bytes or 0)
+    size = (row.weight_bytes or 0) / baseline.weight_bytes
+    memory = (row.memory_bytes or 0) / baseline.memory_bytes
+    if memory - size < CLEARLY_LESS:
+        return None
+    rest = (
+        "the key-value cache, activations and work space"
+        if results.on_gpu
+        else "the process and its libraries"
+    )
+    text = (
+        f"memory shrinks less than the weights: {row.label} keeps {ratio(memory, 1)} the memory with "
+        f"{ratio(size, 1)} the size, as {rest} do not get smaller."
+    )
+    return Statement(title="Memory and size", text=text)
+
+
+def _bits_and_quality(smaller: list[Row], baseline: Row, results: Results) -> Statement | None:
+    tried = {
+        row.label: [metric.compare(row, baseline).call for metric in _quality(results)] for row in smaller
+    }
+    scored = [label for label, calls in tried.items() if any(call is not Call.UNKNOWN for call in calls)]
+    if not scored:
+        return None
+    hurt = [label for label in scored if Call.APART in tried[label]]
+    if hurt:
+        text = f"{listed(hurt)} changed the results by more than chance explains."
+    else:
+        text = f"no loss is proven for {listed(scored, 'or')}: {counted(len(scored), 'method')} compared, "
+        text += "every difference within what chance explains. That is no proof that nothing was lost."
+    return Statement(title="Bits and quality", text=text)
+
+
+def _quality(results: Results) -> list[Metric]:
+    return [metric for metric in metrics_of(results) if metric.key.startswith("pass@1:")]

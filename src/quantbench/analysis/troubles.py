@@ -1,0 +1,79 @@
+"""What went wrong or was not done as asked: failures, warnings, layers left alone, answers cut short."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from quantbench.analysis.rows import Results
+from quantbench.analysis.scores import Score
+from quantbench.analysis.wording import counted, listed, significant
+from quantbench.records import Outcome, Record
+
+SANDBOX_OUTCOMES = {
+    Outcome.TIMED_OUT: "timed out",
+    Outcome.OUT_OF_MEMORY: "ran out of memory",
+    Outcome.CRASHED: "crashed",
+    Outcome.FORBIDDEN: "tried what the sandbox forbids",
+}
+NAMED_LAYERS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One thing a reader must know before trusting a figure."""
+
+    label: str  # the trial; empty where it concerns the whole report
+    text: str
+    failed: bool = False  # the trial itself ended early
+
+
+def find_troubles(results: Results) -> tuple[Trouble, ...]:
+    """Failures first, then everything else in the rows' order."""
+    records = [(row.label, row.record) for row in results.rows]
+    records += [(f"{record.method}, second run", record) for record in results.floors]
+    found = [Trouble(label="", text=text) for text in results.left_out]
+    for label, record in records:
+        found += _of_record(label, record)
+    for row in results.rows:
+        found += [Trouble(label=row.label, text=text) for score in row.scores for text in _of_score(score)]
+    return tuple(sorted(found, key=lambda trouble: not trouble.failed))
+
+
+def _of_record(label: str, record: Record) -> Iterable[Trouble]:
+    if record.failure:
+        failure = record.failure
+        text = f"failed in the stage '{failure.stage}': {failure.message}"
+        yield Trouble(label=label, text=text if text.endswith(".") else f"{text}.", failed=True)
+    for point in record.speed:
+        if point.failure:
+            where = f"batch {point.batch_size}, prompt {point.prompt_tokens}"
+            yield Trouble(label=label, text=f"no speed at {where}: {point.failure}")
+    for warning in record.warnings:
+        yield Trouble(label=label, text=warning)
+    if record.size and record.size.kept_parameters:
+        yield Trouble(label=label, text=_kept(record))
+
+
+def _kept(record: Record) -> str:
+    size = record.size
+    if size is None:
+        raise ValueError("no size")
+    total = size.kept_parameters + size.quantized_parameters
+    share = significant(100 * size.kept_parameters / total) if total else "0"
+    names = list(size.kept_layers[:NAMED_LAYERS])
+    if len(size.kept_layers) > NAMED_LAYERS:
+        names.append(f"{len(size.kept_layers) - NAMED_LAYERS} more")
+    where = f": {listed(names)}" if names else ""
+    return f"{share} % of the matrix parameters stayed at 16 bits or more{where}."
+
+
+def _of_score(score: Score) -> Iterable[str]:
+    if score.result.note:
+        yield f"{score.title}: {score.result.note}."
+    if score.cut:
+        yield (
+            f"{score.title}: {score.cut} of {counted(score.total, 'completion')} met the length limit "
+            "and may have been cut short."
+        )
+    odd = [f"{score.outcomes[o]} {words}" for o, words in SANDBOX_OUTCOMES.items() if score.outcomes.get(o)]
+    if odd:
+        yield f"{score.title}: of {counted(score.total, 'program')}, {listed(odd)}."

@@ -1,0 +1,42 @@
+"""Figures and lists of names as sentences hold them. Decides nothing."""
+
+from collections.abc import Sequence
+from math import floor, log10
+
+from quantbench.stats import Interval
+
+MISSING = "—"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`digits` significant figures without an exponent: `0.348`, `40.0`, `1,234`."""
+    if value == 0:
+        return "0"
+    places = digits - 1 - floor(log10(abs(value)))
+    return f"{value:,.{max(0, places)}f}"
+
+
+def ratio(value: float, reference: float) -> str:
+    """`0.50×`; three figures where two places would hide a difference from 1."""
+    share = value / reference
+    return f"{share:.3f}×" if 0.985 <= share < 1.015 and share != 1 else f"{share:.2f}×"
+
+
+def share_interval(interval: Interval) -> str:
+    """A range of shares: `0.279 to 0.423`."""
+    return f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 problem`, `2 problems`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def chance(p: float) -> str:
+    """A p-value: `p = 0.03`, `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {significant(p, 2)}"
