@@ -1,0 +1,103 @@
+"""Attention of prompts and of single tokens over the key-value cache, in plain torch.
+
+Both are called once a layer with flat tokens: queries [tokens, heads, head_dim], keys and values
+[tokens, kv_heads, head_dim], already rotated; both return [tokens, heads * head_dim]. No row sees another,
+and no padding is computed: rows of unlike lengths are attended one by one in a prompt pass, and masked by
+their own lengths in a token pass.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from quantbench.engine.cache import KeyValueCache
+
+Window = int | None
+
+
+class PromptAttention:
+    """Causal attention within whole prompts that start at position 0, laid out one after another."""
+
+    def __init__(
+        self, lengths: Sequence[int], windows: Sequence[Window], kv: KeyValueCache | None, rows: Sequence[int]
+    ) -> None:
+        """`rows[i]` is where prompt i goes in `kv`; without `kv` nothing is stored."""
+        self._lengths = list(lengths)
+        self._windows = windows
+        self._kv = kv
+        self._rows = rows
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        outputs = []
+        parts = zip(*(torch.split(t, self._lengths) for t in (queries, keys, values)), strict=True)
+        for number, part in enumerate(parts):
+            query, key, value = (tensor.transpose(0, 1) for tensor in part)
+            if self._kv is not None:
+                self._kv.write_prompt(layer, self._rows[number], key, value)
+            outputs.append(causal_attention(query, key, value, self._windows[layer]))
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+
+def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: Window) -> Tensor:
+    """query [heads, length, head_dim], key and value [kv_heads, ...] -> [length, heads * head_dim]."""
+    length = query.shape[1]
+    mask = None if window is None or length <= window else _band(length, window, query.device)
+    out = F.scaled_dot_product_attention(
+        query[None], key[None], value[None], attn_mask=mask, is_causal=mask is None, enable_gqa=True
+    )
+    return out[0].transpose(0, 1).reshape(length, -1)
+
+
+def _band(length: int, window: int, device: torch.device) -> Tensor:
+    """bool [length, length]: whether the token of a row sees that of a column."""
+    distance = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)
+    return (distance >= 0) & (distance < window)
+
+
+class TokenAttention:
+    """Attention of one new token a row over everything before it and itself."""
+
+    def __init__(
+        self, kv: KeyValueCache, positions: Tensor, lengths: Sequence[int], windows: Sequence[Window]
+    ) -> None:
+        """Row i of the cache has `lengths[i]` tokens before its new one; `positions` are the same, int64."""
+        self._kv = kv
+        self._positions = positions
+        self._rows = torch.arange(len(lengths), device=positions.device)
+        self._windows = windows
+        self._longest = max(lengths) + 1
+        self._uniform = min(lengths) + 1 == self._longest
+        self._mask = cache(self._make_mask)
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        count, heads, head_dim = queries.shape
+        kv_heads, end = keys.shape[1], self._longest
+        self._write(layer, keys, values)
+        # query heads that share keys stand as the rows of one small attention: nothing is repeated
+        out = F.scaled_dot_product_attention(
+            queries.view(count, kv_heads, heads // kv_heads, head_dim),
+            self._kv.keys[layer][:count, :, :end],
+            self._kv.values[layer][:count, :, :end],
+            attn_mask=self._mask(self._windows[layer]),
+        )
+        return out.reshape(count, heads * head_dim)
+
+    def _write(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        if self._uniform:
+            at = self._longest - 1
+            self._kv.keys[layer][: len(keys), :, at] = keys
+            self._kv.values[layer][: len(keys), :, at] = values
+        else:
+            self._kv.write_tokens(layer, self._rows, self._positions, keys, values)
+
+    def _make_mask(self, window: Window) -> Tensor | None:
+        """bool [rows, 1, 1, longest], or None where every row sees every position."""
+        if self._uniform and (window is None or window >= self._longest):
+            return None
+        places = torch.arange(self._longest, device=self._positions.device)
+        behind = self._positions[:, None] - places
+        seen = behind >= 0 if window is None else (behind >= 0) & (behind < window)
+        return seen[:, None, None, :]

@@ -1,0 +1,217 @@
+"""NativeDecoder: our Decoder in plain torch, on the CPU or on CUDA, with continuous batching.
+
+Rows leave when they end and waiting requests take their place; rows in flight always fill the first rows of
+the cache, so that a step works on plain slices. It captures no graphs; `cuda_decoder` does.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from quantbench.decoding import FinishReason, Generation, Request
+from quantbench.engine.attention import PromptAttention, TokenAttention
+from quantbench.engine.batch import Row, check_requests
+from quantbench.engine.cache import KeyValueCache
+from quantbench.engine.config import ModelConfig
+from quantbench.engine.linear import PlainLinear
+from quantbench.engine.model import Model
+from quantbench.engine.parameters import Parameters
+from quantbench.engine.sampler import Sampler
+
+PREFILL_TOKENS = 4096  # of all prompts in one pass: bounds the memory of activations
+SCORE_FLOATS = 1 << 26  # logits of one scoring pass: 256 MiB
+
+
+class NativeDecoder:
+    """A loaded model under one method; see `decoding.Decoder` for what each method promises."""
+
+    engine = "native"
+
+    def __init__(
+        self, config: ModelConfig, parameters: Parameters, *, device: str, dtype: torch.dtype
+    ) -> None:
+        self.config = config
+        self.device = device
+        self.vocab_size = config.vocab_size
+        self.max_positions = config.max_positions
+        self._parameters = parameters
+        self._model = Model(config, parameters, PlainLinear, device=torch.device(device), dtype=dtype)
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int,
+        on_first_token: Callable[[], None] | None = None,
+        on_finish: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        check_requests(requests, batch_size=batch_size, max_positions=self.max_positions)
+        if not requests:
+            return []
+        with torch.inference_mode():
+            run = GenerationRun(self._model, requests, min(batch_size, len(requests)), on_finish)
+            return run.finish(on_first_token)
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        budget = max(1, SCORE_FLOATS // self.vocab_size)
+        for group in grouped(sequences, min(budget, PREFILL_TOKENS)):
+            with torch.inference_mode():
+                lengths = [len(ids) for ids in group]
+                hidden = prompt_pass(
+                    self._model, group, PromptAttention(lengths, self.config.windows, None, ())
+                )
+                logits = self._model.logits(hidden)
+            yield from torch.split(logits, lengths)
+
+    def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
+        return self._parameters.tensors()
+
+    def schemes(self) -> Mapping[str, tuple[str, int]]:
+        return {name: held for matrix in self._parameters.matrices() for name, held in matrix.schemes()}
+
+    def kernels(self) -> Mapping[str, str]:
+        model = self._model
+        first = model.layers[0]
+        return {
+            "embedding": f"{self._parameters.embedding.weight.scheme} rows dequantized",
+            "linear": first.qkv.kernel,
+            "head": model.head.kernel,
+            "attention": "torch scaled_dot_product_attention",
+            "activations": str(model.dtype).removeprefix("torch."),
+        }
+
+    def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
+        config = self.config
+        weights = sum(tensor.nbytes for _, tensor in self.resident_tensors())
+        if not self._parameters.tied:  # of the embedding only the tokens' rows are read
+            table = sum(tensor.nbytes for _, tensor in self._parameters.embedding.tensors())
+            weights += table * batch_size // config.vocab_size - table
+        seen = sum(min(context, window or context) for window in config.windows)
+        width = 2 * config.kv_size * torch.empty(0, dtype=self._model.dtype).element_size()
+        return weights, batch_size * seen * width
+
+    def synchronize(self) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
+
+
+class GenerationRun:
+    """One call of `generate` while it lasts."""
+
+    def __init__(
+        self,
+        model: Model,
+        requests: Sequence[Request],
+        rows: int,
+        on_finish: Callable[[int, Generation], None] | None,
+    ) -> None:
+        self._model = model
+        self._waiting = deque(Row(index, request) for index, request in enumerate(requests))
+        self._active: list[Row] = []  # row i of the cache belongs to entry i
+        self._results: list[Generation | None] = [None] * len(requests)
+        self._on_finish = on_finish
+        self._limit = rows
+        capacity = max(len(r.prompt_ids) + r.max_new_tokens for r in requests)
+        model.reserve(capacity)
+        self._cache = KeyValueCache(
+            model.config, rows=rows, capacity=capacity, device=model.device, dtype=model.dtype
+        )
+
+    def finish(self, on_first_token: Callable[[], None] | None) -> list[Generation]:
+        """Run until every request has ended."""
+        self._admit()
+        if on_first_token is not None:
+            on_first_token()
+        while self._active or self._waiting:
+            if self._active:
+                self._decode()
+            self._admit()
+        return [generation for generation in self._results if generation is not None]
+
+    def _admit(self) -> None:
+        """Prefill waiting requests into free rows, a few prompts at a time."""
+        while self._waiting and len(self._active) < self._limit:
+            tokens = 0
+            new: list[Row] = []
+            while self._waiting and len(self._active) + len(new) < self._limit:
+                tokens += len(self._waiting[0].request.prompt_ids)
+                if new and tokens > PREFILL_TOKENS:
+                    break
+                new.append(self._waiting.popleft())
+            self._prefill(new)
+
+    def _prefill(self, new: list[Row]) -> None:
+        prompts = [row.request.prompt_ids for row in new]
+        lengths = [len(prompt) for prompt in prompts]
+        first = len(self._active)
+        places = range(first, first + len(new))
+        attention = PromptAttention(lengths, self._model.config.windows, self._cache, places)
+        hidden = prompt_pass(self._model, prompts, attention)
+        ends = torch.tensor(lengths, device=hidden.device).cumsum(0) - 1
+        logits = self._model.logits(hidden[ends])
+        sampler = Sampler([row.request for row in new], self._model.device)
+        tokens = sampler(logits, torch.zeros(len(new), dtype=torch.int64, device=hidden.device)).tolist()
+        self._active += new
+        self._take(list(places), tokens)
+
+    def _decode(self) -> None:
+        """Steps with the rows in flight as they are, until one of them ends."""
+        device = self._model.device
+        rows = self._active
+        tokens = torch.tensor([row.token_ids[-1] for row in rows], device=device)
+        counts = torch.tensor([len(row.token_ids) for row in rows], device=device)
+        positions = torch.tensor([row.length - 1 for row in rows], device=device)
+        sampler = Sampler([row.request for row in rows], device)
+        while rows is self._active:
+            lengths = [row.length - 1 for row in rows]
+            attention = TokenAttention(self._cache, positions, lengths, self._model.config.windows)
+            hidden = self._model.hidden(tokens, positions, attention)
+            tokens = sampler(self._model.logits(hidden), counts)
+            self._take(range(len(rows)), tokens.tolist())
+            positions += 1
+            counts += 1
+
+    def _take(self, places: Sequence[int], tokens: list[int]) -> None:
+        """Give each row its token; rows that end leave, and the last rows move into their places."""
+        ended = []
+        for place, token in zip(places, tokens, strict=True):
+            if reason := self._active[place].take(token):
+                ended.append((place, reason))
+        if ended:
+            self._active = list(self._active)
+            for place, reason in reversed(ended):
+                self._leave(place, reason)
+
+    def _leave(self, place: int, reason: FinishReason) -> None:
+        row = self._active[place]
+        last = self._active.pop()
+        if last is not row:
+            self._active[place] = last
+            self._cache.move(len(self._active), place, last.length - 1)
+        generation = row.finish(reason)
+        self._results[row.index] = generation
+        if self._on_finish is not None:
+            self._on_finish(row.index, generation)
+
+
+def prompt_pass(model: Model, prompts: Sequence[Sequence[int]], attention: PromptAttention) -> Tensor:
+    """Final states of whole prompts laid out one after another, [all tokens, hidden_size]."""
+    lengths = [len(prompt) for prompt in prompts]
+    model.reserve(max(lengths))
+    ids = torch.tensor([token for prompt in prompts for token in prompt], device=model.device)
+    positions = torch.cat([torch.arange(length, device=model.device) for length in lengths])
+    return model.hidden(ids, positions, attention)
+
+
+def grouped(sequences: Sequence[Sequence[int]], budget: int) -> Iterator[list[Sequence[int]]]:
+    """Neighbouring sequences of at most `budget` tokens together; a longer one stands alone."""
+    group: list[Sequence[int]] = []
+    for ids in sequences:
+        if group and sum(map(len, group)) + len(ids) > budget:
+            yield group
+            group = []
+        group.append(ids)
+    if group:
+        yield group

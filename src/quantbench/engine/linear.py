@@ -1,0 +1,55 @@
+"""Matrix products with packed weights in plain torch: works for every weight, on every device.
+
+The weight is dequantized on use, one matrix at a time, and the copy is dropped; nothing is kept beside the
+packed tensors. `linear_cpu` holds what is faster on a CPU.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from quantbench.engine.parameters import Matrix
+from quantbench.engine.weights import FloatWeight
+
+
+class Linear(Protocol):
+    """x [..., in] -> [..., out] in x's dtype, with one matrix and its bias."""
+
+    kernel: str  # what computes it
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """Rows `ids` of the matrix as float32 [len(ids), in]: the embedding of tokens."""
+        ...
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor held."""
+        ...
+
+
+class PlainLinear:
+    """Dequantizes to the activations' dtype and multiplies; a float weight of that dtype is used as it is."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+        kind = matrix.weight.scheme
+        self.kernel = f"torch linear, {kind} dequantized to the activations' dtype per use"
+        if isinstance(matrix.weight, FloatWeight):
+            self.kernel = f"torch linear, {kind}"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self._values(x.dtype), self._matrix.bias)
+
+    def _values(self, dtype: torch.dtype) -> Tensor:
+        weight = self._matrix.weight
+        return weight.values.to(dtype) if isinstance(weight, FloatWeight) else weight.dequantize().to(dtype)
+
+    def rows(self, ids: Tensor) -> Tensor:
+        return self._matrix.weight.dequantize(ids)
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self._matrix.tensors()

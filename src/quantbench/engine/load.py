@@ -1,0 +1,140 @@
+"""From a model's tensors to a decoder: one tensor at a time is read, quantized, placed and dropped.
+
+At its peak it holds what has been placed plus one matrix at full precision. It knows no method: the caller
+hands in `quantize`, and no file format: the source hands out tensors.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from quantbench.decoding import Decoder
+from quantbench.engine.config import ModelConfig, read_config
+from quantbench.engine.parameters import LayerParameters, Matrix, Parameters, stack
+from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
+from quantbench.errors import ModelError
+from quantbench.sources import ModelSource
+
+Quantize = Callable[[str, Tensor], Weight]
+UNUSED_SUFFIXES = ("rotary_emb.inv_freq",)  # computed, not learned
+
+
+def load_decoder(source: ModelSource, *, quantize: Quantize, device: str, dtype: str) -> Decoder:
+    """A decoder of our own engine on `device`, activations, norms and biases in `dtype`.
+
+    `quantize(name, tensor)` is called for every weight matrix, embedding and head included, a tied head
+    not again. ModelError for a configuration the engine cannot run and for tensors that do not fit it.
+    """
+    from quantbench.engine.decoder import NativeDecoder
+
+    config = read_config(source.config)
+    loader = ParameterLoader(source, config, quantize, torch.device(device), getattr(torch, dtype))
+    return NativeDecoder(config, loader.load(), device=device, dtype=getattr(torch, dtype))
+
+
+class ParameterLoader:
+    """Reads one source's tensors into Parameters, checking each name and shape."""
+
+    def __init__(
+        self,
+        source: ModelSource,
+        config: ModelConfig,
+        quantize: Quantize,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._source = source
+        self._config = config
+        self._quantize = quantize
+        self._device = device
+        self._dtype = dtype
+        self._unused = set(source.names())
+
+    def load(self) -> Parameters:
+        """All parameters; ModelError names a tensor that is missing, misshapen or unknown."""
+        config = self._config
+        vocabulary = (config.vocab_size, config.hidden_size)
+        embedding = self._matrix("model.embed_tokens", [("weight", vocabulary)], bias=False)
+        layers = tuple(self._layer(number) for number in range(config.layers))
+        norm = self._vector("model.norm.weight", config.hidden_size)
+        head = embedding if config.tied else self._matrix("lm_head", [("weight", vocabulary)], bias=False)
+        self._check_unused()
+        return Parameters(embedding=embedding, layers=layers, norm=norm, head=head)
+
+    def _layer(self, number: int) -> LayerParameters:
+        config, prefix = self._config, f"model.layers.{number}"
+        hidden, wide = config.hidden_size, config.intermediate_size
+        heads = [("q_proj.weight", (config.q_size, hidden))]
+        heads += [(f"{name}_proj.weight", (config.kv_size, hidden)) for name in "kv"]
+        ups = [(f"{name}_proj.weight", (wide, hidden)) for name in ("gate", "up")]
+        outs = [("o_proj.weight", (hidden, config.q_size))]
+        downs = [("down_proj.weight", (hidden, wide))]
+        attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
+        head_norms = [
+            self._vector(f"{attention}.{name}.weight", config.head_dim) if config.qk_norm else None
+            for name in ("q_norm", "k_norm")
+        ]
+        return LayerParameters(
+            input_norm=self._vector(f"{prefix}.input_layernorm.weight", hidden),
+            qkv=self._matrix(attention, heads, bias=config.qkv_bias),
+            q_norm=head_norms[0],
+            k_norm=head_norms[1],
+            output=self._matrix(attention, outs, bias=config.out_bias),
+            post_norm=self._vector(f"{prefix}.post_attention_layernorm.weight", hidden),
+            gate_up=self._matrix(mlp, ups, bias=config.mlp_bias),
+            down=self._matrix(mlp, downs, bias=config.mlp_bias),
+        )
+
+    def _matrix(self, prefix: str, parts: list[tuple[str, tuple[int, int]]], *, bias: bool) -> Matrix:
+        """The parts quantized one by one and stacked; biases joined likewise."""
+        names = [(f"{prefix}.{name}", shape) for name, shape in parts]
+        weights = [self._weight(name, shape) for name, shape in names]
+        biases = [
+            self._vector(name.removesuffix("weight") + "bias", shape[0]) for name, shape in names if bias
+        ]
+        return Matrix(
+            weight=stack(weights),
+            bias=torch.cat(biases) if biases else None,
+            parts=tuple((name, shape[0]) for name, shape in names),
+        )
+
+    def _weight(self, name: str, shape: tuple[int, int]) -> Weight:
+        return place(self._quantize(name, self._read(name, shape)), self._device)
+
+    def _vector(self, name: str, length: int) -> Tensor:
+        return self._read(name, (length,)).to(self._device, self._dtype)
+
+    def _read(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        if name not in self._unused:
+            raise ModelError(
+                f"'{self._source.name}' lacks the tensor '{name}' of shape {list(shape)}; "
+                "get a complete copy of the model"
+            )
+        self._unused.discard(name)
+        tensor = self._source.tensor(name)
+        if tuple(tensor.shape) != shape:
+            raise ModelError(
+                f"tensor '{name}' of '{self._source.name}' has shape {list(tensor.shape)}, but its "
+                f"config.json asks for {list(shape)}; get a matching pair of config.json and weights"
+            )
+        return tensor
+
+    def _check_unused(self) -> None:
+        """A tensor nobody asked for means another architecture than the configuration says."""
+        tied = {"lm_head.weight"} if self._config.tied else set()
+        left = sorted(n for n in self._unused - tied if not n.endswith(UNUSED_SUFFIXES))
+        if left:
+            raise ModelError(
+                f"'{self._source.name}' holds the tensor '{left[0]}', which a "
+                f"{self._config.architecture} does not have; use --engine transformers"
+            )
+
+
+def place(weight: Weight, device: torch.device) -> Weight:
+    """The same weight with its tensors on `device`."""
+    if isinstance(weight, FloatWeight):
+        return FloatWeight(weight.values.to(device))
+    if isinstance(weight, Int8Weight):
+        return Int8Weight(weight.q.to(device), weight.scale.to(device))
+    return Int4Weight(weight.packed.to(device), weight.scale.to(device), weight.zero.to(device))
