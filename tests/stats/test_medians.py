@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from quantbench.stats import median_interval
+from quantbench.stats import Interval, median_interval, median_over_rounds, percentile
 from tests.stats.coverage import coverage
 
 
@@ -31,3 +31,36 @@ def test_median_interval_covers_95_percent_of_skewed_timings(n: int) -> None:
     rng = np.random.default_rng(7)
     share = coverage(lambda: median_interval(list(rng.exponential(size=n))), truth=float(np.log(2)))
     assert 0.93 <= share <= 0.97
+
+
+def test_median_over_rounds_is_the_median_of_the_rounds_medians() -> None:
+    assert median_over_rounds([1.0, 2.0, 9.0, 4.0, 5.0, 6.0], [0, 0, 0, 1, 1, 1]).value == 3.5
+
+
+def test_few_rounds_state_the_confidence_that_they_reach() -> None:
+    result = median_over_rounds([1.0, 2.0, 3.0], [0, 1, 2])
+    assert result.confidence == pytest.approx(0.75)
+
+
+def test_repetitions_in_one_round_give_no_interval() -> None:
+    assert median_over_rounds([1.0, 2.0, 3.0, 4.0], [0, 0, 0, 0]).interval is None
+
+
+def test_median_over_rounds_covers_95_percent_when_rounds_drift() -> None:
+    rng = np.random.default_rng(11)
+    rounds = [number for number in range(8) for _ in range(5)]
+
+    def simulate() -> Interval | None:
+        drift = np.repeat(rng.normal(size=8), 5)
+        return median_over_rounds(list(drift + rng.normal(size=40) * 0.3), rounds).interval
+
+    assert 0.93 <= coverage(simulate, truth=0.0) <= 0.97
+
+
+def test_percentile_lies_between_its_neighbours() -> None:
+    assert percentile([10.0, 20.0, 30.0, 40.0, 50.0], 0.9) == pytest.approx(46.0)
+
+
+def test_percentile_of_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no percentile"):
+        percentile([], 0.5)

@@ -4,16 +4,45 @@ Every interval names its source; a test holds its coverage or its known answer. 
 imported inside the functions that need them, so that importing this costs nothing.
 """
 
+from quantbench.stats.clustered import (
+    Estimate,
+    clustered_mean,
+    clustered_quantile,
+    clustered_share,
+    exponential_of_ratio,
+    positive_ratio_of_sums,
+    ratio_of_sums,
+)
 from quantbench.stats.interval import Interval, normal_quantile
-from quantbench.stats.medians import median_interval
-from quantbench.stats.paired import mcnemar_exact
+from quantbench.stats.medians import RoundsMedian, median_interval, median_over_rounds, percentile
+from quantbench.stats.paired import (
+    holm,
+    mcnemar_exact,
+    mcnemar_power,
+    paired_difference_interval,
+    smallest_detectable_difference,
+)
 from quantbench.stats.proportions import pass_at_k, wilson_interval
 
 __all__ = [
+    "Estimate",
     "Interval",
+    "RoundsMedian",
+    "clustered_mean",
+    "clustered_quantile",
+    "clustered_share",
+    "exponential_of_ratio",
+    "holm",
     "mcnemar_exact",
+    "mcnemar_power",
     "median_interval",
+    "median_over_rounds",
     "normal_quantile",
+    "paired_difference_interval",
     "pass_at_k",
+    "percentile",
+    "positive_ratio_of_sums",
+    "ratio_of_sums",
+    "smallest_detectable_difference",
     "wilson_interval",
 ]
