@@ -1,0 +1,265 @@
+"""A loaded transformers model as a Decoder: for architectures our engine does not know, and as a peer.
+
+It runs `model.generate` as its users do, with eager Python steps, and takes any model that has been loaded,
+so that quantizers of other libraries can hand in theirs. Requests run in batches of fixed composition, left
+padded: a batch ends with its longest row, and only then the next one starts. Everything of a checkpoint that
+would change sampling is cleared; stopping and drawing are our own, the same as in our engine.
+
+Importing this file imports no transformers; making a decoder does.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quantbench.decoding import Generation, Request
+from quantbench.engine.batch import Row, check_requests
+from quantbench.engine.sampler import Sampler
+from quantbench.errors import ModelError
+from quantbench.sources import ModelSource
+
+UNLIMITED_POSITIONS = 1 << 20  # for architectures without a fixed number
+FLOAT_SCHEMES = {torch.float32: "W32", torch.bfloat16: "WBF16", torch.float16: "W16"}
+SchemeOf = Callable[[str, nn.Module], tuple[str, int]]
+
+
+class TransformersDecoder:
+    """See `decoding.Decoder` for what each method promises."""
+
+    engine = "transformers"
+
+    def __init__(self, model: Any, *, device: str, scheme_of: SchemeOf | None = None) -> None:
+        """`scheme_of(name, module)` tells how a quantizer's module holds its matrix, and its parameters."""
+        from transformers import GenerationConfig
+
+        self._model = model.eval()
+        self._model.generation_config = GenerationConfig()
+        self._scheme_of = scheme_of or float_scheme
+        self._text = model.config.get_text_config()
+        self.device = device
+        self.vocab_size = int(self._text.vocab_size)
+        self.max_positions = int(getattr(self._text, "max_position_embeddings", UNLIMITED_POSITIONS))
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int,
+        on_first_token: Callable[[], None] | None = None,
+        on_finish: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        check_requests(requests, batch_size=batch_size, max_positions=self.max_positions)
+        rows = [Row(index, request) for index, request in enumerate(requests)]
+        results: list[Generation] = []
+        for start in range(0, len(rows), batch_size):
+            news = BatchNews(
+                rows[start : start + batch_size], on_finish, on_first_token if start == 0 else None
+            )
+            self._generate_batch(news)
+            results += news.results()
+        return results
+
+    def _generate_batch(self, news: "BatchNews") -> None:
+        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+        requests = [row.request for row in news.rows]
+        ids, mask = left_padded([request.prompt_ids for request in requests], self.device)
+        sampler = Sampler(requests, torch.device(self.device))
+        settings = GenerationConfig(
+            max_new_tokens=max(request.max_new_tokens for request in requests),
+            do_sample=False,
+            pad_token_id=0,
+        )
+        drawn = any(request.temperature > 0 for request in requests)
+        with torch.inference_mode():
+            self._model.generate(
+                ids,
+                attention_mask=mask,
+                generation_config=settings,
+                stopping_criteria=StoppingCriteriaList([news]),
+                logits_processor=LogitsProcessorList([Chooser(sampler, ids.shape[1])] if drawn else []),
+            )
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        for sequence in sequences:
+            with torch.inference_mode():
+                ids = torch.tensor([list(sequence)], device=self.device)
+                logits = self._model(ids, use_cache=False).logits[0]
+            yield logits.float()
+
+    def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
+        seen: set[int] = set()
+        for name, parameter in self._model.named_parameters(remove_duplicate=True):
+            yield from plain_tensors(name, parameter, seen)
+        for name, module in self._model.named_modules():
+            state = getattr(module, "state", None)  # bitsandbytes keeps int8 matrices and scales there
+            for field in ("CB", "SCB"):
+                if isinstance(tensor := getattr(state, field, None), Tensor):
+                    yield from plain_tensors(f"{name}.{field}", tensor, seen)
+        persistent = set(self._model.state_dict())
+        for name, buffer in self._model.named_buffers():
+            if name in persistent:
+                yield from plain_tensors(name, buffer, seen)
+
+    def schemes(self) -> Mapping[str, tuple[str, int]]:
+        found: dict[str, tuple[str, int]] = {}
+        seen: set[int] = set()
+        for name, module in self._model.named_modules():
+            weight = getattr(module, "weight", None)
+            if isinstance(weight, Tensor) and holds_matrix(module) and id(weight) not in seen:
+                seen.add(id(weight))
+                found[f"{name}.weight"] = self._scheme_of(name, module)
+        return found
+
+    def kernels(self) -> Mapping[str, str]:
+        import transformers
+
+        kinds = sorted({type(m).__name__ for m in self._model.modules() if holds_matrix(m)})
+        return {
+            "engine": f"transformers {transformers.__version__} generate",
+            "attention": str(getattr(self._model.config, "_attn_implementation", "unknown")),
+            "linear": ", ".join(kind for kind in kinds if kind != "Embedding"),
+            "activations": str(self._model.dtype).removeprefix("torch."),
+        }
+
+    def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
+        weights = sum(tensor.nbytes for _, tensor in self.resident_tensors())
+        embedding, head = self._model.get_input_embeddings(), self._model.get_output_embeddings()
+        if head is not None and embedding.weight is not head.weight:
+            table = embedding.weight.nbytes
+            weights += table * batch_size // self.vocab_size - table
+        text = self._text
+        heads = getattr(text, "num_attention_heads", 0)
+        kv_heads = getattr(text, "num_key_value_heads", None) or heads
+        head_dim = getattr(text, "head_dim", None) or (text.hidden_size // heads if heads else 0)
+        width = 2 * kv_heads * head_dim * torch.empty(0, dtype=self._model.dtype).element_size()
+        return weights, batch_size * context * width * int(getattr(text, "num_hidden_layers", 0))
+
+    def synchronize(self) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
+
+
+class BatchNews:
+    """A stopping criterion of transformers: told every token, it keeps the rows and says which are done."""
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        on_finish: Callable[[int, Generation], None] | None,
+        on_first_token: Callable[[], None] | None,
+    ) -> None:
+        self.rows = rows
+        self._on_finish = on_finish
+        self._on_first_token = on_first_token
+        self._ended: dict[int, Generation] = {}
+
+    def __call__(self, input_ids: Tensor, scores: object, **unused: object) -> Tensor:
+        """bool [rows] from the ids so far [rows, length]; the newest column is new."""
+        tokens = input_ids[:, -1].tolist()
+        if self._on_first_token is not None:
+            self._on_first_token()
+            self._on_first_token = None
+        for place, (row, token) in enumerate(zip(self.rows, tokens, strict=True)):
+            if place not in self._ended and (reason := row.take(token)):
+                self._ended[place] = row.finish(reason)
+                if self._on_finish is not None:
+                    self._on_finish(row.index, self._ended[place])
+        done = [place in self._ended for place in range(len(self.rows))]
+        return torch.tensor(done, device=input_ids.device)
+
+    def results(self) -> list[Generation]:
+        return [self._ended[place] for place in range(len(self.rows))]
+
+
+class Chooser:
+    """A logits processor of transformers that leaves only the token our sampler drew."""
+
+    def __init__(self, sampler: Sampler, prompt_length: int) -> None:
+        self._sampler = sampler
+        self._prompt_length = prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        rows, length = input_ids.shape
+        counts = torch.full((rows,), length - self._prompt_length, device=scores.device)
+        chosen = self._sampler(scores.float(), counts)
+        return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
+
+
+def left_padded(prompts: Sequence[Sequence[int]], device: str) -> tuple[Tensor, Tensor]:
+    """Ids and attention mask [rows, longest], int64, zeros on the left."""
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
+    return ids, mask
+
+
+def holds_matrix(module: nn.Module) -> bool:
+    """A linear layer of any library, or an embedding."""
+    return isinstance(module, nn.Embedding) or hasattr(module, "in_features")
+
+
+def float_scheme(name: str, module: nn.Module) -> tuple[str, int]:
+    """The scheme of an unquantized matrix; ModelError for a packed one, whose library must say."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    if weight.dtype not in FLOAT_SCHEMES:
+        raise ModelError(f"matrix '{name}' is held as {weight.dtype}; its method must say in which scheme")
+    return FLOAT_SCHEMES[weight.dtype], weight.numel()
+
+
+def plain_tensors(name: str, tensor: Tensor, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
+    """The plain tensors inside a parameter of any library, each storage once."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        for field in tensor.__tensor_flatten__()[0]:
+            yield from plain_tensors(f"{name}:{field}", getattr(tensor, field), seen)
+        return
+    data = tensor.data if isinstance(tensor, nn.Parameter) else tensor
+    if data.data_ptr() not in seen:
+        seen.add(data.data_ptr())
+        yield name, data
+    yield from _quantization_state(name, tensor, seen)
+
+
+def _quantization_state(name: str, tensor: Tensor, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
+    """bitsandbytes hangs scales on its parameters: `quant_state` (4 bits, may nest) or `SCB` (8 bits)."""
+    if isinstance(scale := getattr(tensor, "SCB", None), Tensor):
+        yield from plain_tensors(f"{name}:SCB", scale, seen)
+    state = getattr(tensor, "quant_state", None)
+    while state is not None:
+        for field in ("absmax", "code", "offset"):
+            if isinstance(part := getattr(state, field, None), Tensor):
+                yield from plain_tensors(f"{name}:{field}", part, seen)
+        state = getattr(state, "state2", None)
+
+
+def load_transformers_decoder(
+    source: ModelSource, *, device: str, dtype: str, trust_remote_code: bool = False
+) -> TransformersDecoder:
+    """An unquantized transformers model with a source's weights, on `device` in `dtype`."""
+    model = load_transformers_model(source, dtype=dtype, trust_remote_code=trust_remote_code)
+    return TransformersDecoder(model.to(device), device=device)
+
+
+def load_transformers_model(source: ModelSource, *, dtype: str, trust_remote_code: bool = False) -> Any:
+    """The source's folder as transformers reads it, or its tensors in a model made from its configuration."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind = getattr(torch, dtype)
+    try:
+        if source.folder is not None:
+            return AutoModelForCausalLM.from_pretrained(
+                source.folder, dtype=kind, trust_remote_code=trust_remote_code
+            )
+        settings = dict(source.config)
+        config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        model = AutoModelForCausalLM.from_config(config, dtype=kind)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"transformers cannot load '{source.name}': {error}") from error
+    with torch.no_grad():
+        slots = dict(model.named_parameters())
+        for name in source.names():
+            slots[name].copy_(source.tensor(name))
+    return model
