@@ -79,6 +79,7 @@ def run(
     prompt_tokens: Annotated[str | None, typer.Option(help="Of the speed sweep; 128.")] = None,
     new_tokens: Annotated[int | None, typer.Option(help="Forced in the speed test; 128.")] = None,
     speed_budget: Annotated[float | None, typer.Option(help="Seconds a speed point; 5.")] = None,
+    text: Annotated[str | None, typer.Option(help="File to measure the distance on; the task.")] = None,
     floor: Annotated[bool | None, typer.Option(help="Run the baseline twice: the noise.")] = None,
     unsafe_no_sandbox: Annotated[bool | None, typer.Option("--unsafe-no-sandbox")] = None,
     output_dir: Annotated[Path | None, typer.Option("--output-dir", "-o", help="Results folder.")] = None,

@@ -41,6 +41,9 @@ class Trial:
     new_tokens: int = 128
     speed_budget_s: float = 20.0
 
+    text: str | None = None  # file to measure the distance from the baseline on; None: the tasks' problems
+    reference: str | None = None  # id of the baseline's trial whose predictions this one is compared with
+
     role: str = "method"  # 'method', or 'floor' for the baseline's second run in another batch shape
 
     @property

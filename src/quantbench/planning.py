@@ -55,6 +55,7 @@ class RunSettings:
     new_tokens: int = 128
     speed_budget_s: float = 5.0
     unsafe_no_sandbox: bool = False
+    text: str | None = None
     floor: bool = True
     output_dir: Path | None = None
 
@@ -68,18 +69,19 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     tasks = resolve_tasks(settings)
     source = open_source(settings.model, revision=settings.revision, seed=settings.seed)
     engine = resolve_engine(settings, source)
-    if tasks and load_tokenizer(source) is None:
+    if (tasks or settings.text) and load_tokenizer(source) is None:
         raise UsageError(
-            f"'{settings.model}' has no tokenizer, so it cannot answer {', '.join(tasks)}; add --tasks none"
+            f"'{settings.model}' has no tokenizer, so it cannot read {', '.join(tasks) or settings.text}; "
+            "use --tasks none without --text"
         )
     baseline = resolve_baseline(settings)
     ordered = (baseline, *(m for m in dict.fromkeys(settings.methods) if m != baseline))
     common = make_trial(settings, device=device, engine=engine, tasks=tasks)
-    trials = tuple(common(method) for method in ordered)
+    trials = compared(tuple(common(method) for method in ordered))
     for method in ordered:
         check_fits(METHODS[method], source, device)
     if tasks and settings.floor and settings.temperature == 0:
-        trials += (floor_of(trials[0]),)
+        trials += compared((trials[0], floor_of(trials[0])))[1:]
     return Plan(trials=trials, baseline=baseline), source
 
 
@@ -109,6 +111,7 @@ def make_trial(
             temperature=settings.temperature,
             top_p=settings.top_p,
             unsafe_no_sandbox=settings.unsafe_no_sandbox,
+            text=settings.text,
             batch_sizes=settings.batch_sizes,
             prompt_tokens=settings.prompt_tokens,
             new_tokens=settings.new_tokens,
@@ -116,6 +119,14 @@ def make_trial(
         )
 
     return trial
+
+
+def compared(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
+    """The same trials, the first one as the reference whose predictions the others are compared with."""
+    first, *others = trials
+    if not first.tasks and first.text is None:
+        return trials
+    return (first, *(replace(trial, reference=first.id) for trial in others))
 
 
 def floor_of(baseline: Trial) -> Trial:
@@ -138,6 +149,8 @@ def check_values(settings: RunSettings) -> None:
         if value is not None and value <= 0:
             least = 2 if option == "--new-tokens" else 1
             raise UsageError(f"{option} must be at least {least}")
+    if settings.text is not None and not Path(settings.text).is_file():
+        raise UsageError(f"no file '{settings.text}'; give --text a text file")
     if not settings.batch_sizes or not settings.prompt_tokens:
         raise UsageError("--batch-sizes and --prompt-tokens need at least one number, as in 1,8,64")
     if min(*settings.batch_sizes, *settings.prompt_tokens) < 1:

@@ -25,6 +25,7 @@ from quantbench.records import Failure, Memory, ModelInfo, Record, Startup, Task
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer, open_source
 from quantbench.store import Store
 from quantbench.tasks import Task, load_task
+from quantbench.teacher_forcing import distance_of
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -139,6 +140,19 @@ def _measure(run: Run, import_s: float | None) -> None:
     if trial.tasks:
         run.stage = "task"
         _evaluate_tasks(run, source, decoder)
+    if trial.tasks or trial.text:
+        run.stage = "distance"
+        _measure_distance(run, source, decoder)
+
+
+def _measure_distance(run: Run, source: ModelSource, decoder: Decoder) -> None:
+    tokenizer = load_tokenizer(source)
+    if tokenizer is None:
+        return  # said where the tasks were left out
+    distance, reason = distance_of(run.trial, decoder, tokenizer, folder=run.folder, progress=run.progress)
+    run.keep(distance=distance)
+    if reason is not None:
+        run.warn(reason)
 
 
 def _evaluate_tasks(run: Run, source: ModelSource, decoder: Decoder) -> None:

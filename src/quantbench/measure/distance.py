@@ -1,0 +1,229 @@
+"""How far a method's next-token distributions lie from the baseline's, teacher-forced over fixed texts.
+
+The baseline's process keeps, for every token, the log-probabilities of its top k tokens and the rest of
+the vocabulary as one bucket. A divergence between distributions over these k + 1 buckets can only be
+smaller than the one over the whole vocabulary (data processing inequality): what is measured is a lower
+bound of the KL divergence, equal to it when k is the vocabulary. Statistics are not made here.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quantbench.decoding import Decoder
+from quantbench.records import Distance, ProblemDistance
+from quantbench.store import write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+TOP_K = 128
+STAGE = "distance from the baseline"
+KL_DIGITS = 5  # significant ones that a record keeps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredText:
+    """One problem's tokens; every token but the first is predicted from those before it."""
+
+    name: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The baseline's predictions, N = all predicted tokens of all texts, one text after another."""
+
+    digest: str  # of the texts
+    ids: "NDArray[np.int32]"  # [N, k], most likely first
+    log_p: "NDArray[np.float32]"  # [N, k]
+    log_rest: "NDArray[np.float32]"  # [N], of all other tokens together
+    nll: "NDArray[np.float32]"  # [N], of the token that follows
+
+    @property
+    def top_k(self) -> int:
+        return int(self.ids.shape[1])
+
+
+class ReferenceMissing(Exception):
+    """The baseline's predictions cannot be used; the message is a sentence that says why."""
+
+
+def score_baseline(
+    decoder: Decoder,
+    texts: Sequence[ScoredText],
+    *,
+    title: str,
+    progress: Callable[[str, int, int], None],
+    top_k: int = TOP_K,
+) -> tuple[Distance, Reference]:
+    """The baseline's own losses and its predictions for the methods to come; `title` names the texts."""
+    import numpy as np
+
+    k = min(top_k, decoder.vocab_size)
+    rows, problems = [], []
+    for text, logits, following in _predictions(decoder, texts, progress):
+        top = logits.topk(k, dim=-1).indices
+        log_p, log_rest = _buckets(logits, top)
+        nll = _losses(logits, following, log_p, log_rest, top)
+        rows.append([_array(part) for part in (top.int(), log_p.float(), log_rest.float(), nll.float())])
+        total = float(nll.sum())
+        problems.append(
+            ProblemDistance(
+                task_id=text.name, tokens=len(nll), nll=total, baseline_nll=total, same_top=len(nll)
+            )
+        )
+    ids, log_ps, rests, losses = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    reference = Reference(digest=digest_of(texts), ids=ids, log_p=log_ps, log_rest=rests, nll=losses)
+    return Distance(text=title, top_k=k, problems=tuple(problems)), reference
+
+
+def score_method(
+    decoder: Decoder,
+    texts: Sequence[ScoredText],
+    reference: Reference,
+    *,
+    title: str,
+    progress: Callable[[str, int, int], None],
+    tail: int = 0,
+) -> Distance:
+    """Losses and divergence of a method, token by token, nats.
+
+    `tail` appends so many tokens to every text and drops their predictions: the same function in other
+    matrix shapes, which is how the noise of the baseline itself is measured.
+    """
+    import torch
+
+    start = 0
+    problems = []
+    for text, logits, following in _predictions(decoder, texts, progress, tail):
+        part = slice(start, start + len(following))
+        start += len(following)
+        ids = torch.from_numpy(reference.ids[part].astype("int64")).to(logits.device)
+        log_q, log_q_rest = _buckets(logits, ids)
+        nll = _losses(logits, following, log_q, log_q_rest, ids)
+        log_p = torch.from_numpy(reference.log_p[part]).to(logits.device).double()
+        log_p_rest = torch.from_numpy(reference.log_rest[part]).to(logits.device).double()
+        divergence = divergences(log_p, log_p_rest, log_q, log_q_rest)
+        same = logits.gather(-1, ids[:, :1])[:, 0] == logits.max(dim=-1).values
+        problems.append(
+            ProblemDistance(
+                task_id=text.name,
+                tokens=len(nll),
+                nll=float(nll.sum()),
+                baseline_nll=float(reference.nll[part].sum(dtype="float64")),
+                kl=tuple(float(f"{value:.{KL_DIGITS - 1}e}") for value in divergence.tolist()),
+                same_top=int(same.sum()),
+            )
+        )
+    return Distance(text=title, top_k=reference.top_k, problems=tuple(problems))
+
+
+def divergences(
+    log_p: "torch.Tensor", log_p_rest: "torch.Tensor", log_q: "torch.Tensor", log_q_rest: "torch.Tensor"
+) -> "torch.Tensor":
+    """KL(p || q) of each token over k + 1 buckets, nats, float64: [N, k] and [N] each -> [N], not below 0."""
+    import torch
+
+    p = torch.cat([log_p, log_p_rest[:, None]], dim=-1).log_softmax(dim=-1)
+    q = torch.cat([log_q, log_q_rest[:, None]], dim=-1).log_softmax(dim=-1)
+    terms = torch.where(p > -torch.inf, p.exp() * (p - q), 0.0)  # an empty bucket adds nothing
+    return terms.sum(dim=-1).clamp(min=0.0)
+
+
+def _predictions(
+    decoder: Decoder,
+    texts: Sequence[ScoredText],
+    progress: Callable[[str, int, int], None],
+    tail: int = 0,
+) -> "Iterator[tuple[ScoredText, torch.Tensor, torch.Tensor]]":
+    """Each text with its logits [tokens - 1, vocabulary] and the tokens that follow [tokens - 1]."""
+    import torch
+
+    sequences = [(*text.token_ids, *text.token_ids[:tail]) for text in texts]
+    progress(STAGE, 0, len(texts))
+    for number, (text, logits) in enumerate(zip(texts, decoder.score(sequences), strict=True), start=1):
+        following = torch.tensor(text.token_ids[1:], device=logits.device)
+        yield text, logits[: len(following)], following
+        progress(STAGE, number, len(texts))
+
+
+def _buckets(logits: "torch.Tensor", ids: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+    """Log-probabilities of the tokens `ids` [N, k] and of all others together [N], float64."""
+    import torch
+
+    inside = logits.gather(-1, ids).double()
+    outside = logits.scatter(-1, ids, -torch.inf).logsumexp(dim=-1).double()
+    total = torch.logaddexp(inside.logsumexp(dim=-1), outside)
+    return inside - total[:, None], outside - total
+
+
+def _losses(
+    logits: "torch.Tensor",
+    following: "torch.Tensor",
+    log_p: "torch.Tensor",
+    log_rest: "torch.Tensor",
+    ids: "torch.Tensor",
+) -> "torch.Tensor":
+    """Negative log-likelihood of each following token, nats, float64 [N]."""
+    total = logits.gather(-1, ids[:, :1])[:, 0].double() - log_p[:, 0]
+    return total - logits.gather(-1, following[:, None])[:, 0].double()
+
+
+def _array(tensor: "torch.Tensor") -> "NDArray[np.float32]":
+    array: NDArray[np.float32] = tensor.cpu().numpy()
+    return array
+
+
+def digest_of(texts: Sequence[ScoredText]) -> str:
+    """sha256 over names and tokens: which predictions belong to which texts."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(f"{text.name} {list(text.token_ids)}\n".encode())
+    return digest.hexdigest()
+
+
+def save_reference(path: Path, reference: Reference) -> None:
+    """Write the baseline's predictions in one step; StoreError when the disk refuses."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        digest=np.array(reference.digest),
+        ids=reference.ids,
+        log_p=reference.log_p,
+        log_rest=reference.log_rest,
+        nll=reference.nll,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_reference(path: Path, texts: Sequence[ScoredText]) -> Reference:
+    """The baseline's predictions for exactly these texts; ReferenceMissing says why there are none."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            reference = Reference(
+                digest=str(data["digest"]),
+                ids=data["ids"],
+                log_p=data["log_p"],
+                log_rest=data["log_rest"],
+                nll=data["nll"],
+            )
+    except FileNotFoundError:
+        raise ReferenceMissing(
+            "the baseline's predictions are not in the results folder, so the distance from it is not known"
+        ) from None
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ReferenceMissing(f"the baseline's predictions cannot be read ({error})") from error
+    if reference.digest != digest_of(texts):
+        raise ReferenceMissing("the baseline's predictions are of other texts or another tokenizer")
+    return reference
