@@ -95,6 +95,7 @@ class TaskResult(_Frozen):
     comparable: bool  # the data are the published ones
     problems: int
     completions: tuple[Completion, ...]
+    passed: int | None = None  # problems; only where single outcomes are not known, as in imported figures
     samples_file: str | None = None  # relative to the results folder
     sandbox: str  # the mode that ran
     generate_s: float
