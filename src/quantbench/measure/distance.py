@@ -8,6 +8,7 @@ bound of the KL divergence, equal to it when k is the vocabulary. Statistics are
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,7 +223,7 @@ def load_reference(path: Path, texts: Sequence[ScoredText]) -> Reference:
         raise ReferenceMissing(
             "the baseline's predictions are not in the results folder, so the distance from it is not known"
         ) from None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ReferenceMissing(f"the baseline's predictions cannot be read ({error})") from error
     if reference.digest != digest_of(texts):
         raise ReferenceMissing("the baseline's predictions are of other texts or another tokenizer")
