@@ -43,7 +43,7 @@ def task_title(task: str) -> str:
 def read_score(result: TaskResult) -> Score | None:
     """The score of a task's result; None when nothing was run."""
     if not result.completions:
-        return None
+        return _known_total(result)
     solved: dict[str, list[bool]] = defaultdict(list)
     for completion in result.completions:
         solved[completion.task_id].append(completion.outcome is Outcome.PASSED)
@@ -63,6 +63,25 @@ def read_score(result: TaskResult) -> Score | None:
         rates=rates,
         outcomes=Counter(completion.outcome for completion in result.completions),
         cut=sum(_cut(completion) for completion in result.completions),
+    )
+
+
+def _known_total(result: TaskResult) -> Score | None:
+    """A score of which only the number of solved problems is known."""
+    if result.passed is None or not result.problems:
+        return None
+    return Score(
+        result=result,
+        problems=result.problems,
+        per_problem=1,
+        passed=result.passed,
+        total=result.problems,
+        pass_at_1=result.passed / result.problems,
+        interval=wilson_interval(result.passed, result.problems),
+        pass_at={},
+        rates=None,
+        outcomes={},
+        cut=0,
     )
 
 

@@ -1,1 +1,59 @@
+"""A report from Records: Markdown with pictures, an interactive page, JSON and CSV, tables on a terminal.
 
+Everything that is said comes from `analysis`; this floor only gives it a form. Neither torch nor
+transformers is needed. The drawing libraries are imported when something is drawn.
+"""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quantbench.analysis import Analysis, analyse
+from quantbench.records import Record
+from quantbench.store import write_atomically
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def write_report(records: Sequence[Record], *, baseline: str, folder: Path, formats: Collection[str]) -> None:
+    """Write the files of every format into `folder`; StoreError when it cannot be written.
+
+    md: report.md and its PNG pictures; html: performance_tradeoffs.html; json and csv: results.*.
+    """
+    analysis = analyse(records, baseline)
+    if "md" in formats:
+        _write_markdown(analysis, folder)
+    if "html" in formats:
+        from quantbench.report.tradeoffs_page import render_tradeoffs
+
+        write_atomically(folder / "performance_tradeoffs.html", render_tradeoffs(analysis).encode())
+    if "json" in formats or "csv" in formats:
+        _write_figures(analysis, folder, formats)
+
+
+def print_tables(records: Sequence[Record], *, baseline: str, console: "Console") -> None:
+    """The main tables and the recommendations on a terminal."""
+    from quantbench.report.console import print_analysis
+
+    print_analysis(analyse(records, baseline), console)
+
+
+def _write_markdown(analysis: Analysis, folder: Path) -> None:
+    from quantbench.report.charts import draw_charts
+    from quantbench.report.markdown import render_markdown
+    from quantbench.report.sections import sections_of
+
+    title = f"Quantization benchmark: {analysis.results.model_name}"
+    for file, png in draw_charts(analysis):
+        write_atomically(folder / file, png)
+    write_atomically(folder / "report.md", render_markdown(title, sections_of(analysis)).encode())
+
+
+def _write_figures(analysis: Analysis, folder: Path, formats: Collection[str]) -> None:
+    from quantbench.report.export import to_csv, to_json
+
+    if "json" in formats:
+        write_atomically(folder / "results.json", to_json(analysis).encode())
+    if "csv" in formats:
+        write_atomically(folder / "results.csv", to_csv(analysis).encode())

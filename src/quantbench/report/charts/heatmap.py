@@ -1,0 +1,68 @@
+"""All metrics in one picture: the colour runs from the worst to the best method, the cell has the figure."""
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.patches import Rectangle
+
+from quantbench.analysis import Analysis, Metric, Results
+from quantbench.analysis.balance import inside_noise, normalise
+from quantbench.analysis.metrics import MEMORY
+from quantbench.analysis.wording import MISSING
+from quantbench.report.charts.style import QUIET, WIDTH, new_figure, set_titles, styled, to_png
+
+COLOURS = colormaps["cividis"]  # made for colour-blind readers, dark to light
+NO_COLOUR = "#EDEDED"
+DARK_BELOW = 0.55
+
+
+def draw_heatmap(analysis: Analysis) -> bytes:
+    """PNG; a metric on which all methods are equal, or a missing figure, has no colour."""
+    results, metrics = analysis.results, analysis.metrics
+    with styled():
+        figure, axes = new_figure(2.3 + 0.5 * len(results.rows))
+        figure.set_figwidth(max(WIDTH, 3.0 + 1.5 * len(metrics)))
+        set_titles(axes, "All metrics, from the worst to the best method", results.model_name)
+        for place, metric in enumerate(metrics):
+            _draw_column(axes, place, metric, results)
+        _label(axes, results, metrics)
+        scale = figure.colorbar(ScalarMappable(cmap=COLOURS), ax=axes, ticks=[0, 1], pad=0.02)
+        scale.ax.set_yticklabels(["worst", "best"])
+        scale.outline.set_visible(False)
+        return to_png(figure)
+
+
+def _draw_column(axes: Axes, place: int, metric: Metric, results: Results) -> None:
+    shares = normalise(metric, results.rows) or {}
+    for line, row in enumerate(results.rows):
+        value, share = metric.value(row), shares.get(row.label)
+        colour = NO_COLOUR if share is None else COLOURS(share)
+        axes.add_patch(Rectangle((place, line), 1, 1, facecolor=colour, edgecolor="white", linewidth=2))
+        dark = share is not None and share < DARK_BELOW
+        axes.text(
+            place + 0.5,
+            line + 0.5,
+            MISSING if value is None else metric.show(value),
+            ha="center",
+            va="center",
+            color="white" if dark else "black",
+        )
+
+
+def _label(axes: Axes, results: Results, metrics: tuple[Metric, ...]) -> None:
+    axes.set_xlim(0, len(metrics))
+    axes.set_ylim(len(results.rows), 0)
+    titles = [_column_title(metric, results) for metric in metrics]
+    axes.set_xticks([place + 0.5 for place in range(len(metrics))], titles)
+    axes.xaxis.label.set_color(QUIET)
+    labels = [f"{row.label} (baseline)" if row.is_baseline else row.label for row in results.rows]
+    axes.set_yticks([line + 0.5 for line in range(len(labels))], labels)
+
+
+def _column_title(metric: Metric, results: Results) -> str:
+    name = "GPU memory" if metric is MEMORY and results.on_gpu else metric.name
+    lines = [name, "less is better" if metric.lower_is_better else "more is better"]
+    rows = [row for row in results.rows if metric.value(row) is not None]
+    if len(rows) > 1 and inside_noise(metric, rows):
+        lines.append("(all inside the noise)")
+    return "\n".join(lines)

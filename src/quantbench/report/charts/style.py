@@ -1,0 +1,77 @@
+"""How every picture looks: colours that colour-blind readers can tell apart, sizes, and the way to PNG."""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito 2008, "Color Universal Design".
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
+INK = "#222222"
+QUIET = "#595959"
+GRID = "#DDDDDD"
+BAR = OKABE_ITO[0]
+BASELINE_BAR = "#8C8C8C"
+INTERVAL = "#222222"
+
+WIDTH = 7.6  # inches
+DPI = 144
+SETTINGS: Any = {  # matplotlib wants a literal type of 300 keys
+    "font.size": 10,
+    "axes.titlesize": 13,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 10.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": QUIET,
+    "ytick.color": INK,
+    "text.parse_math": False,  # a `$` in a name is a dollar
+    "axes.unicode_minus": True,
+    "svg.hashsalt": "quantbench",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The settings above, and silence about letters that the font lacks."""
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def new_figure(height: float) -> tuple[Figure, Axes]:
+    """A figure of the common width with one axes and no frame; height in inches."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return figure, axes
+
+
+def set_titles(axes: Axes, title: str, subtitle: str) -> None:
+    """A title that says what is shown, and under it which model and which direction is better."""
+    axes.set_title(f"{title}\n", loc="left", fontweight="bold", pad=12)
+    axes.annotate(
+        subtitle,
+        xy=(0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 12),
+        textcoords="offset points",
+        fontsize=10,
+        color=QUIET,
+    )
+
+
+def to_png(figure: Figure) -> bytes:
+    """PNG bytes without a date or a version, so that the same figures give the same file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    return stream.getvalue()

@@ -1,0 +1,49 @@
+"""The report's tables and recommendations on a terminal, 80 columns wide and without markup in names."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text as RichText
+
+from quantbench.analysis import Analysis
+from quantbench.report.blocks import Table
+from quantbench.report.sections.methods import method_table
+from quantbench.report.sections.scores import score_sections
+
+
+def print_analysis(analysis: Analysis, console: Console) -> None:
+    """The main table, one table a task, the recommendations, and what failed."""
+    results = analysis.results
+    if results.rows:
+        _print_table(f"{results.model_name}: quantization methods", method_table(results), console)
+    for section in score_sections(analysis):
+        for block in section.blocks:
+            if isinstance(block, Table):
+                _print_table(section.title, block, console)
+    _print_recommendations(analysis, console)
+    for trouble in analysis.troubles:
+        if trouble.failed:
+            console.print(RichText(f"{trouble.label}: {trouble.text}", style="red"))
+
+
+def _print_table(title: str, table: Table, console: Console) -> None:
+    console.print()
+    console.print(RichText(title, style="bold"))
+    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in table.columns:
+        shown.add_column(
+            RichText(column.title), justify="right" if column.number else "left", overflow="fold"
+        )
+    for row in table.rows:
+        shown.add_row(*(RichText(cell) for cell in row))
+    console.print(shown)
+
+
+def _print_recommendations(analysis: Analysis, console: Console) -> None:
+    choices = [statement for statement in analysis.recommendations if statement.choice]
+    if not choices:
+        return
+    console.print()
+    for statement in choices:
+        doubt = f" (not told apart from {', '.join(statement.tied)})" if statement.tied else ""
+        console.print(RichText(f"{statement.title}: {statement.choice}{doubt}"))

@@ -1,0 +1,40 @@
+"""The sections of a report in their order: each a function from the Analysis to the sections it gives.
+
+A new section is a new file and one line here; the old ones stay untouched.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from quantbench.analysis import Analysis
+from quantbench.report.blocks import Section
+from quantbench.report.sections.detail import detail_sections
+from quantbench.report.sections.findings import conclusion_section, finding_sections
+from quantbench.report.sections.limits import limit_section, trouble_section
+from quantbench.report.sections.measured import measured_section
+from quantbench.report.sections.methods import method_section
+from quantbench.report.sections.model import model_section
+from quantbench.report.sections.pictures import picture_section
+from quantbench.report.sections.scores import score_sections
+from quantbench.report.sections.summary import summary_section
+from quantbench.report.sections.sweep import sweep_sections
+
+SECTIONS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
+    summary_section,
+    model_section,
+    method_section,
+    score_sections,
+    finding_sections,
+    conclusion_section,
+    picture_section,
+    detail_sections,
+    sweep_sections,
+    measured_section,
+    limit_section,
+    trouble_section,
+)
+
+
+def sections_of(analysis: Analysis) -> Iterator[Section]:
+    """All sections that have something to say."""
+    for make in SECTIONS:
+        yield from make(analysis)

@@ -1,0 +1,89 @@
+"""The figures behind the main table: intervals, latencies, share of the bandwidth, real bits, start-up."""
+
+from collections.abc import Iterator, Sequence
+
+from quantbench.analysis import Analysis, Estimate, Row
+from quantbench.analysis.wording import MISSING, significant
+from quantbench.report.blocks import Column, Section, Table, Text
+
+
+def detail_sections(analysis: Analysis) -> Iterator[Section]:
+    """Two tables: speed where it was measured, storage where a size was."""
+    rows = analysis.results.rows
+    if any(row.speed for row in rows):
+        yield Section(
+            key="speed-detail", title="Speed in detail", blocks=(speed_table(rows), Text(SPEED_LEGEND))
+        )
+    if any(row.record.size for row in rows):
+        yield Section(
+            key="storage", title="Storage in detail", blocks=(storage_table(rows), Text(STORAGE_LEGEND))
+        )
+
+
+SPEED_LEGEND = (
+    "In brackets: the 95 % interval of the median, or the range (marked r) where there were fewer than six "
+    "repetitions. TTFT: prompt to first token on the host. TPOT: time per output token, the first one not "
+    "counted. Bandwidth: bytes that a decode step must read, per second, as a share of the read bandwidth "
+    "measured in the same process."
+)
+STORAGE_LEGEND = (
+    "Bits: stored bits per parameter, scales and zero points included. On disk: the published checkpoint. "
+    "Load: reading, quantizing and placing the weights."
+)
+
+
+def speed_table(rows: Sequence[Row]) -> Table:
+    """A row a method at the headline point."""
+    titles = ("Decode (tokens/s)", "Prefill (tokens/s)", "TTFT (ms)", "TPOT (ms)", "Bandwidth", "Repetitions")
+    columns = (Column("Method", number=False), *(Column(title) for title in titles))
+    return Table(columns, tuple(_speed_cells(row) for row in rows))
+
+
+def _speed_cells(row: Row) -> tuple[str, ...]:
+    speed = row.speed
+    if speed is None:
+        return (row.label, *(MISSING,) * 6)
+    return (
+        row.label,
+        show_estimate(speed.decode),
+        show_estimate(speed.prefill),
+        show_estimate(speed.ttft_s, 1000),
+        show_estimate(speed.tpot_s, 1000),
+        MISSING if speed.mbu is None else f"{100 * speed.mbu:.0f} %",
+        str(speed.repetitions),
+    )
+
+
+def show_estimate(estimate: Estimate | None, factor: float = 1.0) -> str:
+    """`40.1 [39.8, 40.3]`; an `r` behind a range; no brackets after a single repetition."""
+    if estimate is None:
+        return MISSING
+    text = significant(estimate.value * factor)
+    if estimate.interval is None:
+        return text
+    low, high = (significant(end * factor) for end in (estimate.interval.low, estimate.interval.high))
+    return f"{text} [{low}, {high}]{' r' if estimate.ranged else ''}"
+
+
+def storage_table(rows: Sequence[Row]) -> Table:
+    """A row a method."""
+    titles = ("Weights (bytes)", "Bits", "On disk (bytes)", "Kept at 16 bits or more", "Load (s)")
+    columns = (
+        Column("Method", number=False),
+        Column("Scheme", number=False),
+        *(Column(title) for title in titles),
+    )
+    return Table(columns, tuple(_storage_cells(row) for row in rows))
+
+
+def _storage_cells(row: Row) -> tuple[str, ...]:
+    size, startup = row.record.size, row.record.startup
+    load = MISSING if startup is None or startup.load_s is None else significant(startup.load_s)
+    scheme = row.record.scheme or MISSING
+    if row.record.group_size:
+        scheme += f", groups of {row.record.group_size}"
+    if size is None:
+        return (row.label, scheme, *(MISSING,) * 4, load)
+    on_disk = MISSING if size.checkpoint_bytes is None else f"{size.checkpoint_bytes:,}"
+    bits = significant(size.effective_bits)
+    return (row.label, scheme, f"{size.weight_bytes:,}", bits, on_disk, f"{size.kept_parameters:,}", load)

@@ -1,0 +1,126 @@
+"""How it was measured: machine, versions, command, settings, protocol, sandbox, engine and kernels."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from quantbench.analysis import Analysis, Results, Row
+from quantbench.analysis.wording import MISSING
+from quantbench.records import Environment, Record
+from quantbench.report.blocks import Block, Bullet, Bullets, Code, Column, Section, Table, Text
+from quantbench.units import show_bytes, show_seconds
+
+
+def measured_section(analysis: Analysis) -> Iterator[Section]:
+    """There when any trial has a record; facts that differ between trials are all listed."""
+    results = analysis.results
+    records = [row.record for row in results.rows] + list(results.floors)
+    if not records:
+        return
+    commands = _each(records, lambda record: record.environment.command)
+    blocks: tuple[Block, ...] = (
+        Text("Each method ran in a fresh process, with the same prompts and the same measuring code."),
+        *(Code(command) for command in commands),
+        Bullets((*_machine(records), *_settings(records), *_tasks(results), *_floor(results))),
+        engine_table(results.rows),
+    )
+    yield Section(key="measured", title="How it was measured", blocks=blocks)
+
+
+def _each(records: Iterable[Record], read: Any) -> list[str]:
+    """The different values that the records have, without the missing ones."""
+    return list(dict.fromkeys(str(value) for record in records if (value := read(record)) is not None))
+
+
+def _machine(records: Sequence[Record]) -> Iterator[Bullet]:
+    yield Bullet("; ".join(_each(records, lambda r: describe_machine(r.environment))), "Machine")
+    bandwidths = [record.bandwidth for record in records if record.bandwidth]
+    if bandwidths:
+        rates = [bandwidth.read_bytes_per_s / 1e9 for bandwidth in bandwidths]
+        text = f"{min(rates):,.1f} to {max(rates):,.1f} GB/s over the trials ({bandwidths[0].method})"
+        yield Bullet(text, "Read bandwidth")
+    yield Bullet("; ".join(_each(records, lambda r: describe_software(r))), "Software")
+
+
+def describe_machine(environment: Environment) -> str:
+    """GPU first, where there is one."""
+    cpu = f"{environment.cpu}, {environment.cores} cores, {show_bytes(environment.memory_bytes)} of memory"
+    if environment.threads:
+        cpu += f", {environment.threads} threads"
+    parts = [cpu, environment.platform]
+    if environment.gpu:
+        memory = environment.gpu_memory_bytes
+        gpu = environment.gpu + (f", {show_bytes(memory)} of memory" if memory else "")
+        gpu += f", driver {environment.driver}" if environment.driver else ""
+        gpu += f", CUDA {environment.cuda}" if environment.cuda else ""
+        parts.insert(0, gpu)
+    return "; ".join(parts)
+
+
+def describe_software(record: Record) -> str:
+    """Versions that can change a figure."""
+    environment = record.environment
+    product = f"quantbench {record.quantbench_version}"
+    if environment.commit:
+        product += f" (commit {environment.commit})"
+    packages = [f"{name} {version}" for name, version in environment.packages.items()]
+    return ", ".join([product, f"Python {environment.python}", *packages])
+
+
+def _settings(records: Sequence[Record]) -> Iterator[Bullet]:
+    yield Bullet(", ".join(_each(records, lambda r: r.trial.get("device"))), "Device")
+    yield Bullet(", ".join(_each(records, lambda r: r.trial.get("dtype"))), "Activations")
+    yield Bullet(", ".join(_each(records, lambda r: r.trial.get("seed"))), "Seed")
+    points = dict.fromkeys(
+        f"batch {p.batch_size}, prompt {p.prompt_tokens}, {p.new_tokens} new tokens"
+        for record in records
+        for p in record.speed
+    )
+    if points:
+        text = (
+            f"{'; '.join(points)}; lengths forced, warm-up not counted, every repetition kept in the records"
+        )
+        yield Bullet(text, "Speed")
+    dates = sorted(record.created_at for record in records)
+    span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    yield Bullet(span, "Measured")
+
+
+def _tasks(results: Results) -> Iterator[Bullet]:
+    for task in results.tasks:
+        scores = [score for row in results.rows if (score := row.score(task))]
+        result = scores[0].result
+        batches = ", ".join(dict.fromkeys(str(score.result.batch_size) for score in scores))
+        sandboxes = ", ".join(dict.fromkeys(score.result.sandbox for score in scores))
+        decoding = "greedy" if result.temperature == 0 else f"sampled at temperature {result.temperature:g}"
+        text = (
+            f"{result.problems} problems (sha256 {result.data_sha256[:12]}), protocol {result.protocol}, "
+            f"{decoding}, {scores[0].per_problem} completion(s) a problem, batch {batches}, the same order "
+            f"for every method; programs ran in the sandbox mode '{sandboxes}'"
+        )
+        yield Bullet(text, scores[0].title)
+        times = [
+            f"{row.label} {show_seconds(s.result.generate_s)} and {show_seconds(s.result.execute_s)}"
+            for row in results.rows
+            if (s := row.score(task))
+        ]
+        yield Bullet(", ".join(times), f"{scores[0].title}, generating and executing")
+
+
+def _floor(results: Results) -> Iterator[Bullet]:
+    for record in results.floors:
+        batch = record.trial.get("batch_size")
+        text = (
+            f"{record.method} was run a second time at batch {batch}, to see what changes without any method"
+        )
+        yield Bullet(text, "Noise floor")
+
+
+def engine_table(rows: Sequence[Row]) -> Table:
+    """What really ran each method."""
+    columns = tuple(Column(title, number=False) for title in ("Method", "Engine", "Kernels"))
+    cells = tuple((row.label, row.record.engine or MISSING, _kernels(row.record)) for row in rows)
+    return Table(columns, cells)
+
+
+def _kernels(record: Record) -> str:
+    return ", ".join(f"{operation}: {kernel}" for operation, kernel in record.kernels.items()) or MISSING

@@ -1,0 +1,51 @@
+"""The main table: one row a method with size, speed and memory, and what each column means."""
+
+from collections.abc import Iterator
+
+from quantbench.analysis import Analysis, Results
+from quantbench.report.blocks import Column, Section, Table, Text
+from quantbench.report.columns import byte_column, number_column
+
+
+def method_section(analysis: Analysis) -> Iterator[Section]:
+    """There when any method has a record."""
+    results = analysis.results
+    if not results.rows:
+        return
+    blocks = (method_table(results), Text(_legend(results)))
+    yield Section(key="methods", title="Quantization methods", blocks=blocks)
+
+
+def method_table(results: Results) -> Table:
+    """The reference's four columns; GB becomes MB for small models, GPU Memory becomes Memory without one."""
+    rows = results.rows
+    rates = [row.speed.decode.value if row.speed and row.speed.decode else None for row in rows]
+    size = byte_column([row.weight_bytes for row in rows])
+    memory = byte_column([row.memory_bytes for row in rows])
+    speed = number_column(rates)
+    columns = (
+        Column("Method", number=False),
+        Column(f"Model Size ({size.unit})"),
+        Column("Inference Speed (tokens/sec)"),
+        Column(f"{'GPU Memory' if results.on_gpu else 'Memory'} ({memory.unit})"),
+    )
+    cells = tuple(
+        (row.label, size.show(row.weight_bytes), speed.show(rate), memory.show(row.memory_bytes))
+        for row, rate in zip(rows, rates, strict=True)
+    )
+    return Table(columns, cells)
+
+
+def _legend(results: Results) -> str:
+    point = next((row.speed for row in results.rows if row.speed), None)
+    parts = ["Model size: bytes of the weights in memory, scales and zero points included, tied weights once"]
+    if point:
+        parts.append(
+            f"inference speed: decoding after the first token at batch {point.batch_size}, prompt "
+            f"{point.prompt_tokens} and {point.new_tokens} new tokens, median of the repetitions"
+        )
+    if results.on_gpu:
+        parts.append("GPU memory: the allocator's peak during the speed runs")
+    else:
+        parts.append("memory: the peak resident set of the trial's process")
+    return "; ".join(parts) + ". — is not measured."

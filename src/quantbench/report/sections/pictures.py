@@ -1,0 +1,23 @@
+"""Visualizations: the pictures beside the report, each with what it shows."""
+
+from collections.abc import Iterator
+
+from quantbench.analysis import Analysis
+from quantbench.report.blocks import Picture, Section
+
+PICTURES = (
+    ("model_size_comparison.png", "Model size of every method"),
+    ("inference_speed_comparison.png", "Inference speed of every method, with intervals"),
+    ("memory_usage_comparison.png", "Memory of every method"),
+    ("normalized_metrics_heatmap.png", "All metrics, scaled from the worst to the best method"),
+)
+TRADEOFFS = "performance_tradeoffs.html"
+
+
+def picture_section(analysis: Analysis) -> Iterator[Section]:
+    """The four pictures, and the interactive page where something was measured."""
+    if not analysis.metrics:
+        return
+    pictures = tuple(Picture(file, caption) for file, caption in PICTURES)
+    page = Picture(TRADEOFFS, f"{TRADEOFFS}: an interactive chart of the trade-offs")
+    yield Section(key="pictures", title="Visualizations", blocks=(*pictures, page))

@@ -1,0 +1,46 @@
+"""Summary: what was compared, where, and the answer in a few lines."""
+
+from collections.abc import Iterator
+
+from quantbench.analysis import Analysis
+from quantbench.analysis.scores import task_title
+from quantbench.analysis.wording import counted, listed
+from quantbench.report.blocks import Block, Bullet, Bullets, Section, Text
+
+
+def summary_section(analysis: Analysis) -> Iterator[Section]:
+    """Always there."""
+    blocks: list[Block] = [Text(_scope(analysis))]
+    choices = [s for s in analysis.recommendations if s.choice]
+    if choices:
+        blocks.append(Bullets(tuple(Bullet(_choice(s.choice or "", s.tied), s.title) for s in choices)))
+    failed = [trouble.label for trouble in analysis.troubles if trouble.failed]
+    if failed:
+        blocks.append(
+            Text(
+                f"{counted(len(failed), 'trial')} failed ({listed(failed)}): what was not measured is shown "
+                "as —, and the reason stands under Failures and warnings."
+            )
+        )
+    yield Section(key="summary", title="Summary", blocks=tuple(blocks))
+
+
+def _scope(analysis: Analysis) -> str:
+    results = analysis.results
+    if not results.rows:
+        return f"No method of {results.model_name} has a record."
+    labels = [row.label for row in results.rows]
+    machines = dict.fromkeys(r.record.environment.gpu or r.record.environment.cpu for r in results.rows)
+    what = ["size, decoding speed and memory"] + [f"{task_title(task)} pass@1" for task in results.tasks]
+    text = (
+        f"{results.model_name} under {listed(labels)}, compared by {listed(what)} on {listed(list(machines))}"
+    )
+    if results.baseline and len(labels) > 1:
+        text += f"; ratios are to the baseline {results.baseline.label}"
+    return f"{text}."
+
+
+def _choice(choice: str, tied: tuple[str, ...]) -> str:
+    if not tied:
+        return choice
+    return f"{choice} (not told apart from {listed(tied)})"
