@@ -1,0 +1,135 @@
+"""Takes rights away from this process, for good: namespaces, limits, identity, Landlock, seccomp.
+
+Linux alone. Two ways of using it: with bubblewrap around the zygote, each child gets fresh namespaces and
+a scratch folder; without, the zygote is under Landlock from its start and each child adds a layer of its
+own. In both, a child without Landlock and seccomp never runs a program: every step raises when it fails.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+from dataclasses import dataclass
+
+from quantbench.sandbox.inside import landlock, seccomp
+
+NOBODY = 65534
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAP_AMBIENT = 1, 4, 8, 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
+CAPABILITY_VERSION = 0x20080522
+CAP_SETUID = 7
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one program may use; bytes, seconds, counts. `processes` counts threads of its user id."""
+
+    cpu_s: int
+    wall_s: float
+    memory_bytes: int
+    file_bytes: int
+    scratch_bytes: int
+    scratch_files: int
+    descriptors: int
+    processes: int
+    stack_bytes: int
+
+
+def die_with_parent() -> None:
+    """Be killed when the process that started this one ends."""
+    _checked(libc.prctl(PR_SET_PDEATHSIG, *_longs(signal.SIGKILL, 0, 0, 0)), "prctl(PDEATHSIG)")
+
+
+def become_nobody(*, keep_file_access: bool) -> None:
+    """From root to uid 65534 without a capability.
+
+    With `keep_file_access` files are still looked up as root owns them, for an interpreter in a folder that
+    no one else may enter; what may be read is then for Landlock alone to say.
+    """
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    if keep_file_access:
+        _checked(libc.prctl(PR_SET_KEEPCAPS, *_longs(1, 0, 0, 0)), "prctl(KEEPCAPS)")
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    if keep_file_access:
+        set_capabilities(1 << CAP_SETUID)
+        libc.setfsuid(0)
+    drop_capabilities()
+
+
+def drop_capabilities() -> None:
+    """Have no capability and no way to get one."""
+    libc.prctl(PR_CAP_AMBIENT, *_longs(PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
+    set_capabilities(0)
+
+
+def set_capabilities(mask: int) -> None:
+    """Exactly these capabilities (of the first 32), effective and permitted."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    data = (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)
+    _checked(libc.capset(header, data), "capset")
+
+
+def set_limits(limits: Limits) -> None:
+    """The resource limits of the calling process; none can be raised again."""
+    for name, value in (
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_s),
+        (resource.RLIMIT_FSIZE, limits.file_bytes),
+        (resource.RLIMIT_NOFILE, limits.descriptors),
+        (resource.RLIMIT_NPROC, limits.processes),
+        (resource.RLIMIT_STACK, limits.stack_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+    ):
+        resource.setrlimit(name, (value, value))
+
+
+def enter_namespaces(limits: Limits) -> None:
+    """Fresh mount and ipc namespaces, with an empty scratch folder on /tmp."""
+    _checked(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC), "unshare")
+    options = f"size={limits.scratch_bytes},nr_inodes={limits.scratch_files},mode=1777"
+    flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    _checked(libc.mount(b"tmpfs", b"/tmp", b"tmpfs", flags, options.encode()), "mount /tmp")
+
+
+def next_child_in_new_pid_namespace(own: int | None) -> None:
+    """With None: the next fork is process 1 of a fresh namespace. With a pidfd of this process: no longer."""
+    if own is None:
+        _checked(libc.unshare(CLONE_NEWPID), "unshare(NEWPID)")
+    else:
+        _checked(libc.setns(own, CLONE_NEWPID), "setns")
+
+
+def restrict_files(rules: list[landlock.Rule]) -> None:
+    """Reach nothing but what the rules name; no TCP, no signals or abstract sockets to the outside."""
+    ruleset = landlock.create_ruleset()
+    for rule in rules:
+        landlock.add_rule(ruleset, rule)
+    landlock.restrict(ruleset)
+
+
+def restrict_calls(code: bytes) -> None:
+    """Last step: the seccomp allow-list."""
+    _checked(libc.prctl(PR_SET_DUMPABLE, *_longs(0, 0, 0, 0)), "prctl(DUMPABLE)")
+    seccomp.install_filter(seccomp.MACHINES[os.uname().machine], code)
+
+
+def reading_rules(paths: list[str]) -> list[landlock.Rule]:
+    """Reading of everything beneath these paths."""
+    return [landlock.Rule(path=path, rights=landlock.READ_FILE | landlock.READ_DIR) for path in paths]
+
+
+def _longs(*values: int) -> list[ctypes.c_ulong]:
+    return [ctypes.c_ulong(value) for value in values]
+
+
+def _checked(result: int, what: str) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), f"{what} was refused: {os.strerror(ctypes.get_errno())}")

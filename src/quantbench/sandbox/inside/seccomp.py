@@ -1,0 +1,257 @@
+"""A seccomp allow-list written by hand as BPF, so that no library is needed: x86-64 and aarch64.
+
+Everything that is not listed fails with EPERM; a call of another architecture (or of x32) kills the
+process. Listed calls can compute, use the descriptors they hold, start threads and read files (Landlock
+says which). Not listed, among others: socket, execve, fork, kill and its relatives, ptrace, process_vm,
+memfd, SysV and POSIX shared memory, mount, unshare, setns, bpf, io_uring, userfaultfd, perf, keyctl.
+Source of the structures: linux/filter.h, linux/seccomp.h, linux/audit.h.
+"""
+
+import ctypes
+import errno
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+KILL_PROCESS = 0x80000000
+ALLOW = 0x7FFF0000
+DENY = 0x00050000 | errno.EPERM
+ABSENT = 0x00050000 | errno.ENOSYS
+
+LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
+EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
+ANY_BIT = 0x45  # BPF_JMP | BPF_JSET | BPF_K
+RETURN = 0x06  # BPF_RET | BPF_K
+
+NUMBER_AT, ARCH_AT, ARGS_AT = 0, 4, 16  # offsets in struct seccomp_data
+X32_BIT = 0x40000000
+SET_MODE_FILTER = 1
+
+Numbers = tuple[int | None, int | None]  # x86-64, aarch64; None where there is no such call
+
+# The most frequent stand first.
+CALLS: dict[str, Numbers] = {
+    "read": (0, 63),
+    "write": (1, 64),
+    "mmap": (9, 222),
+    "munmap": (11, 215),
+    "mprotect": (10, 226),
+    "brk": (12, 214),
+    "futex": (202, 98),
+    "newfstatat": (262, 79),
+    "fstat": (5, 80),
+    "close": (3, 57),
+    "lseek": (8, 62),
+    "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135),
+    "rt_sigreturn": (15, 139),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "getdents64": (217, 61),
+    "exit": (60, 93),
+    "exit_group": (231, 94),
+    "readv": (19, 65),
+    "writev": (20, 66),
+    "pread64": (17, 67),
+    "pwrite64": (18, 68),
+    "stat": (4, None),
+    "lstat": (6, None),
+    "statx": (332, 291),
+    "access": (21, None),
+    "faccessat": (269, 48),
+    "faccessat2": (439, 439),
+    "readlink": (89, None),
+    "readlinkat": (267, 78),
+    "getcwd": (79, 17),
+    "poll": (7, None),
+    "ppoll": (271, 73),
+    "select": (23, None),
+    "pselect6": (270, 72),
+    "nanosleep": (35, 101),
+    "clock_nanosleep": (230, 115),
+    "clock_gettime": (228, 113),
+    "clock_getres": (229, 114),
+    "gettimeofday": (96, 169),
+    "time": (201, None),
+    "times": (100, 153),
+    "getrusage": (98, 165),
+    "getrandom": (318, 278),
+    "getpid": (39, 172),
+    "getppid": (110, 173),
+    "gettid": (186, 178),
+    "getuid": (102, 174),
+    "geteuid": (107, 175),
+    "getgid": (104, 176),
+    "getegid": (108, 177),
+    "getcpu": (309, 168),
+    "getrlimit": (97, 163),
+    "sched_yield": (24, 124),
+    "sched_getaffinity": (204, 123),
+    "sigaltstack": (131, 132),
+    "set_robust_list": (273, 99),
+    "set_tid_address": (218, 96),
+    "rseq": (334, 293),
+    "membarrier": (324, 283),
+    "restart_syscall": (219, 128),
+    "alarm": (37, None),
+    "getitimer": (36, 102),
+    "setitimer": (38, 103),
+    "dup": (32, 23),
+    "dup2": (33, None),
+    "dup3": (292, 24),
+    "pipe": (22, None),
+    "pipe2": (293, 59),
+    "close_range": (436, 436),
+    "uname": (63, 160),
+    "sysinfo": (99, 179),
+}
+
+# Only where the program has a scratch folder of its own.
+SCRATCH_CALLS: dict[str, Numbers] = {
+    "mkdir": (83, None),
+    "mkdirat": (258, 34),
+    "rmdir": (84, None),
+    "unlink": (87, None),
+    "unlinkat": (263, 35),
+    "rename": (82, None),
+    "renameat": (264, 38),
+    "renameat2": (316, 276),
+    "ftruncate": (77, 46),
+    "fsync": (74, 82),
+    "fdatasync": (75, 83),
+}
+
+OPEN: Numbers = (2, None)
+OPENAT: Numbers = (257, 56)
+FCNTL, IOCTL = (72, 25), (16, 29)
+CLONE, CLONE3 = (56, 220), (435, 435)
+PRLIMIT = (302, 261)
+OPENAT2 = (437, 437)
+
+# open: O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, and the bit that makes O_TMPFILE.
+WRITING = 0o3 | 0o100 | 0o1000 | 0o2000 | 0o20000000
+# fcntl: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC; no F_SETOWN, which can signal others.
+FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
+# ioctl: TCGETS, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX.
+IOCTL_COMMANDS = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)
+CLONE_THREAD = 0x00010000
+# clone: PTRACE, VFORK, PARENT, PIDFD, UNTRACED, IO and every CLONE_NEW flag.
+CLONE_REFUSED = 0x2000 | 0x4000 | 0x8000 | 0x1000 | 0x00800000 | 0x80000000 | 0x7E020000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One architecture: its audit number, its column in the tables, the number of seccomp(2) itself."""
+
+    audit: int
+    column: int
+    seccomp: int
+
+
+MACHINES = {
+    "x86_64": Machine(audit=0xC000003E, column=0, seccomp=317),
+    "aarch64": Machine(audit=0xC00000B7, column=1, seccomp=277),
+}
+
+Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
+
+
+def build_filter(machine: Machine, *, scratch: bool) -> bytes:
+    """The filter as an array of struct sock_filter; with `scratch`, files may also be made and written."""
+    code: list[Instruction] = [
+        (LOAD, 0, 0, ARCH_AT),
+        (EQUAL, 1, 0, machine.audit),
+        (RETURN, 0, 0, KILL_PROCESS),
+        (LOAD, 0, 0, NUMBER_AT),
+    ]
+    if machine.column == 0:
+        code += [(AT_LEAST, 0, 1, X32_BIT), (RETURN, 0, 0, KILL_PROCESS)]
+    calls = CALLS | (SCRATCH_CALLS | {"open": OPEN, "openat": OPENAT} if scratch else {})
+    for numbers in calls.values():
+        code += _when(numbers[machine.column], [(RETURN, 0, 0, ALLOW)])
+    for numbers, rule in _argument_rules(scratch):
+        code += _when(numbers[machine.column], rule)
+    code.append((RETURN, 0, 0, DENY))
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def install_filter(machine: Machine, code: bytes) -> None:
+    """Put this thread and all it starts under the filter for good; needs no_new_privs. OSError if refused."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = _Program(len(code) // 8, ctypes.addressof(buffer))
+    libc.syscall.argtypes = [ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p]
+    if libc.syscall(machine.seccomp, SET_MODE_FILTER, 0, ctypes.addressof(program)) != 0:
+        raise OSError(ctypes.get_errno(), "the kernel refused the seccomp filter")
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def _argument_rules(scratch: bool) -> list[tuple[Numbers, list[Instruction]]]:
+    """Calls that are allowed with some arguments only."""
+    rules: list[tuple[Numbers, list[Instruction]]] = [
+        (FCNTL, _one_of(1, FCNTL_COMMANDS)),
+        (IOCTL, _one_of(1, IOCTL_COMMANDS)),
+        (CLONE, _thread_only()),
+        (CLONE3, [(RETURN, 0, 0, ABSENT)]),
+        (OPENAT2, [(RETURN, 0, 0, ABSENT)]),
+        (PRLIMIT, _read_own_limits()),
+    ]
+    if not scratch:
+        rules += [(OPEN, _no_bits(1, WRITING)), (OPENAT, _no_bits(2, WRITING))]
+    return rules
+
+
+def _when(number: int | None, rule: list[Instruction]) -> list[Instruction]:
+    """The rule for one call; every rule ends in a return, so the number in the accumulator is not lost."""
+    return [] if number is None else [(EQUAL, 0, len(rule), number), *rule]
+
+
+def _low(argument: int) -> Instruction:
+    return (LOAD, 0, 0, ARGS_AT + 8 * argument)
+
+
+def _high(argument: int) -> Instruction:
+    return (LOAD, 0, 0, ARGS_AT + 8 * argument + 4)
+
+
+def _one_of(argument: int, values: Sequence[int]) -> list[Instruction]:
+    count = len(values)
+    tests = [(EQUAL, count - index, 0, value) for index, value in enumerate(values)]
+    return [_low(argument), *tests, (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW)]
+
+
+def _no_bits(argument: int, bits: int) -> list[Instruction]:
+    return [_low(argument), (ANY_BIT, 0, 1, bits), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW)]
+
+
+def _thread_only() -> list[Instruction]:
+    return [
+        _low(0),
+        (ANY_BIT, 0, 1, CLONE_THREAD),
+        (ANY_BIT, 0, 1, CLONE_REFUSED),
+        (RETURN, 0, 0, DENY),
+        (RETURN, 0, 0, ALLOW),
+    ]
+
+
+def _read_own_limits() -> list[Instruction]:
+    """prlimit64(0, resource, NULL, old): reading one's own limits."""
+    deny = (RETURN, 0, 0, DENY)
+    return [
+        _low(0),
+        (EQUAL, 1, 0, 0),
+        deny,
+        _low(2),
+        (EQUAL, 1, 0, 0),
+        deny,
+        _high(2),
+        (EQUAL, 1, 0, 0),
+        deny,
+        (RETURN, 0, 0, ALLOW),
+    ]

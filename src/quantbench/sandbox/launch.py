@@ -1,0 +1,182 @@
+"""Starts the two processes of a lane: the referee outside the box, the zygote inside."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import quantbench
+from quantbench.sandbox.inside.confine import NOBODY, Limits
+
+BUBBLEWRAP, LANDLOCK, UNSAFE = "bubblewrap", "landlock", "unsafe"
+
+# -I would ignore PYTHONHASHSEED; these flags keep user files out as well, and no site-packages are read.
+FLAGS = ("-s", "-P", "-S", "-B")
+PACKAGE_ROOT = Path(quantbench.__file__).resolve().parent.parent
+BOX_ROOT = "/box"
+START = "import sys; sys.path.insert(0, {root!r}); from quantbench.sandbox.{module} import main; main()"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processes:
+    """A lane's processes and the pool's end of the referee's socket."""
+
+    referee: "subprocess.Popen[bytes]"
+    zygote: "subprocess.Popen[bytes]"
+    control: socket.socket
+
+
+def start_processes(mode: str, limits: Limits) -> Processes:
+    """Start referee and zygote in this mode, connected; OSError if one cannot be started."""
+    control, referee_end = socket.socketpair()
+    referee_zygote, zygote_end = socket.socketpair()
+    with referee_end, referee_zygote, zygote_end:
+        zygote = _start(zygote_command(mode, limits), zygote_end, [])
+        try:
+            command = referee_command(mode, limits, referee_zygote.fileno())
+            referee = _start(command, referee_end, [referee_zygote.fileno()])
+        except BaseException:
+            zygote.kill()
+            zygote.wait()
+            raise
+    return Processes(referee=referee, zygote=zygote, control=control)
+
+
+def _start(command: Sequence[str], stdin: socket.socket, passed: Sequence[int]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        list(command),
+        stdin=stdin.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        pass_fds=passed,
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+def environment() -> dict[str, str]:
+    """All that the processes see of the environment."""
+    variables = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
+    library = Path(sys.base_prefix) / "lib"
+    if sys.platform == "linux" and sys.base_prefix != "/usr":
+        variables["LD_LIBRARY_PATH"] = str(library)
+    return variables
+
+
+def interpreter() -> str:
+    """The base interpreter, outside any virtual environment."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+def referee_command(mode: str, limits: Limits, zygote_fd: int) -> list[str]:
+    settings = {
+        "zygote_fd": zygote_fd,
+        "package_root": str(PACKAGE_ROOT),
+        "readable": readable_paths() if mode != UNSAFE else [],
+        "cpu_s": limits.cpu_s,
+    }
+    code = START.format(root=str(PACKAGE_ROOT), module="referee")
+    return [interpreter(), *FLAGS, "-c", code, json.dumps(settings)]
+
+
+def zygote_command(mode: str, limits: Limits) -> list[str]:
+    root = BOX_ROOT if mode == BUBBLEWRAP else str(PACKAGE_ROOT)
+    settings = {
+        "mode": mode,
+        "limits": asdict(limits),
+        "package_root": root,
+        "readable": readable_paths() if mode == LANDLOCK else [],
+        "keep_file_access": not readable_by_nobody(Path(os.__file__)),
+    }
+    code = START.format(root=root, module="inside.zygote")
+    command = [interpreter(), *FLAGS, "-c", code, json.dumps(settings)]
+    return [*bubblewrap_command(), *command] if mode == BUBBLEWRAP else command
+
+
+def bubblewrap_command() -> list[str]:
+    """bubblewrap with read-only system libraries, the interpreter and the box's files; nothing else."""
+    command = [
+        shutil.which("bwrap") or "bwrap",
+        *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *("--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"),
+        *("--cap-add", "CAP_SYS_ADMIN"),
+    ]
+    if os.geteuid() == 0:
+        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_KILL"):
+            command += ["--cap-add", capability]
+    else:
+        command += ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
+    for name, value in environment().items():
+        command += ["--setenv", name, value]
+    command += ["--dir", "/tmp", "--dev-bind", "/dev/null", "/dev/null"]
+    command += [*_system_mounts(), *_interpreter_mounts(), *_box_mounts()]
+    return [*command, "--remount-ro", "/", "--chdir", "/", "--"]
+
+
+def _system_mounts() -> list[str]:
+    mounts: list[str] = []
+    for path in ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"):
+        if Path(path).is_symlink():
+            mounts += ["--symlink", str(Path(path).readlink()), path]
+        elif Path(path).is_dir():
+            mounts += ["--ro-bind", path, path]
+    return mounts
+
+
+def _interpreter_mounts() -> list[str]:
+    library = f"{sys.base_prefix}/lib"
+    mounts: list[str] = []
+    for path in (interpreter(), library):
+        if not path.startswith("/usr/lib"):
+            for parent in reversed(Path(path).parents[:-1]):
+                mounts += ["--perms", "0755", "--dir", str(parent)]
+            mounts += ["--ro-bind", path, path]
+    for folder in third_party_folders():
+        mounts += ["--tmpfs", folder, "--remount-ro", folder]
+    return mounts
+
+
+def _box_mounts() -> list[str]:
+    """The few files of this package that the zygote imports."""
+    package = PACKAGE_ROOT / "quantbench"
+    mounts: list[str] = []
+    for part in ("__init__.py", "sandbox/__init__.py", "sandbox/inside"):
+        mounts += ["--ro-bind", str(package / part), f"{BOX_ROOT}/quantbench/{part}"]
+    return mounts
+
+
+def third_party_folders() -> list[str]:
+    """Folders of installed packages below what the box may read."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    folders = {
+        f"{sys.base_prefix}/lib/{version}/site-packages",
+        f"{sys.base_prefix}/lib/{version}/dist-packages",
+        f"/usr/lib/{version}/site-packages",
+        f"/usr/lib/{version}/dist-packages",
+        "/usr/lib/python3/dist-packages",
+        sysconfig.get_path("purelib", vars={"base": sys.base_prefix}),
+    }
+    return sorted(folder for folder in folders if Path(folder).is_dir())
+
+
+def readable_paths() -> list[str]:
+    """What a process under Landlock alone may read: the standard library and shared libraries."""
+    library = Path(os.__file__).parent
+    paths = [str(entry) for entry in library.iterdir() if not entry.name.endswith("-packages")]
+    paths += [str(file) for file in Path(sys.base_prefix, "lib").glob("*.so*")]
+    for folder in ("/usr/lib", "/usr/lib64", "/lib", "/lib64"):
+        paths += [str(file) for file in Path(folder).glob("*.so*")]
+        paths += [str(triplet) for triplet in Path(folder).glob("*-linux-*")]
+    return [*paths, "/etc/ld.so.cache", os.devnull]
+
+
+def readable_by_nobody(path: Path) -> bool:
+    """Whether every user may reach this file."""
+    return all(folder.stat().st_mode & 0o001 for folder in path.parents) and bool(path.stat().st_mode & 0o004)
