@@ -1,0 +1,86 @@
+"""Adds what a layer's half computed to the residual stream and normalises the sum, one block a row.
+
+The products before it may come as several partial sums over slices of K: they are added here, always in
+the same order, so that splitting K needs no atomics and stays deterministic.
+"""
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.kernels.launch import dependent_launch, next_power_of_2
+from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
+
+
+def add_norm_reference(
+    residual: Tensor, delta: Tensor | None, bias: Tensor | None, weight: Tensor, eps: float, out: Tensor
+) -> None:
+    """residual [rows, width] += sum of delta [splits, rows, width] + bias; out = its RMS norm * weight."""
+    if delta is not None:
+        residual += delta.float().sum(0)
+    if bias is not None:
+        residual += bias.float()
+    scale = torch.rsqrt(residual.float().pow(2).mean(-1, keepdim=True) + eps)
+    out.copy_(residual.float() * scale * weight.float())
+
+
+@triton.jit
+def _add_norm(
+    residual,
+    delta,
+    bias,
+    weight,
+    out,
+    rows,
+    width,
+    eps,
+    SPLITS: tl.constexpr,
+    BIAS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    DEPENDENT: tl.constexpr,
+):
+    row = tl.program_id(0)
+    i = tl.arange(0, BLOCK)
+    inside = i < width
+    w = tl.load(weight + i, mask=inside, other=0.0).to(tl.float32)
+    if DEPENDENT:
+        gdc_launch_dependents()
+        gdc_wait()
+    at = row.to(tl.int64) * width + i
+    x = tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
+    for split in tl.static_range(SPLITS):
+        x += tl.load(delta + split * rows.to(tl.int64) * width + at, mask=inside, other=0.0).to(tl.float32)
+    if BIAS:
+        x += tl.load(bias + i, mask=inside, other=0.0).to(tl.float32)
+    if SPLITS > 0:
+        tl.store(residual + at, x, mask=inside)
+    scale = tl.rsqrt(tl.sum(x * x, axis=0) / width + eps)
+    tl.store(out + at, (x * scale * w).to(out.dtype.element_ty), mask=inside)
+
+
+def add_norm(
+    residual: Tensor, delta: Tensor | None, bias: Tensor | None, weight: Tensor, eps: float, out: Tensor
+) -> None:
+    """`add_norm_reference` on the device.
+
+    residual float32 or activations [rows, width]; delta float32 or activations [splits, rows, width] or
+    None; bias and weight [width]; out activations [rows, width]. Moves each of them once.
+    """
+    rows, width = residual.shape
+    block = next_power_of_2(width)
+    dependent = dependent_launch(residual.device)
+    _add_norm[(rows,)](
+        residual,
+        residual if delta is None else delta,
+        bias,
+        weight,
+        out,
+        rows,
+        width,
+        eps,
+        SPLITS=0 if delta is None else delta.shape[0],
+        BIAS=bias is not None,
+        BLOCK=block,
+        DEPENDENT=dependent,
+        num_warps=min(16, max(1, block // 256)),
+        launch_pdl=dependent,
+    )

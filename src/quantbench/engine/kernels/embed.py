@@ -1,0 +1,63 @@
+"""The embedding of tokens: rows of the packed matrix, dequantized as they are read."""
+
+from torch import Tensor
+
+from quantbench.engine.kernels.launch import dependent_launch, next_power_of_2
+from quantbench.engine.kernels.layout import PackedMatrix
+from quantbench.engine.kernels.linear_many import scheme_of
+from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
+from quantbench.engine.kernels.unpack import INT4, INT8, scale_and_zero
+
+
+def embed_reference(matrix: PackedMatrix, tokens: Tensor, out: Tensor) -> None:
+    """tokens int32 [rows]; out [rows, width]."""
+    out.copy_(matrix.weight.dequantize(tokens.long()))
+
+
+@triton.jit
+def _embed(
+    w, scale, tokens, out, width, w_stride, SCHEME: tl.constexpr, GROUP: tl.constexpr, BLOCK: tl.constexpr,
+    DEPENDENT: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    i = tl.arange(0, BLOCK)
+    inside = i < width
+    if DEPENDENT:
+        gdc_launch_dependents()
+        gdc_wait()
+    token = tl.load(tokens + row).to(tl.int64)
+    if SCHEME == INT4:
+        HALF: tl.constexpr = GROUP // 2
+        group = i // GROUP
+        high = (i % GROUP) // HALF
+        byte = tl.load(w + token * w_stride + group * HALF + i % HALF, mask=inside, other=0)
+        words = scale + token * (w_stride // 4) + width // 8
+        factor, zero = scale_and_zero(tl.load(words + group, mask=inside, other=0))
+        nibble = (byte.to(tl.int32) >> (high * 4)) & 15
+        x = (nibble - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
+    else:
+        x = tl.load(w + token * w_stride + i, mask=inside, other=0).to(tl.float32)
+        if SCHEME == INT8:
+            x = x * tl.load(scale + token)
+    tl.store(out + row * width + i, x.to(out.dtype.element_ty), mask=inside)
+
+
+def embed(matrix: PackedMatrix, tokens: Tensor, out: Tensor) -> None:
+    """`embed_reference` on the device: one block a token, reads one packed row each."""
+    scheme, group, data, scale, stride = scheme_of(matrix.weight)
+    width = out.shape[1]
+    dependent = dependent_launch(out.device)
+    _embed[(len(tokens),)](
+        data,
+        scale,
+        tokens,
+        out,
+        width,
+        stride,
+        SCHEME=scheme,
+        GROUP=group,
+        BLOCK=next_power_of_2(width),
+        DEPENDENT=dependent,
+        num_warps=4,
+        launch_pdl=dependent,
+    )

@@ -1,0 +1,252 @@
+"""Matrix products for many rows on tensor cores; packed weights become halves on their way in.
+
+One kernel serves every matrix of a step. The weight tile is the left operand, so packed weights go from
+shared memory through registers straight into the tensor cores, and few tokens waste little. Sums run
+over K in one fixed order, whatever the tile and the number of tokens: a row's result does not depend on its
+neighbours. What it writes is one of `Epilogue`.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.kernels.launch import dependent_launch, interpreted
+from quantbench.engine.kernels.layout import Int4Rows, PackedMatrix, PackedWeight
+from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
+from quantbench.engine.kernels.unpack import (
+    FLOAT,
+    INT4,
+    INT8,
+    int8_to_half,
+    nibbles_to_halves,
+    scale_and_zero,
+)
+from quantbench.engine.weights import FloatWeight, Int8Weight
+
+
+class Epilogue(IntEnum):
+    """What becomes of the sums [rows, out]."""
+
+    STORE = 0  # out [splits, rows, out] in its own dtype; with bias only where there is one split
+    GATE = 1  # the matrix is gates, then ups: silu(gate) * up -> out [rows, out / 2]
+    BEST = 2  # per weight tile the greatest sum and its row: values float32, ids int32 [tiles, rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One block's share: weight rows, tokens, inputs a round; and how it is compiled."""
+
+    rows: int
+    tokens: int
+    inputs: int
+    warps: int = 4
+    stages: int = 4
+
+
+def linear_reference(matrix: PackedMatrix, x: Tensor) -> Tensor:
+    """float32 [rows, out]: x [rows, in] times the dequantized weights, rounded to x's dtype, plus bias."""
+    values = matrix.weight.dequantize().to(x.dtype).float()
+    product = x.float() @ values.t()
+    return product if matrix.bias is None else product + matrix.bias.float()
+
+
+def gate_reference(matrix: PackedMatrix, x: Tensor) -> Tensor:
+    """float32 [rows, out / 2]: silu(gate) * up."""
+    gate, up = linear_reference(matrix, x).chunk(2, dim=-1)
+    return torch.nn.functional.silu(gate) * up
+
+
+@triton.jit
+def _weight_rows(tile, out_features, GATE: tl.constexpr, ROWS: tl.constexpr):
+    """Which matrix rows a tile holds: a run of them, or gates and the ups that belong to them."""
+    i = tl.arange(0, ROWS)
+    if GATE:
+        width = out_features // 2
+        n = tile * (ROWS // 2) + i % (ROWS // 2)
+        n = tl.where(n < width, n, 0) + (i // (ROWS // 2)) * width
+    else:
+        n = tile * ROWS + i
+        n = tl.where(n < out_features, n, 0)
+    return n.to(tl.int64)
+
+
+@triton.jit
+def _sum_plain(
+    acc, w, x, n, t, start, inputs, w_stride, x_stride, SCHEME: tl.constexpr, INPUTS: tl.constexpr,
+    EVEN: tl.constexpr, ASSEMBLY: tl.constexpr,
+):  # fmt: skip
+    """acc [ROWS, TOKENS] += weights (float or int8) times x over inputs start .. start + inputs."""
+    k = tl.arange(0, INPUTS)
+    w_at = w + n[:, None] * w_stride + (start + k)[None, :]
+    x_at = x + t[None, :] * x_stride + (start + k)[:, None]
+    for done in range(0, inputs, INPUTS):
+        if EVEN:
+            weights = tl.load(w_at)
+            tokens = tl.load(x_at)
+        else:
+            left = inputs - done
+            weights = tl.load(w_at, mask=(k < left)[None, :], other=0)
+            tokens = tl.load(x_at, mask=(k < left)[:, None], other=0.0)
+        if SCHEME == INT8:
+            weights = int8_to_half(weights, ASSEMBLY)
+        acc = tl.dot(weights.to(tokens.dtype), tokens, acc)
+        w_at += INPUTS
+        x_at += INPUTS
+    return acc
+
+
+@triton.jit
+def _sum_int4(
+    acc, data, words, x, n, t, start, inputs, row_bytes, x_stride, total, GROUP: tl.constexpr,
+    INPUTS: tl.constexpr, ASSEMBLY: tl.constexpr,
+):  # fmt: skip
+    """The same with `Int4Rows`: a round takes INPUTS / 2 bytes, whose nibbles meet two slices of x."""
+    HALF: tl.constexpr = INPUTS // 2
+    e = tl.arange(0, HALF)
+    w_at = data + n[:, None] * row_bytes + (start // 2 + e)[None, :]
+    affine_at = words + n * (row_bytes // 4) + total // 8
+    x_at = x + t[None, :] * x_stride + e[:, None]
+    for done in range(0, inputs, INPUTS):
+        byte = (start + done) // 2
+        group = byte // (GROUP // 2)
+        first = group * GROUP + byte % (GROUP // 2)
+        packed = tl.load(w_at)
+        low, high = nibbles_to_halves(packed, ASSEMBLY)
+        scale, zero = scale_and_zero(tl.load(affine_at + group))
+        near = tl.load(x_at + first)
+        far = tl.load(x_at + first + GROUP // 2)
+        acc = tl.dot((low * scale[:, None] + zero[:, None]).to(near.dtype), near, acc)
+        acc = tl.dot((high * scale[:, None] + zero[:, None]).to(far.dtype), far, acc)
+        w_at += HALF
+    return acc
+
+
+@triton.jit
+def _linear(
+    w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride,
+    SCHEME: tl.constexpr, GROUP: tl.constexpr, SPLITS: tl.constexpr, EPILOGUE: tl.constexpr,
+    BIAS: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, INPUTS: tl.constexpr,
+    EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr,
+):  # fmt: skip
+    tile = tl.program_id(1)
+    split = tl.program_id(2)
+    n = _weight_rows(tile, out_features, EPILOGUE == 1, ROWS)
+    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
+    t = tl.where(token < rows, token, 0).to(tl.int64)
+    share = tl.cdiv(tl.cdiv(in_features, INPUTS), SPLITS) * INPUTS
+    start = split * share
+    inputs = tl.minimum(share, in_features - start)
+    acc = tl.zeros((ROWS, TOKENS), tl.float32)
+    if DEPENDENT:
+        gdc_launch_dependents()
+        gdc_wait()
+    if SCHEME == INT4:
+        acc = _sum_int4(
+            acc, w, scale, x, n, t, start, inputs, w_stride, x_stride, in_features, GROUP, INPUTS, ASSEMBLY
+        )
+    else:
+        acc = _sum_plain(acc, w, x, n, t, start, inputs, w_stride, x_stride, SCHEME, INPUTS, EVEN, ASSEMBLY)
+    if SCHEME == INT8:
+        acc = acc * tl.load(scale + n)[:, None]
+    if BIAS:
+        acc = acc + tl.load(bias + n).to(tl.float32)[:, None]
+    i = tl.arange(0, ROWS)
+    if EPILOGUE == 0:
+        at = out + (split.to(tl.int64) * rows + token[None, :]) * out_features + (tile * ROWS + i)[:, None]
+        inside = (tile * ROWS + i < out_features)[:, None] & (token < rows)[None, :]
+        tl.store(at, acc.to(out.dtype.element_ty), mask=inside)
+    elif EPILOGUE == 1:
+        pairs = tl.permute(tl.reshape(acc, (2, ROWS // 2, TOKENS)), (1, 2, 0))
+        gate, up = tl.split(pairs)
+        width = out_features // 2
+        column = tile * (ROWS // 2) + tl.arange(0, ROWS // 2)
+        at = out + token[None, :].to(tl.int64) * width + column[:, None]
+        inside = (column < width)[:, None] & (token < rows)[None, :]
+        tl.store(at, (gate / (1 + tl.exp(-gate)) * up).to(out.dtype.element_ty), mask=inside)
+    else:
+        acc = tl.where((tile * ROWS + i < out_features)[:, None], acc, float("-inf"))
+        best, which = tl.max(acc, axis=0, return_indices=True)
+        at = tile * rows + token
+        tl.store(out + at, best, mask=token < rows)
+        tl.store(ids + at, tile * ROWS + which, mask=token < rows)
+
+
+def scheme_of(weight: PackedWeight) -> tuple[int, int, Tensor, Tensor | None, int]:
+    """(scheme, group size, rows, what holds the scales, the rows' stride in elements of `rows`)."""
+    if isinstance(weight, FloatWeight):
+        return FLOAT.value, 0, weight.values, None, weight.values.stride(0)
+    if isinstance(weight, Int8Weight):
+        return INT8.value, 0, weight.q, weight.scale, weight.q.stride(0)
+    return (
+        INT4.value,
+        weight.group_size,
+        weight.words.view(torch.uint8),
+        weight.words,
+        weight.words.stride(0) * 4,
+    )
+
+
+def round_inputs(weight: PackedWeight, wanted: int) -> int:
+    """Inputs a round: as wanted, or the greatest power of two that the groups of a 4-bit row allow."""
+    if not isinstance(weight, Int4Rows):
+        return wanted
+    size = weight.group_size
+    return min(wanted, size & -size)
+
+
+def tiles_of(matrix: PackedMatrix, tile: Tile) -> int:
+    """Weight tiles of a matrix: the leading length of what Epilogue.BEST writes."""
+    return -(-matrix.weight.shape[0] // tile.rows)
+
+
+def linear_many(
+    matrix: PackedMatrix,
+    x: Tensor,
+    out: Tensor,
+    *,
+    tile: Tile,
+    epilogue: Epilogue = Epilogue.STORE,
+    ids: Tensor | None = None,
+) -> None:
+    """x [rows, in] in activations times a matrix -> out (and ids) as `epilogue` says.
+
+    STORE: out [splits, rows, out] or [rows, out]; K is cut in `splits` slices of whole rounds. Reads the
+    packed weights once for every `tile.tokens` tokens (from L2 after the first), x once a weight tile.
+    """
+    scheme, group, data, scale, stride = scheme_of(matrix.weight)
+    out_features, in_features = matrix.weight.shape
+    splits = out.shape[0] if out.dim() == 3 else 1
+    inputs = round_inputs(matrix.weight, tile.inputs)
+    per_tile = tile.rows // 2 if epilogue is Epilogue.GATE else tile.rows
+    columns = out_features // 2 if epilogue is Epilogue.GATE else out_features
+    dependent = dependent_launch(x.device)
+    grid = (triton.cdiv(len(x), tile.tokens), triton.cdiv(columns, per_tile), splits)
+    _linear[grid](
+        data,
+        scale,
+        matrix.bias,
+        x,
+        out,
+        ids,
+        len(x),
+        out_features,
+        in_features,
+        stride,
+        x.stride(0),
+        SCHEME=scheme,
+        GROUP=group,
+        SPLITS=splits,
+        EPILOGUE=int(epilogue),
+        BIAS=matrix.bias is not None and splits == 1,
+        ROWS=tile.rows,
+        TOKENS=tile.tokens,
+        INPUTS=inputs,
+        EVEN=in_features % inputs == 0,
+        ASSEMBLY=not interpreted(),
+        DEPENDENT=dependent,
+        num_warps=tile.warps,
+        num_stages=tile.stages,
+        launch_pdl=dependent,
+    )

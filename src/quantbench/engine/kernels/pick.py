@@ -1,0 +1,76 @@
+"""The end of a greedy step: the most likely token of every row, and the row's next position.
+
+The head has left one candidate a weight tile; nothing else of the logits is kept.
+"""
+
+from torch import Tensor
+
+from quantbench.engine.kernels.launch import dependent_launch, next_power_of_2
+from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
+from quantbench.engine.state import StepState
+
+
+def pick_reference(best: Tensor, ids: Tensor, state: StepState) -> None:
+    """best float32, ids int32 [tiles, rows]: candidates in ascending order of ids. See `StepState`."""
+    chosen = ids.gather(0, best.argmax(0, keepdim=True))[0]
+    for row in range(state.rows):
+        position = int(state.positions[row])
+        if not 0 <= position < state.capacity:
+            continue
+        state.tokens[row] = chosen[row]
+        state.positions[row] = position + 1
+        if position + 1 < state.capacity:
+            state.output[row, position + 1] = chosen[row]
+
+
+@triton.jit
+def _pick(
+    best,
+    ids,
+    tokens,
+    positions,
+    output,
+    tiles,
+    rows,
+    capacity,
+    output_stride,
+    BLOCK: tl.constexpr,
+    DEPENDENT: tl.constexpr,
+):
+    row = tl.program_id(0)
+    i = tl.arange(0, BLOCK)
+    if DEPENDENT:
+        gdc_launch_dependents()
+        gdc_wait()
+    values = tl.load(best + i * rows + row, mask=i < tiles, other=float("-inf"))
+    _, tile = tl.max(values, axis=0, return_indices=True)
+    token = tl.load(ids + tile * rows + row)
+    position = tl.load(positions + row)
+    busy = (position >= 0) & (position < capacity)
+    tl.store(tokens + row, token, mask=busy)
+    tl.store(positions + row, position + 1, mask=busy)
+    tl.store(
+        output + row.to(tl.int64) * output_stride + position + 1, token, mask=busy & (position + 1 < capacity)
+    )
+
+
+def pick(best: Tensor, ids: Tensor, state: StepState) -> None:
+    """`pick_reference` on the device."""
+    tiles, rows = best.shape
+    block = next_power_of_2(tiles)
+    dependent = dependent_launch(best.device)
+    _pick[(rows,)](
+        best,
+        ids,
+        state.tokens,
+        state.positions,
+        state.output,
+        tiles,
+        rows,
+        state.capacity,
+        state.output.stride(0),
+        BLOCK=block,
+        DEPENDENT=dependent,
+        num_warps=4,
+        launch_pdl=dependent,
+    )
