@@ -80,8 +80,8 @@ def _of_task(scores: list[Score]) -> Iterable[str]:
     widest = max(scores, key=lambda score: score.interval.width)
     yield (
         f"{first.title} has {first.problems} problems: a pass@1 is known to about "
-        f"±{50 * widest.interval.width:.1f} points, and two methods differ with 95 % confidence only when at "
-        f"least {fewest_discordant()} problems separate them and all of them speak for the same one."
+        f"±{50 * widest.interval.width:.1f} points, and even if every problem that only one of two methods "
+        f"solves speaks for the same one, it takes {fewest_discordant()} of them to rule out chance."
     )
     if not first.result.comparable:
         yield f"These {first.title} scores cannot be compared with published figures."

@@ -109,10 +109,6 @@ def _pass_interval(task: str, row: Row) -> Interval | None:
     return score.interval if score else None
 
 
-def _compare_on(task: str, one: Row, other: Row) -> Verdict:
-    return compare_scores(one.score(task), other.score(task))
-
-
 def score_metric(task: str) -> Metric:
     """pass@1 on one task."""
     return Metric(
@@ -122,7 +118,7 @@ def score_metric(task: str) -> Metric:
         lower_is_better=False,
         value=partial(_pass_at_1, task),
         interval=partial(_pass_interval, task),
-        compare=partial(_compare_on, task),
+        compare=partial(compare_scores, task),
         show=lambda value: f"{value:.3f}",
     )
 

@@ -11,7 +11,7 @@ from math import sqrt
 from quantbench.analysis.rows import Row
 from quantbench.analysis.scores import Score
 from quantbench.analysis.speeds import Estimate
-from quantbench.analysis.wording import chance, counted
+from quantbench.analysis.wording import chance, signed
 from quantbench.stats import Interval, mcnemar_exact
 
 SIGNIFICANT = 0.05
@@ -86,13 +86,21 @@ def compare_estimates(a: Estimate | None, b: Estimate | None) -> Verdict:
     )
 
 
-def compare_scores(one: Score | None, other: Score | None) -> Verdict:
+def compare_scores(task: str, one: Row, other: Row) -> Verdict:
     """Paired by problem where both answered the same problems, unpaired otherwise."""
-    if one is None or other is None:
+    a, b = one.score(task), other.score(task)
+    if a is None or b is None:
         return Verdict(Call.UNKNOWN, "a score is missing")
-    if one.rates is not None and other.rates is not None and one.rates.keys() == other.rates.keys():
-        return _paired(one, other)
-    return _unpaired(one, other)
+    if a.rates is None or b.rates is None or a.rates.keys() != b.rates.keys():
+        return _unpaired(a, b)
+    ahead, behind = discordant(a, b)
+    p = mcnemar_exact(ahead, behind)
+    solved = "are solved only" if a.per_problem == b.per_problem == 1 else "are solved more often"
+    why = (
+        f"paired by problem: {ahead} {solved} by {one.label} and {behind} by {other.label}, "
+        f"exact McNemar {chance(p)}"
+    )
+    return Verdict(Call.APART if p < SIGNIFICANT else Call.TOGETHER, why)
 
 
 def discordant(one: Score, other: Score) -> tuple[int, int]:
@@ -103,20 +111,13 @@ def discordant(one: Score, other: Score) -> tuple[int, int]:
     return sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
 
 
-def _paired(one: Score, other: Score) -> Verdict:
-    ahead, behind = discordant(one, other)
-    p = mcnemar_exact(ahead, behind)
-    call = Call.APART if p < SIGNIFICANT else Call.TOGETHER
-    return Verdict(call, f"paired by problem, {ahead} against {behind} differ, exact McNemar {chance(p)}")
-
-
 def _unpaired(one: Score, other: Score) -> Verdict:
     gap = difference_interval(one, other)
     call = Call.TOGETHER if gap.contains(0.0) else Call.APART
     n = min(one.problems, other.problems)
     why = (
-        f"unpaired, as the outcomes cannot be matched problem by problem, at n = {n} the difference lies "
-        f"between {100 * gap.low:+.1f} and {100 * gap.high:+.1f} points"
+        f"unpaired, as the outcomes cannot be matched problem by problem: at n = {n} the difference is "
+        f"known to lie between {signed(100 * gap.low)} and {signed(100 * gap.high)} points"
     )
     return Verdict(call, why)
 
@@ -128,8 +129,3 @@ def difference_interval(one: Score, other: Score) -> Interval:
     low = sqrt((one.pass_at_1 - a.low) ** 2 + (b.high - other.pass_at_1) ** 2)
     high = sqrt((a.high - one.pass_at_1) ** 2 + (other.pass_at_1 - b.low) ** 2)
     return Interval(gap - low, gap + high)
-
-
-def discordance(one: Score, other: Score) -> str:
-    """`12 problems only one of them solves`; for sentences."""
-    return counted(sum(discordant(one, other)), "problem")

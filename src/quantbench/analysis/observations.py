@@ -71,7 +71,7 @@ def _winner(title: str, metric: Metric, lead: Lead, results: Results) -> Stateme
 
 def _no_winner(title: str, metric: Metric, lead: Lead, results: Results) -> Statement:
     baseline = results.baseline
-    text = f"no single method {superlative(metric, results)}. "
+    text = "no winner: "
     text += f"{lead.best.label} has the best figure ({figure(metric, lead.best, baseline)}), but "
     text += _rivals(metric, lead, baseline)
     if lead.behind:

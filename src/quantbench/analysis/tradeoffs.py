@@ -6,7 +6,7 @@ from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, Metric, metrics_of
 from quantbench.analysis.noise import Call, compare_scores
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.statement import Statement
-from quantbench.analysis.wording import counted, listed, ratio
+from quantbench.analysis.wording import counted, listed, ratio, signed
 
 CLEARLY_LESS = 0.05  # of a ratio: memory that shrinks by this much less than size is worth a sentence
 
@@ -54,14 +54,13 @@ def _score_change(task: str, row: Row, baseline: Row) -> str | None:
     if own is None or reference is None:
         return None
     points = 100 * (own.pass_at_1 - reference.pass_at_1)
-    verdict = compare_scores(own, reference)
+    change = f"{own.title} pass@1 {signed(points)} points" if points else f"{own.title} pass@1 unchanged"
+    verdict = compare_scores(task, row, baseline)
     counts = f"{own.passed} against {reference.passed} of {own.total} passed"
     if own.total != reference.total:
         counts = f"{own.passed} of {own.total} against {reference.passed} of {reference.total} passed"
-    change = f"{own.title} pass@1 {points:+.1f} points ({counts})" if points else f"{own.title} pass@1 equal"
-    if verdict.call is Call.APART:
-        return f"{change}, a real difference: {verdict.why}"
-    return f"{change}, which cannot be told apart: {verdict.why}"
+    judgement = "a real difference" if verdict.call is Call.APART else "inside the noise"
+    return f"{change} ({counts}), {judgement}: {verdict.why}"
 
 
 def _across(others: list[Row], baseline: Row, results: Results) -> Iterable[Statement]:

@@ -22,6 +22,11 @@ def ratio(value: float, reference: float) -> str:
     return f"{share:.3f}×" if 0.985 <= share < 1.015 and share != 1 else f"{share:.2f}×"
 
 
+def signed(value: float) -> str:
+    """One decimal with its sign: `+1.2`, `−3.0`."""
+    return f"{value:+.1f}".replace("-", "−")
+
+
 def share_interval(interval: Interval) -> str:
     """A range of shares: `0.279 to 0.423`."""
     return f"{interval.low:.3f} to {interval.high:.3f}"

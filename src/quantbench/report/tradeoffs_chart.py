@@ -17,7 +17,9 @@ from quantbench.report.columns import byte_column
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SYMBOLS = ("star", "circle", "square", "diamond", "triangle-up", "cross", "x", "hexagon")
 PANEL = 400  # pixels
-TOP, BOTTOM = 96, 64
+TOP, BOTTOM = 110, 64
+GAP = 84  # pixels between panels: ticks and title of the upper one
+ROOM = 1.12  # of an axis, beyond its largest figure
 INK, GRID = "#222222", "#E3E3E3"
 
 
@@ -25,8 +27,18 @@ INK, GRID = "#222222", "#E3E3E3"
 class Cost:
     """A horizontal axis: values in its unit, one a row."""
 
+    name: str
     title: str
     values: tuple[float | None, ...]
+
+    @property
+    def reach(self) -> float:
+        """Where the axis ends."""
+        return ROOM * max((value for value in self.values if value is not None), default=1.0)
+
+    def is_high(self, value: float | None) -> bool:
+        """Whether a label fits better on the left of this point."""
+        return value is not None and value > self.reach / 2
 
 
 def tradeoff_figure(analysis: Analysis) -> dict[str, Any]:
@@ -37,13 +49,13 @@ def tradeoff_figure(analysis: Analysis) -> dict[str, Any]:
     if not costs or not gains:
         return {"data": [], "layout": {"height": PANEL}}
     data = [
-        _point(results.rows[place], gain, costs[0].values[place], place, panel, analysis.metrics)
+        _point(results.rows[place], gain, costs[0], place, panel, analysis.metrics)
         for panel, gain in enumerate(gains)
         for place in range(len(results.rows))
     ]
     layout = _layout(len(gains))
     for panel, gain in enumerate(gains):
-        layout |= _axes(panel, len(gains), costs[0], gain)
+        layout |= _axes(panel, len(gains), costs[0], _gain_title(gain), _reach(gain, results))
     if len(costs) > 1:
         layout["updatemenus"] = [_buttons(costs, len(gains))]
     return {"data": data, "layout": layout}
@@ -54,15 +66,16 @@ def _cost(metric: Metric, results: Results) -> Cost:
     column = byte_column([None if value is None else int(value) for value in values])
     name = "GPU memory" if metric is MEMORY and results.on_gpu else metric.name
     return Cost(
+        name=name if metric is MEMORY and results.on_gpu else name.lower(),
         title=f"{name} ({column.unit}), less is better",
         values=tuple(None if value is None else value / column.divisor for value in values),
     )
 
 
 def _point(
-    row: Row, gain: Metric, x: float | None, place: int, panel: int, metrics: Sequence[Metric]
+    row: Row, gain: Metric, cost: Cost, place: int, panel: int, metrics: Sequence[Metric]
 ) -> dict[str, Any]:
-    y, interval = gain.value(row), gain.interval(row)
+    x, y, interval = cost.values[place], gain.value(row), gain.interval(row)
     name = escape(f"{row.label} (baseline)" if row.is_baseline else row.label)
     colour = COLOURS[place % len(COLOURS)]
     trace: dict[str, Any] = {
@@ -73,8 +86,8 @@ def _point(
         "showlegend": panel == 0,
         "x": [x],
         "y": [y],
-        "text": [name],
-        "textposition": "middle right" if place % 2 == 0 else "middle left",
+        "text": [escape(row.label)],
+        "textposition": f"{'top' if place % 2 else 'bottom'} {'left' if cost.is_high(x) else 'right'}",
         "hovertext": [_hover(row, metrics)],
         "hoverinfo": "text",
         "cliponaxis": False,
@@ -117,35 +130,43 @@ def _layout(panels: int) -> dict[str, Any]:
     }
 
 
-def _axes(panel: int, panels: int, cost: Cost, gain: Metric) -> dict[str, Any]:
+def _gain_title(gain: Metric) -> str:
+    return f"Decoding ({gain.unit})" if gain is SPEED else gain.name
+
+
+def _reach(gain: Metric, results: Results) -> float:
+    """Where a vertical axis ends: above the highest interval."""
+    values = [value for row in results.rows if (value := gain.value(row)) is not None]
+    highs = [interval.high for row in results.rows if (interval := gain.interval(row))]
+    return ROOM * max([*values, *highs], default=1.0) or 1.0
+
+
+def _axes(panel: int, panels: int, cost: Cost, title: str, reach: float) -> dict[str, Any]:
     """The two axes of a panel; panels stand under each other, the first on top."""
-    unit = f" ({gain.unit})" if gain.unit else ""
-    kind = "decoding " if gain is SPEED else ""
-    share, gap = 1 / panels, 0.09 if panels > 1 else 0.0
-    top = 1 - panel * share
-    common = {"gridcolor": GRID, "zeroline": True, "zerolinecolor": "#999999", "rangemode": "tozero"}
-    x_title = {"text": cost.title}
-    y_title = {"text": f"{gain.name}{unit}, {kind}more is better".replace(", decoding", ", decoding,")}
-    return {
-        f"xaxis{panel + 1 if panel else ''}": {**common, "title": x_title, "anchor": _axis("y", panel)},
-        f"yaxis{panel + 1 if panel else ''}": {
-            **common,
-            "title": y_title,
-            "anchor": _axis("x", panel),
-            "domain": [top - share + (gap if panel < panels - 1 else 0), top],
-        },
+    share = 1 / panels
+    gap = GAP / (PANEL * panels) if panel < panels - 1 else 0.0
+    common = {"gridcolor": GRID, "zeroline": True, "zerolinecolor": "#999999"}
+    x = {"title": {"text": cost.title}, "anchor": _axis("y", panel), "range": [0, cost.reach]}
+    y = {
+        "title": {"text": title},
+        "anchor": _axis("x", panel),
+        "range": [0, reach],
+        "domain": [1 - (panel + 1) * share + gap, 1 - panel * share],
     }
+    number = panel + 1 if panel else ""
+    return {f"xaxis{number}": common | x, f"yaxis{number}": common | y}
 
 
 def _buttons(costs: Sequence[Cost], panels: int) -> dict[str, Any]:
     """Which cost runs along the horizontal axes."""
     buttons = []
     for cost in costs:
-        titles = {f"xaxis{panel + 1 if panel else ''}.title.text": cost.title for panel in range(panels)}
+        axes: dict[str, Any] = {}
+        for panel in range(panels):
+            name = f"xaxis{panel + 1 if panel else ''}"
+            axes |= {f"{name}.title.text": cost.title, f"{name}.range": [0, cost.reach]}
         values = [[value] for value in cost.values] * panels
-        buttons.append(
-            {"label": cost.title.split(" (")[0], "method": "update", "args": [{"x": values}, titles]}
-        )
+        buttons.append({"label": f"over {cost.name}", "method": "update", "args": [{"x": values}, axes]})
     return {
         "type": "buttons",
         "direction": "right",
@@ -153,6 +174,6 @@ def _buttons(costs: Sequence[Cost], panels: int) -> dict[str, Any]:
         "xanchor": "right",
         "y": 1,
         "yanchor": "bottom",
-        "pad": {"b": 44},
+        "pad": {"b": 36},
         "buttons": buttons,
     }

@@ -6,11 +6,13 @@ Neither plotly.express nor pandas is imported: Plotly only wraps the dictionary 
 from html import escape
 
 from quantbench.analysis import Analysis
+from quantbench.analysis.scores import task_title
 from quantbench.report.blocks import Table
 from quantbench.report.sections.methods import method_table
 from quantbench.report.sections.scores import score_table
 from quantbench.report.tradeoffs_chart import tradeoff_figure
 
+UNUSED_BUTTONS = ["sendChartToCloud", "lasso2d", "select2d", "autoScale2d"]  # the first needs a network
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -43,7 +45,7 @@ def render_tradeoffs(analysis: Analysis) -> str:
     figure = tradeoff_figure(analysis)
     parts = [_chart(figure)] if figure["data"] else ["<p>There are not enough figures for a chart.</p>"]
     parts.append(_table("Figures", method_table(results)))
-    parts += [_table(f"{task} pass@1", score_table(results, task)) for task in results.tasks]
+    parts += [_table(f"{task_title(task)} pass@1", score_table(results, task)) for task in results.tasks]
     return PAGE.format(
         title=escape(f"Trade-offs: {results.model_name}"),
         intro=escape(_intro(analysis)),
@@ -65,7 +67,7 @@ def _chart(figure: dict[str, object]) -> str:
 
     html = to_html(
         figure,
-        config={"displaylogo": False, "responsive": True},
+        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": UNUSED_BUTTONS},
         include_plotlyjs=True,
         full_html=False,
         validate=False,

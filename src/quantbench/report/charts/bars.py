@@ -20,6 +20,7 @@ from quantbench.report.charts.style import (
 )
 from quantbench.report.columns import NumberColumn, byte_column, number_column
 
+PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps grid lines out of the text
 BARS = (
     ("model_size_comparison.png", SIZE),
     ("inference_speed_comparison.png", SPEED),
@@ -87,7 +88,7 @@ def _draw(axes: Axes, bars: list[Bar]) -> None:
         if bar.low or bar.high:
             arms = [[bar.low], [bar.high]]
             axes.errorbar(bar.value, place, xerr=arms, color=INTERVAL, capsize=4, linewidth=1.4, fmt="none")
-        axes.text(bar.value + bar.high + 0.015 * largest, place, bar.text, va="center")
+        axes.text(bar.value + bar.high + 0.015 * largest, place, bar.text, va="center", bbox=PLATE)
     _baseline_line(axes, bars)
     axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
     axes.set_ylim(len(bars) - 0.5, -0.5)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from quantbench.analysis import Analysis, Results, Row
-from quantbench.analysis.wording import MISSING
+from quantbench.analysis.wording import MISSING, counted
 from quantbench.records import Environment, Record
 from quantbench.report.blocks import Block, Bullet, Bullets, Code, Column, Section, Table, Text
 from quantbench.units import show_bytes, show_seconds
@@ -36,8 +36,8 @@ def _machine(records: Sequence[Record]) -> Iterator[Bullet]:
     bandwidths = [record.bandwidth for record in records if record.bandwidth]
     if bandwidths:
         rates = [bandwidth.read_bytes_per_s / 1e9 for bandwidth in bandwidths]
-        text = f"{min(rates):,.1f} to {max(rates):,.1f} GB/s over the trials ({bandwidths[0].method})"
-        yield Bullet(text, "Read bandwidth")
+        span = dict.fromkeys(f"{rate:,.1f}" for rate in (min(rates), max(rates)))
+        yield Bullet(f"{' to '.join(span)} GB/s ({bandwidths[0].method})", "Read bandwidth")
     yield Bullet("; ".join(_each(records, lambda r: describe_software(r))), "Software")
 
 
@@ -94,8 +94,8 @@ def _tasks(results: Results) -> Iterator[Bullet]:
         decoding = "greedy" if result.temperature == 0 else f"sampled at temperature {result.temperature:g}"
         text = (
             f"{result.problems} problems (sha256 {result.data_sha256[:12]}), protocol {result.protocol}, "
-            f"{decoding}, {scores[0].per_problem} completion(s) a problem, batch {batches}, the same order "
-            f"for every method; programs ran in the sandbox mode '{sandboxes}'"
+            f"{decoding}, {counted(scores[0].per_problem, 'completion')} a problem, batch {batches}, the "
+            f"same order for every method; programs ran in the sandbox mode '{sandboxes}'"
         )
         yield Bullet(text, scores[0].title)
         times = [

@@ -31,9 +31,9 @@ def _scope(analysis: Analysis) -> str:
         return f"No method of {results.model_name} has a record."
     labels = [row.label for row in results.rows]
     machines = dict.fromkeys(r.record.environment.gpu or r.record.environment.cpu for r in results.rows)
-    what = ["size, decoding speed and memory"] + [f"{task_title(task)} pass@1" for task in results.tasks]
+    what = ["size", "decoding speed", "memory", *(f"{task_title(task)} pass@1" for task in results.tasks)]
     text = (
-        f"{results.model_name} under {listed(labels)}, compared by {listed(what)} on {listed(list(machines))}"
+        f"{results.model_name} under {listed(labels)}, measured on {listed(list(machines))}: {listed(what)}"
     )
     if results.baseline and len(labels) > 1:
         text += f"; ratios are to the baseline {results.baseline.label}"
