@@ -115,40 +115,29 @@ def bubblewrap_command() -> list[str]:
         command += ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
     for name, value in environment().items():
         command += ["--setenv", name, value]
-    command += ["--dir", "/tmp", "--dev-bind", "/dev/null", "/dev/null"]
-    command += [*_system_mounts(), *_interpreter_mounts(), *_box_mounts()]
+    command += ["--perms", "0755", "--dir", "/tmp"]
+    for kind, source, target in _mounts():
+        for parent in reversed(Path(target).parents[:-1]):  # as bubblewrap makes them only root can enter
+            command += ["--perms", "0755", "--dir", str(parent)]
+        command += [kind, source, target]
+    for folder in third_party_folders():
+        command += ["--perms", "0755", "--tmpfs", folder, "--remount-ro", folder]
     return [*command, "--remount-ro", "/", "--chdir", "/", "--"]
 
 
-def _system_mounts() -> list[str]:
-    mounts: list[str] = []
-    for path in ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"):
-        if Path(path).is_symlink():
-            mounts += ["--symlink", str(Path(path).readlink()), path]
-        elif Path(path).is_dir():
-            mounts += ["--ro-bind", path, path]
-    return mounts
-
-
-def _interpreter_mounts() -> list[str]:
-    library = f"{sys.base_prefix}/lib"
-    mounts: list[str] = []
-    for path in (interpreter(), library):
+def _mounts() -> list[tuple[str, str, str]]:
+    """System libraries, the interpreter, and the few files of this package that the zygote imports."""
+    mounts = [("--dev-bind", os.devnull, os.devnull)]
+    for folder in map(Path, ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64")):
+        if folder.is_symlink():
+            mounts.append(("--symlink", str(folder.readlink()), str(folder)))
+        elif folder.is_dir():
+            mounts.append(("--ro-bind", str(folder), str(folder)))
+    for path in (interpreter(), f"{sys.base_prefix}/lib"):
         if not path.startswith("/usr/lib"):
-            for parent in reversed(Path(path).parents[:-1]):
-                mounts += ["--perms", "0755", "--dir", str(parent)]
-            mounts += ["--ro-bind", path, path]
-    for folder in third_party_folders():
-        mounts += ["--tmpfs", folder, "--remount-ro", folder]
-    return mounts
-
-
-def _box_mounts() -> list[str]:
-    """The few files of this package that the zygote imports."""
-    package = PACKAGE_ROOT / "quantbench"
-    mounts: list[str] = []
+            mounts.append(("--ro-bind", path, path))
     for part in ("__init__.py", "sandbox/__init__.py", "sandbox/inside"):
-        mounts += ["--ro-bind", str(package / part), f"{BOX_ROOT}/quantbench/{part}"]
+        mounts.append(("--ro-bind", str(PACKAGE_ROOT / "quantbench" / part), f"{BOX_ROOT}/quantbench/{part}"))
     return mounts
 
 
