@@ -1,0 +1,157 @@
+"""Why each method is as fast as it is: what bounds a decode step, from the figures of its own record.
+
+A step must read its bytes and do its sums; whatever time is left is spent on launching kernels, on waiting
+between them and on the host. The bytes' time follows from the bandwidth measured in the same process. The
+arithmetic's time is judged by the rate that the same method reached on the prompt, a lower bound of what
+the device can do. A profile would say which kernel; this only says where to look.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median
+
+from quantbench.analysis.metrics import SPEED
+from quantbench.analysis.noise import Call
+from quantbench.analysis.rows import Results, Row
+from quantbench.analysis.wording import significant
+from quantbench.records import SpeedPoint
+from quantbench.units import show_bytes, show_seconds
+
+BANDWIDTH_BOUND = 0.6  # of the read bandwidth: above it fewer bytes are what helps
+ARITHMETIC_BOUND = 0.5  # of the rate reached on the prompt
+
+
+class Bound(StrEnum):
+    """What limits a decode step; shown as it is."""
+
+    BANDWIDTH = "memory bandwidth"
+    ARITHMETIC = "arithmetic"
+    LAUNCHES = "launches and waiting"
+
+
+REMEDIES = {
+    Bound.BANDWIDTH: "fewer bytes a weight, or more rows that share one reading of the weights",
+    Bound.ARITHMETIC: "kernels that multiply the packed weights with less work, or more cores",
+    Bound.LAUNCHES: "fewer and fused kernels in one captured graph, or more rows a step",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One decode step at the headline point, in seconds and bytes."""
+
+    seconds: float
+    bytes_read: int
+    reading_s: float  # what reading those bytes takes at the measured bandwidth
+    arithmetic_share: float | None  # rate of arithmetic, as a share of that on the prompt
+
+    @property
+    def bandwidth_share(self) -> float:
+        return self.reading_s / self.seconds
+
+    @property
+    def other_s(self) -> float:
+        """Time that reading does not explain."""
+        return max(0.0, self.seconds - self.reading_s)
+
+    @property
+    def bound(self) -> Bound:
+        if self.bandwidth_share >= BANDWIDTH_BOUND:
+            return Bound.BANDWIDTH
+        if self.arithmetic_share is not None and self.arithmetic_share >= ARITHMETIC_BOUND:
+            return Bound.ARITHMETIC
+        return Bound.LAUNCHES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """`step` is None where the record lacks a time, the bytes or the bandwidth; the text says so."""
+
+    label: str
+    step: Step | None
+    text: str
+
+
+def diagnose_rows(results: Results) -> tuple[Diagnosis, ...]:
+    """One line a method whose speed was measured."""
+    return tuple(_diagnose(row, results.baseline) for row in results.rows if row.speed and row.speed.decode)
+
+
+def read_step(row: Row) -> Step | None:
+    """The decode step of a row's headline point; None where a figure is missing."""
+    point = headline_point(row)
+    bandwidth = row.record.bandwidth
+    if point is None or bandwidth is None or not point.step_weight_bytes or point.new_tokens < 2:
+        return None
+    seconds = median(point.decode_s) / (point.new_tokens - 1)
+    bytes_read = point.step_weight_bytes + (point.kv_bytes or 0)
+    # Per row a step does the arithmetic of one token, the prompt pass that of prompt_tokens.
+    prompt_s = median(point.ttft_s) if point.ttft_s else 0.0
+    share = prompt_s / point.prompt_tokens / seconds if prompt_s > 0 and point.prompt_tokens > 1 else None
+    return Step(
+        seconds=seconds,
+        bytes_read=bytes_read,
+        reading_s=bytes_read / bandwidth.read_bytes_per_s,
+        arithmetic_share=share,
+    )
+
+
+def headline_point(row: Row) -> SpeedPoint | None:
+    """The raw point behind the row's headline speed."""
+    speed = row.speed
+    if speed is None:
+        return None
+    wanted = (speed.batch_size, speed.prompt_tokens)
+    points = [p for p in row.record.speed if (p.batch_size, p.prompt_tokens) == wanted and p.decode_s]
+    return points[0] if points else None
+
+
+def _diagnose(row: Row, baseline: Row | None) -> Diagnosis:
+    step = read_step(row)
+    if step is None:
+        text = "what bounds it is not known: its step's bytes or the bandwidth were not measured"
+        return Diagnosis(label=row.label, step=None, text=f"{text}.{_held(row)}")
+    point = headline_point(row)
+    rows = point.batch_size if point else 1
+    limit = rows / step.reading_s
+    text = (
+        f"bound by {step.bound}: a step takes {show_seconds(step.seconds)}, of which reading "
+        f"{show_bytes(step.bytes_read)} explains {show_seconds(step.reading_s)} "
+        f"({100 * step.bandwidth_share:.0f} % of the limit of {significant(limit)} tokens/s)."
+    )
+    if step.bound is Bound.ARITHMETIC and step.arithmetic_share is not None:
+        cost = significant(1 / step.arithmetic_share, 2)
+        text += f" A token costs {cost} times what one of the prompt costs."
+    text += _held(row) + _against(row, step, baseline)
+    return Diagnosis(label=row.label, step=step, text=f"{text} What would help: {REMEDIES[step.bound]}.")
+
+
+def _held(row: Row) -> str:
+    """The kernel that ran and what stayed at 16 bits."""
+    kernel = row.record.kernels.get("linear")
+    text = f" Its matrices were multiplied by {kernel}." if kernel else ""
+    size = row.record.size
+    if size and size.kept_parameters:
+        total = size.kept_parameters + size.quantized_parameters
+        text += (
+            f" {100 * size.kept_parameters / total:.0f} % of its matrix parameters stayed at 16 bits or more."
+        )
+    return text
+
+
+def _against(row: Row, step: Step, baseline: Row | None) -> str:
+    """Where the time went that the baseline did not need, or the other way round."""
+    if baseline is None or row.is_baseline:
+        return ""
+    other = read_step(baseline)
+    verdict = SPEED.compare(row, baseline)
+    if other is None or verdict.call is not Call.APART:
+        return ""
+    slower = step.seconds > other.seconds
+    reading = abs(other.reading_s - step.reading_s)
+    saved = "is shorter by" if step.reading_s <= other.reading_s else "is longer by"
+    rest = f"everything else takes {show_seconds(step.other_s)} against {show_seconds(other.other_s)}"
+    return (
+        f" It is {'slower' if slower else 'faster'} than {baseline.label} here because reading "
+        f"{saved} {show_seconds(reading)} a step while {rest}."
+    )

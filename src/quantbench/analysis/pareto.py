@@ -1,0 +1,62 @@
+"""The Pareto front: methods that no other method beats on every figure at once.
+
+Stated twice: on the figures as they are, and beyond noise. A method that only noise keeps off the front
+is not written off.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from quantbench.analysis.metrics import Metric, metrics_of
+from quantbench.analysis.noise import Call
+from quantbench.analysis.rows import Results, Row
+
+
+class Place(StrEnum):
+    """Shown as it is."""
+
+    FRONT = "on the front"
+    NEAR = "behind on the figures, not beyond noise"
+    BEHIND = "behind"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One method; `beaten_by` are those that beat it (beyond noise, where the place is BEHIND)."""
+
+    label: str
+    place: Place
+    beaten_by: tuple[str, ...] = ()
+
+
+def pareto_front(results: Results, metrics: Sequence[Metric] | None = None) -> tuple[Standing, ...]:
+    """The standing of every row that has all of these metrics (by default all that were measured)."""
+    used = tuple(metrics) if metrics is not None else metrics_of(results)
+    rows = [row for row in results.rows if used and all(metric.value(row) is not None for metric in used)]
+    return tuple(_stand(row, rows, used) for row in rows)
+
+
+def _stand(row: Row, rows: Sequence[Row], metrics: Sequence[Metric]) -> Standing:
+    others = [other for other in rows if other is not row]
+    surely = tuple(other.label for other in others if beats_surely(other, row, metrics))
+    if surely:
+        return Standing(label=row.label, place=Place.BEHIND, beaten_by=surely)
+    figures = tuple(other.label for other in others if beats(other, row, metrics))
+    return Standing(label=row.label, place=Place.NEAR if figures else Place.FRONT, beaten_by=figures)
+
+
+def beats(one: Row, other: Row, metrics: Sequence[Metric]) -> bool:
+    """Whether `one` is at least as good on every figure and better on one, noise aside."""
+    pairs = [(metric, metric.value(one), metric.value(other)) for metric in metrics]
+    known = [(metric, a, b) for metric, a, b in pairs if a is not None and b is not None]
+    worse = any(metric.better(b, a) for metric, a, b in known)
+    return not worse and any(metric.better(a, b) for metric, a, b in known)
+
+
+def beats_surely(one: Row, other: Row, metrics: Sequence[Metric]) -> bool:
+    """Whether `one` is better beyond noise on one figure and nowhere worse beyond noise."""
+    if not beats(one, other, metrics):
+        return False
+    calls = [metric.compare(one, other).call for metric in metrics]
+    return Call.APART in calls

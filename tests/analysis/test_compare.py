@@ -1,0 +1,76 @@
+from collections.abc import Sequence
+
+import pytest
+
+from quantbench.analysis.compare import Comparison, Difference, Kind, compare_results
+from quantbench.analysis.rows import read_results
+from quantbench.records import Record
+from tests.report_records import full_record, other_trial, reference_records
+
+
+def compared(old: Sequence[Record], new: Sequence[Record]) -> Comparison:
+    return compare_results(read_results(old, "fp16"), read_results(new, "fp16"))
+
+
+def fp16(speed: float = 40.0, *, size: float = 1.0, solved: range = range(57)) -> list[Record]:
+    return [full_record("fp16", size, speed, 1.2, solved)]
+
+
+def entry(comparison: Comparison, figure: str) -> Difference:
+    return next(found for found in comparison.differences if found.figure.startswith(figure))
+
+
+def test_same_folder_twice_has_no_real_change() -> None:
+    assert {d.kind for d in compared(reference_records(), reference_records()).differences} == {Kind.SAME}
+
+
+def test_slower_decode_is_a_regression() -> None:
+    found = entry(compared(fp16(40.0), fp16(30.0)), "decode")
+    assert (found.kind, found.old, found.new) == (Kind.REGRESSION, "40.0 tokens/s", "30.0 tokens/s")
+
+
+def test_faster_decode_is_an_improvement() -> None:
+    assert entry(compared(fp16(40.0), fp16(50.0)), "decode").kind is Kind.IMPROVEMENT
+
+
+def test_change_below_the_tolerance_is_none_although_the_intervals_are_apart() -> None:
+    assert entry(compared(fp16(40.0), fp16(39.2)), "decode").kind is Kind.SAME
+
+
+def test_any_larger_size_is_a_regression() -> None:
+    assert entry(compared(fp16(), fp16(size=1.001)), "model size").kind is Kind.REGRESSION
+
+
+def test_ten_lost_problems_are_a_regression() -> None:
+    assert entry(compared(fp16(), fp16(solved=range(47))), "HumanEval").kind is Kind.REGRESSION
+
+
+def test_three_lost_problems_are_no_real_change() -> None:
+    assert entry(compared(fp16(), fp16(solved=range(54))), "HumanEval").kind is Kind.SAME
+
+
+def test_scores_under_another_protocol_are_not_compared() -> None:
+    (new,) = fp16(solved=range(10))
+    tasks = tuple(task.model_copy(update={"protocol": "other-v1"}) for task in new.tasks)
+    found = entry(compared(fp16(), [new.model_copy(update={"tasks": tasks})]), "HumanEval")
+    assert found.kind is Kind.UNKNOWN and "protocol" in found.why
+
+
+def test_missing_methods_are_named() -> None:
+    comparison = compared(reference_records()[:2], [reference_records()[0], reference_records()[2]])
+    assert comparison.notes[:2] == ("int8 is only in the old folder", "int4 is only in the new folder")
+
+
+def test_other_driver_is_named() -> None:
+    (new,) = fp16()
+    changed = new.model_copy(update={"environment": new.environment.model_copy(update={"driver": "580.2"})})
+    assert "driver differs: 570.1 then, 580.2 now" in compared(fp16(), [changed]).notes
+
+
+def test_other_models_are_refused_with_both_names() -> None:
+    with pytest.raises(ValueError, match=r"different models, Qwen/Qwen2.5-0.5B and builtin"):
+        compared(fp16(), [other_trial(record, model="builtin") for record in fp16()])
+
+
+def test_regressions_are_what_a_gate_looks_at() -> None:
+    assert [d.figure for d in compared(fp16(40.0), fp16(30.0)).regressions] == ["decode, batch 1, prompt 128"]
