@@ -1,1 +1,22 @@
+"""METHODS: every way of making weights, by name. Importing it loads neither torch nor a library.
 
+To add a method of another library, write a file with a class that has what `method.Method` names, import
+the library inside its `load`, say in `unavailable` what is missing and how to install it, and add one line
+here. A method on transformers calls `transformers_engine.load_transformers` with the library's
+quantization configuration.
+"""
+
+from quantbench.methods import fits
+from quantbench.methods.floats import FLOATS
+from quantbench.methods.method import Loaded, Method
+from quantbench.methods.quantized import QUANTIZED
+from quantbench.sources import ModelSource
+
+__all__ = ["METHODS", "Loaded", "Method", "check_fits"]
+
+METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED}
+
+
+def check_fits(method: Method, source: ModelSource, device: str) -> None:
+    """DeviceError with the arithmetic for a model that is larger than the device's free memory."""
+    fits.check_fits(method, source, device, others=METHODS, available=fits.available_bytes)

@@ -1,0 +1,91 @@
+"""fp32, bf16, fp16: matrices as floats, nothing quantized. fp16 is the usual baseline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from quantbench.methods.method import Loaded
+from quantbench.methods.native import load_native
+from quantbench.methods.sizes import total_bytes
+from quantbench.sources import ModelSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from quantbench.engine.weights import Weight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatMethod:
+    """Weights of one floating-point type. On CUDA activations have the same type; so have those of fp32."""
+
+    description: str
+    scheme: str
+    dtype: str  # 'float32', 'bfloat16' or 'float16'
+    bytes_per_weight: int
+    group_size: int | None = None
+
+    def unavailable(self, device: str) -> str | None:
+        """Floats run everywhere."""
+        return None
+
+    def refuses_engine(self, engine: str) -> str | None:
+        """Both engines run floats."""
+        return None
+
+    def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
+        """Bytes of all weights at this type's width."""
+        return total_bytes(config, lambda rows, columns: rows * columns * self.bytes_per_weight)
+
+    def load(
+        self,
+        source: ModelSource,
+        *,
+        device: str,
+        dtype: str,
+        engine: str,
+        threads: int | None,
+        trust_remote_code: bool,
+    ) -> Loaded:
+        """Cast each matrix on its way; transformers loads by itself and computes in the weights' type."""
+        if engine == "transformers":
+            from quantbench.methods.transformers_engine import load_transformers
+
+            return load_transformers(
+                source, device=device, dtype=self.dtype, threads=threads, trust_remote_code=trust_remote_code
+            )
+        own_type = self.dtype == "float32" or device.startswith("cuda")
+        return load_native(
+            source,
+            quantize=partial(cast, dtype=self.dtype, device=device),
+            device=device,
+            dtype=self.dtype if own_type else dtype,
+            threads=threads,
+        )
+
+
+def cast(name: str, tensor: "Tensor", *, dtype: str, device: str) -> "Weight":
+    """A FloatWeight of the named type on the device."""
+    import torch
+
+    from quantbench.engine.weights import FloatWeight
+
+    return FloatWeight(tensor.to(device=device, dtype=getattr(torch, dtype)))
+
+
+FLOATS = {
+    "fp32": FloatMethod(description="32-bit floats", scheme="W32A32", dtype="float32", bytes_per_weight=4),
+    "bf16": FloatMethod(
+        description="16-bit floats with 8 bits of mantissa",
+        scheme="WBF16A16",
+        dtype="bfloat16",
+        bytes_per_weight=2,
+    ),
+    "fp16": FloatMethod(
+        description="16-bit floats with 11 bits of mantissa; the usual baseline",
+        scheme="W16A16",
+        dtype="float16",
+        bytes_per_weight=2,
+    ),
+}

@@ -1,0 +1,62 @@
+"""What a method is: how the weights of a model are made, and what that costs. It imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from quantbench.decoding import Decoder
+from quantbench.records import Startup
+from quantbench.sources import ModelSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model under a method, ready to run; `warnings` are sentences for the record."""
+
+    decoder: Decoder
+    startup: Startup
+    warnings: tuple[str, ...] = ()
+
+
+class Method(Protocol):
+    """One entry of METHODS. Whoever adds one for another library imports that library inside `load`."""
+
+    @property
+    def description(self) -> str:
+        """One line for `quantbench methods`."""
+        ...
+
+    @property
+    def scheme(self) -> str:
+        """Bit layout, weights first: 'W4A16'."""
+        ...
+
+    @property
+    def group_size(self) -> int | None:
+        """Weights that share a scale; None is a scale per output channel, or no scale."""
+        ...
+
+    def unavailable(self, device: str) -> str | None:
+        """Why the method cannot run on 'cpu' or 'cuda:N' here, with the fix; None when it can."""
+        ...
+
+    def refuses_engine(self, engine: str) -> str | None:
+        """Why the method cannot run with 'native' or 'transformers', with the fix; None when it can."""
+        ...
+
+    def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
+        """Weight bytes to expect, from config.json alone; None where the layout is not known."""
+        ...
+
+    def load(
+        self,
+        source: ModelSource,
+        *,
+        device: str,
+        dtype: str,
+        engine: str,
+        threads: int | None,
+        trust_remote_code: bool,
+    ) -> Loaded:
+        """Load `source` under this method; `dtype` is of activations and of what stays unquantized."""
+        ...

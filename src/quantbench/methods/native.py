@@ -1,0 +1,57 @@
+"""Loads a model into our own engine, quantizing each matrix as it is read, and times it."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from quantbench.methods.method import Loaded
+from quantbench.records import Startup
+from quantbench.sources import ModelSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from quantbench.engine.weights import Weight
+
+    Quantize = Callable[[str, Tensor], Weight]
+
+
+def load_native(
+    source: ModelSource, *, quantize: "Quantize", device: str, dtype: str, threads: int | None
+) -> Loaded:
+    """A native decoder; `startup` has the seconds of loading and, within them, of quantizing."""
+    import torch
+
+    from quantbench.engine.load import load_decoder
+
+    if threads:
+        torch.set_num_threads(threads)
+    timed = Timed(quantize, device)
+    start = time.perf_counter()
+    decoder = load_decoder(source, quantize=timed, device=device, dtype=dtype)
+    decoder.synchronize()
+    startup = Startup(load_s=time.perf_counter() - start, quantize_s=timed.seconds)
+    return Loaded(decoder=decoder, startup=startup)
+
+
+class Timed:
+    """A quantizer that adds up its own seconds, the device's work included."""
+
+    def __init__(self, quantize: "Quantize", device: str) -> None:
+        self.seconds = 0.0
+        self._quantize = quantize
+        self._device = device
+
+    def __call__(self, name: str, tensor: "Tensor") -> "Weight":
+        self._synchronize()
+        start = time.perf_counter()
+        weight = self._quantize(name, tensor)
+        self._synchronize()
+        self.seconds += time.perf_counter() - start
+        return weight
+
+    def _synchronize(self) -> None:
+        if self._device.startswith("cuda"):
+            import torch
+
+            torch.cuda.synchronize(self._device)

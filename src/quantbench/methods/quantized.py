@@ -1,0 +1,184 @@
+"""int8, int4 and int4-rtn: packed weights in our own engine, the tied embedding and the head included.
+
+Each matrix is quantized on the target device as it is read, so that the model never exists unquantized.
+What cannot be quantized stays at 16 bits and is named in the warnings; norms and biases always stay.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from quantbench.errors import UsageError
+from quantbench.methods.method import Loaded
+from quantbench.methods.native import load_native
+from quantbench.methods.sizes import total_bytes
+from quantbench.sources import ModelSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from quantbench.engine.weights import Weight
+
+GROUP_SIZES = (128, 64, 32)  # the first that divides the input width is used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedMethod:
+    """A method that the native engine defines: how a matrix is quantized, and what it then weighs."""
+
+    description: str
+    scheme: str
+    group_size: int | None
+    quantize: "Callable[[str, Tensor], Weight | None]"  # None: this matrix cannot be quantized
+    matrix_bytes: Callable[[int, int], int]  # of [out, in]
+
+    def unavailable(self, device: str) -> str | None:
+        """Plain torch is enough, so it runs everywhere."""
+        return None
+
+    def refuses_engine(self, engine: str) -> str | None:
+        """Only our engine reads this packing."""
+        if engine == "native":
+            return None
+        return (
+            f"its weights are packed for the native engine, not for '{engine}'; "
+            "use --engine native, or --methods fp32,bf16,fp16"
+        )
+
+    def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
+        """Packed bytes with scales and zero points, and 16 bits for what stays."""
+        return total_bytes(config, self.matrix_bytes)
+
+    def load(
+        self,
+        source: ModelSource,
+        *,
+        device: str,
+        dtype: str,
+        engine: str,
+        threads: int | None,
+        trust_remote_code: bool,
+    ) -> Loaded:
+        """Quantize each matrix on its way to the engine; UsageError for another engine."""
+        if reason := self.refuses_engine(engine):
+            raise UsageError(f"this method cannot run: {reason}")
+        noted = Noted(self.quantize, device=device, dtype=dtype, group_size=self.group_size)
+        loaded = load_native(source, quantize=noted, device=device, dtype=dtype, threads=threads)
+        return replace(loaded, warnings=noted.warnings())
+
+
+class Noted:
+    """A quantizer that keeps at 16 bits what its method cannot quantize, and counts all exceptions."""
+
+    def __init__(
+        self,
+        quantize: "Callable[[str, Tensor], Weight | None]",
+        *,
+        device: str,
+        dtype: str,
+        group_size: int | None,
+    ) -> None:
+        self._quantize = quantize
+        self._device = device
+        self._kept_dtype = "bfloat16" if dtype == "bfloat16" else "float16"
+        self._group_size = group_size
+        self._kept: list[str] = []
+        self._regrouped: dict[int, int] = {}  # group size -> matrices
+
+    def __call__(self, name: str, tensor: "Tensor") -> "Weight":
+        weight = self._quantize(name, tensor.to(self._device))
+        if weight is None:
+            import torch
+
+            from quantbench.engine.weights import FloatWeight
+
+            self._kept.append(name)
+            return FloatWeight(tensor.to(self._device, getattr(torch, self._kept_dtype)))
+        group_size: int | None = getattr(weight, "group_size", None)
+        if self._group_size is not None and group_size is not None and group_size != self._group_size:
+            self._regrouped[group_size] = self._regrouped.get(group_size, 0) + 1
+        return weight
+
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each kind of exception that occurred."""
+        sentences = [
+            f"{count} matrices have groups of {size} instead of {self._group_size}, "
+            f"because {self._group_size} does not divide their input width"
+            for size, count in sorted(self._regrouped.items(), reverse=True)
+        ]
+        if self._kept:
+            sentences.append(
+                f"{len(self._kept)} matrices stay at 16 bits, because no group size divides their input "
+                f"width: {', '.join(self._kept[:3])}{', ...' if len(self._kept) > 3 else ''}"
+            )
+        return tuple(sentences)
+
+
+def dividing_group(columns: int) -> int | None:
+    """The largest of GROUP_SIZES that divides the input width; None when none does."""
+    return next((size for size in GROUP_SIZES if columns % size == 0), None)
+
+
+def int8(name: str, weight: "Tensor") -> "Weight | None":
+    """W8A16, see quantizers.int8."""
+    from quantbench.methods.quantizers.int8 import quantize_int8
+
+    return quantize_int8(name, weight)
+
+
+def int4(name: str, weight: "Tensor") -> "Weight | None":
+    """W4A16 with the search, see quantizers.int4."""
+    from quantbench.methods.quantizers.int4 import quantize_int4
+
+    group_size = dividing_group(weight.shape[1])
+    return None if group_size is None else quantize_int4(name, weight, group_size=group_size)
+
+
+def int4_rtn(name: str, weight: "Tensor") -> "Weight | None":
+    """W4A16 rounded naively, see quantizers.int4; two codes share a byte, so an odd width cannot be held."""
+    from quantbench.methods.quantizers.int4 import round_int4
+
+    return None if weight.shape[1] % 2 else round_int4(name, weight)
+
+
+def int8_bytes(rows: int, columns: int) -> int:
+    """A byte a weight and a float32 scale a row."""
+    return rows * columns + 4 * rows
+
+
+def int4_bytes(rows: int, columns: int) -> int:
+    """Half a byte a weight, and 16 bits each for the scale and zero of every group."""
+    group_size = dividing_group(columns)
+    if group_size is None:
+        return 2 * rows * columns
+    return rows * columns // 2 + 4 * rows * (columns // group_size)
+
+
+def int4_rtn_bytes(rows: int, columns: int) -> int:
+    """Half a byte a weight, and a 16-bit scale and zero a row."""
+    return 2 * rows * columns if columns % 2 else rows * columns // 2 + 4 * rows
+
+
+QUANTIZED = {
+    "int8": QuantizedMethod(
+        description="8 bits, symmetric, a scale per output channel; embedding and head included",
+        scheme="W8A16",
+        group_size=None,
+        quantize=int8,
+        matrix_bytes=int8_bytes,
+    ),
+    "int4": QuantizedMethod(
+        description="4 bits, asymmetric, scale search in groups of 128; embedding and head included",
+        scheme="W4A16",
+        group_size=128,
+        quantize=int4,
+        matrix_bytes=int4_bytes,
+    ),
+    "int4-rtn": QuantizedMethod(
+        description="naive 4 bits: round to nearest, symmetric, a scale per output channel",
+        scheme="W4A16",
+        group_size=None,
+        quantize=int4_rtn,
+        matrix_bytes=int4_rtn_bytes,
+    ),
+}

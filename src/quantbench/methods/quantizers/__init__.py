@@ -1,0 +1,1 @@
+"""The arithmetic of quantizing one matrix, in plain torch, on the matrix's own device."""

@@ -1,0 +1,33 @@
+"""Loads a model through transformers: for `--engine transformers`, and for methods of other libraries.
+
+Importing transformers takes seconds and is timed apart from loading.
+"""
+
+import time
+
+from quantbench.methods.method import Loaded
+from quantbench.records import Startup
+from quantbench.sources import ModelSource
+
+
+def load_transformers(
+    source: ModelSource, *, device: str, dtype: str, threads: int | None, trust_remote_code: bool
+) -> Loaded:
+    """A transformers decoder with unquantized weights of `dtype`; `startup.import_s` is transformers' own."""
+    start = time.perf_counter()
+    import torch
+    import transformers
+    from transformers import AutoModelForCausalLM  # noqa: F401 (the slow part of the import is behind it)
+
+    from quantbench.transformers_decoder import load_transformers_decoder
+
+    if threads:
+        torch.set_num_threads(threads)
+    transformers.utils.logging.disable_progress_bar()
+    imported = time.perf_counter()
+    decoder = load_transformers_decoder(
+        source, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+    )
+    decoder.synchronize()
+    startup = Startup(import_s=imported - start, load_s=time.perf_counter() - imported)
+    return Loaded(decoder=decoder, startup=startup)
