@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.weights import Int4Weight
-from quantbench.methods.quantizers.blocks import require_finite, for_row_blocks
+from quantbench.methods.quantizers.blocks import for_row_blocks, require_finite
 
 SHRINK = (1.0, 0.93, 0.86)
 REGRESSIONS = 2

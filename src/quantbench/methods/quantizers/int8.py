@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.weights import Int8Weight
-from quantbench.methods.quantizers.blocks import require_finite, for_row_blocks
+from quantbench.methods.quantizers.blocks import for_row_blocks, require_finite
 
 
 def quantize_int8(name: str, weight: Tensor) -> Int8Weight:
