@@ -17,7 +17,7 @@ from quantbench.analysis.noise import Call
 from quantbench.analysis.observations import figure, figures
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.statement import Statement
-from quantbench.analysis.wording import listed
+from quantbench.analysis.wording import listed, lower_first
 
 BALANCE = "Best overall balance"
 RESOURCES = "For resource-constrained environments"
@@ -37,16 +37,30 @@ def _nothing(title: str, missing: str) -> Statement:
 def _balance(results: Results) -> Statement:
     balance = balance_of(results)
     if balance is None:
-        return _nothing(BALANCE, "fewer than two methods have the figures that the rule needs")
+        return _nothing(BALANCE, "fewer than two methods have every figure that the rule needs")
     best, *equal = balance.best
     rule = f"highest mean of {listed(balance.parts)}, each scaled from 0 (worst) to 1 (best)"
     totals = ", ".join(f"{row.label} {total:.2f}" for row, total in balance.totals)
     text = f"{best.label}, by the {rule}: {totals}."
     if equal:
         text += f" {listed([row.label for row in equal])} reach the same mean."
-    text += _without_noise(balance, results) + _not_ranked(balance)
+    text += _runner_up(balance, results) + _without_noise(balance, results) + _not_ranked(balance)
     tied = tuple(row.label for row in equal)
     return Statement(title=BALANCE, text=text, choice=best.label, tied=tied)
+
+
+def _runner_up(balance: Balance, results: Results) -> str:
+    """What really separates the first two."""
+    first, second = (row for row, _ in balance.totals[:2])
+    metrics = [SIZE, SPEED, *(score_metric(task) for task in results.tasks)]
+    real = [lower_first(m.name) for m in metrics if m.compare(first, second).call is Call.APART]
+    unclear = [m for m in metrics if m.value(first) is not None and lower_first(m.name) not in real]
+    if not unclear:
+        return ""
+    if not real:
+        return f" No part separates {first.label} from {second.label} by more than noise."
+    verb = "differs" if len(real) == 1 else "differ"
+    return f" Between {first.label} and {second.label}, only {listed(real)} {verb} by more than noise."
 
 
 def _without_noise(balance: Balance, results: Results) -> str:
@@ -82,7 +96,7 @@ def _resources(results: Results) -> Statement:
     best = min(rows, key=lambda row: (_mean_share(metrics, row, rows), not row.is_baseline))
     if all(row.weight_bytes == best.weight_bytes for row in rows):
         return _nothing(RESOURCES, "all methods have the same size")
-    parts = [f"{metric.name.lower()} {figure(metric, best, results.baseline)}" for metric in metrics]
+    parts = [f"{lower_first(metric.name)} {figure(metric, best, results.baseline)}" for metric in metrics]
     text = f"{best.label}: {'; '.join(parts)}."
     if MEMORY not in metrics:
         text += " Memory was not measured for every method, so size alone decides."
@@ -106,47 +120,67 @@ def _mean_share(metrics: Sequence[Metric], row: Row, rows: Sequence[Row]) -> flo
 
 
 def _quality(results: Results) -> Statement:
-    """The baseline, unless another method is really better; the best figure where there is no baseline."""
+    """The baseline, unless another method is really better; the best figure where there is no baseline.
+
+    The first task decides; the others can only speak against a method.
+    """
     if not results.tasks:
-        return _nothing(QUALITY, "no task was run, so nothing is known about quality")
+        return _nothing(QUALITY, "no task has a result, so nothing is known about quality")
     metric = score_metric(results.tasks[0])
     lead = find_lead(metric, results.rows)
     if lead is None or not (lead.rivals or lead.behind):
-        return _nothing(QUALITY, f"fewer than two methods have a score on {metric.name}")
-    baseline = results.baseline
-    if baseline is not None and metric.value(baseline) is not None:
-        return _quality_with_baseline(metric, lead, baseline)
-    tied = tuple(row.label for row in lead.rivals)
-    text = f"{lead.best.label}, highest {metric.name}: {metric.show(lead.value)}."
-    if tied:
-        text += f" {listed(tied)} cannot be told apart from it, and there is no baseline to prefer."
-    return Statement(title=QUALITY, text=text, choice=lead.best.label, tied=tied)
+        return _nothing(QUALITY, f"fewer than two methods have a figure for {metric.name}")
+    choice, text = _best_quality(metric, lead, results)
+    tied, worse = [], []
+    for row in (lead.best, *lead.rivals):
+        beaten = [] if row is choice else _beaten_on(row, choice, results)
+        worse += [f"On {task} {row.label} is worse than {choice.label} ({why})." for task, why in beaten]
+        if row is not choice and not beaten:
+            tied.append(row.label)
+    text = " ".join([text, *worse])
+    return Statement(title=QUALITY, text=text, choice=choice.label, tied=tuple(tied))
 
 
-def _quality_with_baseline(metric: Metric, lead: Lead, baseline: Row) -> Statement:
-    verdict = metric.compare(lead.best, baseline)
-    if lead.best is not baseline and verdict.call is Call.APART:
-        text = f"{lead.best.label}: {metric.name} {figure(metric, lead.best, baseline)} ({verdict.why})."
-        return Statement(title=QUALITY, text=text, choice=lead.best.label)
-    if lead.best is not baseline:
-        text = (
-            f"{baseline.label}, the baseline ({metric.show(metric.value(baseline) or 0)}): "
-            f"{lead.best.label} has the higher {metric.name} ({figure(metric, lead.best, baseline)}), "
-            f"but the two cannot be told apart ({verdict.why})."
-        )
-        tied = tuple(row.label for row in (lead.best, *lead.tied) if row is not baseline)
-        return Statement(title=QUALITY, text=text, choice=baseline.label, tied=tied)
-    text = f"{baseline.label} has the highest {metric.name}, {metric.show(lead.value)}."
-    if lead.rivals:
-        text += f" {_doubt(metric, lead, baseline)}"
-    tied = tuple(row.label for row in lead.rivals)
-    return Statement(title=QUALITY, text=text, choice=baseline.label, tied=tied)
+def _best_quality(metric: Metric, lead: Lead, results: Results) -> tuple[Row, str]:
+    """The choice and why it was chosen."""
+    best, baseline = lead.best, results.baseline
+    figures_of_best = f"{metric.name} {figure(metric, best, baseline)}"
+    if baseline is None or metric.value(baseline) is None:
+        doubt = f" {_names(lead.rivals)} cannot be told apart from it, and there is no baseline to prefer."
+        return best, f"{best.label}: highest {figures_of_best}.{doubt if lead.rivals else ''}"
+    if best is baseline:
+        doubt = f" {_doubt(metric, lead, baseline)}" if lead.rivals else ""
+        return baseline, f"{baseline.label}: highest {figures_of_best}.{doubt}"
+    verdict = metric.compare(best, baseline)
+    if verdict.call is Call.APART:
+        return best, f"{best.label}: {figures_of_best} ({verdict.why})."
+    return baseline, (
+        f"{baseline.label}, the baseline ({metric.show(metric.value(baseline) or 0)}): {best.label} has the "
+        f"higher {figures_of_best}, but the two cannot be told apart ({verdict.why})."
+    )
+
+
+def _names(rows: Sequence[Row]) -> str:
+    return listed([row.label for row in rows])
+
+
+def _beaten_on(row: Row, choice: Row, results: Results) -> list[tuple[str, str]]:
+    """The tasks after the first on which a row is really worse than the choice, and the evidence."""
+    found = []
+    for task in results.tasks[1:]:
+        metric = score_metric(task)
+        verdict, own, other = metric.compare(row, choice), metric.value(row), metric.value(choice)
+        if verdict.call is Call.APART and own is not None and other is not None and own < other:
+            found.append((metric.name, verdict.why))
+    return found
 
 
 def _doubt(metric: Metric, lead: Lead, baseline: Row) -> str:
-    n = min((score.problems for row in lead.rivals for score in row.scores), default=0)
+    task = metric.key.partition(":")[2]
+    counts = [score.problems for row in lead.rivals if (score := row.score(task))]
     return (
-        f"At n = {n} problems that proves nothing against {figures(metric, lead.rivals, baseline)}: "
+        f"At n = {min(counts)} problems that proves nothing against "
+        f"{figures(metric, lead.rivals, baseline)}: "
         "they cannot be told apart, and the baseline is preferred because it changes nothing."
     )
 
@@ -173,9 +207,8 @@ def _response(metric: Metric, row: Row, results: Results) -> str:
     speed = row.speed
     if metric is SPEED or speed is None:
         return figure(metric, row, results.baseline)
-    text = f"{figure(RESPONSE, row, results.baseline)} for {speed.new_tokens} tokens after a prompt of "
-    text += f"{speed.prompt_tokens}, batch {speed.batch_size}"
-    return f"{text} ({figure(SPEED, row, results.baseline)})"
+    text = f"{speed.new_tokens} tokens after a prompt of {speed.prompt_tokens} at batch {speed.batch_size}"
+    return f"{text} took {figure(RESPONSE, row, results.baseline)} ({figure(SPEED, row, results.baseline)})"
 
 
 def _size_or_inf(row: Row) -> float:

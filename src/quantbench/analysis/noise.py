@@ -95,11 +95,11 @@ def compare_scores(task: str, one: Row, other: Row) -> Verdict:
         return _unpaired(a, b)
     ahead, behind = discordant(a, b)
     p = mcnemar_exact(ahead, behind)
-    solved = "are solved only" if a.per_problem == b.per_problem == 1 else "are solved more often"
-    why = (
-        f"paired by problem: {ahead} {solved} by {one.label} and {behind} by {other.label}, "
-        f"exact McNemar {chance(p)}"
-    )
+    if a.per_problem == b.per_problem == 1:
+        counts = f"{one.label} alone solves {ahead} and {other.label} alone {behind}"
+    else:
+        counts = f"{one.label} solves {ahead} more often and {other.label} {behind}"
+    why = f"paired by problem, {counts}, exact McNemar {chance(p)}"
     return Verdict(Call.APART if p < SIGNIFICANT else Call.TOGETHER, why)
 
 

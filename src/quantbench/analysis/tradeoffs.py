@@ -56,7 +56,7 @@ def _score_change(task: str, row: Row, baseline: Row) -> str | None:
     points = 100 * (own.pass_at_1 - reference.pass_at_1)
     change = f"{own.title} pass@1 {signed(points)} points" if points else f"{own.title} pass@1 unchanged"
     verdict = compare_scores(task, row, baseline)
-    counts = f"{own.passed} against {reference.passed} of {own.total} passed"
+    counts = f"{own.passed} against {reference.passed} of {own.total:,} passed"
     if own.total != reference.total:
         counts = f"{own.passed} of {own.total} against {reference.passed} of {reference.total} passed"
     judgement = "a real difference" if verdict.call is Call.APART else "inside the noise"

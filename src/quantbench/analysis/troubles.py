@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from quantbench.analysis.rows import Results
 from quantbench.analysis.scores import Score
-from quantbench.analysis.wording import counted, listed, significant
+from quantbench.analysis.wording import counted, listed, one_line, significant
 from quantbench.records import Outcome, Record
 
 SANDBOX_OUTCOMES = {
@@ -21,7 +21,7 @@ NAMED_LAYERS = 3
 class Trouble:
     """One thing a reader must know before trusting a figure."""
 
-    label: str  # the trial; empty where it concerns the whole report
+    label: str  # the trial, or several of them; empty where it concerns the whole report
     text: str
     failed: bool = False  # the trial itself ended early
 
@@ -35,20 +35,29 @@ def find_troubles(results: Results) -> tuple[Trouble, ...]:
         found += _of_record(label, record)
     for row in results.rows:
         found += [Trouble(label=row.label, text=text) for score in row.scores for text in _of_score(score)]
-    return tuple(sorted(found, key=lambda trouble: not trouble.failed))
+    return tuple(sorted(_merged(found), key=lambda trouble: not trouble.failed))
+
+
+def _merged(troubles: Iterable[Trouble]) -> Iterable[Trouble]:
+    """The same words about several trials once, with all their labels."""
+    labels: dict[tuple[str, bool], list[str]] = {}
+    for trouble in troubles:
+        labels.setdefault((trouble.text, trouble.failed), []).append(trouble.label)
+    for (text, failed), names in labels.items():
+        yield Trouble(label=listed(list(dict.fromkeys(names))), text=text, failed=failed)
 
 
 def _of_record(label: str, record: Record) -> Iterable[Trouble]:
     if record.failure:
         failure = record.failure
         text = f"failed in the stage '{failure.stage}': {failure.message}"
-        yield Trouble(label=label, text=text if text.endswith(".") else f"{text}.", failed=True)
+        yield Trouble(label=label, text=one_line(text), failed=True)
     for point in record.speed:
         if point.failure:
             where = f"batch {point.batch_size}, prompt {point.prompt_tokens}"
-            yield Trouble(label=label, text=f"no speed at {where}: {point.failure}")
+            yield Trouble(label=label, text=one_line(f"no speed at {where}: {point.failure}"))
     for warning in record.warnings:
-        yield Trouble(label=label, text=warning)
+        yield Trouble(label=label, text=one_line(warning))
     if record.size and record.size.kept_parameters:
         yield Trouble(label=label, text=_kept(record))
 
@@ -68,7 +77,7 @@ def _kept(record: Record) -> str:
 
 def _of_score(score: Score) -> Iterable[str]:
     if score.result.note:
-        yield f"{score.title}: {score.result.note}."
+        yield one_line(f"{score.title}: {score.result.note}")
     if score.cut:
         yield (
             f"{score.title}: {score.cut} of {counted(score.total, 'completion')} met the length limit "

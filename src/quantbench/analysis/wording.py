@@ -17,9 +17,10 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def ratio(value: float, reference: float) -> str:
-    """`0.50×`; three figures where two places would hide a difference from 1."""
+    """`0.50×`; a third place where two would hide a difference from 1."""
     share = value / reference
-    return f"{share:.3f}×" if 0.985 <= share < 1.015 and share != 1 else f"{share:.2f}×"
+    short = f"{share:.2f}"
+    return f"{share:.3f}×" if short == "1.00" and share != 1 else f"{short}×"
 
 
 def signed(value: float) -> str:
@@ -35,6 +36,17 @@ def share_interval(interval: Interval) -> str:
 def listed(names: Sequence[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+def lower_first(name: str) -> str:
+    """A metric's name inside a sentence; names such as HumanEval keep their capitals."""
+    return name if any(letter.isupper() for letter in name[1:]) else name[0].lower() + name[1:]
+
+
+def one_line(text: str) -> str:
+    """A message as one sentence on one line."""
+    line = " ".join(text.split())
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def counted(count: int, noun: str) -> str:

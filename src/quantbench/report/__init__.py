@@ -23,7 +23,7 @@ def write_report(records: Sequence[Record], *, baseline: str, folder: Path, form
     """
     analysis = analyse(records, baseline)
     if "md" in formats:
-        _write_markdown(analysis, folder)
+        _write_markdown(analysis, folder, with_page="html" in formats)
     if "html" in formats:
         from quantbench.report.tradeoffs_page import render_tradeoffs
 
@@ -39,15 +39,17 @@ def print_tables(records: Sequence[Record], *, baseline: str, console: "Console"
     print_analysis(analyse(records, baseline), console)
 
 
-def _write_markdown(analysis: Analysis, folder: Path) -> None:
+def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> None:
     from quantbench.report.charts import draw_charts
     from quantbench.report.markdown import render_markdown
     from quantbench.report.sections import sections_of
+    from quantbench.report.sections.pictures import without_pages
 
     title = f"Quantization benchmark: {analysis.results.model_name}"
     for file, png in draw_charts(analysis):
         write_atomically(folder / file, png)
-    write_atomically(folder / "report.md", render_markdown(title, sections_of(analysis)).encode())
+    sections = [section if with_page else without_pages(section) for section in sections_of(analysis)]
+    write_atomically(folder / "report.md", render_markdown(title, sections).encode())
 
 
 def _write_figures(analysis: Analysis, folder: Path, formats: Collection[str]) -> None:

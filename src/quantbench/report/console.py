@@ -6,6 +6,7 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from quantbench.analysis import Analysis
+from quantbench.analysis.wording import listed
 from quantbench.report.blocks import Table
 from quantbench.report.sections.methods import method_table
 from quantbench.report.sections.scores import score_sections
@@ -45,5 +46,5 @@ def _print_recommendations(analysis: Analysis, console: Console) -> None:
         return
     console.print()
     for statement in choices:
-        doubt = f" (not told apart from {', '.join(statement.tied)})" if statement.tied else ""
+        doubt = f" (no clear lead over {listed(statement.tied)})" if statement.tied else ""
         console.print(RichText(f"{statement.title}: {statement.choice}{doubt}"))

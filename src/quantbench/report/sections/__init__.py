@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 
 from quantbench.analysis import Analysis
 from quantbench.report.blocks import Section
+from quantbench.report.sections.decision import decision_sections
 from quantbench.report.sections.detail import detail_sections
+from quantbench.report.sections.distance import distance_sections
 from quantbench.report.sections.findings import conclusion_section, finding_sections
 from quantbench.report.sections.limits import limit_section, trouble_section
 from quantbench.report.sections.measured import measured_section
 from quantbench.report.sections.methods import method_section
 from quantbench.report.sections.model import model_section
+from quantbench.report.sections.paired import paired_sections
 from quantbench.report.sections.pictures import picture_section
+from quantbench.report.sections.reasons import reason_sections
 from quantbench.report.sections.scores import score_sections
 from quantbench.report.sections.summary import summary_section
 from quantbench.report.sections.sweep import sweep_sections
@@ -23,11 +27,15 @@ SECTIONS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     model_section,
     method_section,
     score_sections,
+    paired_sections,
+    distance_sections,
     finding_sections,
     conclusion_section,
+    decision_sections,
     picture_section,
     detail_sections,
     sweep_sections,
+    reason_sections,
     measured_section,
     limit_section,
     trouble_section,

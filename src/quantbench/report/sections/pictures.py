@@ -1,6 +1,7 @@
 """Visualizations: the pictures beside the report, each with what it shows."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from quantbench.analysis import Analysis
 from quantbench.report.blocks import Picture, Section
@@ -21,3 +22,9 @@ def picture_section(analysis: Analysis) -> Iterator[Section]:
     pictures = tuple(Picture(file, caption) for file, caption in PICTURES)
     page = Picture(TRADEOFFS, f"{TRADEOFFS}: an interactive chart of the trade-offs")
     yield Section(key="pictures", title="Visualizations", blocks=(*pictures, page))
+
+
+def without_pages(section: Section) -> Section:
+    """The section without links to HTML pages, for a report that is written without them."""
+    blocks = tuple(b for b in section.blocks if not (isinstance(b, Picture) and b.file.endswith(".html")))
+    return replace(section, blocks=blocks)

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.scores import task_title
-from quantbench.analysis.wording import counted, listed
+from quantbench.analysis.wording import counted, listed, lower_first
 from quantbench.report.blocks import Block, Bullet, Bullets, Section, Text
 
 
@@ -14,7 +13,8 @@ def summary_section(analysis: Analysis) -> Iterator[Section]:
     choices = [s for s in analysis.recommendations if s.choice]
     if choices:
         blocks.append(Bullets(tuple(Bullet(_choice(s.choice or "", s.tied), s.title) for s in choices)))
-    failed = [trouble.label for trouble in analysis.troubles if trouble.failed]
+    failed = [row.label for row in analysis.results.rows if row.record.failure]
+    failed += [f"{floor.method}, second run" for floor in analysis.results.floors if floor.failure]
     if failed:
         blocks.append(
             Text(
@@ -31,10 +31,8 @@ def _scope(analysis: Analysis) -> str:
         return f"No method of {results.model_name} has a record."
     labels = [row.label for row in results.rows]
     machines = dict.fromkeys(r.record.environment.gpu or r.record.environment.cpu for r in results.rows)
-    what = ["size", "decoding speed", "memory", *(f"{task_title(task)} pass@1" for task in results.tasks)]
-    text = (
-        f"{results.model_name} under {listed(labels)}, measured on {listed(list(machines))}: {listed(what)}"
-    )
+    text = f"{results.model_name} under {listed(labels)}, measured on {listed(list(machines))}: "
+    text += listed([lower_first(metric.name) for metric in analysis.metrics] or ["no figure at all"])
     if results.baseline and len(labels) > 1:
         text += f"; ratios are to the baseline {results.baseline.label}"
     return f"{text}."
@@ -43,4 +41,4 @@ def _scope(analysis: Analysis) -> str:
 def _choice(choice: str, tied: tuple[str, ...]) -> str:
     if not tied:
         return choice
-    return f"{choice} (not told apart from {listed(tied)})"
+    return f"{choice} (no clear lead over {listed(tied)})"

@@ -1,0 +1,99 @@
+"""The distance of each method's predictions from the baseline's, token by token over the same texts."""
+
+from collections.abc import Callable, Iterator
+
+from quantbench.analysis import Analysis
+from quantbench.analysis.distance import MethodDistance
+from quantbench.analysis.wording import MISSING, significant
+from quantbench.report.blocks import Column, Section, Table, Text
+from quantbench.stats import Estimate
+
+LEAST = 1e-7  # nats: smaller divergences are rounding
+
+
+def distance_sections(analysis: Analysis) -> Iterator[Section]:
+    """Left out where no method was compared token by token."""
+    rows = analysis.distances
+    if not any(row.compared for row in rows):
+        return
+    blocks = (distance_table(analysis), Text(_legend(analysis)))
+    title = f"Distance from {analysis.results.baseline_name}"
+    yield Section(key="distance", title=title, blocks=blocks)
+
+
+def distance_table(analysis: Analysis) -> Table:
+    """A row a method, the baseline with its perplexity alone, the noise floor last."""
+    titles = (
+        "Mean KL (nats)",
+        "Median KL",
+        "99.9 % KL",
+        "Same top token (%)",
+        "Perplexity",
+        "Perplexity ratio",
+    )
+    columns = (Column("Method", number=False), *(Column(title) for title in titles))
+    rows = tuple(_cells(row) for row in analysis.distances)
+    return Table((*columns, Column("Verdict", number=False)), rows)
+
+
+def _cells(row: MethodDistance) -> tuple[str, ...]:
+    return (
+        row.label,
+        _divergence(row.mean_kl),
+        _divergence(row.median_kl),
+        _divergence(row.tail_kl),
+        _figure(row.same_top, 100, 4),
+        _figure(row.perplexity),
+        _figure(row.perplexity_ratio, 1, 5),
+        verdict_of(row),
+    )
+
+
+def verdict_of(row: MethodDistance) -> str:
+    """What the distance says against the floor, in plain words."""
+    if row.is_floor:
+        return "noise floor"
+    if not row.compared:
+        return "the baseline"
+    if row.within_floor is None:
+        return "no floor measured"
+    return "indistinguishable from a rerun" if row.within_floor else "beyond the noise floor"
+
+
+def _divergence(estimate: Estimate | None) -> str:
+    """`0.00123 [0.0011, 0.0014]`; scientific below a ten-thousandth."""
+    if estimate is None:
+        return MISSING
+    return _with_interval(estimate, _small)
+
+
+def _small(value: float) -> str:
+    if value < LEAST:
+        return "< 1e-7"
+    return f"{value:.1e}" if value < 1e-4 else significant(value)
+
+
+def _figure(estimate: Estimate | None, factor: float = 1.0, digits: int = 3) -> str:
+    if estimate is None:
+        return MISSING
+    return _with_interval(estimate, lambda value: significant(value * factor, digits))
+
+
+def _with_interval(estimate: Estimate, show: Callable[[float], str]) -> str:
+    text = show(estimate.value)
+    if estimate.interval is None:
+        return text
+    low, high = show(estimate.interval.low), show(estimate.interval.high)
+    return text if low == high == text else f"{text} [{low}, {high}]"
+
+
+def _legend(analysis: Analysis) -> str:
+    first = next(row for row in analysis.distances if row.compared)
+    return (
+        f"Teacher-forced over {first.tokens:,} tokens: {first.text}. KL: divergence of the method's "
+        f"next-token distribution from the baseline's, in nats a token over the baseline's {first.top_k} most "
+        "likely tokens and the rest as one bucket: a lower bound of the one over the whole vocabulary. Same "
+        "top token: share of tokens at which both prefer the same one. In brackets: 95 % intervals with the "
+        f"{first.problems} problems, not the tokens, as what was sampled. A distance says that a method "
+        "predicts otherwise than the baseline, not that it is worse; pass@1 and perplexity say that."
+    )
