@@ -7,16 +7,23 @@ without it builds every report. A new kind of finding is a new file that takes `
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quantbench.analysis.crossover import Crossover, crossovers
+from quantbench.analysis.diagnosis import Diagnosis, diagnose_rows
+from quantbench.analysis.distance import MethodDistance, distances
+from quantbench.analysis.floor import FloorFlips, floor_flips
 from quantbench.analysis.limits import limits_of
 from quantbench.analysis.metrics import Metric, metrics_of
 from quantbench.analysis.needs import recommend_for_needs
 from quantbench.analysis.observations import observe
+from quantbench.analysis.paired import PairedScore, paired_scores
+from quantbench.analysis.pareto import Standing, pareto_front
 from quantbench.analysis.rows import Results, Row, read_results
 from quantbench.analysis.scores import Score
 from quantbench.analysis.speeds import Estimate, Speed
 from quantbench.analysis.statement import Statement
 from quantbench.analysis.tradeoffs import trade_offs
 from quantbench.analysis.troubles import Trouble, find_troubles
+from quantbench.analysis.weightings import Weightings, win_shares
 from quantbench.records import Record
 
 
@@ -31,6 +38,13 @@ class Analysis:
     recommendations: tuple[Statement, ...]
     limits: tuple[str, ...]
     troubles: tuple[Trouble, ...]
+    paired: tuple[PairedScore, ...]
+    distances: tuple[MethodDistance, ...]
+    floor: tuple[FloorFlips, ...]
+    standings: tuple[Standing, ...]
+    weightings: Weightings | None
+    diagnoses: tuple[Diagnosis, ...]
+    crossovers: tuple[Crossover, ...]
 
 
 def analyse(records: Sequence[Record], baseline: str) -> Analysis:
@@ -44,11 +58,19 @@ def analyse(records: Sequence[Record], baseline: str) -> Analysis:
         recommendations=recommend_for_needs(results),
         limits=limits_of(results),
         troubles=find_troubles(results),
+        paired=paired_scores(results),
+        distances=distances(results),
+        floor=floor_flips(results),
+        standings=pareto_front(results),
+        weightings=win_shares(results),
+        diagnoses=diagnose_rows(results),
+        crossovers=crossovers(results),
     )
 
 
 __all__ = [
     "Analysis",
+    "Crossover",
     "Estimate",
     "Metric",
     "Results",

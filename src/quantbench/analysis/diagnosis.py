@@ -19,6 +19,7 @@ from quantbench.units import show_bytes, show_seconds
 
 BANDWIDTH_BOUND = 0.6  # of the read bandwidth: above it fewer bytes are what helps
 ARITHMETIC_BOUND = 0.5  # of the rate reached on the prompt
+ALIKE = 0.002  # of a step: reading times that differ by less are not worth a word
 
 
 class Bound(StrEnum):
@@ -148,10 +149,11 @@ def _against(row: Row, step: Step, baseline: Row | None) -> str:
     if other is None or verdict.call is not Call.APART:
         return ""
     slower = step.seconds > other.seconds
-    reading = abs(other.reading_s - step.reading_s)
-    saved = "is shorter by" if step.reading_s <= other.reading_s else "is longer by"
-    rest = f"everything else takes {show_seconds(step.other_s)} against {show_seconds(other.other_s)}"
+    saved = other.reading_s - step.reading_s
+    reading = f"reading is {'shorter' if saved > 0 else 'longer'} by {show_seconds(abs(saved))} a step while "
+    if abs(saved) < ALIKE * step.seconds:
+        reading = ""
     return (
-        f" It is {'slower' if slower else 'faster'} than {baseline.label} here because reading "
-        f"{saved} {show_seconds(reading)} a step while {rest}."
+        f" It is {'slower' if slower else 'faster'} than {baseline.label} here because {reading}"
+        f"everything but reading takes {show_seconds(step.other_s)} against {show_seconds(other.other_s)}."
     )
