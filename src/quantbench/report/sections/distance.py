@@ -92,8 +92,9 @@ def _legend(analysis: Analysis) -> str:
     return (
         f"Teacher-forced over {first.tokens:,} tokens: {first.text}. KL: divergence of the method's "
         f"next-token distribution from the baseline's, in nats a token over the baseline's {first.top_k} "
-        "most likely tokens and the rest as one bucket: a lower bound of the one over the whole vocabulary. Same "
-        "top token: share of tokens at which both prefer the same one. In brackets: 95 % intervals with the "
-        f"{first.problems} problems, not the tokens, as what was sampled. A distance says that a method "
-        "predicts otherwise than the baseline, not that it is worse; pass@1 and perplexity say that."
+        "most likely tokens and the rest as one bucket: a lower bound of the one over the whole "
+        "vocabulary. Same top token: share of tokens at which both prefer the same one. In brackets: 95 % "
+        f"intervals with the {first.problems} problems, not the tokens, as what was sampled. A distance "
+        "says that a method predicts otherwise than the baseline, not that it is worse; pass@1 and "
+        "perplexity say that."
     )
