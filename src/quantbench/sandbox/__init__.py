@@ -1,1 +1,24 @@
-"""Runs untrusted programs; see box.py for what is stopped and what is not."""
+"""Runs programs that a model wrote, as if they were written by an attacker.
+
+How: the tests run outside the box (referee.py) against a proxy; the box only calls the candidate function
+and answers with data. A warmed interpreter (inside/zygote.py) forks one confined child a program, which is
+killed after its verdict. pool.py is the door; modes.py names the ways of containing.
+
+What is stopped, in every contained mode:
+- faking a pass: expected answers and verdicts are never in a process that ran model code; answers are
+  rebuilt as plain values, so an object that equals everything equals nothing;
+- network of any kind, new processes, signals to and inspection of other processes, files outside;
+- secrets: no environment, no home, no data set, no descriptors of this process;
+- use without end: CPU and wall time, memory, file size, descriptors, threads, stack, output;
+- leaving something for the next program: its process, its scratch folder and its memory are gone.
+With `bubblewrap`: fresh user, pid, mount, net, ipc, uts and cgroup namespaces around it, pid, mount and
+ipc again for each program, no file of the machine but system libraries and the interpreter, a scratch
+folder of 16 MiB, and on top Landlock, a seccomp allow-list, rlimits, no capability. With `landlock`: the
+same without namespaces and without any writable folder, uid dropped if root. Where neither holds, programs
+do not run, unless the user says --unsafe-no-sandbox, which the record then shows.
+
+What is not stopped: holes in the kernel, in bubblewrap or in the processor (side channels); seeing that
+files exist, though not what is in them, and the machine's name under `landlock` alone; memorised answers
+and tests that are too weak; a program that is right but too slow on this machine. With
+--unsafe-no-sandbox, nothing is stopped but an endless loop and a faked pass.
+"""

@@ -3,29 +3,32 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from typing import Any
 
 from quantbench.errors import SandboxError
-from quantbench.sandbox.inside.channel import Channel, Closed, Late
-from quantbench.sandbox.inside.confine import Limits
+from quantbench.sandbox.inside.channel import JOB_BYTES, Channel, Closed, Late
+from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.inside.values import Malformed
 from quantbench.sandbox.launch import start_processes
 from quantbench.sandbox.program import Program
 
-GRACE_S = 3.0  # beyond a program's own deadline, for the referee to say so
+GRACE_S = 8.0  # beyond a program's own deadline, for a referee that is held up to say so
+FAREWELL_S = 2.0
 
 
 class Lane:
     """Starts its processes at once; `fd` is readable when a verdict is there or the referee has died."""
 
     def __init__(self, mode: str, limits: Limits) -> None:
-        self._limits = limits
+        self.mode = mode
+        self.limits = limits
         try:
             self._processes = start_processes(mode, limits)
         except OSError as error:
             raise SandboxError(f"the box cannot be started: {error}") from error
-        self._channel = Channel(self._processes.control.fileno())
+        self._channel = Channel(self._processes.control.fileno(), max_bytes=JOB_BYTES)
         self._number = 0
         self.deadline = 0.0
 
@@ -33,43 +36,65 @@ class Lane:
     def fd(self) -> int:
         return self._channel.fd
 
-    def submit(self, program: Program, *, wall_s: float) -> None:
-        """Give the lane its next program; the verdict must be there before `deadline`."""
+    @property
+    def process_ids(self) -> tuple[int, int]:
+        """Of the referee and of the zygote (or the bubblewrap around it)."""
+        return self._processes.referee.pid, self._processes.zygote.pid
+
+    def submit(
+        self, program: Program, *, wall_s: float | None = None, collect: str = "", account: bool = False
+    ) -> None:
+        """Give the lane its next program; the verdict must be there before `deadline`.
+
+        `collect` names a variable of the test to report; `account` waits for the program's end, so that the
+        report holds its CPU seconds and peak bytes.
+        """
+        wall_s = wall_s or self.limits.wall_s
         self._number += 1
         self.deadline = time.monotonic() + wall_s + GRACE_S
         job = {
-            "source": program.prompt + program.completion,
+            "source": program.source,
             "prompt": program.prompt,
             "test": program.test,
             "entry_point": program.entry_point,
+            "extra": program.extra_checks,
             "wall_s": wall_s,
+            "collect": collect,
+            "account": account,
         }
         with contextlib.suppress(Closed):  # the verdict then tells that the referee is gone
             self._channel.send(job, self._number)
 
-    def verdict(self, wait_s: float = GRACE_S) -> dict[str, Any] | None:
+    def verdict(self) -> dict[str, Any] | None:
         """The referee's report on the last program; None if the referee died or is late."""
         try:
-            report, number = self._channel.receive(time.monotonic() + wait_s)
+            report, number = self._channel.receive(self.deadline)
         except (Closed, Late, Malformed):
             return None
         assert number == self._number
         return dict(report)
 
     def complaint(self) -> str:
-        """What the two processes wrote to their standard error, once they are dead."""
+        """Kill both processes; the last line that each wrote to its standard error."""
         self.kill()
-        texts = []
+        lines = []
         for process in (self._processes.zygote, self._processes.referee):
             assert process.stderr is not None
-            texts.append(process.stderr.read().decode(errors="replace").strip())
-            process.stderr.close()
-        return " | ".join(text.splitlines()[-1] for text in texts if text)
+            text = process.stderr.read().decode(errors="replace").strip()
+            lines += text.splitlines()[-1:]
+        return " | ".join(lines)
 
     def kill(self) -> None:
-        """End both processes and all that they started."""
-        for process in (self._processes.referee, self._processes.zygote):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        """End both processes and all that they started. Without its referee a zygote ends by itself."""
+        _kill_group(self._processes.referee)
         self._processes.control.close()
+        try:
+            self._processes.zygote.wait(timeout=FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            _kill_group(self._processes.zygote)
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -10,13 +10,14 @@ import sysconfig
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import quantbench
-from quantbench.sandbox.inside.confine import NOBODY, Limits
+from quantbench.sandbox.inside.limits import Limits
+from quantbench.sandbox.modes import BUBBLEWRAP, BUBBLEWRAP_ALONE, LANDLOCK, UNSAFE
 
-BUBBLEWRAP, LANDLOCK, UNSAFE = "bubblewrap", "landlock", "unsafe"
-
-# -I would ignore PYTHONHASHSEED; these flags keep user files out as well, and no site-packages are read.
+NOBODY = 65534
+# -I would ignore PYTHONHASHSEED; these keep user files out as well, and read no site-packages.
 FLAGS = ("-s", "-P", "-S", "-B")
 PACKAGE_ROOT = Path(quantbench.__file__).resolve().parent.parent
 BOX_ROOT = "/box"
@@ -64,9 +65,8 @@ def _start(command: Sequence[str], stdin: socket.socket, passed: Sequence[int]) 
 def environment() -> dict[str, str]:
     """All that the processes see of the environment."""
     variables = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
-    library = Path(sys.base_prefix) / "lib"
     if sys.platform == "linux" and sys.base_prefix != "/usr":
-        variables["LD_LIBRARY_PATH"] = str(library)
+        variables["LD_LIBRARY_PATH"] = f"{sys.base_prefix}/lib"
     return variables
 
 
@@ -76,28 +76,36 @@ def interpreter() -> str:
 
 
 def referee_command(mode: str, limits: Limits, zygote_fd: int) -> list[str]:
+    """The referee's command line."""
     settings = {
         "zygote_fd": zygote_fd,
         "package_root": str(PACKAGE_ROOT),
-        "readable": readable_paths() if mode != UNSAFE else [],
+        "landlock": mode in (BUBBLEWRAP, LANDLOCK),
+        "readable": readable_paths(),
         "cpu_s": limits.cpu_s,
     }
-    code = START.format(root=str(PACKAGE_ROOT), module="referee")
-    return [interpreter(), *FLAGS, "-c", code, json.dumps(settings)]
+    return _python(str(PACKAGE_ROOT), "referee", settings)
 
 
 def zygote_command(mode: str, limits: Limits) -> list[str]:
-    root = BOX_ROOT if mode == BUBBLEWRAP else str(PACKAGE_ROOT)
+    """The zygote's command line, with bubblewrap before it where the mode has it."""
+    namespaces = mode in (BUBBLEWRAP, BUBBLEWRAP_ALONE)
+    root = BOX_ROOT if namespaces else str(PACKAGE_ROOT)
     settings = {
-        "mode": mode,
+        "contained": mode != UNSAFE,
+        "namespaces": namespaces,
+        "landlock": mode in (BUBBLEWRAP, LANDLOCK),
         "limits": asdict(limits),
         "package_root": root,
         "readable": readable_paths() if mode == LANDLOCK else [],
         "keep_file_access": not readable_by_nobody(Path(os.__file__)),
     }
-    code = START.format(root=root, module="inside.zygote")
-    command = [interpreter(), *FLAGS, "-c", code, json.dumps(settings)]
-    return [*bubblewrap_command(), *command] if mode == BUBBLEWRAP else command
+    command = _python(root, "inside.zygote", settings)
+    return [*bubblewrap_command(), *command] if namespaces else command
+
+
+def _python(root: str, module: str, settings: dict[str, Any]) -> list[str]:
+    return [interpreter(), *FLAGS, "-c", START.format(root=root, module=module), json.dumps(settings)]
 
 
 def bubblewrap_command() -> list[str]:
@@ -105,8 +113,8 @@ def bubblewrap_command() -> list[str]:
     command = [
         shutil.which("bwrap") or "bwrap",
         *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
-        *("--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"),
-        *("--cap-add", "CAP_SYS_ADMIN"),
+        *("--hostname", "box", "--die-with-parent", "--new-session", "--clearenv"),
+        *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"),
     ]
     if os.geteuid() == 0:
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_KILL"):
@@ -117,7 +125,7 @@ def bubblewrap_command() -> list[str]:
         command += ["--setenv", name, value]
     command += ["--perms", "0755", "--dir", "/tmp"]
     for kind, source, target in _mounts():
-        for parent in reversed(Path(target).parents[:-1]):  # as bubblewrap makes them only root can enter
+        for parent in reversed(Path(target).parents[:-1]):  # bubblewrap's own let in no one but root
             command += ["--perms", "0755", "--dir", str(parent)]
         command += [kind, source, target]
     for folder in third_party_folders():
@@ -145,12 +153,10 @@ def third_party_folders() -> list[str]:
     """Folders of installed packages below what the box may read."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     folders = {
-        f"{sys.base_prefix}/lib/{version}/site-packages",
-        f"{sys.base_prefix}/lib/{version}/dist-packages",
-        f"/usr/lib/{version}/site-packages",
-        f"/usr/lib/{version}/dist-packages",
-        "/usr/lib/python3/dist-packages",
         sysconfig.get_path("purelib", vars={"base": sys.base_prefix}),
+        "/usr/lib/python3/dist-packages",
+        *(f"/usr/lib/{version}/{kind}-packages" for kind in ("site", "dist")),
+        *(f"{sys.base_prefix}/lib/{version}/{kind}-packages" for kind in ("site", "dist")),
     }
     return sorted(folder for folder in folders if Path(folder).is_dir())
 
@@ -159,8 +165,7 @@ def readable_paths() -> list[str]:
     """What a process under Landlock alone may read: the standard library and shared libraries."""
     library = Path(os.__file__).parent
     paths = [str(entry) for entry in library.iterdir() if not entry.name.endswith("-packages")]
-    paths += [str(file) for file in Path(sys.base_prefix, "lib").glob("*.so*")]
-    for folder in ("/usr/lib", "/usr/lib64", "/lib", "/lib64"):
+    for folder in {f"{sys.base_prefix}/lib", "/usr/lib", "/usr/lib64", "/lib", "/lib64"}:
         paths += [str(file) for file in Path(folder).glob("*.so*")]
         paths += [str(triplet) for triplet in Path(folder).glob("*-linux-*")]
     return [*paths, "/etc/ld.so.cache", os.devnull]

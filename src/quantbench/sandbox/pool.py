@@ -5,51 +5,37 @@ verdicts are made by the referees, see referee.py; here is only who runs when, a
 """
 
 import os
-import platform
 import selectors
-import shutil
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from quantbench.errors import SandboxError
 from quantbench.records import Outcome
-from quantbench.sandbox.inside.confine import Limits
+from quantbench.sandbox.inside.limits import Limits
+from quantbench.sandbox.inside.values import unpack
 from quantbench.sandbox.lane import Lane
-from quantbench.sandbox.launch import BUBBLEWRAP, LANDLOCK, UNSAFE
+from quantbench.sandbox.modes import BUBBLEWRAP_ALONE, CONTAINED, UNSAFE
+from quantbench.sandbox.opening import for_this_user, open_first, open_lane
 from quantbench.sandbox.program import Execution, Program
-from quantbench.sandbox.selftest import attack
 
-DEFAULT_LIMITS = Limits(
-    cpu_s=3,
-    wall_s=12.0,
-    memory_bytes=1 << 30,
-    file_bytes=16 << 20,
-    scratch_bytes=16 << 20,
-    scratch_files=256,
-    descriptors=64,
-    processes=64,
-    stack_bytes=8 << 20,
-)
-CONTAINED = (BUBBLEWRAP, LANDLOCK)
+DEFAULT_LIMITS = Limits()
 MAX_LANES = 32
 STARVED = 0.9  # a program that got less than this share of a core may have been held up by others
 ATTEMPTS = 2  # of a program whose lane died under it
 
 OnDone = Callable[[int, Execution], None]
+Report = dict[str, Any]  # what a referee says of a program
 
 
 class Sandbox:
     """Runs programs, several at once; `mode` says how they are contained."""
 
-    def __init__(self, mode: str, *, limits: Limits, workers: int, first: Lane) -> None:
-        self.mode = mode
-        self._limits = limits
+    def __init__(self, first: Lane, *, workers: int) -> None:
+        self.mode = first.mode
+        self._limits = first.limits
         self._workers = workers
         self._lanes = [first]
 
@@ -58,104 +44,124 @@ class Sandbox:
 
         A time-out of a program that did not get a core of its own is tried once more, alone.
         """
-        batch = _Batch(programs, on_done)
+        batch = Batch(programs, on_done)
         self._drain(batch, min(self._workers, len(programs)))
         batch.take_up_starved()
         self._drain(batch, 1)
-        return batch.executions()
+        return [execution_of(report) for report in batch.reports()]
+
+    def collect(self, programs: Sequence[Program], variable: str) -> list[Any]:
+        """Run programs whose tests leave their finding in `variable`; the findings.
+
+        SandboxError names the first program that did not pass.
+        """
+        batch = Batch(programs, None, collect=variable)
+        self._drain(batch, min(self._workers, len(programs)))
+        batch.take_up_starved()
+        self._drain(batch, 1)
+        for program, report in zip(programs, batch.reports(), strict=True):
+            if report["outcome"] != Outcome.PASSED:
+                raise SandboxError(f"{program.task_id}: {report['outcome']} ({report['detail']})")
+        return [unpack(report["collected"]) for report in batch.reports()]
 
     def close(self) -> None:
         """End every process."""
-        for lane in self._lanes:
-            lane.kill()
-        self._lanes = []
+        while self._lanes:
+            self._lanes.pop().kill()
 
-    def _drain(self, batch: "_Batch", width: int) -> None:
+    def _drain(self, batch: "Batch", width: int) -> None:
         while len(self._lanes) < width:
             self._lanes.append(Lane(self.mode, self._limits))
         busy: dict[int, int] = {}  # lane -> program
         while batch.waiting or busy:
-            for index in range(width):
-                if index not in busy and batch.waiting:
-                    busy[index] = batch.waiting.popleft()
-                    self._lanes[index].submit(batch.programs[busy[index]], wall_s=self._limits.wall_s)
-            for index in self._ready(busy):
-                program = busy.pop(index)
-                self._finish(batch, program, index)
+            for lane in range(width):
+                if lane not in busy and batch.waiting:
+                    busy[lane] = batch.waiting.popleft()
+                    self._lanes[lane].submit(batch.programs[busy[lane]], collect=batch.collect)
+            for lane in self._ready(busy):
+                batch.take(busy.pop(lane), self._report(lane))
 
     def _ready(self, busy: dict[int, int]) -> list[int]:
         """Lanes with a verdict, or past their deadline; waits for the first."""
         with selectors.DefaultSelector() as selector:
-            for index in busy:
-                selector.register(self._lanes[index].fd, selectors.EVENT_READ, index)
-            first = min(self._lanes[index].deadline for index in busy)
+            for lane in busy:
+                selector.register(self._lanes[lane].fd, selectors.EVENT_READ, lane)
+            first = min(self._lanes[lane].deadline for lane in busy)
             ready = [key.data for key, _ in selector.select(max(0.0, first - time.monotonic()))]
         now = time.monotonic()
-        return ready or [index for index in busy if self._lanes[index].deadline <= now]
+        return ready or [lane for lane in busy if self._lanes[lane].deadline <= now]
 
-    def _finish(self, batch: "_Batch", program: int, index: int) -> None:
-        lane = self._lanes[index]
-        late = lane.deadline <= time.monotonic()
-        report = None if late else lane.verdict()
+    def _report(self, lane: int) -> Report | None:
+        """The verdict of a lane; a lane that has none is replaced."""
+        late = self._lanes[lane].deadline <= time.monotonic()
+        report = None if late else self._lanes[lane].verdict()
         if report is None:
-            lane.kill()
-            self._lanes[index] = Lane(self.mode, self._limits)
+            self._lanes[lane].kill()
+            self._lanes[lane] = Lane(self.mode, self._limits)
         if late:
-            detail = "the test did not end in time"
-            report = {"outcome": "timed_out", "detail": detail, "wall_s": self._limits.wall_s, "cpu_s": None}
+            return _unheard("timed_out", "the test did not end in time", self._limits.wall_s)
         if report is not None and report["outcome"] == "broken_box":
-            raise SandboxError(f"the box broke while programs ran: {report['detail']}")
-        batch.take(program, report)
+            raise SandboxError(f"the box broke while programs ran: {report['detail']}; run again")
+        return report
 
 
-class _Batch:
+class Batch:
     """Programs on their way through the lanes."""
 
-    def __init__(self, programs: Sequence[Program], on_done: OnDone | None) -> None:
+    def __init__(self, programs: Sequence[Program], on_done: OnDone | None, collect: str = "") -> None:
         self.programs = programs
         self.waiting = deque(range(len(programs)))
+        self.collect = collect
         self._on_done = on_done
-        self._done: dict[int, Execution] = {}
+        self._done: dict[int, Report] = {}
         self._starved: list[int] = []
-        self._retried = False
+        self._retrying = False
         self._deaths: dict[int, int] = {}
 
-    def take(self, index: int, report: dict[str, Any] | None) -> None:
+    def take(self, index: int, report: Report | None) -> None:
         """Enter a report; None says that the lane died."""
         if report is None:
             self._deaths[index] = self._deaths.get(index, 0) + 1
             if self._deaths[index] < ATTEMPTS:
                 self.waiting.append(index)
                 return
-            report = {
-                "outcome": "crashed",
-                "detail": "the test's process ended",
-                "wall_s": 0.0,
-                "cpu_s": None,
-            }
-        if not self._retried and _was_starved(report):
+            report = _unheard("crashed", "the test's process ended", 0.0)
+        if not self._retrying and was_starved(report):
             self._starved.append(index)
             return
-        execution = Execution(
-            outcome=Outcome(report["outcome"]), detail=report["detail"], seconds=report["wall_s"]
-        )
-        self._done[index] = execution
+        self._done[index] = report
         if self._on_done:
-            self._on_done(index, execution)
+            self._on_done(index, execution_of(report))
 
     def take_up_starved(self) -> None:
         """Put what may have been held up by others in line again; their next verdict is final."""
-        self._retried = True
+        self._retrying = True
         self.waiting.extend(self._starved)
 
-    def executions(self) -> list[Execution]:
+    def reports(self) -> list[Report]:
+        """In the programs' order."""
         return [self._done[index] for index in range(len(self.programs))]
 
 
-def _was_starved(report: dict[str, Any]) -> bool:
-    if report["outcome"] != "timed_out":
+def was_starved(report: Report) -> bool:
+    """Whether a time-out may be the fault of a busy machine: the program had no core of its own."""
+    if report["outcome"] != Outcome.TIMED_OUT:
         return False
     return report["cpu_s"] is None or report["cpu_s"] < STARVED * report["wall_s"]
+
+
+def execution_of(report: Report) -> Execution:
+    """A report as the product keeps it; what a program wrote into the detail is made printable."""
+    return Execution(
+        outcome=Outcome(report["outcome"]),
+        detail="".join(c if c.isprintable() else " " for c in report["detail"]),
+        seconds=report["wall_s"],
+        extra=tuple(Outcome(outcome) for outcome in report["extra"]),
+    )
+
+
+def _unheard(outcome: str, detail: str, wall_s: float) -> Report:
+    return {"outcome": outcome, "detail": detail, "wall_s": wall_s, "cpu_s": None, "extra": []}
 
 
 @contextmanager
@@ -169,73 +175,16 @@ def open_sandbox(
     """A sandbox that has withstood its self-test; SandboxError with the reasons where none does.
 
     `unsafe` runs programs with nothing but a process and a time limit around them. `mode` names one of
-    CONTAINED; without it the first that holds is taken. `workers` lanes run at once, else one a core.
+    modes.CONTAINED; without it the first that holds is taken. `workers` lanes run at once, else one a core.
     """
-    limits, count = _for_this_user(limits), workers or min(MAX_LANES, usable_cores())
-    wanted = (UNSAFE,) if unsafe else (mode,) if mode else CONTAINED
-    chosen, lane = _open_first(wanted, limits)
-    sandbox = Sandbox(chosen, limits=limits, workers=count, first=lane)
+    modes = (UNSAFE,) if unsafe else (mode,) if mode else CONTAINED
+    sandbox = Sandbox(
+        open_first(modes, for_this_user(limits)), workers=workers or min(MAX_LANES, usable_cores())
+    )
     try:
         yield sandbox
     finally:
         sandbox.close()
-
-
-def _open_first(modes: Sequence[str], limits: Limits) -> tuple[str, Lane]:
-    reasons = []
-    for mode in modes:
-        try:
-            return mode, open_lane(mode, limits)
-        except SandboxError as error:
-            reasons.append(f"{mode}: {error}")
-    raise SandboxError(
-        f"untrusted programs cannot be contained here ({'; '.join(reasons)}); mend one of these, "
-        "or pass --unsafe-no-sandbox to run them without containment"
-    )
-
-
-def open_lane(mode: str, limits: Limits) -> Lane:
-    """A first lane of this mode that passed the self-test; SandboxError says why not and how to mend it."""
-    problem = missing(mode)
-    if problem:
-        raise SandboxError(problem)
-    lane = Lane(mode, limits)
-    try:
-        finding = attack(lane, contained=mode != UNSAFE)
-        if finding is None:
-            return lane
-        raise SandboxError(explain(mode, finding, lane.complaint()))
-    except BaseException:
-        lane.kill()
-        raise
-
-
-def missing(mode: str) -> str | None:
-    """What this mode needs and the machine lacks, as far as it can be seen without trying."""
-    if sys.platform == "win32":
-        return "it needs fork, which Windows lacks; run quantbench in WSL"
-    if mode == UNSAFE:
-        return None
-    if sys.platform != "linux":
-        return "it needs Linux; run quantbench in a Linux container or virtual machine"
-    if platform.machine() not in ("x86_64", "aarch64"):
-        return f"its call filter knows x86-64 and aarch64, not {platform.machine()}"
-    if mode == BUBBLEWRAP and shutil.which("bwrap") is None:
-        return "it is not installed; run `apt install bubblewrap` or `dnf install bubblewrap`"
-    return None
-
-
-def explain(mode: str, finding: str, complaint: str) -> str:
-    """A failed self-test in one sentence, with the usual remedy."""
-    seen = f"{finding}: {complaint}" if complaint else finding
-    if mode == BUBBLEWRAP and any(word in complaint for word in ("uid map", "namespace", "loopback")):
-        return (
-            f"{seen}; user namespaces are forbidden here (on Ubuntu 24.04 run `sudo sysctl "
-            "kernel.apparmor_restrict_unprivileged_userns=0` or give bwrap a profile that allows userns)"
-        )
-    if "no Landlock" in seen:
-        return f"{seen}; it needs Linux 5.13 or newer, with `landlock` in the boot option lsm="
-    return seen
 
 
 def usable_cores() -> int:
@@ -243,27 +192,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _for_this_user(limits: Limits) -> Limits:
-    """The thread limit counts all tasks of a user id: add those that are already there."""
-    return replace(limits, processes=limits.processes + _tasks_of(os.geteuid() or 65534))
-
-
-def _tasks_of(uid: int) -> int:
-    count = 0
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if process.stat().st_uid == uid:
-                count += len(list((process / "task").iterdir()))
-        except OSError:
-            continue  # it ended meanwhile
-    return count
-
-
 def diagnose() -> Iterator[tuple[str, bool, str]]:
     """Each way of containing programs, whether it holds here, and what was seen or how to mend it."""
+    contained = False
     for mode in CONTAINED:
+        if mode == BUBBLEWRAP_ALONE and contained:
+            return  # the last resort is not needed
         try:
-            open_lane(mode, _for_this_user(DEFAULT_LIMITS)).kill()
+            open_lane(mode, for_this_user(DEFAULT_LIMITS)).kill()
+            contained = True
             yield mode, True, "holds: its self-test passed"
         except SandboxError as error:
             yield mode, False, str(error)

@@ -7,19 +7,31 @@ from quantbench.records import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A completion made runnable: prompt + completion defines entry_point, test defines check(candidate)."""
+    """A completion made runnable: prompt + completion defines entry_point, test defines check(candidate).
+
+    A `standalone` completion is the whole program; the tests' helpers come from the prompt all the same.
+    `extra_checks` are further functions of the test that are tried after a passed `check`.
+    """
 
     task_id: str
     prompt: str
     completion: str
     test: str
     entry_point: str
+    standalone: bool = False
+    extra_checks: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """What runs in the box."""
+        return self.completion if self.standalone else self.prompt + self.completion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """How it ended; `seconds` is wall time of the (last) attempt."""
+    """How it ended; `seconds` is wall time of the (last) attempt, `extra` the extra checks' outcomes."""
 
     outcome: Outcome
     detail: str
     seconds: float
+    extra: tuple[Outcome, ...] = ()

@@ -95,7 +95,7 @@ def hostile(secret: Path) -> Program:
 def judge(lane: Lane, program: Program) -> tuple[str, str]:
     """Outcome and detail of one program on this lane."""
     lane.submit(program, wall_s=WALL_S)
-    report = lane.verdict(wait_s=WALL_S)
+    report = lane.verdict()
     if report is None:
         return "broken_box", "its processes ended"
     return str(report["outcome"]), str(report["detail"])

@@ -14,6 +14,7 @@ from typing import Any
 from quantbench.sandbox.inside.values import MAX_BYTES, Malformed, decode, encode
 
 HEADER = struct.Struct("!II")
+JOB_BYTES = 1 << 28  # the limit between pool and referee, who trust each other
 
 
 class Closed(Exception):
@@ -27,15 +28,18 @@ class Late(Exception):
 class Channel:
     """One end; every message sent has the next number, and every answer must carry the same."""
 
-    def __init__(self, fd: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, fd: int, clock: Callable[[], float] = time.monotonic, max_bytes: int = MAX_BYTES
+    ) -> None:
         self.fd = fd
         self._clock = clock
+        self._max_bytes = max_bytes
 
     def send(self, message: Any, number: int, deadline: float | None = None) -> None:
         """Write a message; Closed, or Late after the deadline (on the given clock)."""
         body = encode(message)
-        if len(body) > MAX_BYTES:
-            raise Malformed(f"a message of {len(body)} bytes is over the limit of {MAX_BYTES}")
+        if len(body) > self._max_bytes:
+            raise Malformed(f"a message of {len(body)} bytes is over the limit of {self._max_bytes}")
         view = memoryview(HEADER.pack(len(body), number) + body)
         while view:
             self._wait(select.POLLOUT, deadline)
@@ -49,8 +53,8 @@ class Channel:
     def receive(self, deadline: float | None = None) -> tuple[Any, int]:
         """The next message and its number; Closed, Late, or Malformed."""
         length, number = HEADER.unpack(self._read(HEADER.size, deadline))
-        if length > MAX_BYTES:
-            raise Malformed(f"a reply of {length} bytes is over the limit of {MAX_BYTES}")
+        if length > self._max_bytes:
+            raise Malformed(f"a reply of {length} bytes is over the limit of {self._max_bytes}")
         return decode(self._read(length, deadline)), number
 
     def _read(self, size: int, deadline: float | None) -> bytes:

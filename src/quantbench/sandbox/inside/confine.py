@@ -9,35 +9,21 @@ import ctypes
 import os
 import resource
 import signal
-from dataclasses import dataclass
 
 from quantbench.sandbox.inside import landlock, seccomp
+from quantbench.sandbox.inside.limits import Limits
 
 NOBODY = 65534
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAP_AMBIENT = 1, 4, 8, 47
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 1, 4, 8
+PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 CAPABILITY_VERSION = 0x20080522
 CAP_SETUID = 7
 
 libc = ctypes.CDLL(None, use_errno=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one program may use; bytes, seconds, counts. `processes` counts threads of its user id."""
-
-    cpu_s: int
-    wall_s: float
-    memory_bytes: int
-    file_bytes: int
-    scratch_bytes: int
-    scratch_files: int
-    descriptors: int
-    processes: int
-    stack_bytes: int
 
 
 def die_with_parent() -> None:
@@ -91,12 +77,23 @@ def set_limits(limits: Limits) -> None:
         resource.setrlimit(name, (value, value))
 
 
+def limit_cpu(limits: Limits) -> None:
+    """The one limit of a program that is not contained."""
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s))
+
+
+def limit_memory(memory_bytes: int) -> None:
+    """Of this process's address space."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
 def enter_namespaces(limits: Limits) -> None:
-    """Fresh mount and ipc namespaces, with an empty scratch folder on /tmp."""
+    """Fresh mount and ipc namespaces, in an empty scratch folder on /tmp."""
     _checked(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC), "unshare")
     options = f"size={limits.scratch_bytes},nr_inodes={limits.scratch_files},mode=1777"
     flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _checked(libc.mount(b"tmpfs", b"/tmp", b"tmpfs", flags, options.encode()), "mount /tmp")
+    os.chdir("/tmp")
 
 
 def next_child_in_new_pid_namespace(own: int | None) -> None:
@@ -117,12 +114,13 @@ def restrict_files(rules: list[landlock.Rule]) -> None:
 
 def restrict_calls(code: bytes) -> None:
     """Last step: the seccomp allow-list."""
+    _checked(libc.prctl(PR_SET_NO_NEW_PRIVS, *_longs(1, 0, 0, 0)), "prctl(NO_NEW_PRIVS)")
     _checked(libc.prctl(PR_SET_DUMPABLE, *_longs(0, 0, 0, 0)), "prctl(DUMPABLE)")
     seccomp.install_filter(seccomp.MACHINES[os.uname().machine], code)
 
 
 def reading_rules(paths: list[str]) -> list[landlock.Rule]:
-    """Reading of everything beneath these paths."""
+    """Rules that allow reading everything beneath these paths."""
     return [landlock.Rule(path=path, rights=landlock.READ_FILE | landlock.READ_DIR) for path in paths]
 
 

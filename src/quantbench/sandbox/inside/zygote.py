@@ -8,7 +8,6 @@ closes, the child and this process end.
 import gc
 import json
 import os
-import resource
 import signal
 import socket
 import sys
@@ -17,9 +16,11 @@ from typing import Any
 
 from quantbench.sandbox.inside import confine, landlock, seccomp
 from quantbench.sandbox.inside.channel import Channel
+from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.inside.runner import BROKEN, CONFINED, serve
 
 START, END = b"s", b"e"
+DATA_FD = 3
 WARM = (
     "bisect",
     "cmath",
@@ -42,67 +43,76 @@ WARM = (
     "string",
     "typing",
 )
-DATA_FD = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Box:
-    """How children of this zygote are confined; `mode` is 'bubblewrap', 'landlock' or 'unsafe'."""
+class Confinement:
+    """What each child of this zygote gives up; without `filter` it gives up nothing but CPU time."""
 
-    mode: str
-    limits: confine.Limits
+    limits: Limits
+    namespaces: bool  # bubblewrap is around this process
+    landlock: bool
     nobody: bool  # the child changes from root to uid 65534
-    code: bytes  # the seccomp filter
+    filter: bytes  # seccomp
 
 
 def main() -> None:
     """Read the settings from argv, confine, and serve the referee until it is gone."""
     settings = json.loads(sys.argv[1])
-    control = _take_control_socket()
+    control = take_standard_input()
     for name in WARM:
         __import__(name)
-    sys.path[:] = [path for path in sys.path if path != settings["package_root"]]
-    box = _confine_zygote(settings)
+    sys.path.remove(settings["package_root"])
+    confinement = _confine_zygote(settings)
+    sys.argv[:], sys.orig_argv[:] = [""], [""]
     gc.collect()
     gc.freeze()
     gc.disable()
-    Zygote(control, box).run()
+    Zygote(control, confinement).run()
 
 
-def _take_control_socket() -> socket.socket:
+def take_standard_input() -> socket.socket:
     """The socket on descriptor 0, moved away; standard input and outputs become /dev/null."""
-    control = socket.socket(fileno=os.dup(0))
+    taken = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
     os.close(null)
-    return control
+    return taken
 
 
-def _confine_zygote(settings: dict[str, Any]) -> Box:
-    mode = settings["mode"]
-    limits = confine.Limits(**settings["limits"])
-    code = b""
-    if mode != "unsafe":
+def _confine_zygote(settings: dict[str, Any]) -> Confinement:
+    """Landlock alone starts here, so that this process is held by it as well; namespaces start in a child."""
+    if sys.platform == "linux":
         confine.die_with_parent()
-        code = seccomp.build_filter(seccomp.MACHINES[os.uname().machine], scratch=mode == "bubblewrap")
     root = os.geteuid() == 0
-    if mode == "landlock":
+    namespaces = settings["namespaces"]
+    if settings["contained"] and not namespaces:
         if root:
             confine.become_nobody(keep_file_access=settings["keep_file_access"])
             confine.die_with_parent()
         confine.restrict_files(confine.reading_rules(settings["readable"]))
-    return Box(mode=mode, limits=limits, nobody=root and mode == "bubblewrap", code=code)
+    return Confinement(
+        limits=Limits(**settings["limits"]),
+        namespaces=namespaces,
+        landlock=settings["landlock"],
+        nobody=root and namespaces,
+        filter=_filter(namespaces) if settings["contained"] else b"",
+    )
+
+
+def _filter(scratch: bool) -> bytes:
+    return seccomp.build_filter(seccomp.MACHINES[os.uname().machine], scratch=scratch)
 
 
 class Zygote:
     """Forks children one at a time and reports how each ended."""
 
-    def __init__(self, control: socket.socket, box: Box) -> None:
+    def __init__(self, control: socket.socket, confinement: Confinement) -> None:
         self._control = control
-        self._box = box
+        self._confinement = confinement
         self._child: int | None = None
-        self._self = os.pidfd_open(os.getpid()) if box.mode == "bubblewrap" else None
+        self._self = os.pidfd_open(os.getpid()) if confinement.namespaces else None
 
     def run(self) -> None:
         """Until the referee is gone."""
@@ -131,20 +141,27 @@ class Zygote:
             confine.next_child_in_new_pid_namespace(self._self)
 
     def _end(self) -> dict[str, Any]:
-        """Kill the child if there is one; its status and CPU seconds."""
+        """Kill the child if there is one; its status, CPU seconds and peak of resident bytes.
+
+        It is not yet reaped, so its id belongs to no one else.
+        """
         if self._child is None:
-            return {"status": None, "cpu_s": 0.0}
+            return {"status": None, "cpu_s": 0.0, "peak_bytes": 0}
         os.kill(self._child, signal.SIGKILL)
         _, status, usage = os.wait4(self._child, 0)
         self._child = None
-        return {"status": os.waitstatus_to_exitcode(status), "cpu_s": usage.ru_utime + usage.ru_stime}
+        return {
+            "status": os.waitstatus_to_exitcode(status),
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "peak_bytes": usage.ru_maxrss * 1024,
+        }
 
     def _be_child(self, data: int) -> None:
         os.dup2(data, DATA_FD, inheritable=False)
         os.closerange(DATA_FD + 1, 1 << 20)
         channel = Channel(DATA_FD)
         try:
-            confine_child(self._box)
+            confine_child(self._confinement)
         except Exception as error:
             channel.send([BROKEN, f"{type(error).__name__}: {error}"], 0)
             return
@@ -152,28 +169,20 @@ class Zygote:
         serve(channel)
 
 
-def confine_child(box: Box) -> None:
+def confine_child(confinement: Confinement) -> None:
     """Everything a child gives up before it sees a program."""
-    limits = box.limits
-    if box.mode == "unsafe":
-        resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s))
+    if not confinement.filter:
+        confine.limit_cpu(confinement.limits)
         return
-    if box.mode == "bubblewrap":
-        confine.enter_namespaces(limits)
-        os.chdir("/tmp")
-        if box.nobody:
+    rules = confine.reading_rules(["/"])
+    if confinement.namespaces:
+        confine.enter_namespaces(confinement.limits)
+        if confinement.nobody:
             confine.become_nobody(keep_file_access=False)
-        rules = [*confine.reading_rules(["/"]), landlock.Rule(path="/tmp", rights=landlock.SCRATCH)]
         confine.drop_capabilities()
-        confine.die_with_parent()
+        rules.append(landlock.Rule(path="/tmp", rights=landlock.SCRATCH))
+    confine.die_with_parent()
+    if confinement.landlock:
         confine.restrict_files(rules)
-    else:
-        os.chdir("/")
-        confine.die_with_parent()
-        confine.restrict_files(confine.reading_rules(["/"]))
-    confine.set_limits(limits)
-    confine.restrict_calls(box.code)
-
-
-if __name__ == "__main__":
-    main()
+    confine.set_limits(confinement.limits)
+    confine.restrict_calls(confinement.filter)
