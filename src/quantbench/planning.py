@@ -69,6 +69,7 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     tasks = resolve_tasks(settings)
     source = open_source(settings.model, revision=settings.revision, seed=settings.seed)
     engine = resolve_engine(settings, source)
+    check_engine(settings.methods, engine)
     if (tasks or settings.text) and load_tokenizer(source) is None:
         raise UsageError(
             f"'{settings.model}' has no tokenizer, so it cannot read {', '.join(tasks) or settings.text}; "
@@ -252,6 +253,13 @@ def resolve_engine(settings: RunSettings, source: ModelSource) -> str:
             f"the native engine cannot run '{settings.model}': {reason}; use --engine transformers"
         )
     return "transformers"
+
+
+def check_engine(methods: tuple[str, ...], engine: str) -> None:
+    """UsageError with the reason and the fix for a method that the resolved engine cannot run."""
+    for name in methods:
+        if reason := METHODS[name].refuses_engine(engine):
+            raise UsageError(f"method '{name}' cannot run here: {reason}")
 
 
 def resolve_baseline(settings: RunSettings) -> str:

@@ -6,10 +6,8 @@ the record's failure, with its stage and its traceback.
 """
 
 import dataclasses
-import time
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +19,7 @@ from quantbench.environment import describe_environment
 from quantbench.errors import QuantbenchError
 from quantbench.evaluate import EvaluationSettings, Progress, Sample, evaluate, limit_task
 from quantbench.plan import Trial
-from quantbench.records import Failure, Memory, ModelInfo, Record, Startup, TaskResult
+from quantbench.records import Failure, ModelInfo, Record
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer, open_source
 from quantbench.store import Store
 from quantbench.tasks import Task, load_task
@@ -97,12 +95,11 @@ def describe_failure(stage: str, error: BaseException) -> Failure:
 
 def _measure(run: Run, import_s: float | None) -> None:
     trial = run.trial
-    started = time.perf_counter()
     if trial.threads:
         import torch
 
         torch.set_num_threads(trial.threads)
-    from quantbench.measure import MemoryMeter, measure_bandwidth, measure_size, measure_speed
+    from quantbench.measure import MemoryMeter, measure_bandwidth, measure_size, measure_speed, warm_up
     from quantbench.methods import METHODS
 
     run.stage = "bandwidth"
@@ -123,13 +120,16 @@ def _measure(run: Run, import_s: float | None) -> None:
     )
     meter.loaded()
     decoder = loaded.decoder
+    for sentence in loaded.warnings:
+        run.warn(sentence)
+    startup = {"import_s": add(import_s, loaded.startup.import_s), "warmup_s": warm_up(decoder)}
     run.keep(
         model=model_info(source, decoder),
         scheme=method.scheme,
         group_size=method.group_size,
         engine=decoder.engine,
         bandwidth=bandwidth,
-        startup=loaded.startup.model_copy(update={"import_s": import_s}),
+        startup=loaded.startup.model_copy(update=startup),
     )
     if speed_wanted:
         run.stage = "speed"
@@ -143,6 +143,30 @@ def _measure(run: Run, import_s: float | None) -> None:
     if trial.tasks or trial.text:
         run.stage = "distance"
         _measure_distance(run, source, decoder)
+
+
+def model_info(source: ModelSource, decoder: Decoder) -> ModelInfo:
+    """What the record says of the model itself."""
+    from quantbench.measure import count_parameters
+
+    config = source.config
+    architectures = config.get("architectures") or [config.get("model_type") or "unknown"]
+    return ModelInfo(
+        name=source.name,
+        revision=source.revision,
+        architecture=str(architectures[0]),
+        parameters=count_parameters(decoder, source),
+        layers=config.get("num_hidden_layers"),
+        hidden_size=config.get("hidden_size"),
+        vocab_size=config.get("vocab_size"),
+        note=source.note,
+    )
+
+
+def add(first: float | None, second: float | None) -> float | None:
+    """The sum of what was measured; None where neither was."""
+    known = [value for value in (first, second) if value is not None]
+    return sum(known) if known else None
 
 
 def _measure_distance(run: Run, source: ModelSource, decoder: Decoder) -> None:

@@ -1,0 +1,61 @@
+"""Peak memory of a trial, apart for loading and for running.
+
+CUDA: the allocator's peaks, and the process as the driver sees it. CPU: the resident set of the process,
+which includes the interpreter and the libraries: `baseline_process_bytes` is what they took before the
+model. On Linux the peak begins anew when the meter is made, so that what came before does not count.
+"""
+
+from quantbench.measure.nvml import DriverView
+from quantbench.measure.resident import peak_resident_bytes, reset_peak, resident_bytes
+from quantbench.records import Memory
+
+
+class MemoryMeter:
+    """Made before a model is loaded; `loaded()` after that, `finish()` after it has run."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._cuda = device.startswith("cuda")
+        self._load_peak: int | None = None
+        self._driver = DriverView(device)
+        if self._cuda:
+            import torch
+
+            torch.cuda.synchronize(device)
+            torch.cuda.reset_peak_memory_stats(device)
+            self._before = self._driver.process_bytes()
+        else:
+            reset_peak()
+            self._before = resident_bytes()
+
+    def loaded(self) -> None:
+        """Note the peak of loading; on CUDA the peak of running begins here."""
+        if not self._cuda:
+            self._load_peak = peak_resident_bytes()
+            return
+        import torch
+
+        torch.cuda.synchronize(self._device)
+        self._load_peak = torch.cuda.max_memory_allocated(self._device)
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    def finish(self) -> Memory:
+        """All peaks up to now. The CPU's is of loading and running together."""
+        if not self._cuda:
+            return Memory(
+                kind="cpu",
+                load_peak_bytes=self._load_peak,
+                process_bytes=peak_resident_bytes(),
+                baseline_process_bytes=self._before,
+            )
+        import torch
+
+        torch.cuda.synchronize(self._device)
+        return Memory(
+            kind="cuda",
+            load_peak_bytes=self._load_peak,
+            peak_allocated_bytes=torch.cuda.max_memory_allocated(self._device),
+            peak_reserved_bytes=torch.cuda.max_memory_reserved(self._device),
+            process_bytes=self._driver.process_bytes(),
+            baseline_process_bytes=self._before,
+        )

@@ -1,0 +1,37 @@
+"""The resident set of this process, now and at its peak, in bytes."""
+
+import resource
+import sys
+from pathlib import Path
+
+import psutil
+
+STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
+RESET_PEAK = "5"
+
+
+def resident_bytes() -> int:
+    """Resident set now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_resident_bytes() -> int:
+    """Largest resident set since the process began, or since `reset_peak` succeeded."""
+    try:
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def reset_peak() -> bool:
+    """Let the peak begin anew; False where the system cannot (it is Linux's), and the peak then stands."""
+    try:
+        CLEAR_REFS.write_text(RESET_PEAK)
+    except OSError:
+        return False
+    return True

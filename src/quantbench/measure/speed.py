@@ -1,0 +1,180 @@
+"""Raw times of forced-length generation over batch sizes and prompt lengths; computes no rates.
+
+Prompts are random tokens, the same for every method. TTFT runs from handing over the prompts until the
+first token of every row is on the host; the decode time from there until the last token of every row.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from statistics import median
+
+from quantbench.decoding import Decoder, Request
+from quantbench.measure.nvml import DriverView
+from quantbench.plan import Trial
+from quantbench.records import SpeedPoint
+from quantbench.stats import median_interval
+
+PRECISE = 0.02  # width of the median's 95 % interval over the median, at which repeating stops
+LEAST_REPETITIONS, MOST_REPETITIONS = 2, 100
+WARM_TOKENS = 8  # new tokens of the CPU's warm-up; a GPU's is a full run, which captures what it will use
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meters:
+    """Where times come from: seconds of wall clock, CPU seconds of this process, joules where known."""
+
+    wall: Callable[[], float] = time.perf_counter
+    cpu: Callable[[], float] = time.process_time
+    joules: Callable[[], float | None] = lambda: None
+    threads: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Times:
+    """What one point has gathered; one entry a repetition."""
+
+    ttft_s: list[float] = field(default_factory=list)
+    decode_s: list[float] = field(default_factory=list)
+    cpu_share: list[float] = field(default_factory=list)
+    joules: list[float] = field(default_factory=list)
+
+    @property
+    def precise(self) -> bool:
+        """Whether the decode time's median is known to PRECISE."""
+        interval = median_interval(self.decode_s)
+        return interval is not None and interval.width <= PRECISE * median(self.decode_s)
+
+
+def measure_speed(decoder: Decoder, trial: Trial, progress: Progress) -> tuple[SpeedPoint, ...]:
+    """All points of the trial's sweep, batch sizes within prompt lengths; see `sweep`."""
+    import torch
+
+    meters = Meters(joules=DriverView(trial.device).joules, threads=torch.get_num_threads())
+    return tuple(sweep(decoder, trial, progress, meters))
+
+
+def warm_up(decoder: Decoder, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of a first, short generation: what is compiled, captured and touched for the first time."""
+    start = clock()
+    decoder.generate([Request(prompt_ids=(0, 1, 2, 3), max_new_tokens=2)], batch_size=1)
+    decoder.synchronize()
+    return clock() - start
+
+
+def sweep(decoder: Decoder, trial: Trial, progress: Progress, meters: Meters) -> Iterator[SpeedPoint]:
+    """Each point gets an equal share of the time that is left of the budget."""
+    shapes = [(batch, prompt) for prompt in trial.prompt_tokens for batch in trial.batch_sizes]
+    end = meters.wall() + trial.speed_budget_s
+    for index, (batch, prompt) in enumerate(shapes):
+        stage = f"speed: batch {batch}, {prompt} prompt tokens"
+        budget = max(0.0, end - meters.wall()) / (len(shapes) - index)
+        requests = forced_requests(decoder, batch, prompt, trial.new_tokens, trial.seed)
+        times = Times()
+        failure = repeat(decoder, requests, times, meters, Budget(budget, stage, progress))
+        yield speed_point(decoder, requests, times, failure)
+
+
+def forced_requests(decoder: Decoder, batch: int, prompt: int, new: int, seed: int) -> list[Request]:
+    """`batch` rows of `prompt` random tokens each, to be continued by exactly `new` tokens."""
+    draw = random.Random(f"{seed}:{batch}:{prompt}")
+    return [
+        Request(
+            prompt_ids=tuple(draw.randrange(decoder.vocab_size) for _ in range(prompt)), max_new_tokens=new
+        )
+        for _ in range(batch)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Seconds that one point may repeat, and where its progress goes."""
+
+    seconds: float
+    stage: str
+    progress: Progress
+
+
+def repeat(
+    decoder: Decoder, requests: list[Request], times: Times, meters: Meters, budget: Budget
+) -> str | None:
+    """Warm up, then fill `times` until they are precise or the budget is over; the reason of a failure."""
+    length = len(requests[0].prompt_ids) + requests[0].max_new_tokens
+    if length > decoder.max_positions:
+        return f"{length} positions are needed, but the model has {decoder.max_positions}"
+    try:
+        budget.progress(budget.stage, 0, 0)
+        warm(decoder, requests)
+        end = meters.wall() + budget.seconds
+        while len(times.decode_s) < MOST_REPETITIONS:
+            run_once(decoder, requests, times, meters)
+            budget.progress(budget.stage, len(times.decode_s), 0)
+            enough = times.precise or meters.wall() >= end
+            if enough and len(times.decode_s) >= LEAST_REPETITIONS:
+                return None
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        release(decoder.device)
+        return f"out of memory: {str(error).splitlines()[0]}"
+    return None
+
+
+def warm(decoder: Decoder, requests: list[Request]) -> None:
+    """One run of the same shape, shortened on the CPU, where only caches and buffers must be warm."""
+    if decoder.device == "cpu":
+        requests = [
+            Request(prompt_ids=r.prompt_ids, max_new_tokens=min(WARM_TOKENS, r.max_new_tokens))
+            for r in requests
+        ]
+    decoder.generate(requests, batch_size=len(requests))
+    decoder.synchronize()
+
+
+def run_once(decoder: Decoder, requests: list[Request], times: Times, meters: Meters) -> None:
+    """One timed repetition, appended to `times` when it is complete."""
+    first: list[float] = []
+    decoder.synchronize()
+    joules, cpu, start = meters.joules(), meters.cpu(), meters.wall()
+    decoder.generate(requests, batch_size=len(requests), on_first_token=lambda: first.append(meters.wall()))
+    decoder.synchronize()
+    end, cpu_end, joules_end = meters.wall(), meters.cpu(), meters.joules()
+    times.ttft_s.append(first[0] - start)
+    times.decode_s.append(end - first[0])
+    times.cpu_share.append((cpu_end - cpu) / max(end - start, 1e-9) / meters.threads)
+    if joules is not None and joules_end is not None:
+        times.joules.append(joules_end - joules)
+
+
+def speed_point(decoder: Decoder, requests: list[Request], times: Times, failure: str | None) -> SpeedPoint:
+    """The record of one point; bytes are those of a step at the middle of the decode."""
+    batch, prompt, new = len(requests), len(requests[0].prompt_ids), requests[0].max_new_tokens
+    weight_bytes, kv_bytes = decoder.step_bytes(batch, prompt + new // 2)
+    return SpeedPoint(
+        batch_size=batch,
+        prompt_tokens=prompt,
+        new_tokens=new,
+        ttft_s=tuple(times.ttft_s),
+        decode_s=tuple(times.decode_s),
+        cpu_share=tuple(times.cpu_share),
+        joules=tuple(times.joules),
+        step_weight_bytes=weight_bytes,
+        kv_bytes=kv_bytes,
+        failure=failure,
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed: torch says so by type on CUDA and by message on the CPU."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def release(device: str) -> None:
+    """Give what the allocator holds back to the device, so that a smaller point can run."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()
