@@ -32,6 +32,7 @@ def decode_attention_reference(
     cache: tuple[Tensor, Tensor],
     out: Tensor,
     window: int | None = None,
+    scratch: "Scratch | None" = None,
 ) -> None:
     """qkv [rows, (heads + 2 kv_heads) * head_dim], not rotated -> out [rows, heads * head_dim].
 

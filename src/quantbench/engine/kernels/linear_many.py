@@ -29,7 +29,7 @@ from quantbench.engine.weights import FloatWeight, Int8Weight
 class Epilogue(IntEnum):
     """What becomes of the sums [rows, out]."""
 
-    STORE = 0  # out [splits, rows, out] in its own dtype; with bias only where there is one split
+    STORE = 0  # out [rows, out] with bias, or [splits, rows, out] without, in its own dtype
     GATE = 1  # the matrix is gates, then ups: silu(gate) * up -> out [rows, out / 2]
     BEST = 2  # per weight tile the greatest sum and its row: values float32, ids int32 [tiles, rows]
 
@@ -56,6 +56,31 @@ def gate_reference(matrix: PackedMatrix, x: Tensor) -> Tensor:
     """float32 [rows, out / 2]: silu(gate) * up."""
     gate, up = linear_reference(matrix, x).chunk(2, dim=-1)
     return torch.nn.functional.silu(gate) * up
+
+
+def linear_many_reference(
+    matrix: PackedMatrix,
+    x: Tensor,
+    out: Tensor,
+    *,
+    tile: Tile,
+    epilogue: Epilogue = Epilogue.STORE,
+    ids: Tensor | None = None,
+) -> None:
+    """What `linear_many` writes, in plain torch; partial sums are all in the first slice."""
+    if epilogue is Epilogue.GATE:
+        out.copy_(gate_reference(matrix, x))
+    elif ids is not None:
+        columns = linear_reference(matrix, x).split(tile.rows, dim=1)
+        for number, part in enumerate(columns):
+            best, which = part.max(dim=1)
+            out[number], ids[number] = best, which + number * tile.rows
+    elif out.dim() == 3:
+        values = matrix.weight.dequantize().to(x.dtype).float()
+        out.zero_()
+        out[0] = x.float() @ values.t()
+    else:
+        out.copy_(linear_reference(matrix, x))
 
 
 @triton.jit
@@ -239,7 +264,7 @@ def linear_many(
         GROUP=group,
         SPLITS=splits,
         EPILOGUE=int(epilogue),
-        BIAS=matrix.bias is not None and splits == 1,
+        BIAS=matrix.bias is not None and out.dim() == 2,
         ROWS=tile.rows,
         TOKENS=tile.tokens,
         INPUTS=inputs,

@@ -17,7 +17,7 @@ LOG2_E = 1.4426950408889634
 
 
 def prompt_attention_reference(
-    config: ModelConfig, qkv: Tensor, starts: Tensor, out: Tensor, window: int | None = None
+    config: ModelConfig, qkv: Tensor, starts: Tensor, longest: int, out: Tensor, window: int | None = None
 ) -> None:
     """qkv [tokens, (heads + 2 kv_heads) * head_dim], rotated; starts int32 [prompts + 1]: first tokens and
     the end; out [tokens, heads * head_dim]."""

@@ -14,8 +14,8 @@ def silu_mul_reference(gate_up: Tensor, out: Tensor) -> None:
 
 @triton.jit
 def _silu_mul(gate_up, out, width, BLOCK: tl.constexpr):
-    row = tl.program_id(1).to(tl.int64)
-    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    row = tl.program_id(0).to(tl.int64)
+    i = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = i < width
     gate = tl.load(gate_up + row * 2 * width + i, mask=inside, other=0.0).to(tl.float32)
     up = tl.load(gate_up + row * 2 * width + width + i, mask=inside, other=0.0).to(tl.float32)
@@ -26,4 +26,4 @@ def silu_mul(gate_up: Tensor, out: Tensor) -> None:
     """`silu_mul_reference` on the device: reads 2 and writes 1 activation an element."""
     rows, width = out.shape
     block = 1024
-    _silu_mul[(triton.cdiv(width, block), rows)](gate_up, out, width, BLOCK=block, num_warps=4)
+    _silu_mul[(rows, triton.cdiv(width, block))](gate_up, out, width, BLOCK=block, num_warps=4)

@@ -1,0 +1,187 @@
+"""CudaDecoder: our Decoder at the speed of the device, for 16-bit activations on CUDA with Triton.
+
+Weights lie once in the kernels' layout; a decode step is one captured graph for each number of rows in use;
+prompts run without padding. What it cannot run, `why_not` says, and the plain torch engine does.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from quantbench.decoding import Generation, Request
+from quantbench.engine.batch import check_requests
+from quantbench.engine.config import ModelConfig
+from quantbench.engine.cuda_machine import Machine
+from quantbench.engine.cuda_run import PREFILL_TOKENS, CudaRun
+from quantbench.engine.decoder import grouped
+from quantbench.engine.kernels.layout import PackedModel
+from quantbench.engine.kernels.many_rows import ManyRowsStep, Tables
+from quantbench.engine.kernels.operations import TRITON, Operations
+from quantbench.engine.kernels.prompts import PromptPass, lay_out
+from quantbench.engine.kernels.rotate import rotation_tables
+from quantbench.engine.kernels.triton_or_not import MISSING
+from quantbench.engine.state import StepState, allocate_state
+from quantbench.engine.step_graphs import Step
+
+SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
+ROOM = 64  # a row's capacity is a multiple of it, so that requests of like length share their graphs
+
+
+def why_not(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a model cannot run here, as a phrase; None when it can."""
+    if device.type != "cuda":
+        return "the device is not CUDA"
+    if MISSING is not None:
+        return MISSING
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return "the GPU's compute capability is below 8.0"
+    return unfit(config, dtype)
+
+
+def unfit(config: ModelConfig, dtype: torch.dtype) -> str | None:
+    """What of a model the kernels do not know, as a phrase; None when they know it."""
+    if dtype not in (torch.float16, torch.bfloat16):
+        return f"activations are {str(dtype).removeprefix('torch.')}, not 16-bit floats"
+    if config.activation not in ("silu", "swish"):
+        return f"the activation '{config.activation}' has no kernel"
+    if config.head_dim % 8:
+        return f"head_dim {config.head_dim} is not a multiple of 8"
+    return None
+
+
+class CudaDecoder:
+    """A loaded model under one method; see `decoding.Decoder` for what each method promises."""
+
+    engine = "native"
+
+    def __init__(
+        self,
+        model: PackedModel,
+        *,
+        operations: Operations = TRITON,
+        few_rows: "FewRows | None" = None,
+        batch_invariant: bool = False,
+    ) -> None:
+        self.config = model.config
+        self.device = str(model.device)
+        self.vocab_size = model.config.vocab_size
+        self.max_positions = model.config.max_positions
+        self._model, self._ops = model, operations
+        self._few = None if batch_invariant else few_rows
+        self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant)
+        self._tables: Tables = rotation_tables(model.config, 1, model.device)
+        self._machine: Machine | None = None
+        self._warmup_s = 0.0
+        self._ran: dict[str, str] = {}
+
+    @property
+    def warmup_s(self) -> float:
+        """Seconds spent so far compiling kernels and capturing graphs of decode steps."""
+        return self._warmup_s + (self._machine.graphs.warmup_s if self._machine else 0.0)
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int,
+        on_first_token: Callable[[], None] | None = None,
+        on_finish: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        check_requests(requests, batch_size=batch_size, max_positions=self.max_positions)
+        if not requests:
+            return []
+        with torch.inference_mode():
+            machine = self._machine_for(requests, min(batch_size, len(requests)))
+            return CudaRun(machine, requests, on_finish).finish(on_first_token)
+
+    def _machine_for(self, requests: Sequence[Request], rows: int) -> Machine:
+        """The last call's state and graphs where they fit, else new ones; never both at once."""
+        needed = max(len(request.prompt_ids) + request.max_new_tokens for request in requests)
+        capacity = min(-(-needed // ROOM) * ROOM, max(needed, self.max_positions))
+        sampled = any(request.temperature > 0 for request in requests)
+        if self._machine is not None:
+            state = self._machine.state
+            if (state.rows, state.capacity, state.logits is not None) == (rows, capacity, sampled):
+                return self._machine
+            self._warmup_s += self._machine.graphs.warmup_s
+            self._machine = None
+        self._reserve(capacity)
+        state = allocate_state(
+            self.config,
+            rows=rows,
+            capacity=capacity,
+            dtype=self._model.dtype,
+            device=self._model.device,
+            with_logits=sampled,
+        )
+        self._machine = Machine(state, self._prompt_pass, self._tables, self._make_step)
+        return self._machine
+
+    def _reserve(self, positions: int) -> None:
+        """Rotation tables for texts of this many tokens."""
+        if positions > len(self._tables[0]):
+            self._tables = rotation_tables(self.config, positions, self._model.device)
+
+    def _make_step(self, state: StepState) -> Step:
+        if self._few is not None and self._few.takes(state):
+            self._ran[f"decode step, up to {self._few.most} rows"] = self._few.name
+            return self._few.build(self._model, state)
+        self._ran["decode step, more rows" if self._few else "decode step"] = (
+            f"{self._ops.name}: seven kernels a layer, one graph"
+        )
+        return ManyRowsStep(self._model, state, self._tables, self._ops)
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        budget = max(1, SCORE_FLOATS // self.vocab_size)
+        for group in grouped(sequences, min(budget, PREFILL_TOKENS)):
+            with torch.inference_mode():
+                lengths = [len(ids) for ids in group]
+                self._reserve(max(lengths))
+                layout = lay_out(group, range(len(group)), self._model.device)
+                hidden = self._prompt_pass(layout, self._tables, None)
+                logits = self._prompt_pass.logits(hidden)
+            yield from torch.split(logits, lengths)
+
+    def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
+        return self._model.tensors()
+
+    def schemes(self) -> Mapping[str, tuple[str, int]]:
+        return {
+            name: (matrix.weight.scheme, rows * matrix.weight.shape[1])
+            for matrix in self._model.matrices()
+            for name, rows in matrix.parts
+        }
+
+    def kernels(self) -> Mapping[str, str]:
+        scheme = self._model.layers[0].qkv.weight.scheme
+        return {
+            "linear": f"{self._ops.name}, tensor cores, {scheme}",
+            "prompt linear": "cuBLAS, packed weights dequantized per use; few tokens as linear",
+            "attention": f"{self._ops.name}, split over chunks of long contexts",
+            "activations": str(self._model.dtype).removeprefix("torch."),
+            **self._ran,
+        }
+
+    def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
+        config = self.config
+        weights = sum(tensor.nbytes for _, tensor in self.resident_tensors())
+        if self._model.head is not self._model.embedding:  # only the tokens' rows of it are read
+            table = sum(tensor.nbytes for _, tensor in self._model.embedding.weight.tensors())
+            weights += table * batch_size // config.vocab_size - table
+        seen = sum(min(context, window or context) for window in config.windows)
+        return weights, batch_size * seen * 2 * config.kv_size * self._model.dtype.itemsize
+
+    def synchronize(self) -> None:
+        if self._model.device.type == "cuda":
+            torch.cuda.synchronize(self._model.device)
+
+
+class FewRows:
+    """The step for few rows, where it can be built."""
+
+    def __init__(self, build: Callable[[PackedModel, StepState], Step], name: str, most: int) -> None:
+        self.build, self.name, self.most = build, name, most
+
+    def takes(self, state: StepState) -> bool:
+        return state.rows <= self.most and state.logits is None

@@ -1,0 +1,152 @@
+"""Whole prompts through the model: laid out one after another, no padding, cache filled on the way.
+
+Few tokens use the decode step's products; from `DEQUANTIZED` tokens on a packed matrix is dequantized into
+one buffer and multiplied by cuBLAS, unless results must not depend on the batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.kernels.layout import PackedLayer, PackedMatrix, PackedModel
+from quantbench.engine.kernels.linear_many import Epilogue, tiles_of
+from quantbench.engine.kernels.many_rows import Tables, rotation_of
+from quantbench.engine.kernels.operations import Operations
+from quantbench.engine.kernels.tiles import tile_for
+from quantbench.engine.state import StepState
+from quantbench.engine.weights import FloatWeight
+
+DEQUANTIZED = 257  # tokens from which on cuBLAS with dequantized weights is used
+HEAD_ROWS = 256  # tokens whose logits are computed at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the tokens of some prompts lie, on the device."""
+
+    ids: Tensor  # int32 [tokens]
+    places: Tensor  # int32 [2, tokens]: row of the cache, position
+    starts: Tensor  # int32 [prompts + 1]: first token of each prompt, and the end
+    longest: int
+
+
+def lay_out(prompts: Sequence[Sequence[int]], rows: Sequence[int], device: torch.device) -> Layout:
+    """One copy to the device, which the host does not wait for."""
+    lengths = [len(prompt) for prompt in prompts]
+    tokens = sum(lengths)
+    numbers = [token for prompt in prompts for token in prompt]
+    numbers += [row for row, length in zip(rows, lengths, strict=True) for _ in range(length)]
+    numbers += [position for length in lengths for position in range(length)]
+    starts = [0]
+    for length in lengths:
+        starts.append(starts[-1] + length)
+    data = to_device(numbers + starts, device)
+    return Layout(
+        ids=data[:tokens],
+        places=data[tokens : 3 * tokens].view(2, tokens),
+        starts=data[3 * tokens :],
+        longest=max(lengths),
+    )
+
+
+def to_device(numbers: Sequence[int], device: torch.device) -> Tensor:
+    """int32 [len(numbers)] on the device."""
+    data = torch.tensor(numbers, dtype=torch.int32)
+    return data.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else data
+
+
+class PromptPass:
+    """Runs prompts; holds nothing between calls."""
+
+    def __init__(self, model: PackedModel, operations: Operations, *, batch_invariant: bool = False) -> None:
+        self._model, self._ops = model, operations
+        self._invariant = batch_invariant
+
+    def __call__(self, layout: Layout, tables: Tables, state: StepState | None) -> Tensor:
+        """Final normalised states [tokens, hidden_size]; the cache is filled where there is a state."""
+        model, ops, eps = self._model, self._ops, self._model.config.norm_eps
+        tokens, hidden = len(layout.ids), model.config.hidden_size
+        residual = torch.empty(tokens, hidden, dtype=torch.float32, device=model.device)
+        normed = self._buffer(tokens, hidden)
+        ops.embed(model.embedding, layout.ids, residual)
+        delta: Tensor | None = None
+        for number, layer in enumerate(model.layers):
+            ops.add_norm(residual, delta, None, layer.input_norm, eps, normed)
+            delta = self._attend(number, layer, normed, layout, tables, state)[None]
+            ops.add_norm(residual, delta, None, layer.post_norm, eps, normed)
+            delta = self._product(layer.down, self._gated(layer.gate_up, normed))[None]
+        ops.add_norm(residual, delta, None, model.norm, eps, normed)
+        return normed
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """float32 [rows, vocab_size] of some states."""
+        head = self._model.head
+        out = torch.empty(len(hidden), head.weight.shape[0], dtype=torch.float32, device=hidden.device)
+        for first in range(0, len(hidden), HEAD_ROWS):
+            part = hidden[first : first + HEAD_ROWS]
+            tile = tile_for(head.weight, len(part))
+            self._ops.linear(head, part, out[first : first + HEAD_ROWS], tile=tile)
+        return out
+
+    def best(self, hidden: Tensor) -> Tensor:
+        """int64 [rows]: the most likely token after each state."""
+        head = self._model.head
+        tile = tile_for(head.weight, len(hidden))
+        shape = (tiles_of(head, tile), len(hidden))
+        best = torch.empty(shape, dtype=torch.float32, device=hidden.device)
+        ids = torch.empty(shape, dtype=torch.int32, device=hidden.device)
+        self._ops.linear(head, hidden, best, tile=tile, epilogue=Epilogue.BEST, ids=ids)
+        return ids.gather(0, best.argmax(0, keepdim=True))[0].long()
+
+    def _attend(
+        self,
+        number: int,
+        layer: PackedLayer,
+        normed: Tensor,
+        layout: Layout,
+        tables: Tables,
+        state: StepState | None,
+    ) -> Tensor:
+        config = self._model.config
+        qkv = self._product(layer.qkv, normed)
+        cache = None if state is None else (state.keys[number], state.values[number])
+        self._ops.rotate_prompts(config, rotation_of(layer, tables), qkv, layout.places, cache)
+        attended = self._buffer(len(normed), config.q_size)
+        window = config.windows[number]
+        self._ops.prompt_attention(config, qkv, layout.starts, layout.longest, attended, window)
+        return self._product(layer.output, attended)
+
+    def _gated(self, matrix: PackedMatrix, x: Tensor) -> Tensor:
+        out = self._buffer(len(x), matrix.weight.shape[0] // 2)
+        if self._fused(x):
+            tile = tile_for(matrix.weight, len(x))
+            self._ops.linear(matrix, x, out, tile=tile, epilogue=Epilogue.GATE)
+        else:
+            self._ops.silu_mul(self._product(matrix, x), out)
+        return out
+
+    def _product(self, matrix: PackedMatrix, x: Tensor) -> Tensor:
+        """x [tokens, in] -> activations [tokens, out], bias included."""
+        out = self._buffer(len(x), matrix.weight.shape[0])
+        if self._fused(x):
+            self._ops.linear(matrix, x, out, tile=tile_for(matrix.weight, len(x)))
+            return out
+        values = self._values(matrix, x.dtype).t()
+        if matrix.bias is None:
+            return torch.mm(x, values, out=out)
+        return torch.addmm(matrix.bias, x, values, out=out)
+
+    def _values(self, matrix: PackedMatrix, dtype: torch.dtype) -> Tensor:
+        if isinstance(matrix.weight, FloatWeight):
+            return matrix.weight.values.to(dtype)
+        values = torch.empty(matrix.weight.shape, dtype=dtype, device=self._model.device)
+        self._ops.dequantize(matrix.weight, values)
+        return values
+
+    def _fused(self, x: Tensor) -> bool:
+        return self._invariant or len(x) < DEQUANTIZED
+
+    def _buffer(self, tokens: int, width: int) -> Tensor:
+        return torch.empty(tokens, width, dtype=self._model.dtype, device=self._model.device)

@@ -1,0 +1,97 @@
+"""Products for many rows agree with dequantize-then-multiply, and do not depend on neighbours or tiles."""
+
+import pytest
+import torch
+
+from quantbench.engine.kernels.linear_many import (
+    Epilogue,
+    Tile,
+    gate_reference,
+    linear_many,
+    linear_reference,
+    tiles_of,
+)
+from tests.engine.kernels.matrices import SCHEMES, distance, normal, poisoned, random_matrix
+
+TILE = Tile(rows=64, tokens=16, inputs=32)
+SHAPES = [(1, 64, 64), (17, 80, 96), (5, 130, 224)]  # tokens, out, in: ragged against every tile
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(("rows", "out", "inputs"), SHAPES)
+def test_a_product_with_bias_is_that_of_the_dequantized_weights(
+    device: torch.device, scheme: str, rows: int, out: int, inputs: int
+) -> None:
+    matrix = random_matrix(scheme, out, inputs, device, bias=True)
+    x, y = normal(rows, inputs, device=device), poisoned(rows, out, device=device)
+    linear_many(matrix, x, y, tile=TILE)
+    assert distance(y, linear_reference(matrix, x)) < 1e-3
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_partial_sums_over_slices_of_the_inputs_add_up(device: torch.device, scheme: str) -> None:
+    matrix = random_matrix(scheme, 70, 224, device)
+    x, y = normal(19, 224, device=device), poisoned(3, 19, 70, device=device, dtype=torch.float32)
+    linear_many(matrix, x, y, tile=TILE)
+    assert distance(y.sum(0), linear_reference(matrix, x)) < 3e-4
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", [64, 50])
+def test_gates_meet_their_own_ups(device: torch.device, scheme: str, width: int) -> None:
+    matrix = random_matrix(scheme, 2 * width, 64, device, bias=True)
+    x, y = normal(18, 64, device=device), poisoned(18, width, device=device)
+    linear_many(matrix, x, y, tile=TILE, epilogue=Epilogue.GATE)
+    assert distance(y, gate_reference(matrix, x)) < 1e-3
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_each_weight_tile_names_its_best_row(device: torch.device, scheme: str) -> None:
+    matrix = random_matrix(scheme, 150, 64, device)
+    x, tiles = normal(17, 64, device=device), tiles_of(matrix, TILE)
+    best = poisoned(tiles, 17, device=device, dtype=torch.float32)
+    ids = torch.full((tiles, 17), -7, dtype=torch.int32, device=device)
+    linear_many(matrix, x, best, tile=TILE, epilogue=Epilogue.BEST, ids=ids)
+    wanted = linear_reference(matrix, x)
+    assert torch.equal(ids.gather(0, best.argmax(0, keepdim=True))[0].long(), wanted.argmax(1))
+    assert distance(best[0], wanted[:, :64].amax(1)) < 3e-4
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_row_does_not_depend_on_its_neighbours_or_on_the_tile(device: torch.device, scheme: str) -> None:
+    matrix = random_matrix(scheme, 128, 96, device)
+    x = normal(33, 96, device=device)
+    alone, together = poisoned(1, 128, device=device), poisoned(33, 128, device=device)
+    linear_many(matrix, x[20:21].contiguous(), alone, tile=TILE)
+    linear_many(matrix, x, together, tile=Tile(rows=128, tokens=32, inputs=32))
+    assert torch.equal(alone[0], together[20])
+
+
+def test_a_group_of_a_whole_row_is_walked_in_powers_of_two(device: torch.device) -> None:
+    matrix = random_matrix("int4", 64, 224, device, group=224)
+    x, y = normal(3, 224, device=device), poisoned(3, 64, device=device)
+    linear_many(matrix, x, y, tile=TILE)
+    assert distance(y, linear_reference(matrix, x)) < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("rows", [1, 8, 32, 64, 128, 164, 256])
+@pytest.mark.parametrize("inputs", [896, 4864])
+def test_every_batch_size_in_use_agrees_on_real_shapes(scheme: str, rows: int, inputs: int) -> None:
+    device = torch.device("cuda")
+    matrix = random_matrix(scheme, 1152, inputs, device, group=128, bias=True)
+    x, y = normal(rows, inputs, device=device), poisoned(rows, 1152, device=device)
+    for tile in (Tile(rows=64, tokens=16, inputs=128), Tile(rows=128, tokens=64, inputs=64)):
+        linear_many(matrix, x, y.fill_(float("nan")), tile=tile)
+        assert distance(y, linear_reference(matrix, x)) < 1e-3
+
+
+@pytest.mark.gpu
+def test_activations_may_be_bfloat16() -> None:
+    device = torch.device("cuda")  # the interpreter has no product of them
+    matrix = random_matrix("int4", 64, 64, device)
+    x = normal(3, 64, device=device, dtype=torch.bfloat16)
+    y = poisoned(3, 64, device=device, dtype=torch.bfloat16)
+    linear_many(matrix, x, y, tile=TILE)
+    assert distance(y, linear_reference(matrix, x)) < 8e-3

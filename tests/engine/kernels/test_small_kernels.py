@@ -1,0 +1,82 @@
+"""The small kernels around the products agree with their references and write nothing else."""
+
+import pytest
+import torch
+
+from quantbench.engine.config import read_config
+from quantbench.engine.kernels.add_norm import add_norm, add_norm_reference
+from quantbench.engine.kernels.dequantize import dequantize, dequantize_reference
+from quantbench.engine.kernels.embed import embed, embed_reference
+from quantbench.engine.kernels.pick import pick, pick_reference
+from quantbench.engine.kernels.silu_mul import silu_mul, silu_mul_reference
+from quantbench.engine.state import StepState, allocate_state
+from tests.engine.kernels.matrices import HALF, SCHEMES, distance, normal, poisoned, random_matrix
+
+
+@pytest.mark.parametrize("splits", [0, 1, 3])
+@pytest.mark.parametrize("bias", [False, True])
+def test_partial_sums_are_added_before_the_norm(device: torch.device, splits: int, bias: bool) -> None:
+    ours = normal(5, 96, device=device, dtype=torch.float32) * 10
+    theirs = ours.clone()
+    delta = normal(splits, 5, 96, device=device, dtype=torch.float32, seed=2) if splits else None
+    offset = normal(96, device=device, seed=3) if bias and splits else None
+    weight, y, z = normal(96, device=device, seed=4), *(poisoned(5, 96, device=device) for _ in range(2))
+    add_norm(ours, delta, offset, weight, 1e-6, y)
+    add_norm_reference(theirs, delta, offset, weight, 1e-6, z)
+    assert distance(y, z) < 1e-3
+    assert distance(ours, theirs) < 1e-6
+
+
+def test_gates_and_ups_of_prompts_are_multiplied(device: torch.device) -> None:
+    x, y, z = normal(3, 2 * 1030, device=device), *(poisoned(3, 1030, device=device) for _ in range(2))
+    silu_mul(x, y)
+    silu_mul_reference(x, z)
+    assert distance(y, z) < 1e-3
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_embedding_rows_are_the_dequantized_ones(device: torch.device, scheme: str) -> None:
+    matrix = random_matrix(scheme, 40, 96, device)
+    tokens = torch.tensor([0, 39, 7], dtype=torch.int32, device=device)
+    y, z = (poisoned(3, 96, device=device, dtype=torch.float32) for _ in range(2))
+    embed(matrix, tokens, y)
+    embed_reference(matrix, tokens, z)
+    assert torch.equal(y, z)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_a_whole_matrix_is_dequantized(device: torch.device, scheme: str) -> None:
+    matrix = random_matrix(scheme, 9, 96, device)
+    y, z = (poisoned(9, 96, device=device) for _ in range(2))
+    dequantize(matrix.weight, y)
+    dequantize_reference(matrix.weight, z)
+    assert torch.equal(y, z)
+
+
+def state_of(positions: list[int], device: torch.device) -> StepState:
+    shape = {"vocab_size": 50, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    config = read_config({"model_type": "llama", "num_attention_heads": 1, **shape})
+    state = allocate_state(config, rows=len(positions), capacity=8, dtype=HALF, device=device)
+    state.positions.copy_(torch.tensor(positions, dtype=torch.int32))
+    return state
+
+
+def test_the_best_candidate_is_taken_and_idle_rows_are_left(device: torch.device) -> None:
+    ours, theirs = (state_of([0, 6, 7, -1, 8], device) for _ in range(2))
+    best = normal(5, 5, device=device, dtype=torch.float32)
+    ids = torch.arange(25, dtype=torch.int32, device=device).view(5, 5)
+    pick(best, ids, ours)
+    pick_reference(best, ids, theirs)
+    for name in ("tokens", "positions", "output"):
+        assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
+    assert ours.positions.tolist() == [1, 7, 8, -1, 8]
+
+
+def test_of_equal_candidates_the_lowest_id_is_taken(device: torch.device) -> None:
+    state = state_of([0], device)
+    pick(
+        torch.ones(4, 1, device=device),
+        torch.tensor([[3], [9], [12], [20]], dtype=torch.int32, device=device),
+        state,
+    )
+    assert state.tokens.tolist() == [3]
