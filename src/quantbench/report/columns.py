@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
+from quantbench.analysis import Metric, Row
 from quantbench.analysis.wording import MISSING
 
 UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
@@ -33,6 +34,14 @@ def byte_column(values: Sequence[int | None]) -> NumberColumn:
 def number_column(values: Sequence[float | None], unit: str = "") -> NumberColumn:
     """The unit as it is; three figures of the smallest value."""
     return NumberColumn(unit, 1.0, places_of([value for value in values if value]))
+
+
+def metric_column(metric: Metric, rows: Sequence[Row]) -> NumberColumn:
+    """A metric's figures of all rows in one unit; shares keep three places."""
+    values = [metric.value(row) for row in rows]
+    if metric.unit == "B":
+        return byte_column([None if value is None else int(value) for value in values])
+    return number_column(values, metric.unit) if metric.unit else NumberColumn("", 1.0, 3)
 
 
 def places_of(values: Sequence[float]) -> int:

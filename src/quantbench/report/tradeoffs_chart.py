@@ -11,98 +11,136 @@ from typing import Any
 
 from quantbench.analysis import Analysis, Metric, Results, Row
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
-from quantbench.report.columns import byte_column
+from quantbench.analysis.wording import lower_first
+from quantbench.report.columns import metric_column
+from quantbench.report.label_places import place_labels
 
 # Okabe and Ito 2008; the yellow is left out, it is too light on white.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SYMBOLS = ("star", "circle", "square", "diamond", "triangle-up", "cross", "x", "hexagon")
-PANEL = 400  # pixels
-TOP, BOTTOM = 110, 64
-GAP = 84  # pixels between panels: ticks and title of the upper one
-ROOM = 1.12  # of an axis, beyond its largest figure
 INK, GRID = "#222222", "#E3E3E3"
+
+# Pixels. The width is what the page gives the chart; a narrower window only moves labels closer.
+PANEL, PANEL_WIDTH = 400, 850
+TOP, BOTTOM = 70, 150  # buttons; ticks, title and legend
+GAP = 84  # between panels: ticks and title of the upper one
+LEGEND = 70  # below the last axis
+ROOM = 1.12  # of an axis, beyond its largest figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """A horizontal axis: values in its unit, one a row."""
+class Axis:
+    """What one direction shows: values in its unit, one a row, None where not measured."""
 
     name: str
     title: str
     values: tuple[float | None, ...]
+    reach: float  # where the axis ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One of the charts under each other, the first on top."""
+
+    number: int
+    count: int
+    metric: Metric
+    axis: Axis
 
     @property
-    def reach(self) -> float:
-        """Where the axis ends."""
-        return ROOM * max((value for value in self.values if value is not None), default=1.0)
+    def suffix(self) -> str:
+        """Plotly calls the axes x, x2, x3, ..."""
+        return str(self.number + 1) if self.number else ""
 
-    def is_high(self, value: float | None) -> bool:
-        """Whether a label fits better on the left of this point."""
-        return value is not None and value > self.reach / 2
+    @property
+    def gap(self) -> float:
+        """Pixels below it."""
+        return GAP if self.number < self.count - 1 else 0
 
 
 def tradeoff_figure(analysis: Analysis) -> dict[str, Any]:
     """Plotly's `data` and `layout`; no data when there is no cost or no gain to draw."""
     results = analysis.results
-    costs = [_cost(metric, results) for metric in analysis.metrics if metric in (SIZE, MEMORY)]
+    costs = [_axis(metric, results) for metric in analysis.metrics if metric in (SIZE, MEMORY)]
     gains = [metric for metric in analysis.metrics if metric not in (SIZE, MEMORY)]
     if not costs or not gains:
         return {"data": [], "layout": {"height": PANEL}}
-    data = [
-        _point(results.rows[place], gain, costs[0], place, panel, analysis.metrics)
-        for panel, gain in enumerate(gains)
-        for place in range(len(results.rows))
+    panels = [
+        Panel(number=number, count=len(gains), metric=gain, axis=_axis(gain, results))
+        for number, gain in enumerate(gains)
     ]
-    layout = _layout(len(gains))
-    for panel, gain in enumerate(gains):
-        layout |= _axes(panel, len(gains), costs[0], _gain_title(gain), _reach(gain, results))
+    data = [_point(row, analysis, panel) for panel in panels for row in results.rows]
+    views = [_view(cost, panels, results) for cost in costs]
+    for place, trace in enumerate(data):
+        trace.update({key: values[place] for key, values in views[0].items()})
+    layout = _layout(len(panels))
+    for panel in panels:
+        layout |= _axes(panel, costs[0])
     if len(costs) > 1:
-        layout["updatemenus"] = [_buttons(costs, len(gains))]
+        layout["updatemenus"] = [_buttons(costs, views, panels)]
     return {"data": data, "layout": layout}
 
 
-def _cost(metric: Metric, results: Results) -> Cost:
-    values = [metric.value(row) for row in results.rows]
-    column = byte_column([None if value is None else int(value) for value in values])
+def _axis(metric: Metric, results: Results) -> Axis:
+    column = metric_column(metric, results.rows)
+    values = tuple(
+        None if (value := metric.value(row)) is None else value / column.divisor for row in results.rows
+    )
+    highs = [interval.high / column.divisor for row in results.rows if (interval := metric.interval(row))]
     name = "GPU memory" if metric is MEMORY and results.on_gpu else metric.name
-    return Cost(
-        name=name if metric is MEMORY and results.on_gpu else name.lower(),
-        title=f"{name} ({column.unit}), less is better",
-        values=tuple(None if value is None else value / column.divisor for value in values),
+    unit = f" ({column.unit})" if column.unit else ""
+    return Axis(
+        name=name,
+        title=f"Decoding{unit}" if metric is SPEED else f"{name}{unit}",
+        values=values,
+        reach=ROOM * max([v for v in values if v is not None] + highs, default=1.0) or 1.0,
     )
 
 
-def _point(
-    row: Row, gain: Metric, cost: Cost, place: int, panel: int, metrics: Sequence[Metric]
-) -> dict[str, Any]:
-    x, y, interval = cost.values[place], gain.value(row), gain.interval(row)
-    name = escape(f"{row.label} (baseline)" if row.is_baseline else row.label)
+def _view(cost: Axis, panels: Sequence[Panel], results: Results) -> dict[str, list[Any]]:
+    """What changes when another cost is chosen: x and the label's place, one entry a trace."""
+    labels = [escape(row.label) for row in results.rows]
+    view: dict[str, list[Any]] = {"x": [], "text": [], "textposition": []}
+    for panel in panels:
+        places = _places(cost, panel, [row.label for row in results.rows])
+        view["x"] += [[value] for value in cost.values]
+        view["text"] += [[label if place else ""] for label, place in zip(labels, places, strict=True)]
+        view["textposition"] += [place or "top right" for place in places]
+    return view
+
+
+def _places(cost: Axis, panel: Panel, labels: Sequence[str]) -> list[str | None]:
+    height = PANEL - panel.gap
+    points = [
+        None if x is None or y is None else (PANEL_WIDTH * x / cost.reach, height * y / panel.axis.reach)
+        for x, y in zip(cost.values, panel.axis.values, strict=True)
+    ]
+    return place_labels(points, labels, PANEL_WIDTH, height)
+
+
+def _point(row: Row, analysis: Analysis, panel: Panel) -> dict[str, Any]:
+    """One method in one panel, without what `_view` adds."""
+    place = analysis.results.rows.index(row)
+    y, interval = panel.metric.value(row), panel.metric.interval(row)
     colour = COLOURS[place % len(COLOURS)]
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers+text",
-        "name": name,
+        "name": escape(f"{row.label} (baseline)" if row.is_baseline else row.label),
         "legendgroup": str(place),
-        "showlegend": panel == 0,
-        "x": [x],
+        "showlegend": panel.number == 0,
         "y": [y],
-        "text": [escape(row.label)],
-        "textposition": f"{'top' if place % 2 else 'bottom'} {'left' if cost.is_high(x) else 'right'}",
-        "hovertext": [_hover(row, metrics)],
+        "hovertext": [_hover(row, analysis.metrics)],
         "hoverinfo": "text",
         "cliponaxis": False,
-        "xaxis": _axis("x", panel),
-        "yaxis": _axis("y", panel),
+        "xaxis": f"x{panel.suffix}",
+        "yaxis": f"y{panel.suffix}",
         "marker": {"color": colour, "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 13},
     }
     if y is not None and interval is not None:
         arms = {"array": [interval.high - y], "arrayminus": [y - interval.low], "symmetric": False}
         trace["error_y"] = {"type": "data", "color": colour, "thickness": 1.5, "width": 5, **arms}
     return trace
-
-
-def _axis(letter: str, panel: int) -> str:
-    return letter if panel == 0 else f"{letter}{panel + 1}"
 
 
 def _hover(row: Row, metrics: Sequence[Metric]) -> str:
@@ -124,56 +162,44 @@ def _layout(panels: int) -> dict[str, Any]:
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "margin": {"l": 72, "r": 24, "t": TOP, "b": BOTTOM},
-        "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0},
+        "legend": {"orientation": "h", "y": -LEGEND / (PANEL * panels), "yanchor": "top", "x": 0},
         "hovermode": "closest",
         "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"color": INK}},
     }
 
 
-def _gain_title(gain: Metric) -> str:
-    return f"Decoding ({gain.unit})" if gain is SPEED else gain.name
-
-
-def _reach(gain: Metric, results: Results) -> float:
-    """Where a vertical axis ends: above the highest interval."""
-    values = [value for row in results.rows if (value := gain.value(row)) is not None]
-    highs = [interval.high for row in results.rows if (interval := gain.interval(row))]
-    return ROOM * max([*values, *highs], default=1.0) or 1.0
-
-
-def _axes(panel: int, panels: int, cost: Cost, title: str, reach: float) -> dict[str, Any]:
-    """The two axes of a panel; panels stand under each other, the first on top."""
-    share = 1 / panels
-    gap = GAP / (PANEL * panels) if panel < panels - 1 else 0.0
+def _axes(panel: Panel, cost: Axis) -> dict[str, Any]:
+    """The two axes of a panel."""
+    share, gap = 1 / panel.count, panel.gap / (PANEL * panel.count)
     common = {"gridcolor": GRID, "zeroline": True, "zerolinecolor": "#999999"}
-    x = {"title": {"text": cost.title}, "anchor": _axis("y", panel), "range": [0, cost.reach]}
+    x = {"title": {"text": cost.title}, "anchor": f"y{panel.suffix}", "range": [0, cost.reach]}
     y = {
-        "title": {"text": title},
-        "anchor": _axis("x", panel),
-        "range": [0, reach],
-        "domain": [1 - (panel + 1) * share + gap, 1 - panel * share],
+        "title": {"text": panel.axis.title},
+        "anchor": f"x{panel.suffix}",
+        "range": [0, panel.axis.reach],
+        "domain": [1 - (panel.number + 1) * share + gap, 1 - panel.number * share],
     }
-    number = panel + 1 if panel else ""
-    return {f"xaxis{number}": common | x, f"yaxis{number}": common | y}
+    return {f"xaxis{panel.suffix}": common | x, f"yaxis{panel.suffix}": common | y}
 
 
-def _buttons(costs: Sequence[Cost], panels: int) -> dict[str, Any]:
+def _buttons(
+    costs: Sequence[Axis], views: Sequence[dict[str, list[Any]]], panels: Sequence[Panel]
+) -> dict[str, Any]:
     """Which cost runs along the horizontal axes."""
     buttons = []
-    for cost in costs:
+    for cost, view in zip(costs, views, strict=True):
         axes: dict[str, Any] = {}
-        for panel in range(panels):
-            name = f"xaxis{panel + 1 if panel else ''}"
+        for panel in panels:
+            name = f"xaxis{panel.suffix}"
             axes |= {f"{name}.title.text": cost.title, f"{name}.range": [0, cost.reach]}
-        values = [[value] for value in cost.values] * panels
-        buttons.append({"label": f"over {cost.name}", "method": "update", "args": [{"x": values}, axes]})
+        buttons.append({"label": f"Over {lower_first(cost.name)}", "method": "update", "args": [view, axes]})
     return {
         "type": "buttons",
         "direction": "right",
-        "x": 1,
-        "xanchor": "right",
+        "x": 0,
+        "xanchor": "left",
         "y": 1,
         "yanchor": "bottom",
-        "pad": {"b": 36},
+        "pad": {"b": 12},
         "buttons": buttons,
     }

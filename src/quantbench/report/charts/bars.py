@@ -15,10 +15,11 @@ from quantbench.report.charts.style import (
     QUIET,
     new_figure,
     set_titles,
+    short_name,
     styled,
     to_png,
 )
-from quantbench.report.columns import NumberColumn, byte_column, number_column
+from quantbench.report.columns import NumberColumn, metric_column
 
 PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps grid lines out of the text
 BARS = (
@@ -42,7 +43,7 @@ class Bar:
 
 def draw_bars(results: Results, metric: Metric) -> bytes:
     """PNG of one metric; a method without a figure keeps its line and says so."""
-    column = _column(results, metric)
+    column = metric_column(metric, results.rows)
     bars = [_bar(row, results.baseline, metric, column) for row in results.rows]
     with styled():
         figure, axes = new_figure(1.5 + 0.46 * len(bars))
@@ -50,13 +51,6 @@ def draw_bars(results: Results, metric: Metric) -> bytes:
         _draw(axes, bars)
         axes.set_xlabel(_axis(results, metric, column))
         return to_png(figure)
-
-
-def _column(results: Results, metric: Metric) -> NumberColumn:
-    values = [metric.value(row) for row in results.rows]
-    if metric.unit == "B":
-        return byte_column([None if value is None else int(value) for value in values])
-    return number_column(values, metric.unit)
 
 
 def _bar(row: Row, baseline: Row | None, metric: Metric, column: NumberColumn) -> Bar:
@@ -111,10 +105,7 @@ def _title(results: Results, metric: Metric) -> str:
 
 def _subtitle(results: Results, metric: Metric) -> str:
     direction = "less is better" if metric.lower_is_better else "more is better"
-    parts = [results.model_name, direction]
-    if any(metric.interval(row) for row in results.rows):
-        parts.append("whiskers: 95 % interval, or range of fewer than 6 runs")
-    return ", ".join(parts)
+    return f"{short_name(results.model_name)}, {direction}"
 
 
 def _axis(results: Results, metric: Metric, column: NumberColumn) -> str:
@@ -124,4 +115,7 @@ def _axis(results: Results, metric: Metric, column: NumberColumn) -> str:
         what = "Allocator's peak while running" if results.on_gpu else "Peak resident set of the process"
         return f"{what} ({column.unit})"
     point = next((row.speed for row in results.rows if row.speed), None)
-    return f"Decoding, {column.unit}" + (f" ({point.label} tokens)" if point else "")
+    label = f"Decoding, {column.unit}" + (f" ({point.label} tokens)" if point else "")
+    if any(metric.interval(row) for row in results.rows):
+        label += "\nwhiskers: 95 % interval, or the range of fewer than 6 repetitions"
+    return label

@@ -9,10 +9,12 @@ from quantbench.analysis import Analysis, Metric, Results
 from quantbench.analysis.balance import inside_noise, normalise
 from quantbench.analysis.metrics import MEMORY
 from quantbench.analysis.wording import MISSING
-from quantbench.report.charts.style import QUIET, WIDTH, new_figure, set_titles, styled, to_png
+from quantbench.report.charts.style import QUIET, WIDTH, new_figure, set_titles, short_name, styled, to_png
+from quantbench.report.columns import metric_column
 
 COLOURS = colormaps["cividis"]  # made for colour-blind readers, dark to light
 NO_COLOUR = "#EDEDED"
+BAR_ASPECT = 8  # of the colour scale with no lines; it stays as thin when lines are added
 DARK_BELOW = 0.55
 
 
@@ -22,11 +24,12 @@ def draw_heatmap(analysis: Analysis) -> bytes:
     with styled():
         figure, axes = new_figure(2.3 + 0.5 * len(results.rows))
         figure.set_figwidth(max(WIDTH, 3.0 + 1.5 * len(metrics)))
-        set_titles(axes, "All metrics, from the worst to the best method", results.model_name)
+        set_titles(axes, "All metrics, from the worst to the best method", short_name(results.model_name))
         for place, metric in enumerate(metrics):
             _draw_column(axes, place, metric, results)
         _label(axes, results, metrics)
-        scale = figure.colorbar(ScalarMappable(cmap=COLOURS), ax=axes, ticks=[0, 1], pad=0.02)
+        aspect = BAR_ASPECT + 4 * len(results.rows)
+        scale = figure.colorbar(ScalarMappable(cmap=COLOURS), ax=axes, ticks=[0, 1], pad=0.02, aspect=aspect)
         scale.ax.set_yticklabels(["worst", "best"])
         scale.outline.set_visible(False)
         return to_png(figure)
@@ -34,6 +37,7 @@ def draw_heatmap(analysis: Analysis) -> bytes:
 
 def _draw_column(axes: Axes, place: int, metric: Metric, results: Results) -> None:
     shares = normalise(metric, results.rows) or {}
+    column = metric_column(metric, results.rows)
     for line, row in enumerate(results.rows):
         value, share = metric.value(row), shares.get(row.label)
         colour = NO_COLOUR if share is None else COLOURS(share)
@@ -42,7 +46,7 @@ def _draw_column(axes: Axes, place: int, metric: Metric, results: Results) -> No
         axes.text(
             place + 0.5,
             line + 0.5,
-            MISSING if value is None else metric.show(value),
+            MISSING if value is None else f"{column.show(value)} {column.unit}".strip(),
             ha="center",
             va="center",
             color="white" if dark else "black",

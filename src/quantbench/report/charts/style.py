@@ -70,6 +70,11 @@ def set_titles(axes: Axes, title: str, subtitle: str) -> None:
     )
 
 
+def short_name(name: str, letters: int = 60) -> str:
+    """The end of a name that is too long for a picture: paths differ there."""
+    return name if len(name) <= letters else f"…{name[1 - letters :]}"
+
+
 def to_png(figure: Figure) -> bytes:
     """PNG bytes without a date or a version, so that the same figures give the same file."""
     stream = io.BytesIO()
