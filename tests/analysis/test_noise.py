@@ -11,7 +11,7 @@ from quantbench.analysis.noise import (
     difference_interval,
 )
 from quantbench.analysis.rows import Row, read_row
-from quantbench.records import Memory, Record, TaskResult
+from quantbench.records import Memory, TaskResult
 from tests.report_records import full_record, record, speed_point, task_result
 
 
@@ -117,7 +117,6 @@ def test_a_large_unpaired_difference_is_real() -> None:
 def test_a_missing_score_is_not_known_to_differ() -> None:
     verdict = compare_scores("humaneval", row("fp16"), scored("int4", task_result(range(3))))
     assert verdict.call is Call.UNKNOWN
-
 
 
 def test_the_unpaired_interval_is_newcombes() -> None:

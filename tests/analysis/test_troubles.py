@@ -1,0 +1,63 @@
+"""Failures and warnings."""
+
+from quantbench.analysis.rows import read_results
+from quantbench.analysis.troubles import Trouble, find_troubles
+from quantbench.records import Completion, Outcome, Record, Size
+from tests.report_records import failed, other_trial, record, reference_records, speed_point, task_result
+
+
+def troubles(records: list[Record]) -> tuple[Trouble, ...]:
+    return find_troubles(read_results(records, "fp16"))
+
+
+def test_a_run_without_problems_has_no_troubles() -> None:
+    assert troubles(reference_records()) == ()
+
+
+def test_a_failure_names_its_stage_and_stands_first() -> None:
+    warned = record("fp16", warnings=("something odd",))
+    found = troubles([warned, failed(record("int8"), "no\nmemory")])
+    assert found[0] == Trouble(label="int8", text="failed in the stage 'load': no memory.", failed=True)
+    assert found[1].text == "something odd."
+
+
+def test_the_same_warning_of_several_methods_is_said_once() -> None:
+    records = [record(name, warnings=("a slow kernel ran",)) for name in ("fp16", "int8", "int4")]
+    assert [trouble.label for trouble in troubles(records)] == ["fp16, int8 and int4"]
+
+
+def test_a_failed_point_of_a_sweep_is_named() -> None:
+    dead = speed_point(1.0, batch_size=64).model_copy(update={"failure": "out of memory"})
+    (trouble,) = troubles([record("fp16", speed=(dead,))])
+    assert trouble.text == "no speed at batch 64, prompt 128: out of memory."
+
+
+def test_layers_that_were_not_quantized_are_named() -> None:
+    size = Size(
+        weight_bytes=10,
+        effective_bits=8,
+        quantized_parameters=900,
+        kept_parameters=100,
+        kept_layers=("lm_head", "a", "b", "c", "d"),
+    )
+    (trouble,) = troubles([record("int4", size=size)])
+    assert trouble.text.startswith("10.0 % of the matrix parameters stayed at 16 bits or more")
+    assert "lm_head, a, b and 2 more" in trouble.text
+
+
+def test_completions_that_were_cut_are_counted() -> None:
+    cut = Completion(task_id="a", outcome=Outcome.FAILED, finish_reason="length", tokens=9)
+    (trouble,) = troubles([record("fp16", tasks=(task_result((), completions=(cut,)),))])
+    assert "1 of 1 completion met the length limit" in trouble.text
+
+
+def test_programs_that_met_the_sandbox_are_counted() -> None:
+    odd = Completion(task_id="a", outcome=Outcome.FORBIDDEN, finish_reason="eos", tokens=9)
+    (trouble,) = troubles([record("fp16", tasks=(task_result((), completions=(odd,)),))])
+    assert "1 tried what the sandbox forbids" in trouble.text
+
+
+def test_a_failed_second_run_of_the_baseline_is_said() -> None:
+    floor = other_trial(failed(record("fp16")), role="floor")
+    (trouble,) = troubles([record("fp16"), floor])
+    assert trouble.label == "fp16, second run"
