@@ -15,12 +15,13 @@ from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda_machine import Machine
 from quantbench.engine.cuda_run import PREFILL_TOKENS, CudaRun
 from quantbench.engine.decoder import grouped
-from quantbench.engine.kernels.layout import PackedModel
+from quantbench.engine.kernels.layout import PackedModel, pack_model
 from quantbench.engine.kernels.many_rows import ManyRowsStep, Tables
 from quantbench.engine.kernels.operations import TRITON, Operations
 from quantbench.engine.kernels.prompts import PromptPass, lay_out
 from quantbench.engine.kernels.rotate import rotation_tables
 from quantbench.engine.kernels.triton_or_not import MISSING
+from quantbench.engine.parameters import Parameters
 from quantbench.engine.state import StepState, allocate_state
 from quantbench.engine.step_graphs import Step
 
@@ -48,6 +49,14 @@ def unfit(config: ModelConfig, dtype: torch.dtype) -> str | None:
     if config.head_dim % 8:
         return f"head_dim {config.head_dim} is not a multiple of 8"
     return None
+
+
+def load_cuda(config: ModelConfig, parameters: Parameters) -> "CudaDecoder":
+    """A decoder that takes over the parameters: what it repacks is dropped from the caching allocator."""
+    decoder = CudaDecoder(pack_model(config, parameters))
+    del parameters
+    torch.cuda.empty_cache()
+    return decoder
 
 
 class CudaDecoder:

@@ -30,9 +30,17 @@ class NativeDecoder:
     engine = "native"
 
     def __init__(
-        self, config: ModelConfig, parameters: Parameters, *, device: str, dtype: torch.dtype
+        self,
+        config: ModelConfig,
+        parameters: Parameters,
+        *,
+        device: str,
+        dtype: torch.dtype,
+        fallback: str | None = None,
     ) -> None:
+        """`fallback` says why this engine runs where a faster one was hoped for."""
         self.config = config
+        self._fallback = fallback
         self.device = device
         self.vocab_size = config.vocab_size
         self.max_positions = config.max_positions
@@ -80,6 +88,7 @@ class NativeDecoder:
             "head": model.head.kernel,
             "attention": "torch scaled_dot_product_attention",
             "activations": str(model.dtype).removeprefix("torch."),
+            **({"fallback": f"plain torch: {self._fallback}"} if self._fallback else {}),
         }
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:

@@ -25,12 +25,21 @@ def load_decoder(source: ModelSource, *, quantize: Quantize, device: str, dtype:
 
     `quantize(name, tensor)` is called for every weight matrix, embedding and head included, a tied head
     not again. ModelError for a configuration the engine cannot run and for tensors that do not fit it.
+    On CUDA it is the fast one where that can run; otherwise its `kernels()` say why not.
     """
     from quantbench.engine.decoder import NativeDecoder
 
     config = read_config(source.config)
-    loader = ParameterLoader(source, config, quantize, torch.device(device), getattr(torch, dtype))
-    return NativeDecoder(config, loader.load(), device=device, dtype=getattr(torch, dtype))
+    where, kind = torch.device(device), getattr(torch, dtype)
+    loader = ParameterLoader(source, config, quantize, where, kind)
+    reason = None
+    if where.type == "cuda":
+        from quantbench.engine.cuda_decoder import load_cuda, why_not
+
+        reason = why_not(config, where, kind)
+        if reason is None:
+            return load_cuda(config, loader.load())
+    return NativeDecoder(config, loader.load(), device=device, dtype=kind, fallback=reason)
 
 
 class ParameterLoader:

@@ -136,7 +136,7 @@ def _sum_int4(
     for done in range(0, inputs, INPUTS):
         byte = (start + done) // 2
         group = byte // (GROUP // 2)
-        first = group * GROUP + byte % (GROUP // 2)
+        first = tl.multiple_of(group * GROUP + byte % (GROUP // 2), HALF)
         packed = tl.load(w_at)
         low, high = nibbles_to_halves(packed, ASSEMBLY)
         scale, zero = scale_and_zero(tl.load(affine_at + group))
