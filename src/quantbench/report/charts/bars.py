@@ -14,6 +14,7 @@ from quantbench.report.charts.style import (
     INTERVAL,
     QUIET,
     new_figure,
+    row_label,
     set_titles,
     short_name,
     styled,
@@ -43,8 +44,8 @@ class Bar:
 
 def draw_bars(results: Results, metric: Metric) -> bytes:
     """PNG of one metric; a method without a figure keeps its line and says so."""
+    bars = make_bars(results, metric)
     column = metric_column(metric, results.rows)
-    bars = [_bar(row, results.baseline, metric, column) for row in results.rows]
     with styled():
         figure, axes = new_figure(1.5 + 0.46 * len(bars))
         set_titles(axes, _title(results, metric), _subtitle(results, metric))
@@ -53,8 +54,14 @@ def draw_bars(results: Results, metric: Metric) -> bytes:
         return to_png(figure)
 
 
+def make_bars(results: Results, metric: Metric) -> list[Bar]:
+    """One bar a row, in the rows' order."""
+    column = metric_column(metric, results.rows)
+    return [_bar(row, results.baseline, metric, column) for row in results.rows]
+
+
 def _bar(row: Row, baseline: Row | None, metric: Metric, column: NumberColumn) -> Bar:
-    label = f"{row.label} (baseline)" if row.is_baseline else row.label
+    label = row_label(row)
     value, interval = metric.value(row), metric.interval(row)
     if value is None:
         return Bar(label=label, value=None, text="not measured", is_baseline=row.is_baseline)

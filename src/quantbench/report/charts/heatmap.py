@@ -9,7 +9,16 @@ from quantbench.analysis import Analysis, Metric, Results
 from quantbench.analysis.balance import inside_noise, normalise
 from quantbench.analysis.metrics import MEMORY
 from quantbench.analysis.wording import MISSING
-from quantbench.report.charts.style import QUIET, WIDTH, new_figure, set_titles, short_name, styled, to_png
+from quantbench.report.charts.style import (
+    QUIET,
+    WIDTH,
+    new_figure,
+    row_label,
+    set_titles,
+    short_name,
+    styled,
+    to_png,
+)
 from quantbench.report.columns import metric_column
 
 COLOURS = colormaps["cividis"]  # made for colour-blind readers, dark to light
@@ -59,7 +68,7 @@ def _label(axes: Axes, results: Results, metrics: tuple[Metric, ...]) -> None:
     titles = [_column_title(metric, results) for metric in metrics]
     axes.set_xticks([place + 0.5 for place in range(len(metrics))], titles)
     axes.xaxis.label.set_color(QUIET)
-    labels = [f"{row.label} (baseline)" if row.is_baseline else row.label for row in results.rows]
+    labels = [row_label(row) for row in results.rows]
     axes.set_yticks([line + 0.5 for line in range(len(labels))], labels)
 
 

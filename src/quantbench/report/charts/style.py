@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from quantbench.analysis import Row
+
 # Okabe and Ito 2008, "Color Universal Design".
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 INK = "#222222"
@@ -68,6 +70,12 @@ def set_titles(axes: Axes, title: str, subtitle: str) -> None:
         fontsize=10,
         color=QUIET,
     )
+
+
+def row_label(row: Row) -> str:
+    """A method's name beside its bar or line, the baseline marked."""
+    name = short_name(row.label, 28)
+    return f"{name} (baseline)" if row.is_baseline else name
 
 
 def short_name(name: str, letters: int = 60) -> str:

@@ -1,0 +1,74 @@
+"""The pictures: as many as promised, and the same for the same figures. Their looks are not tested."""
+
+import struct
+
+import pytest
+
+from quantbench.analysis import analyse
+from quantbench.analysis.metrics import SIZE, SPEED
+from quantbench.report.charts import draw_charts
+from quantbench.report.charts.bars import draw_bars, make_bars
+from tests.report_records import failed, full_record, record, reference_records, speed_point
+
+FILES = [
+    "model_size_comparison.png",
+    "inference_speed_comparison.png",
+    "memory_usage_comparison.png",
+    "normalized_metrics_heatmap.png",
+]
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+def test_there_are_the_references_four_pictures() -> None:
+    pictures = dict(draw_charts(analyse(reference_records(), "fp16")))
+    assert list(pictures) == FILES
+    assert all(png_size(png)[0] > 900 for png in pictures.values())
+
+
+def test_the_same_figures_give_the_same_picture() -> None:
+    results = analyse(reference_records(), "fp16").results
+    assert draw_bars(results, SIZE) == draw_bars(results, SIZE)
+
+
+def test_failures_alone_give_no_picture() -> None:
+    assert list(draw_charts(analyse([failed(r) for r in reference_records()], "fp16"))) == []
+
+
+def test_a_picture_grows_with_the_number_of_methods() -> None:
+    names = ["fp16", *(f"method-{number}" for number in range(11))]
+    results = analyse([full_record(name, 1, 40, 1, ()) for name in names], "fp16").results
+    few = analyse(reference_records(), "fp16").results
+    assert png_size(draw_bars(results, SIZE))[1] > 2 * png_size(draw_bars(few, SIZE))[1]
+
+
+@pytest.mark.parametrize("name", ["$cost$ [b]*", "größe-4бит-量化", "x" * 80])
+def test_any_name_can_be_drawn(name: str) -> None:
+    results = analyse([record("fp16"), record(name, speed=(speed_point(3.0),))], "fp16").results
+    assert png_size(draw_bars(results, SPEED))[0] > 0
+
+
+def test_a_bar_says_its_figure_and_its_ratio() -> None:
+    bars = make_bars(analyse(reference_records(), "fp16").results, SIZE)
+    assert [bar.text for bar in bars] == ["1.000 GB", "0.500 GB  (0.50×)", "0.250 GB  (0.25×)"]
+
+
+def test_the_baseline_is_marked() -> None:
+    bars = make_bars(analyse(reference_records(), "fp16").results, SIZE)
+    assert [bar.label for bar in bars] == ["fp16 (baseline)", "int8", "int4"]
+
+
+def test_a_speed_has_the_arms_of_its_interval() -> None:
+    bar = make_bars(analyse(reference_records(), "fp16").results, SPEED)[0]
+    assert 0 < bar.low < 0.2
+    assert 0 < bar.high < 0.2
+
+
+def test_a_missing_figure_says_so_in_its_line() -> None:
+    records = reference_records()
+    records[1] = records[1].model_copy(update={"size": None})
+    assert make_bars(analyse(records, "fp16").results, SIZE)[1].text == "not measured"
