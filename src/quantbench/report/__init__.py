@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 def write_report(records: Sequence[Record], *, baseline: str, folder: Path, formats: Collection[str]) -> None:
     """Write the files of every format into `folder`; StoreError when it cannot be written.
 
-    md: report.md and its PNG pictures; html: performance_tradeoffs.html; json and csv: results.*.
+    md: report.md and its PNG pictures; html: report.html, performance_tradeoffs.html; json, csv: results.*.
     """
     analysis = analyse(records, baseline)
     if "md" in formats:
         _write_markdown(analysis, folder, with_page="html" in formats)
     if "html" in formats:
+        from quantbench.report.page import render_page
         from quantbench.report.tradeoffs_page import render_tradeoffs
 
+        write_atomically(folder / "report.html", render_page(analysis, folder).encode())
         write_atomically(folder / "performance_tradeoffs.html", render_tradeoffs(analysis).encode())
     if "json" in formats or "csv" in formats:
         _write_figures(analysis, folder, formats)

@@ -64,7 +64,7 @@ def _legend(analysis: Analysis) -> str:
     text = (
         "Won and lost: problems that only the method or only the baseline solves (with several "
         "completions a problem, more often). p: exact McNemar test, corrected for all comparisons of this "
-        "table (Holm). Interval: Tango's score interval of the paired difference; near 0 the exact test "
+        "report (Holm). Interval: Tango's score interval of the paired difference; near 0 the exact test "
         "is the stricter one. Would be seen from: the smallest true difference that so many problems find "
         "with 80 % power; anything smaller goes unnoticed, so 'cannot be told apart' is no proof of "
         "equality."

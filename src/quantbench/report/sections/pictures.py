@@ -13,15 +13,17 @@ PICTURES = (
     ("normalized_metrics_heatmap.png", "All metrics, scaled from the worst to the best method"),
 )
 TRADEOFFS = "performance_tradeoffs.html"
+PAGE = "report.html"
 
 
 def picture_section(analysis: Analysis) -> Iterator[Section]:
-    """The four pictures, and the interactive page where something was measured."""
+    """The four pictures, and the interactive pages where something was measured."""
     if not analysis.metrics:
         return
     pictures = tuple(Picture(file, caption) for file, caption in PICTURES)
-    page = Picture(TRADEOFFS, f"{TRADEOFFS}: an interactive chart of the trade-offs")
-    yield Section(key="pictures", title="Visualizations", blocks=(*pictures, page))
+    chart = Picture(TRADEOFFS, f"{TRADEOFFS}: an interactive chart of the trade-offs")
+    page = Picture(PAGE, f"{PAGE}: this report as a page, with charts to ask and the answers that changed")
+    yield Section(key="pictures", title="Visualizations", blocks=(*pictures, chart, page))
 
 
 def without_pages(section: Section) -> Section:
