@@ -132,3 +132,10 @@ def test_the_best_score_is_named_when_the_baseline_failed() -> None:
     statement = needs(records)[QUALITY]
     assert statement.choice == "int8"
     assert statement.tied == ("int4",)
+
+
+def test_the_best_of_many_methods_must_beat_the_baseline_after_correction() -> None:
+    better = [full_record(f"m{number}", 0.5, 32, 1, range(63)) for number in range(3)]
+    statement = needs([full_record("fp16", 1, 40, 1, range(57)), *better])[QUALITY]
+    assert statement.choice == "fp16"
+    assert set(statement.tied) == {"m0", "m1", "m2"}

@@ -72,3 +72,12 @@ def test_nothing_measured_gives_no_observation() -> None:
 def test_a_score_of_zero_for_the_baseline_gives_no_ratio() -> None:
     records = [full_record("fp16", 1, 40, 1, ()), full_record("int4", 0.25, 28, 1, range(10))]
     assert "×" not in observations(records)[HUMANEVAL].text
+
+
+def test_several_comparisons_with_the_baseline_need_more_evidence_than_one() -> None:
+    """Six lost problems are real against one method, not when two methods are tried."""
+    pair = [full_record("fp16", 1, 40, 1, range(57)), full_record("int8", 0.5, 32, 1, range(51))]
+    assert observations(pair)[HUMANEVAL].choice == "fp16"
+    statement = observations([*pair, full_record("int4", 0.25, 28, 1, range(51))])[HUMANEVAL]
+    assert statement.choice is None
+    assert "p = 0.031, p = 0.063 when corrected for all comparisons" in statement.text

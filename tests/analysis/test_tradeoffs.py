@@ -1,5 +1,8 @@
 """Trade-offs come from the figures of these records."""
 
+import pytest
+
+from quantbench.analysis.paired import Change, paired_scores
 from quantbench.analysis.rows import read_results
 from quantbench.analysis.tradeoffs import trade_offs
 from quantbench.records import Memory, Record
@@ -58,3 +61,15 @@ def test_a_missing_figure_of_one_method_leaves_only_that_ratio_out() -> None:
     records = reference_records()
     records[1] = records[1].model_copy(update={"memory": None})
     assert statements(records)["int8"].startswith("0.50× the size and 0.80× the speed of fp16")
+
+
+@pytest.mark.parametrize("solved", [57, 54, 51, 50, 48, 40])
+def test_the_judgement_on_a_score_is_that_of_the_paired_table(solved: int) -> None:
+    records = [
+        full_record("fp16", 1, 40, 1, range(57)),
+        full_record("int8", 0.5, 32, 1, range(51)),
+        full_record("int4", 0.25, 28, 1, range(solved)),
+    ]
+    pairs = {pair.label: pair for pair in paired_scores(read_results(records, "fp16"))}
+    said = "a real difference" in statements(records)["int4"]
+    assert said == (pairs["int4"].change is not Change.UNDECIDED)

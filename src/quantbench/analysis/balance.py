@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from quantbench.analysis.metrics import SIZE, SPEED, Metric, score_metric
+from quantbench.analysis.metrics import SIZE, SPEED, Metric, score_metrics
 from quantbench.analysis.noise import Call
 from quantbench.analysis.rows import Results, Row
 
@@ -44,7 +44,7 @@ def balance_of(results: Results, *, without_noise: bool = False) -> Balance | No
     groups = {
         "size": [SIZE],
         "speed": [SPEED],
-        "pass@1": [score_metric(task) for task in results.tasks],
+        "pass@1": list(score_metrics(results)),
     }
     asked = [metric for group in groups.values() for metric in group if _any(metric, results.rows)]
     rows = [row for row in results.rows if all(metric.value(row) is not None for metric in asked)]

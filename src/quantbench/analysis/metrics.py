@@ -1,6 +1,6 @@
 """The figures that methods are compared by: how each is read, shown and told apart. One definition each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +13,7 @@ from quantbench.analysis.noise import (
     compare_sizes,
     compare_speeds,
 )
+from quantbench.analysis.paired import adjusted_chances
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.scores import task_title
 from quantbench.analysis.wording import significant
@@ -55,8 +56,7 @@ class Lead:
 
 def metrics_of(results: Results) -> tuple[Metric, ...]:
     """The metrics that at least one row has a figure for, in the report's order."""
-    scores = tuple(score_metric(task) for task in results.tasks)
-    known = (SIZE, SPEED, MEMORY, *scores)
+    known = (SIZE, SPEED, MEMORY, *score_metrics(results))
     return tuple(metric for metric in known if any(metric.value(row) is not None for row in results.rows))
 
 
@@ -109,8 +109,14 @@ def _pass_interval(task: str, row: Row) -> Interval | None:
     return score.interval if score else None
 
 
-def score_metric(task: str) -> Metric:
-    """pass@1 on one task."""
+def score_metrics(results: Results) -> tuple[Metric, ...]:
+    """pass@1 on each task; comparisons with the baseline are corrected for how many there are."""
+    adjusted = adjusted_chances(results)
+    return tuple(score_metric(task, adjusted) for task in results.tasks)
+
+
+def score_metric(task: str, adjusted: Mapping[tuple[str, str], float] | None = None) -> Metric:
+    """pass@1 on one task; without `adjusted` every comparison stands for itself."""
     return Metric(
         key=f"pass@1:{task}",
         name=f"{task_title(task)} pass@1",
@@ -118,7 +124,7 @@ def score_metric(task: str) -> Metric:
         lower_is_better=False,
         value=partial(_pass_at_1, task),
         interval=partial(_pass_interval, task),
-        compare=partial(compare_scores, task),
+        compare=partial(compare_scores, task, adjusted=adjusted),
         show=lambda value: f"{value:.3f}",
     )
 

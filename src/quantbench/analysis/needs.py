@@ -11,7 +11,7 @@ from quantbench.analysis.metrics import (
     Lead,
     Metric,
     find_lead,
-    score_metric,
+    score_metrics,
 )
 from quantbench.analysis.noise import Call
 from quantbench.analysis.observations import figure, figures
@@ -52,7 +52,7 @@ def _balance(results: Results) -> Statement:
 def _runner_up(balance: Balance, results: Results) -> str:
     """What really separates the first two."""
     first, second = (row for row, _ in balance.totals[:2])
-    metrics = [SIZE, SPEED, *(score_metric(task) for task in results.tasks)]
+    metrics = [SIZE, SPEED, *score_metrics(results)]
     real = [lower_first(m.name) for m in metrics if m.compare(first, second).call is Call.APART]
     unclear = [m for m in metrics if m.value(first) is not None and lower_first(m.name) not in real]
     if not unclear:
@@ -126,7 +126,7 @@ def _quality(results: Results) -> Statement:
     """
     if not results.tasks:
         return _nothing(QUALITY, "no task has a result, so nothing is known about quality")
-    metric = score_metric(results.tasks[0])
+    metric = score_metrics(results)[0]
     lead = find_lead(metric, results.rows)
     if lead is None or not (lead.rivals or lead.behind):
         return _nothing(QUALITY, f"fewer than two methods have a figure for {metric.name}")
@@ -167,8 +167,7 @@ def _names(rows: Sequence[Row]) -> str:
 def _beaten_on(row: Row, choice: Row, results: Results) -> list[tuple[str, str]]:
     """The tasks after the first on which a row is really worse than the choice, and the evidence."""
     found = []
-    for task in results.tasks[1:]:
-        metric = score_metric(task)
+    for metric in score_metrics(results)[1:]:
         verdict, own, other = metric.compare(row, choice), metric.value(row), metric.value(choice)
         if verdict.call is Call.APART and own is not None and other is not None and own < other:
             found.append((metric.name, verdict.why))

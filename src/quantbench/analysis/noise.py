@@ -4,6 +4,7 @@ Sizes are exact. Speeds are apart when the intervals of their medians do not ove
 problem by problem (exact McNemar), or as two independent shares where the problems cannot be paired.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
@@ -86,8 +87,13 @@ def compare_estimates(a: Estimate | None, b: Estimate | None) -> Verdict:
     )
 
 
-def compare_scores(task: str, one: Row, other: Row) -> Verdict:
-    """Paired by problem where both answered the same problems, unpaired otherwise."""
+def compare_scores(
+    task: str, one: Row, other: Row, adjusted: Mapping[tuple[str, str], float] | None = None
+) -> Verdict:
+    """Paired by problem where both answered the same problems, unpaired otherwise.
+
+    `adjusted` holds the p-values against the baseline, (task, method) -> p, corrected for how many they are.
+    """
     a, b = one.score(task), other.score(task)
     if a is None or b is None:
         return Verdict(Call.UNKNOWN, "a score is missing")
@@ -100,7 +106,17 @@ def compare_scores(task: str, one: Row, other: Row) -> Verdict:
     else:
         counts = f"{one.label} solves {ahead} more often and {other.label} {behind}"
     why = f"paired by problem, {counts}, exact McNemar {chance(p)}"
-    return Verdict(Call.APART if p < SIGNIFICANT else Call.TOGETHER, why)
+    corrected = _corrected(p, task, one, other, adjusted or {})
+    if corrected > p and p < SIGNIFICANT:
+        why += f", {chance(corrected)} when corrected for all comparisons"
+    return Verdict(Call.APART if corrected < SIGNIFICANT else Call.TOGETHER, why)
+
+
+def _corrected(p: float, task: str, one: Row, other: Row, adjusted: Mapping[tuple[str, str], float]) -> float:
+    """A comparison with the baseline has its corrected p, any other one its own."""
+    if one.is_baseline == other.is_baseline:
+        return p
+    return adjusted.get((task, other.label if one.is_baseline else one.label), p)
 
 
 def discordant(one: Score, other: Score) -> tuple[int, int]:

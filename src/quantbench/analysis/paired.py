@@ -74,8 +74,25 @@ def paired_scores(results: Results) -> tuple[PairedScore, ...]:
         and (reference := baseline.score(task)) is not None
         and can_be_paired(own, reference)
     ]
-    adjusted = holm([pair.p for pair in found])
-    return tuple(replace(pair, adjusted_p=p) for pair, p in zip(found, adjusted, strict=True))
+    adjusted = adjusted_chances(results)
+    return tuple(replace(pair, adjusted_p=adjusted[pair.task, pair.label]) for pair in found)
+
+
+def adjusted_chances(results: Results) -> dict[tuple[str, str], float]:
+    """(task, method) -> exact McNemar p against the baseline, Holm over all comparisons of the report."""
+    baseline = results.baseline
+    if baseline is None:
+        return {}
+    chances = {
+        (task, row.label): mcnemar_exact(*discordant(own, reference))
+        for task in results.tasks
+        for row in results.rows
+        if not row.is_baseline
+        and (own := row.score(task)) is not None
+        and (reference := baseline.score(task)) is not None
+        and can_be_paired(own, reference)
+    }
+    return dict(zip(chances, holm(list(chances.values())), strict=True))
 
 
 def can_be_paired(one: Score, other: Score) -> bool:

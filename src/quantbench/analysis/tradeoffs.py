@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, Metric, metrics_of
-from quantbench.analysis.noise import Call, compare_scores
+from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, Metric, score_metrics
+from quantbench.analysis.noise import Call
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.statement import Statement
 from quantbench.analysis.wording import counted, listed, ratio, signed
@@ -30,7 +30,7 @@ def _no_baseline(results: Results) -> Statement:
 def _against(row: Row, baseline: Row, results: Results) -> Statement:
     ratios = [part for metric in (SIZE, MEMORY, SPEED) if (part := _ratio(metric, row, baseline))]
     parts = [f"{listed(ratios)} of {baseline.label}"] if ratios else []
-    parts += [part for task in results.tasks if (part := _score_change(task, row, baseline))]
+    parts += [part for metric in score_metrics(results) if (part := _score_change(metric, row, baseline))]
     text = "; ".join(parts) or f"no figure can be compared with {baseline.label}"
     return Statement(title=row.label, text=f"{text}.", choice=row.label)
 
@@ -49,13 +49,14 @@ def _ratio(metric: Metric, row: Row, baseline: Row) -> str | None:
     return f"{ratio(value, reference)} the {noun}{remark}"
 
 
-def _score_change(task: str, row: Row, baseline: Row) -> str | None:
+def _score_change(metric: Metric, row: Row, baseline: Row) -> str | None:
+    task = metric.key.partition(":")[2]
     own, reference = row.score(task), baseline.score(task)
     if own is None or reference is None:
         return None
     points = 100 * (own.pass_at_1 - reference.pass_at_1)
     change = f"{own.title} pass@1 {signed(points)} points" if points else f"{own.title} pass@1 unchanged"
-    verdict = compare_scores(task, row, baseline)
+    verdict = metric.compare(row, baseline)
     counts = f"{own.passed} against {reference.passed} of {own.total:,} passed"
     if own.total != reference.total:
         counts = f"{own.passed} of {own.total} against {reference.passed} of {reference.total} passed"
@@ -119,7 +120,8 @@ def _memory_and_size(smaller: list[Row], baseline: Row, results: Results) -> Sta
 
 def _bits_and_quality(smaller: list[Row], baseline: Row, results: Results) -> Statement | None:
     tried = {
-        row.label: [metric.compare(row, baseline).call for metric in _quality(results)] for row in smaller
+        row.label: [metric.compare(row, baseline).call for metric in score_metrics(results)]
+        for row in smaller
     }
     scored = [label for label, calls in tried.items() if any(call is not Call.UNKNOWN for call in calls)]
     if not scored:
@@ -131,7 +133,3 @@ def _bits_and_quality(smaller: list[Row], baseline: Row, results: Results) -> St
         text = f"no loss is proven for {listed(scored, 'or')}: {counted(len(scored), 'method')} compared, "
         text += "every difference within what chance explains. That is no proof that nothing was lost."
     return Statement(title="Bits and quality", text=text)
-
-
-def _quality(results: Results) -> list[Metric]:
-    return [metric for metric in metrics_of(results) if metric.key.startswith("pass@1:")]
