@@ -3,7 +3,7 @@
 import pytest
 
 from quantbench.errors import unknown
-from quantbench.units import show_bytes, show_count, show_seconds
+from quantbench.units import parse_bytes, parse_seconds, show_bytes, show_count, show_seconds
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,21 @@ def test_an_unknown_name_gets_the_nearest_and_all_choices() -> None:
     assert unknown("method", "in8", ["fp16", "int8"]) == (
         "unknown method 'in8'; did you mean 'int8'? choose from: fp16, int8"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("2GB", 2_000_000_000), ("512 MiB", 536_870_912), ("1.5kb", 1500), ("77", 77)]
+)
+def test_bytes_are_read_with_their_unit(text: str, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("200ms", 0.2), ("1.5 s", 1.5), ("3", 3.0), ("40µs", 4e-5)])
+def test_seconds_are_read_with_their_unit(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["fast", "-1s", "2 GB", "", "1e3ms"])
+def test_seconds_in_another_form_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number with one of the units"):
+        parse_seconds(text)

@@ -91,9 +91,9 @@ def run(
 
     Example: quantbench run Qwen/Qwen2.5-0.5B --methods fp16,int8,int4 --device cuda:0
     """
+    given = {name: value for name, value in locals().items() if value is not None}
     from quantbench import commands
 
-    given = {name: value for name, value in locals().items() if value is not None}
     return commands.run(given, out=OUT, err=ERR)
 
 
@@ -109,6 +109,41 @@ def report(
     from quantbench import commands
 
     return commands.report(folder, formats=output_format, out=OUT, err=ERR)
+
+
+@app.command()
+def recommend(
+    folder: Annotated[Path, typer.Argument(help="A results folder.")],
+    max_memory: Annotated[str | None, typer.Option(help="Of the memory column, as 2GB.")] = None,
+    max_size: Annotated[str | None, typer.Option(help="Of the weights, as 500MB.")] = None,
+    max_ttft: Annotated[str | None, typer.Option(help="Time to first token, as 200ms.")] = None,
+    min_speed: Annotated[float | None, typer.Option(help="Decode tokens/s.")] = None,
+    min_recovery: Annotated[float | None, typer.Option(help="Of the baseline's pass@1, as 0.97.")] = None,
+) -> int:
+    """Pick a method within limits from measured records, and say why each other one falls out.
+
+    Example: quantbench recommend results/builtin --max-memory 2GB --min-recovery 0.97
+    """
+    from quantbench import deciding
+
+    limits = deciding.read_limits(max_memory, max_size, max_ttft, min_speed, min_recovery)
+    return deciding.recommend(folder, limits, out=OUT, err=ERR)
+
+
+@app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(help="A results folder.")],
+    new: Annotated[Path, typer.Argument(help="Another one of the same model.")],
+    fail_on: Annotated[str, typer.Option(help="regression exits with 1, never does not.")] = "never",
+    tolerance: Annotated[float, typer.Option(help="Of speed and memory that is no change.")] = 0.03,
+) -> int:
+    """Compare two results folders and mark what really changed; a gate for continuous integration.
+
+    Example: quantbench compare results/before results/after --fail-on regression
+    """
+    from quantbench import deciding
+
+    return deciding.compare(old, new, fail_on=fail_on, tolerance=tolerance, out=OUT, err=ERR)
 
 
 @app.command()

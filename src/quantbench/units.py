@@ -1,6 +1,11 @@
-"""Bytes and seconds as people read them; the only place where GB (1e9 bytes) and ms exist."""
+"""Bytes and seconds as people read and write them; the only place where GB (1e9 bytes) and ms exist."""
+
+import re
 
 GB = 1_000_000_000
+BYTE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+SECOND_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
+QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([^\s\d.]*)\s*")
 
 
 def gigabytes(count: int) -> float:
@@ -30,3 +35,21 @@ def show_seconds(seconds: float) -> str:
 def show_count(count: int) -> str:
     """Parameters in billions or millions: `0.494 B`, `7.3 M`."""
     return f"{count / 1e9:.3g} B" if count >= 1e8 else f"{count / 1e6:.3g} M"
+
+
+def parse_bytes(text: str) -> int:
+    """`2GB`, `512 MiB` or a bare number of bytes; ValueError for anything else."""
+    return int(_parse(text, BYTE_UNITS, "b"))
+
+
+def parse_seconds(text: str) -> float:
+    """`200ms`, `1.5 s` or a bare number of seconds; ValueError for anything else."""
+    return _parse(text, SECOND_UNITS, "s")
+
+
+def _parse(text: str, units: dict[str, int] | dict[str, float], bare: str) -> float:
+    found = QUANTITY.fullmatch(text)
+    unit = (found.group(2).lower() or bare) if found else ""
+    if found is None or unit not in units:
+        raise ValueError(f"'{text}' is not a number with one of the units {', '.join(units)}")
+    return float(found.group(1)) * units[unit]

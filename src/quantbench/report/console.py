@@ -16,18 +16,19 @@ def print_analysis(analysis: Analysis, console: Console) -> None:
     """The main table, one table a task, the recommendations, and what failed."""
     results = analysis.results
     if results.rows:
-        _print_table(f"{results.model_name}: quantization methods", method_table(results), console)
+        print_table(f"{results.model_name}: quantization methods", method_table(results), console)
     for section in score_sections(analysis):
         for block in section.blocks:
             if isinstance(block, Table):
-                _print_table(section.title, block, console)
+                print_table(section.title, block, console)
     _print_recommendations(analysis, console)
     for trouble in analysis.troubles:
         if trouble.failed:
             console.print(RichText(f"{trouble.label}: {trouble.text}", style="red"))
 
 
-def _print_table(title: str, table: Table, console: Console) -> None:
+def print_table(title: str, table: Table, console: Console) -> None:
+    """A table with its title, an empty line before it."""
     console.print()
     console.print(RichText(title, style="bold"))
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)

@@ -1,0 +1,81 @@
+"""The commands that decide: `recommend` picks a method within limits, `compare` gates on real changes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+
+from quantbench.analysis import Results
+from quantbench.analysis.choose import Limits, choose
+from quantbench.analysis.compare import compare_results
+from quantbench.analysis.rows import read_results
+from quantbench.commands import select_records, warn_damaged
+from quantbench.errors import StoreError, UsageError, unknown
+from quantbench.store import Store
+from quantbench.units import parse_bytes, parse_seconds
+
+FAIL_ON = ("regression", "never")
+Parsed = TypeVar("Parsed")
+
+
+def recommend(folder: Path, limits: Limits, *, out: Console, err: Console) -> int:
+    """`quantbench recommend`: 0 when a method meets the limits, 1 when none does."""
+    from quantbench.report.decisions import print_choice
+
+    choice = choose(load_results(folder, err), limits)
+    print_choice(choice, out)
+    return 0 if choice.label is not None else 1
+
+
+def compare(old: Path, new: Path, *, fail_on: str, tolerance: float, out: Console, err: Console) -> int:
+    """`quantbench compare`: 1 when a figure really got worse and `fail_on` is 'regression', else 0."""
+    from quantbench.report.decisions import print_comparison
+
+    if fail_on not in FAIL_ON:
+        raise UsageError(unknown("value of --fail-on", fail_on, FAIL_ON))
+    if tolerance < 0:
+        raise UsageError("--tolerance must not be negative; 0.03 is three per cent")
+    try:
+        comparison = compare_results(load_results(old, err), load_results(new, err), tolerance)
+    except ValueError as error:
+        raise UsageError(f"{error}; compare runs of one model") from error
+    print_comparison(comparison, out)
+    return 1 if fail_on == "regression" and comparison.regressions else 0
+
+
+def read_limits(
+    max_memory: str | None,
+    max_size: str | None,
+    max_ttft: str | None,
+    min_speed: float | None,
+    min_recovery: float | None,
+) -> Limits:
+    """The options of `recommend` as limits; UsageError for a quantity that cannot be read."""
+    return Limits(
+        max_memory_bytes=_parsed("--max-memory", max_memory, parse_bytes),
+        max_size_bytes=_parsed("--max-size", max_size, parse_bytes),
+        max_ttft_s=_parsed("--max-ttft", max_ttft, parse_seconds),
+        min_speed=min_speed,
+        min_recovery=min_recovery,
+    )
+
+
+def _parsed(option: str, text: str | None, parse: Callable[[str], Parsed]) -> Parsed | None:
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def load_results(folder: Path, err: Console) -> Results:
+    """The rows of a results folder's last run; StoreError says what is wrong with it."""
+    stored, damaged = Store(folder).read()
+    if not stored and damaged:
+        raise StoreError(
+            f"no record in '{folder}' can be read, the first because of: {damaged[0].reason}; "
+            "use the quantbench that wrote it, or run `quantbench run` again"
+        )
+    warn_damaged(damaged, err)
+    records, baseline = select_records(stored, folder)
+    return read_results(records, baseline)
