@@ -11,11 +11,11 @@ What is stopped, in every contained mode:
 - secrets: no environment, no home, no data set, no descriptors of this process;
 - use without end: CPU and wall time, memory, file size, descriptors, threads, stack, output;
 - leaving something for the next program: its process, its scratch folder and its memory are gone.
-With `bubblewrap`: fresh user, pid, mount, net, ipc, uts and cgroup namespaces around it, pid, mount and
-ipc again for each program, no file of the machine but system libraries and the interpreter, a scratch
-folder of 16 MiB, and on top Landlock, a seccomp allow-list, rlimits, no capability. With `landlock`: the
-same without namespaces and without any writable folder, uid dropped if root. Where neither holds, programs
-do not run, unless the user says --unsafe-no-sandbox, which the record then shows.
+With `bubblewrap`: around the box fresh user (unless started by root), pid, mount, net, ipc, uts and cgroup
+namespaces, and fresh pid, mount and ipc ones for each program; no file of the machine but system libraries
+and the interpreter; a scratch folder of 16 MiB; on top Landlock, a seccomp allow-list, rlimits, no
+capability, uid 65534. With `landlock`: the same without namespaces and without any writable folder. Where
+neither holds, programs do not run, unless the user says --unsafe-no-sandbox; the record shows which it was.
 
 What is not stopped: holes in the kernel, in bubblewrap or in the processor (side channels); seeing that
 files exist, though not what is in them, and the machine's name under `landlock` alone; memorised answers

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from quantbench.sandbox.inside.channel import Channel, Closed, Late
-from quantbench.sandbox.inside.runner import BROKEN, RAISED, READY
+from quantbench.sandbox.inside.runner import BROKEN, RAISED, READY, VALUE
 from quantbench.sandbox.inside.values import Malformed, pack, rebuild_error, unpack
 from quantbench.sandbox.inside.zygote import END, START
 
@@ -83,6 +83,8 @@ class Proxy:
         if kind == RAISED:
             raise self._error(content)
         try:
+            if kind != VALUE:
+                raise Malformed("a reply is of an unknown kind")
             return unpack(content)
         except Malformed as error:
             raise self._broke(error) from None

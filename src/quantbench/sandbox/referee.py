@@ -8,6 +8,7 @@ code is trusted as far as its author; it still runs under Landlock: no writing, 
 library to read, no TCP.
 """
 
+import contextlib
 import functools
 import json
 import random
@@ -15,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
@@ -27,6 +29,7 @@ from quantbench.sandbox.proxy import CRASHED, FORBIDDEN, TIMED_OUT, Gone, Proxy,
 
 PASSED, FAILED, OUT_OF_MEMORY = "passed", "failed", "out_of_memory"
 MEMORY_BYTES = 4 << 30
+ALARM_AFTER_S = 0.5  # beyond the deadline, which ends most waiting by itself
 FULL_CPU = 0.9  # of the limit: the kernel counts in ticks
 
 Verdict = tuple[str, str]  # outcome, detail
@@ -56,11 +59,10 @@ def judge(job: dict[str, Any], zygote: Zygote, cpu_s: float) -> dict[str, Any]:
     proxy = zygote.start()
     tests: dict[str, Any] = {}
     started = time.monotonic()
-    try:
+    with _alarm(proxy, job["wall_s"] + ALARM_AFTER_S):
         outcome, detail = _run_tests(job, proxy, tests)
         extra = [_run_check(tests[name], proxy)[0] for name in job["extra"]] if outcome == PASSED else []
-    finally:
-        proxy.close()
+    proxy.close()
     report = {"wall_s": time.monotonic() - started, "cpu_s": None, "extra": extra}
     if proxy.end in (CRASHED, TIMED_OUT) or job["account"]:
         report |= zygote.report()
@@ -71,6 +73,22 @@ def judge(job: dict[str, Any], zygote: Zygote, cpu_s: float) -> dict[str, Any]:
     if job["collect"] and outcome == PASSED:
         report["collected"] = pack(tests.get(job["collect"]))
     return report | {"outcome": outcome, "detail": detail}
+
+
+@contextlib.contextmanager
+def _alarm(proxy: Proxy, seconds: float) -> Iterator[None]:
+    """Interrupt tests that do not end, as on an answer that takes for ever to rebuild or to compare."""
+
+    def stop(*_: object) -> None:
+        proxy.end = proxy.end or TIMED_OUT
+        raise Gone("the test did not end in time")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _run_tests(job: dict[str, Any], proxy: Proxy, tests: dict[str, Any]) -> Verdict:

@@ -148,6 +148,14 @@ def _unpack_items(items: Any, depth: int) -> list[Any]:
     return [unpack(item, depth) for item in items]
 
 
+def _unpack_set(items: Any, depth: int) -> set[Any]:
+    """One by one: items that all collide take time without end, and only between items can one stop."""
+    result = set()
+    for item in _unpack_items(items, depth):
+        result.add(item)
+    return result
+
+
 def _unpack_dict(pairs: Any, depth: int) -> dict[Any, Any]:
     return {unpack(key, depth): unpack(value, depth) for key, value in pairs}
 
@@ -197,8 +205,8 @@ _UNPACKERS: dict[str, Callable[[Any, int], Any]] = {
     "list": _unpack_items,
     "tuple": lambda content, depth: tuple(_unpack_items(content, depth)),
     "dict": _unpack_dict,
-    "set": lambda content, depth: set(_unpack_items(content, depth)),
-    "frozenset": lambda content, depth: frozenset(_unpack_items(content, depth)),
+    "set": _unpack_set,
+    "frozenset": lambda content, depth: frozenset(_unpack_set(content, depth)),
     "int": lambda content, depth: int(content, 16),
     "bytes": lambda content, depth: bytes.fromhex(content),
     "bytearray": lambda content, depth: bytearray.fromhex(content),
