@@ -1,0 +1,156 @@
+// The machine's instructions under readable names; no algorithm is here. Needs no header, so that the
+// run-time compiler alone is enough. Everything above this file is plain C++ and also runs where these
+// names are emulated on a CPU.
+#pragma once
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define DEVICE __device__ __forceinline__
+#define ANYWHERE __host__ __device__
+
+struct __align__(16) Quad { u32 x, y, z, w; };       // 16 bytes
+struct __align__(8) Packet { u32 value, epoch; };    // a value that says itself whether it is new
+struct __align__(16) Packets { Packet a, b; };
+
+#ifndef SPIN_LIMIT
+#define SPIN_LIMIT (1u << 24)  // polls before a wait is given up as a deadlock
+#endif
+
+DEVICE int thread() { return threadIdx.x; }
+DEVICE int block() { return blockIdx.x; }
+
+extern __shared__ __align__(128) u8 dynamic_shared[];
+DEVICE u8* shared_memory() { return dynamic_shared; }
+DEVICE u32 shared_address(const void* pointer) { return (u32)__cvta_generic_to_shared(pointer); }
+
+DEVICE u64 ticks() { return clock64(); }
+DEVICE void give_up() { __trap(); }
+DEVICE void warp_barrier() { __syncwarp(); }
+DEVICE void block_barrier() { __syncthreads(); }
+DEVICE void consumer_barrier() { asm volatile("bar.sync 1, %0;" ::"n"(WARPS * 32) : "memory"); }
+
+DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+DEVICE int shuffle_xor(int value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+
+DEVICE u32 float_bits(float value) { return __float_as_uint(value); }
+DEVICE float bits_float(u32 bits) { return __uint_as_float(bits); }
+DEVICE float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+DEVICE float log2_fast(float x) { return __log2f(x); }
+DEVICE float reciprocal_root(float x) { return rsqrtf(x); }
+DEVICE float divide(float a, float b) { return __fdividef(a, b); }
+DEVICE void sine_cosine(float x, float* sine, float* cosine) { sincosf(x, sine, cosine); }
+
+// Two 16-bit floats in one word, the first in the low half.
+DEVICE u32 pack2(float low, float high) {
+  u32 word;
+#if BF16
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+#else
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+#endif
+  return word;
+}
+DEVICE float half_float(u16 bits) {
+#if BF16
+  return __uint_as_float((u32)bits << 16);
+#else
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+#endif
+}
+DEVICE float real_half_float(u16 bits) {  // always float16: the scales of 4-bit weights
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+DEVICE u32 half2_subtract(u32 a, u32 b) {
+  u32 d;
+  asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+}
+DEVICE u32 half2_multiply_add(u32 a, u32 b, u32 c) {
+  u32 d;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+DEVICE u32 permute_bytes(u32 a, u32 b, u32 selector) { return __byte_perm(a, b, selector); }
+
+// d[16 x 8] += a[16 x 16] b[16 x 8], one warp. Lane 4 g + t holds a rows g (a0, a2) and g + 8 (a1, a3),
+// b column g, d rows g (0, 1) and g + 8 (2, 3) of columns 2 t and 2 t + 1.
+DEVICE void multiply_accumulate(float (&d)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+#if BF16
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+#else
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+#endif
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// Packets travel between blocks through the second-level cache; each 8 bytes arrive whole.
+DEVICE Packets load_packets(const Packet* from) {
+  Packets p;
+  asm volatile("ld.relaxed.gpu.global.v2.b64 {%0, %1}, [%2];"
+               : "=l"(*(u64*)&p.a), "=l"(*(u64*)&p.b)
+               : "l"(from)
+               : "memory");
+  return p;
+}
+DEVICE Packet load_packet(const Packet* from) {
+  Packet p;
+  asm volatile("ld.relaxed.gpu.global.b64 %0, [%1];" : "=l"(*(u64*)&p) : "l"(from) : "memory");
+  return p;
+}
+DEVICE void store_packet(Packet* to, u32 value, u32 epoch) {
+  Packet p = {value, epoch};
+  asm volatile("st.relaxed.gpu.global.b64 [%0], %1;" ::"l"(to), "l"(*(u64*)&p) : "memory");
+}
+DEVICE void prefetch(const void* pointer) { asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer)); }
+
+// Shared memory that another warp writes meanwhile.
+DEVICE u32 load_shared(const u32* from) { return *(const volatile u32*)from; }
+DEVICE void store_shared(u32* to, u32 value) { *(volatile u32*)to = value; }
+
+// Barriers in shared memory that count arrivals and arriving bytes.
+DEVICE void barrier_init(u64* barrier, u32 arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
+}
+DEVICE void barrier_init_done() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+DEVICE void barrier_expect(u64* barrier, u32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+               : "memory");
+}
+DEVICE void barrier_arrive(u64* barrier, u32 count) {
+  asm volatile("mbarrier.arrive.shared.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory");
+}
+DEVICE void barrier_wait(u64* barrier, u32 parity) {
+  u32 address = shared_address(barrier), done = 0;
+  for (u32 spins = 0; !done; ++spins) {
+    asm volatile(
+        "{ .reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+        : "=r"(done)
+        : "r"(address), "r"(parity)
+        : "memory");
+    if (spins > SPIN_LIMIT) give_up();
+  }
+}
+// Copies bytes (a multiple of 16) from device to shared memory; the barrier counts them as they arrive.
+DEVICE void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                   shared_address(to)),
+               "l"(from), "r"(bytes), "r"(shared_address(barrier))
+               : "memory");
+}
+
+#define KERNEL extern "C" __global__ __launch_bounds__(WARPS * 32 + 32, 1)
+#define INFINITY_BITS __int_as_float(0x7f800000)

@@ -1,0 +1,60 @@
+// The ring of tiles in shared memory through which a block's rows stream: one warp copies ahead, the others
+// multiply. Since weights do not depend on activations, the ring fills while the blocks wait for each other.
+#pragma once
+
+struct Ring {
+  u8* slots;
+  u64* full;
+  u64* empty;
+  u32* round;  // of each slot: which of its tiles it holds or is about to
+  u32 next;  // tiles that have gone through, counted alike by all warps
+
+  DEVICE void begin_shared() {
+    for (int i = 0; i < SLOTS; ++i) {
+      barrier_init(full + i, 1);
+      barrier_init(empty + i, WARPS);
+      round[i] = 0;
+    }
+    barrier_init_done();
+  }
+  // A barrier tells only odd rounds from even ones, and a warp that skipped tiles may be several rounds ahead of
+  // the copying warp: so first the round, then the barrier.
+  DEVICE u8* wait_full(u32 tile) {
+    for (u32 spins = 0; load_shared(round + tile % SLOTS) != tile / SLOTS; ++spins)
+      if (spins > SPIN_LIMIT) give_up();
+    barrier_wait(full + tile % SLOTS, (tile / SLOTS) & 1);
+    return slots + (tile % SLOTS) * SLOT_BYTES;
+  }
+  DEVICE void release(u32 tile, u32 weight) {
+    warp_barrier();
+    if (lane() == 0) barrier_arrive(empty + tile % SLOTS, weight);
+  }
+};
+
+// The copying warp: all tiles of this block of one matrix, in the order tile by tile, chunk by chunk.
+template <class S>
+DEVICE void stream(Ring& ring, const u8* matrix) {
+  const int first = S::first(), last = S::last(), tiles = S::tiles();
+  for (int m = 0; m < tiles; ++m) {
+    const int outputs = least(S::TILE_OUT, last - first - m * S::TILE_OUT);
+    const int i = lane() & 15;  // row of the tile
+    const bool valid = S::PAIRED ? (i & 7) < outputs : i < outputs;
+    const long long row = first + m * S::TILE_OUT + (S::PAIRED ? (i & 7) + (i >> 3) * S::OUT : i);
+    const u8* source = matrix + row * S::ROW_BYTES;
+    for (int c = 0; c < S::CHUNKS; ++c, ++ring.next) {
+      const u32 slot = ring.next % SLOTS, round = ring.next / SLOTS;
+      const int units = least(S::CHUNK, S::UNITS - c * S::CHUNK);
+      const u32 data = units * S::UNIT_BYTES, scales = S::scale_bytes(units);
+      if (round > 0) barrier_wait(ring.empty + slot, (round - 1) & 1);
+      if (lane() == 0) store_shared(ring.round + slot, round);
+      if (lane() == 0) barrier_expect(ring.full + slot, outputs * (S::PAIRED ? 2 : 1) * (data + scales));
+      warp_barrier();
+      u8* target = ring.slots + slot * SLOT_BYTES + i * S::STRIDE;
+      if (valid && lane() < 16) {
+        copy_bulk(target, source + c * S::CHUNK * S::UNIT_BYTES, data, ring.full + slot);
+      } else if (valid && S::KIND == INT4) {
+        copy_bulk(target + data, source + S::DATA_BYTES + c * S::CHUNK * 4, scales, ring.full + slot);
+      }
+    }
+  }
+}
