@@ -44,10 +44,18 @@ def fetch_snapshot(model: str, revision: str | None) -> tuple[Path, str]:
         raise ModelError(f"'{model}' is neither a folder nor a hub id; check the spelling") from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise ModelError(_not_cached(model, revision)) from None
-    except (errors.HfHubHTTPError, OSError) as error:
+    except (_transport_error(), OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"cannot fetch '{model}' from the hub: {reason}; try again later") from error
     return folder, folder.name
+
+
+def _transport_error() -> type[Exception]:
+    """The root of the errors of the HTTP library that huggingface_hub uses, whichever that is."""
+    from huggingface_hub import errors
+
+    root: type[Exception] = getattr(errors, "HTTPError", errors.HfHubHTTPError)
+    return root
 
 
 def _not_cached(model: str, revision: str | None) -> str:
