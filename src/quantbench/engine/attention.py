@@ -1,9 +1,7 @@
 """Attention of prompts and of single tokens over the key-value cache, in plain torch.
 
-Both are called once a layer with flat tokens: queries [tokens, heads, head_dim], keys and values
-[tokens, kv_heads, head_dim], already rotated; both return [tokens, heads * head_dim]. No row sees another,
-and no padding is computed: rows of unlike lengths are attended one by one in a prompt pass, and masked by
-their own lengths in a token pass.
+No row sees another, and no padding is computed: rows of unlike lengths are attended one by one in a prompt
+pass, and masked by their own lengths in a token pass.
 """
 
 from collections.abc import Sequence
@@ -14,25 +12,34 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from quantbench.engine.cache import KeyValueCache
-
-Window = int | None
+from quantbench.engine.config import ModelConfig
+from quantbench.engine.operations import HeadNorms, PlainOperations, Rotation
 
 
 class PromptAttention:
     """Causal attention within whole prompts that start at position 0, laid out one after another."""
 
     def __init__(
-        self, lengths: Sequence[int], windows: Sequence[Window], kv: KeyValueCache | None, rows: Sequence[int]
+        self,
+        config: ModelConfig,
+        rotation: Rotation,
+        lengths: Sequence[int],
+        kv: KeyValueCache | None,
+        rows: Sequence[int] = (),
     ) -> None:
         """`rows[i]` is where prompt i goes in `kv`; without `kv` nothing is stored."""
-        self._lengths = list(lengths)
-        self._windows = windows
-        self._kv = kv
-        self._rows = rows
+        self._plain = PlainOperations(config)
+        self._lengths, self._windows = list(lengths), config.windows
+        self._kv, self._rows = kv, rows
+        self._cos, self._sin = (
+            torch.cat([table[:length] for length in lengths])[:, None]
+            for table in (rotation.cos, rotation.sin)
+        )
 
-    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
+        flat = self._plain.heads(projections, norms, self._cos, self._sin)
         outputs = []
-        parts = zip(*(torch.split(t, self._lengths) for t in (queries, keys, values)), strict=True)
+        parts = zip(*(torch.split(tensor, self._lengths) for tensor in flat), strict=True)
         for number, part in enumerate(parts):
             query, key, value = (tensor.transpose(0, 1) for tensor in part)
             if self._kv is not None:
@@ -41,7 +48,7 @@ class PromptAttention:
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 
-def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: Window) -> Tensor:
+def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
     """query [heads, length, head_dim], key and value [kv_heads, ...] -> [length, heads * head_dim]."""
     length = query.shape[1]
     mask = None if window is None or length <= window else _band(length, window, query.device)
@@ -61,29 +68,35 @@ class TokenAttention:
     """Attention of one new token a row over everything before it and itself."""
 
     def __init__(
-        self, kv: KeyValueCache, positions: Tensor, lengths: Sequence[int], windows: Sequence[Window]
+        self,
+        plain: PlainOperations,
+        config: ModelConfig,
+        kv: KeyValueCache,
+        rotation: Rotation,
+        positions: Tensor,
+        lengths: Sequence[int],
     ) -> None:
         """Row i of the cache has `lengths[i]` tokens before its new one; `positions` are the same, int64."""
-        self._kv = kv
+        self._plain, self._config, self._kv = plain, config, kv
         self._positions = positions
+        self._cos, self._sin = (table[positions][:, None] for table in (rotation.cos, rotation.sin))
         self._rows = torch.arange(len(lengths), device=positions.device)
-        self._windows = windows
         self._longest = max(lengths) + 1
         self._uniform = min(lengths) + 1 == self._longest
         self._mask = cache(self._make_mask)
 
-    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        count, heads, head_dim = queries.shape
-        kv_heads, end = keys.shape[1], self._longest
+    def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
+        queries, keys, values = self._plain.heads(projections, norms, self._cos, self._sin)
+        count, config = len(projections), self._config
         self._write(layer, keys, values)
         # query heads that share keys stand as the rows of one small attention: nothing is repeated
         out = F.scaled_dot_product_attention(
-            queries.view(count, kv_heads, heads // kv_heads, head_dim),
-            self._kv.keys[layer][:count, :, :end],
-            self._kv.values[layer][:count, :, :end],
-            attn_mask=self._mask(self._windows[layer]),
+            queries.view(count, config.kv_heads, config.groups, config.head_dim),
+            self._kv.keys[layer][:count, :, : self._longest],
+            self._kv.values[layer][:count, :, : self._longest],
+            attn_mask=self._mask(config.windows[layer]),
         )
-        return out.reshape(count, heads * head_dim)
+        return out.reshape(count, config.q_size)
 
     def _write(self, layer: int, keys: Tensor, values: Tensor) -> None:
         if self._uniform:
@@ -93,7 +106,7 @@ class TokenAttention:
         else:
             self._kv.write_tokens(layer, self._rows, self._positions, keys, values)
 
-    def _make_mask(self, window: Window) -> Tensor | None:
+    def _make_mask(self, window: int | None) -> Tensor | None:
         """bool [rows, 1, 1, longest], or None where every row sees every position."""
         if self._uniform and (window is None or window >= self._longest):
             return None

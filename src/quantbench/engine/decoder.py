@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from quantbench.decoding import FinishReason, Generation, Request
-from quantbench.engine.attention import PromptAttention, TokenAttention
+from quantbench.engine.attention import PromptAttention
 from quantbench.engine.batch import Row, check_requests
 from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.config import ModelConfig
-from quantbench.engine.linear import PlainLinear
+from quantbench.engine.cpu.operations import cpu_operations
 from quantbench.engine.model import Model
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.sampler import Sampler
@@ -40,12 +40,13 @@ class NativeDecoder:
     ) -> None:
         """`fallback` says why this engine runs where a faster one was hoped for."""
         self.config = config
-        self._fallback = fallback
         self.device = device
         self.vocab_size = config.vocab_size
         self.max_positions = config.max_positions
         self._parameters = parameters
-        self._model = Model(config, parameters, PlainLinear, device=torch.device(device), dtype=dtype)
+        operations, reason = cpu_operations(config, device, dtype)
+        self._fallback = fallback or reason
+        self._model = Model(config, parameters, operations, device=torch.device(device), dtype=dtype)
 
     def generate(
         self,
@@ -66,12 +67,8 @@ class NativeDecoder:
         budget = max(1, SCORE_FLOATS // self.vocab_size)
         for group in grouped(sequences, min(budget, PREFILL_TOKENS)):
             with torch.inference_mode():
-                lengths = [len(ids) for ids in group]
-                hidden = prompt_pass(
-                    self._model, group, PromptAttention(lengths, self.config.windows, None, ())
-                )
-                logits = self._model.logits(hidden)
-            yield from torch.split(logits, lengths)
+                logits = self._model.logits(prompt_pass(self._model, group, None))
+            yield from torch.split(logits, [len(ids) for ids in group])
 
     def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
         return self._parameters.tensors()
@@ -81,12 +78,11 @@ class NativeDecoder:
 
     def kernels(self) -> Mapping[str, str]:
         model = self._model
-        first = model.layers[0]
         return {
             "embedding": f"{self._parameters.embedding.weight.scheme} rows dequantized",
-            "linear": first.qkv.kernel,
+            "linear": model.layers[0].qkv.kernel,
             "head": model.head.kernel,
-            "attention": "torch scaled_dot_product_attention",
+            "attention": f"prompts: torch scaled_dot_product_attention; tokens: {model.operations.name}",
             "activations": str(model.dtype).removeprefix("torch."),
             **({"fallback": f"plain torch: {self._fallback}"} if self._fallback else {}),
         }
@@ -123,7 +119,7 @@ class GenerationRun:
         self._on_finish = on_finish
         self._limit = rows
         capacity = max(len(r.prompt_ids) + r.max_new_tokens for r in requests)
-        model.reserve(capacity)
+        model.rotation.reserve(capacity)
         self._cache = KeyValueCache(
             model.config, rows=rows, capacity=capacity, device=model.device, dtype=model.dtype
         )
@@ -153,12 +149,10 @@ class GenerationRun:
 
     def _prefill(self, new: list[Row]) -> None:
         prompts = [row.request.prompt_ids for row in new]
-        lengths = [len(prompt) for prompt in prompts]
         first = len(self._active)
         places = range(first, first + len(new))
-        attention = PromptAttention(lengths, self._model.config.windows, self._cache, places)
-        hidden = prompt_pass(self._model, prompts, attention)
-        ends = torch.tensor(lengths, device=hidden.device).cumsum(0) - 1
+        hidden = prompt_pass(self._model, prompts, self._cache, places)
+        ends = torch.tensor([len(prompt) for prompt in prompts], device=hidden.device).cumsum(0) - 1
         logits = self._model.logits(hidden[ends])
         sampler = Sampler([row.request for row in new], self._model.device)
         tokens = sampler(logits, torch.zeros(len(new), dtype=torch.int64, device=hidden.device)).tolist()
@@ -167,17 +161,16 @@ class GenerationRun:
 
     def _decode(self) -> None:
         """Steps with the rows in flight as they are, until one of them ends."""
-        device = self._model.device
-        rows = self._active
+        model, rows = self._model, self._active
+        device = model.device
         tokens = torch.tensor([row.token_ids[-1] for row in rows], device=device)
         counts = torch.tensor([len(row.token_ids) for row in rows], device=device)
         positions = torch.tensor([row.length - 1 for row in rows], device=device)
         sampler = Sampler([row.request for row in rows], device)
         while rows is self._active:
             lengths = [row.length - 1 for row in rows]
-            attention = TokenAttention(self._cache, positions, lengths, self._model.config.windows)
-            hidden = self._model.hidden(tokens, positions, attention)
-            tokens = sampler(self._model.logits(hidden), counts)
+            attention = model.operations.token_attention(self._cache, model.rotation, positions, lengths)
+            tokens = sampler(model.logits(model.hidden(tokens, attention)), counts)
             self._take(range(len(rows)), tokens.tolist())
             positions += 1
             counts += 1
@@ -205,13 +198,15 @@ class GenerationRun:
             self._on_finish(row.index, generation)
 
 
-def prompt_pass(model: Model, prompts: Sequence[Sequence[int]], attention: PromptAttention) -> Tensor:
+def prompt_pass(
+    model: Model, prompts: Sequence[Sequence[int]], cache: KeyValueCache | None, rows: Sequence[int] = ()
+) -> Tensor:
     """Final states of whole prompts laid out one after another, [all tokens, hidden_size]."""
     lengths = [len(prompt) for prompt in prompts]
-    model.reserve(max(lengths))
+    model.rotation.reserve(max(lengths))
+    attention = PromptAttention(model.config, model.rotation, lengths, cache, rows)
     ids = torch.tensor([token for prompt in prompts for token in prompt], device=model.device)
-    positions = torch.cat([torch.arange(length, device=model.device) for length in lengths])
-    return model.hidden(ids, positions, attention)
+    return model.hidden(ids, attention)
 
 
 def grouped(sequences: Sequence[Sequence[int]], budget: int) -> Iterator[list[Sequence[int]]]:

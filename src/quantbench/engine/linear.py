@@ -1,7 +1,7 @@
 """Matrix products with packed weights in plain torch: works for every weight, on every device.
 
 The weight is dequantized on use, one matrix at a time, and the copy is dropped; nothing is kept beside the
-packed tensors. `linear_cpu` holds what is faster on a CPU.
+packed tensors. `cpu.linear` holds what is faster on a CPU.
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,13 @@ from quantbench.engine.weights import FloatWeight
 
 
 class Linear(Protocol):
-    """x [..., in] -> [..., out] in x's dtype, with one matrix and its bias."""
+    """One matrix and its bias, applied in the activations' dtype."""
 
     kernel: str  # what computes it
 
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """x [tokens, in] -> [tokens, out], plus `residual` [tokens, out] if given."""
+        ...
 
     def rows(self, ids: Tensor) -> Tensor:
         """Rows `ids` of the matrix as float32 [len(ids), in]: the embedding of tokens."""
@@ -41,8 +43,9 @@ class PlainLinear:
         if isinstance(matrix.weight, FloatWeight):
             self.kernel = f"torch linear, {kind}"
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self._values(x.dtype), self._matrix.bias)
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        y = F.linear(x, self._values(x.dtype), self._matrix.bias)
+        return y if residual is None else y + residual
 
     def _values(self, dtype: torch.dtype) -> Tensor:
         weight = self._matrix.weight

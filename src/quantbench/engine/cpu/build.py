@@ -1,0 +1,113 @@
+"""Compiles `kernels.cpp` for the machine at hand at first use, keeps it in the user's cache, and loads it.
+
+A compiler (c++, g++ or clang++) is the only thing needed; nothing is downloaded. Without one, or where
+compiling fails, `load_kernels` says why and the engine goes on in plain torch. The cached file's name holds
+a digest of the source, the flags, the compiler and the CPU's features, so that a home folder shared by
+unlike machines is safe. Setting QUANTBENCH_CPU_KERNELS=off turns the kernels off.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+SWITCH = "QUANTBENCH_CPU_KERNELS"
+FLAGS = (
+    "-fPIC",
+    "-O3",
+    "-std=c++17",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-w",
+)
+# torch's own OpenMP runtime is in the process already, and a second one would fight it for the cores: first
+# leave its symbols to be found there, then try the compiler's, then do without threads
+THREADINGS = ((("-fopenmp",), ()), (("-fopenmp",), ("-fopenmp",)), ((), ()))
+COMPILE_LIMIT_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The loaded library, or the reason why there is none."""
+
+    library: ctypes.CDLL | None
+    reason: str | None = None
+    threaded: bool = True
+
+
+@cache
+def load_kernels() -> Built:
+    """The kernels, compiled if need be; asked once a process."""
+    if os.environ.get(SWITCH) == "off":
+        return Built(None, f"{SWITCH}=off")
+    compiler = find_compiler()
+    if compiler is None:
+        return Built(None, "no C++ compiler found (install g++)")
+    return build(compiler, cache_folder())
+
+
+def find_compiler() -> str | None:
+    """The path of a C++ compiler, the one in CXX first."""
+    names = [os.environ.get("CXX"), "c++", "g++", "clang++"]
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+def cache_folder() -> Path:
+    """The user's own cache folder for compiled kernels."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "quantbench"
+
+
+def build(compiler: str, folder: Path) -> Built:
+    """Load the library from `folder`, compiling it first where it is not there."""
+    reason = "no attempt"
+    for number, (compile_flags, link_flags) in enumerate(THREADINGS):
+        path = folder / f"cpu-kernels-{digest(compiler, (*FLAGS, *compile_flags, *link_flags))}.so"
+        try:
+            if not path.exists():
+                compile_to(path, compiler, [*FLAGS, *compile_flags], list(link_flags))
+            return Built(ctypes.CDLL(str(path)), threaded=number < len(THREADINGS) - 1)
+        except subprocess.CalledProcessError as error:
+            reason = f"{compiler} failed: {(error.stderr or '').strip()[-300:]}"
+        except (OSError, subprocess.TimeoutExpired) as error:
+            reason = f"cannot build or load CPU kernels: {error}"
+    return Built(None, reason)
+
+
+def compile_to(path: Path, compiler: str, compile_flags: list[str], link_flags: list[str]) -> None:
+    """Compile into a temporary folder beside `path` and move the result there in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        object_file, library = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
+        run([compiler, "-c", *compile_flags, str(SOURCE), "-o", str(object_file)])
+        run([compiler, "-shared", str(object_file), *link_flags, "-o", str(library)])
+        library.replace(path)
+
+
+def run(command: list[str]) -> None:
+    """Run a compiler quietly; CalledProcessError holds what it said."""
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_LIMIT_S)
+
+
+def digest(compiler: str, flags: tuple[str, ...]) -> str:
+    """Sixteen hex digits for this source, compiler, flags and CPU."""
+    real = Path(compiler).resolve()
+    parts = [SOURCE.read_text(), str(real), str(real.stat().st_mtime_ns), " ".join(flags), cpu_features()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def cpu_features() -> str:
+    """What tells CPUs with unlike instructions apart."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())

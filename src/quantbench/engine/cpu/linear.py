@@ -1,0 +1,96 @@
+"""Matrix products on the CPU straight from packed weights, by `kernels.cpp`.
+
+Arithmetic is float32 throughout: a weight's stored value (float16, bfloat16, 8 or 4 bits with its scale) is
+converted exactly in registers, products are summed in float32, in an order that does not depend on the
+number of rows. So nothing is lost against dequantizing first, and a row's result is the same in any batch.
+Activations of other types than float32 are converted on the way in and out.
+"""
+
+import ctypes
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.parameters import Matrix
+from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
+
+VECTOR = 16  # floats; a matrix must be a multiple of it wide
+FLOAT_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+ARGUMENTS = {
+    "quantbench_linear": "ipqqqpppqppp",
+    "quantbench_norm": "ppqqfp",
+    "quantbench_gate": "ipqqp",
+    "quantbench_attend": "pqqqqpppppfppqqp",
+}
+TYPES = {"i": ctypes.c_int, "p": ctypes.c_void_p, "q": ctypes.c_int64, "f": ctypes.c_float}
+
+
+def declare(library: ctypes.CDLL) -> None:
+    """Tell ctypes the kernels' argument types."""
+    for name, letters in ARGUMENTS.items():
+        function = getattr(library, name)
+        function.argtypes = [TYPES[letter] for letter in letters]
+        function.restype = None
+
+
+def fits(weight: Weight) -> bool:
+    """Whether the kernels can read this weight."""
+    width = weight.shape[1]
+    if isinstance(weight, Int4Weight):
+        return weight.group_size % (2 * VECTOR) == 0 and width % weight.group_size == 0
+    return width % VECTOR == 0
+
+
+class CpuLinear:
+    """One matrix and its bias; see the module for its arithmetic."""
+
+    def __init__(self, library: ctypes.CDLL, matrix: Matrix) -> None:
+        self._matrix = matrix
+        self._call = library.quantbench_linear
+        self._out, self._in = matrix.weight.shape
+        self._bias = None if matrix.bias is None else matrix.bias.float().contiguous()
+        self._kind, self._group, tensors = describe(matrix.weight)
+        assert all(tensor.is_contiguous() for tensor in tensors)
+        addresses = [tensor.data_ptr() for tensor in tensors]
+        self._data, self._scale, self._zero = (*addresses, 0, 0)[:3]
+        self._bias_address = 0 if self._bias is None else self._bias.data_ptr()
+        self.kernel = f"own C++, {matrix.weight.scheme} read packed, float32 arithmetic"
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if x.dtype is not torch.float32:
+            wide = None if residual is None else residual.float()
+            return self(x.float(), wide).to(x.dtype)
+        x = x.contiguous()
+        rows = len(x)
+        y = torch.empty(rows, self._out)
+        self._call(
+            self._kind,
+            x.data_ptr(),
+            rows,
+            self._in,
+            self._out,
+            self._data,
+            self._scale,
+            self._zero,
+            self._group,
+            self._bias_address,
+            0 if residual is None else residual.data_ptr(),
+            y.data_ptr(),
+        )
+        return y
+
+    def rows(self, ids: Tensor) -> Tensor:
+        return self._matrix.weight.dequantize(ids)
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self._matrix.tensors()
+
+
+def describe(weight: Weight) -> tuple[int, int, tuple[Tensor, ...]]:
+    """The kernels' number for a weight's kind, its group size (0 without groups), and its tensors."""
+    if isinstance(weight, FloatWeight):
+        return FLOAT_KINDS[weight.values.dtype], 0, (weight.values,)
+    if isinstance(weight, Int8Weight):
+        return 3, 0, (weight.q, weight.scale)
+    return 4, weight.group_size, (weight.packed, weight.scale, weight.zero)

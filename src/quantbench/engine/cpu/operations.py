@@ -1,0 +1,112 @@
+"""The small steps between matrix products on the CPU, by `kernels.cpp`, each beside its plain form.
+
+A step of a small model is bound by the number of calls, not by arithmetic: rotation, norms, cache and
+attention of one token are one call here. Prompts are attended in torch, like everywhere.
+"""
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.cache import KeyValueCache
+from quantbench.engine.config import ModelConfig
+from quantbench.engine.cpu.build import load_kernels
+from quantbench.engine.cpu.linear import VECTOR, CpuLinear, declare, fits
+from quantbench.engine.linear import Linear, PlainLinear
+from quantbench.engine.operations import Attention, HeadNorms, Operations, PlainOperations, Rotation
+from quantbench.engine.parameters import Matrix
+
+GATES = {"silu": 0, "swish": 0, "gelu": 1, "gelu_pytorch_tanh": 2, "relu": 3}
+
+
+def cpu_operations(config: ModelConfig, device: str, dtype: torch.dtype) -> tuple[Operations, str | None]:
+    """What runs a model here, and why it is not the compiled kernels where one could hope for them."""
+    plain = PlainOperations(config)
+    if device != "cpu":
+        return plain, None
+    built = load_kernels()
+    if built.library is None:
+        return plain, built.reason
+    declare(built.library)
+    return CpuOperations(built.library, config, dtype, plain), None
+
+
+class CpuOperations:
+    """Compiled kernels where shapes and types allow, plain torch where not."""
+
+    def __init__(
+        self, library: ctypes.CDLL, config: ModelConfig, dtype: torch.dtype, plain: PlainOperations
+    ) -> None:
+        self._library, self._config, self._plain = library, config, plain
+        shapes = (config.hidden_size, config.intermediate_size, config.head_dim)
+        self._own = dtype is torch.float32 and all(size % VECTOR == 0 for size in shapes)
+        self.name = "own C++" if self._own else plain.name
+
+    def linear(self, matrix: Matrix) -> Linear:
+        return CpuLinear(self._library, matrix) if fits(matrix.weight) else PlainLinear(matrix)
+
+    def norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        if not self._own:
+            return self._plain.norm(x, weight)
+        y = torch.empty_like(x)
+        rows, length = x.shape
+        self._library.quantbench_norm(
+            x.data_ptr(), weight.data_ptr(), rows, length, self._config.norm_eps, y.data_ptr()
+        )
+        return y
+
+    def gate(self, x: Tensor) -> Tensor:
+        if not self._own:
+            return self._plain.gate(x)
+        rows, length = x.shape[0], x.shape[1] // 2
+        y = torch.empty(rows, length)
+        kind = GATES[self._config.activation]
+        self._library.quantbench_gate(kind, x.data_ptr(), rows, length, y.data_ptr())
+        return y
+
+    def token_attention(
+        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, lengths: Sequence[int]
+    ) -> Attention:
+        if not self._own:
+            return self._plain.token_attention(kv, rotation, positions, lengths)
+        return CpuTokenAttention(self._library, self._config, kv, rotation, positions)
+
+
+class CpuTokenAttention:
+    """Norms, rotation, cache and attention of one new token a row, in one call a layer."""
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        config: ModelConfig,
+        kv: KeyValueCache,
+        rotation: Rotation,
+        positions: Tensor,
+    ) -> None:
+        self._call = library.quantbench_attend
+        self._config, self._kv, self._positions, self._rotation = config, kv, positions, rotation
+        self._tables = (rotation.cos.data_ptr(), rotation.sin.data_ptr())
+
+    def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
+        config, rows = self._config, len(projections)
+        out = torch.empty(rows, config.q_size)
+        self._call(
+            projections.data_ptr(),
+            rows,
+            config.heads,
+            config.kv_heads,
+            config.head_dim,
+            self._positions.data_ptr(),
+            *self._tables,
+            0 if norms.queries is None else norms.queries.data_ptr(),
+            0 if norms.keys is None else norms.keys.data_ptr(),
+            config.norm_eps,
+            self._kv.keys[layer].data_ptr(),
+            self._kv.values[layer].data_ptr(),
+            self._kv.capacity,
+            config.windows[layer] or 0,
+            out.data_ptr(),
+        )
+        return out

@@ -1,0 +1,119 @@
+"""What a model does between its matrix products, in plain torch: norms, gates, rotation, attention.
+
+`Operations` is the seam where a device's own kernels come in; `PlainOperations` runs everywhere and is the
+reference for `cpu.operations`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from quantbench.engine.cache import KeyValueCache
+from quantbench.engine.config import ModelConfig
+from quantbench.engine.linear import Linear, PlainLinear
+from quantbench.engine.parameters import Matrix
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "swish": F.silu,
+    "gelu": F.gelu,
+    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "relu": F.relu,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HeadNorms:
+    """Weights [head_dim] of the norms of each query and key head; None where the family has none."""
+
+    queries: Tensor | None
+    keys: Tensor | None
+
+
+class Rotation:
+    """Cosine and sine tables [positions, head_dim] that grow with the longest text; see `rope`."""
+
+    def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
+        self._rope, self._device, self._dtype = config.rope, device, dtype
+        self.cos = self.sin = torch.empty(0, config.head_dim, device=device, dtype=dtype)
+
+    def reserve(self, positions: int) -> None:
+        """Make room for texts of this many tokens."""
+        if positions > len(self.cos):
+            cos, sin = self._rope.tables(positions)
+            self.cos, self.sin = (table.to(self._device, self._dtype) for table in (cos, sin))
+
+
+class Attention(Protocol):
+    """(layer, projections [tokens, q_size + 2 kv_size], its head norms) -> [tokens, q_size]."""
+
+    def __call__(self, layer: int, projections: Tensor, norms: HeadNorms, /) -> Tensor: ...
+
+
+class Operations(Protocol):
+    """One device's way of doing them; all tensors have the activations' dtype."""
+
+    name: str  # for Decoder.kernels()
+
+    def linear(self, matrix: Matrix) -> Linear: ...
+
+    def norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        """RMS norm of rows [tokens, n] or heads [..., n]."""
+        ...
+
+    def gate(self, x: Tensor) -> Tensor:
+        """activation(gate) * up of [tokens, 2 n], gate first -> [tokens, n]."""
+        ...
+
+    def token_attention(
+        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, lengths: Sequence[int]
+    ) -> Attention:
+        """Attention of one new token a row; `lengths[i]`, as in `positions`, is row i's tokens before it."""
+        ...
+
+
+class PlainOperations:
+    """In torch, on every device."""
+
+    name = "torch"
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._config = config
+        self._activation = ACTIVATIONS[config.activation]
+
+    def linear(self, matrix: Matrix) -> Linear:
+        return PlainLinear(matrix)
+
+    def norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.rms_norm(x, weight.shape, weight, self._config.norm_eps)
+
+    def gate(self, x: Tensor) -> Tensor:
+        gate, up = x.chunk(2, dim=-1)
+        return self._activation(gate) * up
+
+    def token_attention(
+        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, lengths: Sequence[int]
+    ) -> Attention:
+        from quantbench.engine.attention import TokenAttention
+
+        return TokenAttention(self, self._config, kv, rotation, positions, lengths)
+
+    def heads(
+        self, projections: Tensor, norms: HeadNorms, cos: Tensor, sin: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries and keys, and values, each [tokens, heads of its kind, head_dim].
+
+        cos and sin [tokens, 1, head_dim] of each token's position.
+        """
+        config = self._config
+        heads = projections.view(len(projections), -1, config.head_dim)
+        turned, values = heads[:, : -config.kv_heads], heads[:, -config.kv_heads :]
+        if norms.queries is not None and norms.keys is not None:
+            queries, keys = turned[:, : config.heads], turned[:, config.heads :]
+            turned = torch.cat((self.norm(queries, norms.queries), self.norm(keys, norms.keys)), dim=1)
+        turned = turned * cos + turned.roll(config.head_dim // 2, dims=-1) * sin
+        return turned[:, : config.heads], turned[:, config.heads :], values
