@@ -111,6 +111,7 @@ def _nvml_facts(uuid: str) -> dict[str, Any]:
             "memory_clock_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM),
             "power_state": pynvml.nvmlDeviceGetPerformanceState(handle),
             "utilization_percent": pynvml.nvmlDeviceGetUtilizationRates(handle).gpu,
+            "memory_used_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).used,
         }
         return {"driver": pynvml.nvmlSystemGetDriverVersion(), "extra": extra}
     except Exception as error:  # NVML's errors have no common base in every version

@@ -44,7 +44,9 @@ class Trial:
     text: str | None = None  # file to measure the distance from the baseline on; None: the tasks' problems
     reference: str | None = None  # id of the baseline's trial whose predictions this one is compared with
 
-    role: str = "method"  # 'method', or 'floor' for the baseline's second run in another batch shape
+    # 'method'; 'floor': the baseline again in another batch shape; 'round': speed alone, in a later pass
+    role: str = "method"
+    round: int = 0  # the pass over the methods that this trial belongs to
 
     @property
     def id(self) -> str:
@@ -58,7 +60,9 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """How the trial is named where a reader meets it: the method, marked when it is the floor."""
+        """How the trial is named where a reader meets it: the method, marked for a floor or a later round."""
+        if self.role == "round":
+            return f"{self.method}-round-{self.round}"
         return self.method if self.role == "method" else f"{self.method}-{self.role}"
 
 

@@ -56,6 +56,7 @@ class RunSettings:
     speed_budget_s: float = 5.0
     unsafe_no_sandbox: bool = False
     text: str | None = None
+    rounds: int = 1
     floor: bool = True
     output_dir: Path | None = None
 
@@ -82,7 +83,8 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     for method in ordered:
         check_fits(METHODS[method], source, device)
     if tasks and settings.floor and settings.temperature == 0:
-        trials += compared((trials[0], floor_of(trials[0])))[1:]
+        trials += compared((trials[0], *floors_of(trials[0])))[1:]
+    trials += later_rounds(trials[: len(ordered)], settings.rounds)
     return Plan(trials=trials, baseline=baseline), source
 
 
@@ -135,12 +137,36 @@ def floor_of(baseline: Trial) -> Trial:
     return replace(baseline, role="floor", batch_size=max(1, baseline.batch_size // 2 - 1))
 
 
+def floors_of(baseline: Trial) -> tuple[Trial, ...]:
+    """The reruns of the baseline that show the noise: another batch shape, and on a GPU once as bf16."""
+    other_shape = floor_of(baseline)
+    bf16 = METHODS.get("bf16")
+    if baseline.method != "fp16" or not baseline.device.startswith("cuda"):
+        return (other_shape,)
+    if bf16 is None or bf16.unavailable(baseline.device):
+        return (other_shape,)
+    return (other_shape, replace(baseline, method="bf16", role="floor"))
+
+
+def later_rounds(trials: tuple[Trial, ...], rounds: int) -> tuple[Trial, ...]:
+    """Speed trials of the passes after the first, every other pass backwards: A B C, C B A, A B C."""
+    found: list[Trial] = []
+    for number in range(1, rounds):
+        order = trials[::-1] if number % 2 else trials
+        found += [
+            replace(trial, role="round", round=number, tasks=(), text=None, task_data=None, reference=None)
+            for trial in order
+        ]
+    return tuple(found)
+
+
 def check_values(settings: RunSettings) -> None:
     """UsageError for a number that makes no sense."""
     positive = {
         "--batch-size": settings.batch_size,
         "--completions-per-problem": settings.completions_per_problem,
         "--new-tokens": settings.new_tokens - 1,
+        "--rounds": settings.rounds,
         "--limit": settings.limit,
         "--max-new-tokens": settings.max_new_tokens,
         "--threads": settings.threads,

@@ -45,7 +45,10 @@ class MethodDistance:
 
 def distances(results: Results) -> tuple[MethodDistance, ...]:
     """The rows' distances in their order, then those of the noise floor."""
-    floors = [measure(record, floor_label(record), is_floor=True) for record in results.floors]
+    floors = [
+        measure(record, floor_label(record, results.baseline_name), is_floor=True)
+        for record in results.floors
+    ]
     rows = [measure(row.record, row.label) for row in results.rows]
     known_floors = [floor for floor in floors if floor is not None]
     limit = floor_limit(known_floors)
@@ -53,9 +56,10 @@ def distances(results: Results) -> tuple[MethodDistance, ...]:
     return (*judged, *known_floors)
 
 
-def floor_label(record: Record) -> str:
-    """How a run of the noise floor is named: `fp16 again, batch 31`."""
-    return f"{record.method} again, batch {record.trial.get('batch_size')}"
+def floor_label(record: Record, baseline: str) -> str:
+    """How a run of the noise floor is named: `fp16 again, batch 31`, `bf16 for fp16, batch 64`."""
+    again = "again" if record.method == baseline else f"for {baseline}"
+    return f"{record.method} {again}, batch {record.trial.get('batch_size')}"
 
 
 def floor_limit(floors: Sequence[MethodDistance]) -> float | None:

@@ -37,7 +37,7 @@ def floor_flips(results: Results) -> tuple[FloorFlips, ...]:
             own, reference = read_score(result), baseline.score(result.task)
             if own is None or reference is None or not can_be_paired(own, reference):
                 continue
-            pair = pair_scores(floor_label(record), own, reference)
+            pair = pair_scores(floor_label(record, results.baseline_name), own, reference)
             found.append(
                 FloorFlips(
                     label=pair.label,

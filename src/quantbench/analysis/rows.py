@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from quantbench.analysis.rounds import merge_rounds
 from quantbench.analysis.scores import Score, read_score
 from quantbench.analysis.speeds import Speed, read_speed
 from quantbench.records import ModelInfo, Record
@@ -66,7 +67,8 @@ def read_results(records: Sequence[Record], baseline: str) -> Results:
         raise ValueError("a report needs at least one record")
     model_name = str(max(records, key=lambda record: record.created_at).trial["model"])
     own = [record for record in records if record.trial["model"] == model_name]
-    methods, older = _newest([record for record in own if record.role == "method"])
+    merged = merge_rounds(own)
+    methods, older = _newest([record for record in merged if record.role == "method"])
     floors, _ = _newest([record for record in own if record.role == "floor"])
     methods.sort(key=lambda record: record.method != baseline)
     rows = tuple(read_row(record, record.method == baseline) for record in methods)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from quantbench.records import Bandwidth, SpeedPoint
-from quantbench.stats import Interval, median_interval
+from quantbench.stats import Interval, median_interval, median_over_rounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +42,17 @@ class Speed:
         return f"batch {self.batch_size}, prompt {self.prompt_tokens}"
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """Median and 95 % interval of repetitions; the range where they are too few; None without any."""
+def estimate(values: Sequence[float], rounds: Sequence[int] = ()) -> Estimate | None:
+    """Median and 95 % interval of repetitions; the range where they are too few; None without any.
+
+    With several rounds the rounds' medians are what is repeated: repetitions of one process do not know
+    how the machine drifts.
+    """
     if not values:
         return None
+    if len(rounds) == len(values) and len(set(rounds)) > 1:
+        over = median_over_rounds(values, rounds)
+        return Estimate(value=over.value, interval=over.interval, ranged=over.confidence < 0.95)
     interval = median_interval(values)
     if interval is None and len(values) > 1:
         return Estimate(value=median(values), interval=Interval(min(values), max(values)), ranged=True)
@@ -58,16 +65,17 @@ def read_speed(point: SpeedPoint, bandwidth: Bandwidth | None = None) -> Speed:
     decode = [] if steps < 1 else [s for s in point.decode_s if s > 0]
     ttft = [s for s in point.ttft_s if s > 0]
     paired = len(ttft) == len(decode)
+    rounds = point.round_of
     return Speed(
         batch_size=point.batch_size,
         prompt_tokens=point.prompt_tokens,
         new_tokens=point.new_tokens,
         repetitions=max(len(decode), len(ttft)),
-        decode=estimate([point.batch_size * steps / s for s in decode]),
-        prefill=estimate([point.batch_size * point.prompt_tokens / s for s in ttft]),
-        ttft_s=estimate(ttft),
-        tpot_s=estimate([s / steps for s in decode]),
-        response_s=estimate([a + b for a, b in zip(ttft, decode, strict=True)]) if paired else None,
+        decode=estimate([point.batch_size * steps / s for s in decode], rounds),
+        prefill=estimate([point.batch_size * point.prompt_tokens / s for s in ttft], rounds),
+        ttft_s=estimate(ttft, rounds),
+        tpot_s=estimate([s / steps for s in decode], rounds),
+        response_s=estimate([a + b for a, b in zip(ttft, decode, strict=True)], rounds) if paired else None,
         mbu=_bandwidth_share(point, decode, bandwidth),
         failure=point.failure,
     )

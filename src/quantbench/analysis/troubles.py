@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from quantbench.analysis.load import signs_of_load
 from quantbench.analysis.rows import Results
 from quantbench.analysis.scores import Score
 from quantbench.analysis.wording import counted, listed, one_line, significant
@@ -56,6 +57,8 @@ def _of_record(label: str, record: Record) -> Iterable[Trouble]:
         if point.failure:
             where = f"batch {point.batch_size}, prompt {point.prompt_tokens}"
             yield Trouble(label=label, text=one_line(f"no speed at {where}: {point.failure}"))
+    for sign in signs_of_load(record):
+        yield Trouble(label=label, text=sign)
     for warning in record.warnings:
         yield Trouble(label=label, text=one_line(warning))
     if record.size and record.size.kept_parameters:

@@ -58,7 +58,7 @@ def read_flips(results: Results, folder: Path) -> Flips:
     entries: list[Flip] = []
     missing: list[str] = []
     others = [(row.label, row.record) for row in results.rows if not row.is_baseline]
-    others += [(floor_label(record), record) for record in results.floors]
+    others += [(floor_label(record, results.baseline_name), record) for record in results.floors]
     for label, record in others:
         for own in record.tasks:
             reference = _task(baseline.record, own.task)

@@ -11,6 +11,7 @@ from quantbench.report.sections.decision import decision_sections
 from quantbench.report.sections.detail import detail_sections
 from quantbench.report.sections.distance import distance_sections
 from quantbench.report.sections.findings import conclusion_section, finding_sections
+from quantbench.report.sections.latency import latency_sections
 from quantbench.report.sections.limits import limit_section, trouble_section
 from quantbench.report.sections.measured import measured_section
 from quantbench.report.sections.methods import method_section
@@ -34,6 +35,7 @@ SECTIONS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     decision_sections,
     picture_section,
     detail_sections,
+    latency_sections,
     sweep_sections,
     reason_sections,
     measured_section,

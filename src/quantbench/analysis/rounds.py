@@ -1,0 +1,62 @@
+"""Rounds of speed trials folded into one record a method: what drifts between rounds becomes visible.
+
+A trial of role 'round' measures speed alone, in a later pass over the methods (A B C, then C B A). Its
+repetitions join those of the method's own trial, each with the number of its round.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from quantbench.records import Record, SpeedPoint
+
+ROUND = "round"
+
+
+def merge_rounds(records: Sequence[Record]) -> list[Record]:
+    """The records without those of later rounds, whose repetitions the methods' own records take in."""
+    rounds = [record for record in records if record.role == ROUND]
+    others = [record for record in records if record.role != ROUND]
+    return [_with_rounds(record, rounds) if record.role == "method" else record for record in others]
+
+
+def _with_rounds(record: Record, rounds: Iterable[Record]) -> Record:
+    own = [entry for entry in rounds if _question(entry) == _question(record)]
+    if not own:
+        return record
+    own.sort(key=lambda entry: int(entry.trial.get("round", 0)))
+    passes = [(0, record), *((int(entry.trial.get("round", 0)), entry) for entry in own)]
+    warnings = [
+        f"round {number} failed while in '{entry.failure.stage}': {entry.failure.message}"
+        for number, entry in passes[1:]
+        if entry.failure
+    ]
+    speed = tuple(_merged(point, passes) for point in record.speed)
+    return record.model_copy(update={"speed": speed, "warnings": (*record.warnings, *warnings)})
+
+
+def _question(record: Record) -> tuple[str, ...]:
+    """What two trials must share to be rounds of the same measurement."""
+    keys = ("model", "revision", "method", "engine", "device", "dtype", "threads", "new_tokens", "seed")
+    return tuple(str(record.trial.get(key)) for key in keys)
+
+
+def _merged(point: SpeedPoint, passes: Sequence[tuple[int, Record]]) -> SpeedPoint:
+    """The same point of every round, one after another."""
+    found = [(number, same) for number, record in passes if (same := _same_point(point, record))]
+    parts = [same for _, same in found]
+    return point.model_copy(
+        update={
+            "ttft_s": tuple(s for part in parts for s in part.ttft_s),
+            "decode_s": tuple(s for part in parts for s in part.decode_s),
+            "cpu_share": tuple(s for part in parts for s in part.cpu_share),
+            "joules": tuple(s for part in parts for s in part.joules),
+            "round_of": tuple(number for number, part in found for _ in part.decode_s),
+            "failure": next((part.failure for part in parts if part.failure), None),
+        }
+    )
+
+
+def _same_point(point: SpeedPoint, record: Record) -> SpeedPoint | None:
+    def shape(p: SpeedPoint) -> tuple[int, int, int]:
+        return p.batch_size, p.prompt_tokens, p.new_tokens
+
+    return next((other for other in record.speed if shape(other) == shape(point)), None)

@@ -1,0 +1,77 @@
+"""How times spread over the repetitions, what a token costs in energy, and how long it takes to start."""
+
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+
+from quantbench.analysis import Analysis, Row
+from quantbench.analysis.diagnosis import headline_point
+from quantbench.analysis.wording import MISSING, significant
+from quantbench.report.blocks import Block, Column, Section, Table, Text
+from quantbench.stats import percentile
+
+ENOUGH_FOR_P90 = 10  # repetitions
+
+Cell = Callable[[Row], str]
+
+
+def latency_sections(analysis: Analysis) -> Iterator[Section]:
+    """Left out without any speed; the columns for energy and start-up only where something is known."""
+    rows = [row for row in analysis.results.rows if headline_point(row)]
+    if not rows:
+        return
+    blocks: tuple[Block, ...] = (latency_table(rows), Text(LEGEND))
+    yield Section(key="latency", title="Spread of the times, energy and start-up", blocks=blocks)
+
+
+LEGEND = (
+    "TTFT and TPOT in ms over the repetitions at the headline point: median, 90th percentile (from 10 "
+    "repetitions on) and the longest. Energy: of the whole GPU, per generated token, prompt included. Start: "
+    "seconds of importing, reading and quantizing the weights, and the first run."
+)
+
+
+def latency_table(rows: Sequence[Row]) -> Table:
+    """A row a method; columns that no row can fill are left out."""
+    columns: dict[str, Cell] = {
+        "TTFT median": lambda row: _time(row, "ttft", 0.5),
+        "90 %": lambda row: _time(row, "ttft", 0.9),
+        "longest": lambda row: _time(row, "ttft", 1.0),
+        "TPOT median": lambda row: _time(row, "tpot", 0.5),
+        "90 % ": lambda row: _time(row, "tpot", 0.9),
+        "longest ": lambda row: _time(row, "tpot", 1.0),
+        "Energy (J/token)": _energy,
+        "Import (s)": lambda row: _startup(row, "import_s"),
+        "Load (s)": lambda row: _startup(row, "load_s"),
+        "Quantize (s)": lambda row: _startup(row, "quantize_s"),
+        "First run (s)": lambda row: _startup(row, "warmup_s"),
+    }
+    cells = {title: [cell(row) for row in rows] for title, cell in columns.items()}
+    kept = {title: values for title, values in cells.items() if any(v != MISSING for v in values)}
+    table_rows = tuple(
+        (row.label, *(values[place] for values in kept.values())) for place, row in enumerate(rows)
+    )
+    return Table((Column("Method", number=False), *(Column(title.strip()) for title in kept)), table_rows)
+
+
+def _time(row: Row, which: str, level: float) -> str:
+    point = headline_point(row)
+    if point is None:
+        return MISSING
+    steps = max(1, point.new_tokens - 1)
+    times = list(point.ttft_s) if which == "ttft" else [s / steps for s in point.decode_s]
+    if not times or (level == 0.9 and len(times) < ENOUGH_FOR_P90):
+        return MISSING
+    return significant(1000 * percentile(times, level))
+
+
+def _energy(row: Row) -> str:
+    point = headline_point(row)
+    if point is None or not point.joules:
+        return MISSING
+    return significant(median(point.joules) / (point.batch_size * point.new_tokens))
+
+
+def _startup(row: Row, name: str) -> str:
+    startup = row.record.startup
+    seconds: float | None = getattr(startup, name) if startup else None
+    return MISSING if seconds is None else significant(seconds)

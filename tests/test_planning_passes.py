@@ -1,0 +1,40 @@
+"""Which trials a run adds to its methods: reruns of the baseline, and later rounds of speed."""
+
+from quantbench.planning import compared, floors_of, later_rounds
+from tests.builders import make_trial
+
+
+def test_rounds_run_to_and_fro() -> None:
+    trials = tuple(make_trial(method=name) for name in ("fp16", "int8", "int4"))
+    order = [(trial.method, trial.round) for trial in later_rounds(trials, 3)]
+    assert order[:3] == [("int4", 1), ("int8", 1), ("fp16", 1)]
+    assert order[3:] == [("fp16", 2), ("int8", 2), ("int4", 2)]
+
+
+def test_later_rounds_measure_speed_alone() -> None:
+    trials = compared((make_trial(tasks=("humaneval",)), make_trial(method="int8", tasks=("humaneval",))))
+    assert {(trial.tasks, trial.reference) for trial in later_rounds(trials, 2)} == {((), None)}
+
+
+def test_one_round_adds_nothing() -> None:
+    assert later_rounds((make_trial(),), 1) == ()
+
+
+def test_rounds_have_ids_and_labels_of_their_own() -> None:
+    one, two = later_rounds((make_trial(),), 3)
+    assert one.id != two.id
+    assert (one.label, two.label) == ("fp16-round-1", "fp16-round-2")
+
+
+def test_methods_are_compared_with_the_baselines_own_trial() -> None:
+    baseline, method = compared((make_trial(text="file"), make_trial(method="int8", text="file")))
+    assert (baseline.reference, method.reference) == (None, baseline.id)
+
+
+def test_without_anything_to_score_nothing_is_compared() -> None:
+    assert {trial.reference for trial in compared((make_trial(), make_trial(method="int8")))} == {None}
+
+
+def test_floor_of_the_cpu_is_another_batch_shape() -> None:
+    (floor,) = floors_of(make_trial(batch_size=64))
+    assert (floor.role, floor.method, floor.batch_size) == ("floor", "fp16", 31)
