@@ -19,15 +19,22 @@ def latency_sections(analysis: Analysis) -> Iterator[Section]:
     rows = [row for row in analysis.results.rows if headline_point(row)]
     if not rows:
         return
-    blocks: tuple[Block, ...] = (latency_table(rows), Text(LEGEND))
+    table = latency_table(rows)
+    titles = {column.title for column in table.columns}
+    legend = [LEGEND] + [text for title, text in LEGENDS.items() if title in titles]
+    blocks: tuple[Block, ...] = (table, Text(" ".join(legend)))
     yield Section(key="latency", title="Spread of the times, energy and start-up", blocks=blocks)
 
 
 LEGEND = (
     "TTFT and TPOT in ms over the repetitions at the headline point: median, 90th percentile (from 10 "
-    "repetitions on) and the longest. Energy: of the whole GPU, per generated token, prompt included. Start: "
-    "seconds of importing, reading and quantizing the weights, and the first run."
+    "repetitions on) and the longest."
 )
+LEGENDS = {
+    "Energy (J/token)": "Energy: of the whole GPU, per generated token, prompt included.",
+    "Load (s)": "Load: reading and placing the weights, quantizing included.",
+    "First run (s)": "First run: compiling, capturing and touching memory for the first time.",
+}
 
 
 def latency_table(rows: Sequence[Row]) -> Table:
