@@ -2,7 +2,7 @@ from quantbench.analysis import analyse
 from quantbench.records import Record, Startup
 from quantbench.report.blocks import Table
 from quantbench.report.sections.latency import latency_sections
-from tests.report_records import record, speed_point
+from tests.report_records import other_trial, record, speed_point
 
 TIMES = tuple(1 + number / 100 for number in range(11))  # median 1.05, 90th percentile 1.09, longest 1.10
 
@@ -30,7 +30,8 @@ def test_few_repetitions_have_no_90th_percentile() -> None:
 
 def test_energy_is_per_generated_token_of_the_batch() -> None:
     point = speed_point(40.0, batch_size=2).model_copy(update={"joules": (512.0, 500.0, 524.0)})
-    assert cells(table_of(record("fp16", speed=(point,))))["Energy (J/token)"] == "2.00"
+    pair = other_trial(record("fp16", speed=(point,)), batch_sizes=(2,))
+    assert cells(table_of(pair))["Energy (J/token)"] == "2.00"
 
 
 def test_without_a_counter_no_energy_is_mentioned() -> None:
