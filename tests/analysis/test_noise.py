@@ -4,6 +4,7 @@ import pytest
 
 from quantbench.analysis.noise import (
     Call,
+    chance_of_separation,
     compare_memory,
     compare_scores,
     compare_sizes,
@@ -34,6 +35,22 @@ def test_speeds_are_together_when_their_intervals_overlap() -> None:
 
 def test_speeds_are_apart_when_their_intervals_do_not_overlap() -> None:
     assert speeds(100.0, 104.0, TIGHT) is Call.APART
+
+
+@pytest.mark.parametrize(
+    ("repetitions", "call"), [(2, Call.UNKNOWN), (3, Call.UNKNOWN), (4, Call.APART), (5, Call.APART)]
+)
+def test_ranges_that_are_apart_prove_something_from_four_repetitions_on(repetitions: int, call: Call) -> None:
+    spread = (0.99, 1.01, 1.0, 0.995, 1.005)[:repetitions]
+    assert speeds(100.0, 105.0, spread) is call
+
+
+def test_two_repetitions_prove_a_difference_of_many_times_their_range() -> None:
+    assert speeds(100.0, 200.0, (0.99, 1.01)) is Call.APART
+
+
+def test_the_chance_that_two_ranges_of_three_are_apart_is_one_in_ten() -> None:
+    assert chance_of_separation(3, 3) == pytest.approx(0.1)
 
 
 def test_speeds_measured_once_are_not_known_to_differ() -> None:

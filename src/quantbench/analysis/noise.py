@@ -7,7 +7,7 @@ problem by problem (exact McNemar), or as two independent shares where the probl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from math import sqrt
+from math import comb, sqrt
 
 from quantbench.analysis.rows import Row
 from quantbench.analysis.scores import Score
@@ -21,6 +21,10 @@ SIGNIFICANT = 0.05
 RESIDENT_SHARE = 0.03
 RESIDENT_BYTES = 16_000_000
 ALLOCATOR_SHARE = 0.001
+
+# Two medians of two repetitions each differ with 95 % confidence when they are this many ranges apart:
+# Welch's t for one degree of freedom, 12.7 / sqrt(2).
+CLEAR_DISTANCE = 9.0
 
 
 class Call(StrEnum):
@@ -80,11 +84,28 @@ def compare_estimates(a: Estimate | None, b: Estimate | None) -> Verdict:
         return Verdict(Call.UNKNOWN, "a time is missing")
     if a.interval is None or b.interval is None:
         return Verdict(Call.UNKNOWN, "one repetition says nothing about noise")
-    overlap = a.interval.low <= b.interval.high and b.interval.low <= a.interval.high
-    what = "the ranges of the repetitions" if a.ranged or b.ranged else "the 95 % intervals of the medians"
-    return Verdict(
-        Call.TOGETHER if overlap else Call.APART, f"{what} {'overlap' if overlap else 'are apart'}"
-    )
+    ranged = a.ranged or b.ranged
+    what = "the ranges of the repetitions" if ranged else "the 95 % intervals of the medians"
+    if a.interval.low <= b.interval.high and b.interval.low <= a.interval.high:
+        return Verdict(Call.TOGETHER, f"{what} overlap")
+    if ranged and not _clearly_apart(a, b):
+        few = min(a.repetitions, b.repetitions)
+        return Verdict(Call.UNKNOWN, f"{what} are apart, but {few} repetitions can do that by chance")
+    return Verdict(Call.APART, f"{what} are apart")
+
+
+def _clearly_apart(a: Estimate, b: Estimate) -> bool:
+    """Whether ranges that do not overlap prove anything: by their number, or by their distance."""
+    if a.interval is None or b.interval is None:
+        return False
+    if chance_of_separation(a.repetitions, b.repetitions) < SIGNIFICANT:
+        return True
+    return abs(a.value - b.value) > CLEAR_DISTANCE * max(a.interval.width, b.interval.width)
+
+
+def chance_of_separation(one: int, other: int) -> float:
+    """Chance that the ranges of so many equally distributed times do not overlap: extreme rank sum."""
+    return 2 / comb(one + other, one)
 
 
 def compare_scores(

@@ -16,6 +16,7 @@ class Estimate:
     """A median of repetitions with what surrounds it, in the unit of the figure."""
 
     value: float
+    repetitions: int  # or rounds, where there are several
     interval: Interval | None  # None after a single repetition
     ranged: bool = False  # the interval is the whole range: too few repetitions for 95 %
 
@@ -52,11 +53,13 @@ def estimate(values: Sequence[float], rounds: Sequence[int] = ()) -> Estimate | 
         return None
     if len(rounds) == len(values) and len(set(rounds)) > 1:
         over = median_over_rounds(values, rounds)
-        return Estimate(value=over.value, interval=over.interval, ranged=over.confidence < 0.95)
+        ranged = over.interval is not None and over.confidence < 0.95
+        return Estimate(value=over.value, repetitions=over.rounds, interval=over.interval, ranged=ranged)
     interval = median_interval(values)
-    if interval is None and len(values) > 1:
-        return Estimate(value=median(values), interval=Interval(min(values), max(values)), ranged=True)
-    return Estimate(value=median(values), interval=interval)
+    ranged = interval is None and len(values) > 1
+    if ranged:
+        interval = Interval(min(values), max(values))
+    return Estimate(value=median(values), repetitions=len(values), interval=interval, ranged=ranged)
 
 
 def read_speed(point: SpeedPoint, bandwidth: Bandwidth | None = None) -> Speed:
