@@ -15,7 +15,7 @@ def quantize_int8(name: str, weight: Tensor) -> Int8Weight:
     def work(rows: slice, block: Tensor) -> None:
         largest = block.abs().amax(dim=1)
         scale[rows] = torch.where(largest == 0, 1.0, largest / 127)
-        q[rows] = block.div_(scale[rows, None]).round_().clamp_(-127, 127).to(torch.int8)
+        q[rows] = (block / scale[rows, None]).round_().clamp_(-127, 127).to(torch.int8)
 
     for_row_blocks(weight, work)
     require_finite(name, scale)
