@@ -118,7 +118,7 @@ def repeat(
         if not is_out_of_memory(error):
             raise
         release(decoder.device)
-        return f"out of memory: {str(error).splitlines()[0]}"
+        return f"out of memory: {str(error) or type(error).__name__}".splitlines()[0]
     return None
 
 
