@@ -1,9 +1,9 @@
 """`quantbench doctor`: what works on this machine, and the command that mends the rest."""
 
-import os
 import shutil
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -85,5 +85,5 @@ def attempt(name: str, describe: Callable[[], str]) -> Finding:
 
 
 def check_disk() -> list[Finding]:
-    usage = shutil.disk_usage(os.getcwd())
+    usage = shutil.disk_usage(Path.cwd())
     return [("disk", usage.free > 1_000_000_000, f"{show_bytes(usage.free)} free here")]

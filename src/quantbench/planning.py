@@ -67,6 +67,8 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     check_methods(settings.methods)
     device = resolve_device(settings.device)
     check_available(settings.methods, device)
+    baseline = resolve_baseline(settings)
+    dtype = resolve_dtype(settings.dtype, device)
     tasks = resolve_tasks(settings)
     source = open_source(settings.model, revision=settings.revision, seed=settings.seed)
     engine = resolve_engine(settings, source)
@@ -76,9 +78,8 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
             f"'{settings.model}' has no tokenizer, so it cannot read {', '.join(tasks) or settings.text}; "
             "use --tasks none without --text"
         )
-    baseline = resolve_baseline(settings)
     ordered = (baseline, *(m for m in dict.fromkeys(settings.methods) if m != baseline))
-    common = make_trial(settings, device=device, engine=engine, tasks=tasks)
+    common = make_trial(settings, device=device, dtype=dtype, engine=engine, tasks=tasks)
     trials = compared(tuple(common(method) for method in ordered))
     for method in ordered:
         check_fits(METHODS[method], source, device)
@@ -89,10 +90,9 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
 
 
 def make_trial(
-    settings: RunSettings, *, device: str, engine: str, tasks: tuple[str, ...]
+    settings: RunSettings, *, device: str, dtype: str, engine: str, tasks: tuple[str, ...]
 ) -> Callable[[str], Trial]:
     """A function from a method's name to its Trial; everything else is the same for all methods."""
-    dtype = resolve_dtype(settings.dtype, device)
 
     def trial(method: str) -> Trial:
         return Trial(
