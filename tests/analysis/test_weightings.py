@@ -9,7 +9,7 @@ def test_shares_of_two_opposed_methods_are_halves() -> None:
     # One is best at size and memory, the other at speed and quality: the halves of the simplex.
     records = [
         full_record("fp16", 1.0, 40.0, 1.2, range(57)),
-        full_record("int4", 0.25, 28.0, 0.5, range(46)),
+        full_record("int4", 0.25, 28.0, 0.5, range(40)),
     ]
     found = win_shares(read_results(records, "fp16"))
     assert found is not None
@@ -45,6 +45,13 @@ def test_shares_sum_to_one_and_repeat_exactly() -> None:
     found = win_shares(results)
     assert found is not None and found == win_shares(results)
     assert sum(share for _, share in found.shares) == pytest.approx(1)
+
+
+def test_part_that_only_noise_decides_is_left_out() -> None:
+    found = win_shares(read_results(reference_records(), "fp16"))
+    assert found is not None
+    assert found.parts == ("size", "memory", "speed")
+    assert found.noise == ("quality",)
 
 
 def test_one_method_has_no_weightings() -> None:

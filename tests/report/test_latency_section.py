@@ -25,7 +25,7 @@ def test_percentiles_are_those_of_the_repetitions() -> None:
 
 def test_few_repetitions_have_no_90th_percentile() -> None:
     table = table_of(record("fp16", speed=(speed_point(40.0, spread=TIMES[:5]),)))
-    assert "90 %" not in [column.title for column in table.columns]
+    assert "TTFT 90 %" not in [column.title for column in table.columns]
 
 
 def test_energy_is_per_generated_token_of_the_batch() -> None:

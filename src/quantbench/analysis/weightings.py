@@ -2,12 +2,13 @@
 
 The parts are size, memory, speed and quality, each scaled from 0 (worst) to 1 (best) as in `balance`. All
 weightings are equally likely (evenly spread over the simplex); the sample is fixed, so that a report
-rendered again shows the same shares. Noise is not in it: the figures are taken as they are.
+rendered again shows the same shares. A part on which no two methods can be told apart is left out: scaled
+to 0 and 1, its noise would decide.
 """
 
 from dataclasses import dataclass
 
-from quantbench.analysis.balance import normalise
+from quantbench.analysis.balance import inside_noise, normalise
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, Metric, score_metric
 from quantbench.analysis.rows import Results
 
@@ -19,12 +20,13 @@ SEED = 0
 class Weightings:
     """Labels with their shares, largest first; they sum to 1."""
 
-    parts: tuple[str, ...]  # those on which the methods differ
+    parts: tuple[str, ...]  # those on which methods differ beyond noise
+    noise: tuple[str, ...]  # those that were left out
     shares: tuple[tuple[str, float], ...]
 
 
 def win_shares(results: Results) -> Weightings | None:
-    """None where fewer than two methods have all parts, or no part tells them apart."""
+    """None where fewer than two methods have all parts, or no part tells any two apart."""
     groups: dict[str, list[Metric]] = {
         "size": [SIZE],
         "memory": [MEMORY],
@@ -39,14 +41,16 @@ def win_shares(results: Results) -> Weightings | None:
     rows = [row for row in results.rows if all(metric.value(row) is not None for metric in asked)]
     parts: dict[str, list[float]] = {}
     for name, group in measured.items():
-        scaled = [values for metric in group if (values := normalise(metric, rows))]
+        real = [metric for metric in group if not inside_noise(metric, rows)]
+        scaled = [values for metric in real if (values := normalise(metric, rows))]
         if scaled:
             parts[name] = [sum(values[row.label] for values in scaled) / len(scaled) for row in rows]
+    noise = tuple(name for name, group in measured.items() if group and name not in parts)
     if len(rows) < 2 or not parts:
         return None
     shares = _shares(list(parts.values()))
     ranked = sorted(zip((row.label for row in rows), shares, strict=True), key=lambda pair: -pair[1])
-    return Weightings(parts=tuple(parts), shares=tuple(ranked))
+    return Weightings(parts=tuple(parts), noise=noise, shares=tuple(ranked))
 
 
 def _shares(parts: list[list[float]]) -> list[float]:

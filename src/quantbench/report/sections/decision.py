@@ -45,9 +45,15 @@ def _share(share: float) -> str:
 
 
 def _legend(analysis: Analysis) -> str:
-    parts = analysis.weightings.parts if analysis.weightings else ()
-    return (
-        f"Every way of weighting {listed(parts)} counts the same; each is scaled from 0 (worst) to 1 (best) "
-        "as in the best overall balance, which is the one weighting that treats its parts alike. The figures "
-        "are taken as they are, noise included."
+    found = analysis.weightings
+    if found is None:
+        raise ValueError("no weightings")
+    text = (
+        f"Every way of weighting {listed(found.parts)} counts the same; each is scaled from 0 (worst) to 1 "
+        "(best) as in the best overall balance, which is the one weighting that treats its parts alike."
+        if len(found.parts) > 1
+        else f"Only {found.parts[0]} tells methods apart, so that no weighting matters."
     )
+    if found.noise:
+        text += f" Left out, as no two methods differ there beyond noise: {listed(found.noise)}."
+    return text

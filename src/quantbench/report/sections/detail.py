@@ -21,10 +21,10 @@ def detail_sections(analysis: Analysis) -> Iterator[Section]:
 
 
 SPEED_LEGEND = (
-    "In brackets: the 95 % interval of the median, or the range (marked r) where there were fewer than six "
-    "repetitions. TTFT: prompt to first token on the host. TPOT: time per output token, the first one not "
-    "counted. Bandwidth: bytes that a decode step must read, per second, as a share of the read bandwidth "
-    "measured in the same process."
+    "In brackets: the 95 % interval of the median, or the range (marked r) where there were fewer than "
+    "six repetitions; after several rounds it is the rounds' medians that count. TTFT: prompt to first "
+    "token on the host. TPOT: time per output token, the first one not counted. Bandwidth: bytes that a "
+    "decode step must read, per second, as a share of the read bandwidth measured in the same process."
 )
 STORAGE_LEGEND = (
     "Bits: stored bits per parameter, scales and zero points included. On disk: the published checkpoint. "

@@ -41,11 +41,11 @@ def latency_table(rows: Sequence[Row]) -> Table:
     """A row a method; columns that no row can fill are left out."""
     columns: dict[str, Cell] = {
         "TTFT median": lambda row: _time(row, "ttft", 0.5),
-        "90 %": lambda row: _time(row, "ttft", 0.9),
-        "longest": lambda row: _time(row, "ttft", 1.0),
+        "TTFT 90 %": lambda row: _time(row, "ttft", 0.9),
+        "TTFT longest": lambda row: _time(row, "ttft", 1.0),
         "TPOT median": lambda row: _time(row, "tpot", 0.5),
-        "90 % ": lambda row: _time(row, "tpot", 0.9),
-        "longest ": lambda row: _time(row, "tpot", 1.0),
+        "TPOT 90 %": lambda row: _time(row, "tpot", 0.9),
+        "TPOT longest": lambda row: _time(row, "tpot", 1.0),
         "Energy (J/token)": _energy,
         "Import (s)": lambda row: _startup(row, "import_s"),
         "Load (s)": lambda row: _startup(row, "load_s"),
@@ -57,7 +57,7 @@ def latency_table(rows: Sequence[Row]) -> Table:
     table_rows = tuple(
         (row.label, *(values[place] for values in kept.values())) for place, row in enumerate(rows)
     )
-    return Table((Column("Method", number=False), *(Column(title.strip()) for title in kept)), table_rows)
+    return Table((Column("Method", number=False), *(Column(title) for title in kept)), table_rows)
 
 
 def _time(row: Row, which: str, level: float) -> str:
