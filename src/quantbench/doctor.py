@@ -1,5 +1,6 @@
 """`quantbench doctor`: what works on this machine, and the command that mends the rest."""
 
+import os
 import shutil
 from collections.abc import Callable
 from importlib import metadata
@@ -66,6 +67,8 @@ def check_sandbox() -> list[Finding]:
 
 
 def check_tasks() -> list[Finding]:
+    """Which tasks have their data here; nothing is downloaded for it."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
     found: list[Finding] = []
     for name in TASKS:
         found.append(attempt(f"task: {name}", lambda name=name: describe_task(name)))  # type: ignore[misc]

@@ -66,13 +66,14 @@ def _difference(path: Path, problems: tuple[Problem, ...]) -> str:
     )
 
 
-def _download() -> str:
-    from huggingface_hub import hf_hub_download
+def _download() -> Path:
+    from huggingface_hub import snapshot_download
 
     try:
-        return str(hf_hub_download(HUB_DATASET, HUB_FILE, repo_type="dataset"))
+        folder = snapshot_download(HUB_DATASET, repo_type="dataset", allow_patterns=[HUB_FILE])
     except Exception as error:  # the hub's errors: offline, no network, gated, moved
         raise TaskError(
-            f"cannot get HumanEval from the hub ({type(error).__name__}); "
+            f"HumanEval is not in the cache and cannot be had from the hub ({type(error).__name__}); "
             f"give the file with --task-data HumanEval.jsonl.gz or set {OVERRIDE}"
         ) from error
+    return Path(folder) / HUB_FILE
