@@ -6,8 +6,9 @@ from quantbench.analysis import analyse
 from quantbench.records import Record
 from quantbench.report.markdown import render_markdown
 from quantbench.report.sections import sections_of
+from quantbench.report.sections.measured import describe_gpu_state
 from tests.analysis.distances import baseline_distance, floor_record, make_distance
-from tests.report_records import record, reference_records, speed_point
+from tests.report_records import ENVIRONMENT, full_record, record, reference_records, speed_point
 
 SPREAD = [0.01 * (1 + number / 20) for number in range(20)]
 
@@ -34,12 +35,12 @@ def text() -> str:
 
 
 def test_pairs_are_shown_with_their_verdict(text: str) -> None:
-    row = "| int8 | 5 | 10 | -3.0 | -8.3 to +1.8 | 0.302 | ±6.7 | cannot be told apart |"
+    row = "| int8 | 5 | 10 | 9.1 [5.6, 14.5] | -3.0 | -8.3 to +1.8 | 0.302 | ±6.7 | cannot be told apart |"
     assert row in text
 
 
 def test_noise_floor_stands_below_the_methods(text: str) -> None:
-    assert "| fp16 again, batch 31 | 0 | 1 | — | — | — | — | noise floor |" in text
+    assert "| fp16 again, batch 31 | 0 | 1 | 0.6 [0.1, 3.4] | — | — | — | — | noise floor |" in text
 
 
 def test_distance_names_the_bound_and_the_texts(text: str) -> None:
@@ -74,3 +75,17 @@ def test_speed_only_records_have_none_of_the_quality_sections() -> None:
     records = [record(name, speed=(speed_point(rate),)) for name, rate in (("fp16", 40.0), ("int8", 32.0))]
     keys = {section.key for section in sections_of(analyse(records, "fp16"))}
     assert keys.isdisjoint({"paired", "distance"})
+
+
+def test_method_that_changes_no_more_than_a_rerun_is_called_so() -> None:
+    records = [*reference_records()[:1], full_record("int8", 0.5, 32.0, 0.8, [*range(1, 57), 99])]
+    floor = floor_record(solved=[*range(2, 57), 160])
+    text = render_markdown("title", sections_of(analyse([*records, floor], "fp16")))
+    assert "cannot be told apart, indistinguishable from a rerun |" in text
+
+
+def test_gpu_state_before_the_trials_is_shown_as_far_as_it_is_known() -> None:
+    extra = {"sm_clock_mhz": 1980, "power_state": 0, "nvml": "not asked"}
+    environment = ENVIRONMENT.model_copy(update={"extra": extra})
+    assert describe_gpu_state(environment) == "SM clock 1980 MHz, power state P0"
+    assert describe_gpu_state(ENVIRONMENT) is None

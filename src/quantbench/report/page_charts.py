@@ -6,9 +6,10 @@ The page's script draws them; it computes nothing but the positions and the fron
 from collections.abc import Sequence
 from typing import Any
 
-from quantbench.analysis import Analysis, Estimate, Metric, Row
+from quantbench.analysis import Analysis, Estimate, Metric, Results, Row
 from quantbench.analysis.distance import floor_limit
-from quantbench.analysis.metrics import MEMORY, SIZE
+from quantbench.analysis.metrics import MEMORY, SIZE, score_metric
+from quantbench.analysis.scores import read_score
 from quantbench.report.columns import byte_column
 from quantbench.stats import Interval
 
@@ -18,7 +19,10 @@ Values = list[float | None]
 def chart_data(analysis: Analysis) -> dict[str, Any]:
     """Everything that the script needs; `null` is not measured."""
     rows = analysis.results.rows
-    axes = [_axis(metric, rows, analysis.results.on_gpu) for metric in analysis.metrics]
+    axes = [
+        _axis(metric, rows, analysis.results.on_gpu) | {"floors": _rerun_scores(metric, analysis.results)}
+        for metric in analysis.metrics
+    ]
     if distance := _distance_axis(analysis):
         axes.append(distance)
     return {
@@ -45,6 +49,12 @@ def _axis(metric: Metric, rows: Sequence[Row], on_gpu: bool) -> dict[str, Any]:
     }
 
 
+def _rerun_scores(metric: Metric, results: Results) -> list[float]:
+    """What reruns of the baseline scored on this metric, where it is a task's."""
+    scores = [score for record in results.floors for task in record.tasks if (score := read_score(task))]
+    return [score.pass_at_1 for score in scores if metric.key == score_metric(score.task).key]
+
+
 def _distance_axis(analysis: Analysis) -> dict[str, Any] | None:
     """Mean KL of the methods, with the noise floor as a line; the baseline has none."""
     found = {entry.label: entry.mean_kl for entry in analysis.distances if not entry.is_floor}
@@ -57,9 +67,13 @@ def _distance_axis(analysis: Analysis) -> dict[str, Any] | None:
         "cost": False,
         "lowerIsBetter": True,
         "values": [estimate.value if estimate else None for estimate in estimates],
-        "floor": floor_limit([entry for entry in analysis.distances if entry.is_floor]),
+        "floors": [limit] if (limit := _distance_floor(analysis)) is not None else [],
         **_ends([estimate.interval if estimate else None for estimate in estimates], 1.0),
     }
+
+
+def _distance_floor(analysis: Analysis) -> float | None:
+    return floor_limit([entry for entry in analysis.distances if entry.is_floor])
 
 
 def _ends(intervals: Sequence[Interval | None], divisor: float) -> dict[str, Values]:

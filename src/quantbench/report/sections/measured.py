@@ -38,6 +38,8 @@ def _machine(records: Sequence[Record]) -> Iterator[Bullet]:
         rates = [bandwidth.read_bytes_per_s / 1e9 for bandwidth in bandwidths]
         span = dict.fromkeys(f"{rate:,.1f}" for rate in (min(rates), max(rates)))
         yield Bullet(f"{' to '.join(span)} GB/s ({bandwidths[0].method})", "Read bandwidth")
+    if states := _each(records, lambda r: describe_gpu_state(r.environment)):
+        yield Bullet("; ".join(states), "GPU before each trial")
     yield Bullet("; ".join(_each(records, lambda r: describe_software(r))), "Software")
 
 
@@ -54,6 +56,19 @@ def describe_machine(environment: Environment) -> str:
         gpu += f", CUDA {environment.cuda}" if environment.cuda else ""
         parts.insert(0, gpu)
     return "; ".join(parts)
+
+
+def describe_gpu_state(environment: Environment) -> str | None:
+    """Clocks, power state and load as the driver gave them; None where it gave none."""
+    known = {
+        "sm_clock_mhz": "SM clock {} MHz",
+        "memory_clock_mhz": "memory clock {} MHz",
+        "power_state": "power state P{}",
+        "utilization_percent": "{} % busy",
+    }
+    extra = environment.extra
+    parts = [text.format(extra[key]) for key, text in known.items() if isinstance(extra.get(key), int)]
+    return ", ".join(parts) or None
 
 
 def describe_software(record: Record) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.paired import PairedScore
+from quantbench.analysis.floor import FloorFlips, most_flips
+from quantbench.analysis.paired import Change, PairedScore
 from quantbench.analysis.scores import task_title
 from quantbench.analysis.wording import MISSING
 from quantbench.report.blocks import Block, Column, Section, Table, Text
+from quantbench.stats import wilson_interval
 
 
 def paired_sections(analysis: Analysis) -> Iterator[Section]:
@@ -26,18 +28,34 @@ def paired_sections(analysis: Analysis) -> Iterator[Section]:
 
 def paired_table(analysis: Analysis, task: str) -> Table:
     """A row a method, then one a rerun of the baseline."""
-    titles = ("Won", "Lost", "Difference (points)", "95 % interval", "p (Holm)", "Would be seen from")
+    titles = (
+        "Won",
+        "Lost",
+        "Changed (%)",
+        "Difference (points)",
+        "95 % interval",
+        "p (Holm)",
+        "Would be seen from",
+    )
     columns = (Column("Method", number=False), *(Column(title) for title in titles))
-    rows = [_cells(pair) for pair in analysis.paired if pair.task == task]
-    rows += [
-        (entry.label, str(entry.gained), str(entry.lost), *(MISSING,) * 4, "noise floor")
-        for entry in analysis.floor
-        if entry.task == task
-    ]
+    floor = most_flips(analysis.floor, task)
+    rows = [_cells(pair, floor) for pair in analysis.paired if pair.task == task]
+    rows += [_floor_cells(entry) for entry in analysis.floor if entry.task == task]
     return Table((*columns, Column("Verdict", number=False)), tuple(rows))
 
 
-def _cells(pair: PairedScore) -> tuple[str, ...]:
+def _floor_cells(entry: FloorFlips) -> tuple[str, ...]:
+    changed = _changed(entry.flips, entry.problems)
+    return (entry.label, str(entry.gained), str(entry.lost), changed, *(MISSING,) * 4, "noise floor")
+
+
+def _changed(flips: int, problems: int) -> str:
+    """Share of changed outcomes with its 95 % interval over problems."""
+    interval = wilson_interval(flips, problems).scaled(100)
+    return f"{100 * flips / problems:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+
+
+def _cells(pair: PairedScore, floor: int | None) -> tuple[str, ...]:
     interval = MISSING
     if pair.interval is not None:
         interval = f"{100 * pair.interval.low:+.1f} to {100 * pair.interval.high:+.1f}"
@@ -45,29 +63,35 @@ def _cells(pair: PairedScore) -> tuple[str, ...]:
         pair.label,
         str(pair.gained),
         str(pair.lost),
+        _changed(pair.flips, pair.problems),
         f"{100 * pair.difference:+.1f}",
         interval,
         "< 0.001" if pair.adjusted_p < 0.001 else f"{pair.adjusted_p:.3f}",
         MISSING if pair.detectable is None else f"±{100 * pair.detectable:.1f}",
-        verdict_of(pair),
+        verdict_of(pair, floor),
     )
 
 
-def verdict_of(pair: PairedScore) -> str:
-    """The change in plain words; says when only the other comparisons take it back."""
+def verdict_of(pair: PairedScore, floor: int | None = None) -> str:
+    """The change in plain words; says when only the other comparisons take it back, and what the floor says.
+
+    `floor` is the most outcomes that a rerun of the baseline changed.
+    """
     if pair.only_alone:
         return f"{pair.change} (alone it would: p = {pair.p:.3f})"
+    if pair.change is Change.UNDECIDED and floor is not None and pair.flips <= floor:
+        return f"{pair.change}, indistinguishable from a rerun"
     return str(pair.change)
 
 
 def _legend(analysis: Analysis) -> str:
     text = (
         "Won and lost: problems that only the method or only the baseline solves (with several "
-        "completions a problem, more often). p: exact McNemar test, corrected for all comparisons of this "
-        "report (Holm). Interval: Tango's score interval of the paired difference; near 0 the exact test "
-        "is the stricter one. Would be seen from: the smallest true difference that so many problems find "
-        "with 80 % power; anything smaller goes unnoticed, so 'cannot be told apart' is no proof of "
-        "equality."
+        "completions a problem, more often); changed: both, with a Wilson interval. p: exact McNemar "
+        "test, corrected for all comparisons of this report (Holm). Interval: Tango's score interval of "
+        "the paired difference; near 0 the exact test is the stricter one. Would be seen from: the "
+        "smallest true difference that so many problems find with 80 % power; anything smaller goes "
+        "unnoticed, so 'cannot be told apart' is no proof of equality."
     )
     if analysis.floor:
         most = max(entry.flips for entry in analysis.floor)

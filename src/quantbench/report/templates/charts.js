@@ -16,7 +16,7 @@ function frontOf(found, x, y) {
 }
 function spread(axis, found, key) {
   const values = found.flatMap((point) => [axis.low[point.index], axis.high[point.index], point[key]]);
-  if (axis.floor) values.push(axis.floor);
+  values.push(...axis.floors);
   return values.filter((value) => value !== null);
 }
 function domainOf(values, log) {
@@ -66,10 +66,15 @@ function describe(found, x, y) {
   return `${y.name} over ${x.name}. ${list.join("; ")}. Plus and minus zoom, arrow keys move.`;
 }
 function drawFloors(plot, box, x, y, px, py) {
-  if (y.floor) svg("line", { x1: box.left, x2: box.left + box.width, y1: py(y.floor), y2: py(y.floor), class: "floor" }, plot);
-  if (x.floor) svg("line", { y1: box.top, y2: box.top + box.height, x1: px(x.floor), x2: px(x.floor), class: "floor" }, plot);
-  if (y.floor) svg("text", { x: box.left + 6, y: py(y.floor) - 5, "font-size": 12, class: "tick" }, plot, "noise floor");
-  if (x.floor) svg("text", { x: px(x.floor) + 5, y: box.top + 10, "font-size": 12, class: "tick" }, plot, "noise floor");
+  const name = (axis) => (axis.key === "kl" ? "noise floor" : "the baseline again");
+  y.floors.forEach((floor, index) => {
+    svg("line", { x1: box.left, x2: box.left + box.width, y1: py(floor), y2: py(floor), class: "floor" }, plot);
+    if (index === 0) svg("text", { x: box.left + 6, y: py(floor) - 5, "font-size": 12, class: "tick" }, plot, name(y));
+  });
+  x.floors.forEach((floor, index) => {
+    svg("line", { y1: box.top, y2: box.top + box.height, x1: px(floor), x2: px(floor), class: "floor" }, plot);
+    if (index === 0) svg("text", { x: px(floor) + 5, y: box.top + 10, "font-size": 12, class: "tick" }, plot, name(x));
+  });
 }
 function drawPoint(plot, point, x, y, px, py, box) {
   const [cx, cy] = [px(point.x), py(point.y)];
