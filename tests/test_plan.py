@@ -10,6 +10,7 @@ from quantbench.plan import Plan, Trial, trial_from_dict
 from tests.builders import make_trial
 
 OTHER: dict[str, Any] = {
+    "task_digests": ("0",),
     "tasks": ("humaneval",),
     "batch_sizes": (1, 8),
     "prompt_tokens": (64,),

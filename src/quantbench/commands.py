@@ -157,7 +157,7 @@ def show_plan(plan: Plan, config: dict[str, Any], out: Console) -> None:
 def methods(device: str | None, *, out: Console) -> int:
     """`quantbench methods`: what can run here, and why the rest cannot."""
     from quantbench.methods import METHODS
-    from quantbench.planning import resolve_device
+    from quantbench.resolving import resolve_device
 
     where = resolve_device(device or "auto")
     table = Table("Method", "Scheme", f"On {where}", "What it is", box=None, pad_edge=False)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import yaml
 
 from quantbench.errors import UsageError, unknown
-from quantbench.planning import RunSettings
+from quantbench.settings import RunSettings
 
 LISTS = {"methods": str, "tasks": str, "batch_sizes": int, "prompt_tokens": int}
 RENAMED = {"speed_budget": "speed_budget_s", "model_option": "model"}

@@ -19,7 +19,7 @@ class Trial:
     model: str  # hub id, folder, 'builtin' or 'random:NAME'
     method: str  # a key of methods.METHODS
     device: str  # 'cpu' or 'cuda:N'
-    revision: str | None = None
+    revision: str | None = None  # the hub's commit, or the content hash of a folder
     engine: str = "native"  # 'native' or 'transformers'
     dtype: str = "float16"  # of activations and of what a method leaves unquantized
     trust_remote_code: bool = False
@@ -28,6 +28,7 @@ class Trial:
 
     tasks: tuple[str, ...] = ()
     task_data: str | None = None
+    task_digests: tuple[str, ...] = ()  # of the problems' content, so that changed data make another trial
     limit: int | None = None
     batch_size: int = 64
     max_new_tokens: int | None = None  # None is the task protocol's own limit
@@ -82,5 +83,7 @@ class Plan:
 def trial_from_dict(data: dict[str, Any]) -> Trial:
     """Rebuild a Trial from what `to_dict` made of it; keys that no Trial has are ignored."""
     known = {f.name for f in fields(Trial)}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known
+    }
     return Trial(**values)

@@ -9,11 +9,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from quantbench.evaluate import Progress
 
 PROGRESS_INTERVAL_S = 0.1
 PR_SET_PDEATHSIG = 1
@@ -56,7 +58,7 @@ def import_torch_s() -> float:
     return time.time() - psutil.Process().create_time()
 
 
-def throttled(news: IO[str]) -> Callable[[str, int, int], None]:
+def throttled(news: IO[str]) -> "Progress":
     """A Progress that writes at most ten lines a second, and always the last step of a stage."""
     last = 0.0
 

@@ -5,6 +5,7 @@ The child writes its record so far to a file after every stage and its progress 
 sleeps on the pipe meanwhile: a busy parent would slow a launch-bound child.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -85,10 +86,8 @@ class TrialInterrupted(KeyboardInterrupt):
 
 def kill_group(child: "subprocess.Popen[bytes]") -> None:
     """End the child and everything it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()
 
 

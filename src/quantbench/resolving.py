@@ -1,0 +1,129 @@
+"""Turns each 'auto' of the settings into what will really be used, and refuses what cannot work here."""
+
+import re
+
+from quantbench.errors import DeviceError, TaskError, UsageError, unknown
+from quantbench.methods import METHODS
+from quantbench.sandbox.pool import open_sandbox
+from quantbench.settings import RunSettings
+from quantbench.sources import ModelSource
+from quantbench.tasks import Task, load_task
+
+DTYPES = {
+    "float16": "float16",
+    "fp16": "float16",
+    "half": "float16",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
+    "float32": "float32",
+    "fp32": "float32",
+}
+BASELINES = ("fp16", "bf16", "fp32")
+
+
+def check_methods(methods: tuple[str, ...]) -> None:
+    """UsageError for an empty list or a name that is not in METHODS."""
+    if not methods:
+        raise UsageError(f"no methods given; choose from: {', '.join(METHODS)}")
+    for name in methods:
+        if name not in METHODS:
+            raise UsageError(unknown("method", name, METHODS))
+
+
+def check_available(methods: tuple[str, ...], device: str) -> None:
+    """UsageError with the reason and the fix for a method that cannot run here."""
+    for name in methods:
+        if reason := METHODS[name].unavailable(device):
+            raise UsageError(f"method '{name}' cannot run here: {reason}")
+
+
+def resolve_device(name: str) -> str:
+    """'auto', 'cpu', 'cuda' or 'cuda:N' as 'cpu' or 'cuda:N'; DeviceError when it is not there."""
+    if name == "cpu" or (name == "auto" and not nvidia_driver()):
+        return "cpu"
+    if name != "auto" and not re.fullmatch(r"cuda(:\d+)?", name):
+        raise DeviceError(f"unknown device '{name}'; choose from: auto, cpu, cuda, cuda:0, cuda:1, ...")
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda:0" if count else "cpu"
+    if count == 0:
+        raise DeviceError(
+            f"device '{name}' was asked for, but torch {torch.__version__} sees no CUDA GPU; "
+            "use --device cpu, or install a CUDA build of torch and check `nvidia-smi`"
+        )
+    index = int(name.partition(":")[2] or 0)
+    if index >= count:
+        raise DeviceError(f"device '{name}' is not there; this machine has cuda:0 to cuda:{count - 1}")
+    return f"cuda:{index}"
+
+
+def nvidia_driver() -> bool:
+    """Whether an NVIDIA driver answers; much cheaper than importing torch to ask."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # NVML's errors have no common base in every version
+        return False
+    return True
+
+
+def resolve_dtype(name: str, device: str) -> str:
+    """The activations' type: float16 on CUDA, float32 on the CPU unless asked otherwise."""
+    if name == "auto":
+        return "float16" if device.startswith("cuda") else "float32"
+    if name not in DTYPES:
+        raise UsageError(unknown("dtype", name, ["auto", *DTYPES]))
+    return DTYPES[name]
+
+
+def resolve_tasks(settings: RunSettings) -> tuple[Task, ...]:
+    """'auto' is the built-in task for the built-in model, none for random weights, HumanEval otherwise."""
+    names = tuple(name for name in settings.tasks if name != "none")
+    if names == ("auto",):
+        if settings.model.startswith("random:"):
+            return ()
+        names = ("quickeval",) if settings.model == "builtin" else ("humaneval",)
+    if settings.task_data and len(names) != 1:
+        raise TaskError("--task-data belongs to one task; name it with --tasks")
+    tasks = tuple(load_task(name, settings.task_data) for name in names)
+    if tasks:
+        with open_sandbox(unsafe=settings.unsafe_no_sandbox):
+            pass
+    return tasks
+
+
+def resolve_engine(settings: RunSettings, source: ModelSource) -> str:
+    """The native engine where it knows the architecture, transformers otherwise."""
+    if settings.engine not in ("auto", "native", "transformers"):
+        raise UsageError(unknown("engine", settings.engine, ["auto", "native", "transformers"]))
+    if settings.engine == "transformers":
+        return "transformers"
+    from quantbench.engine.config import unsupported
+
+    reason = unsupported(source.config)
+    if reason is None:
+        return "native"
+    if settings.engine == "native":
+        raise UsageError(
+            f"the native engine cannot run '{settings.model}': {reason}; use --engine transformers"
+        )
+    return "transformers"
+
+
+def check_engine(methods: tuple[str, ...], engine: str) -> None:
+    """UsageError with the reason and the fix for a method that the resolved engine cannot run."""
+    for name in methods:
+        if reason := METHODS[name].refuses_engine(engine):
+            raise UsageError(f"method '{name}' cannot run here: {reason}")
+
+
+def resolve_baseline(settings: RunSettings) -> str:
+    """The named baseline, or the first of fp16, bf16, fp32 that is run, or the first method."""
+    if settings.baseline is not None:
+        if settings.baseline not in settings.methods:
+            raise UsageError(f"the baseline '{settings.baseline}' is not among --methods; add it there")
+        return settings.baseline
+    return next((name for name in BASELINES if name in settings.methods), settings.methods[0])
