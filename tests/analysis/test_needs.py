@@ -139,3 +139,14 @@ def test_the_best_of_many_methods_must_beat_the_baseline_after_correction() -> N
     statement = needs([full_record("fp16", 1, 40, 1, range(57)), *better])[QUALITY]
     assert statement.choice == "fp16"
     assert set(statement.tied) == {"m0", "m1", "m2"}
+
+
+def test_a_method_that_differs_by_noise_alone_ties_with_the_best_balance() -> None:
+    records = [
+        full_record("fp16", 1, 40.0, 1, range(57)),
+        full_record("bf16", 1, 40.05, 1, range(58)),
+        full_record("int4", 0.9, 20.0, 1, range(20)),
+    ]
+    statement = needs(records)[BALANCE]
+    assert {statement.choice, *statement.tied} == {"fp16", "bf16"}
+    assert "No part separates" in statement.text

@@ -45,17 +45,25 @@ def _balance(results: Results) -> Statement:
     if equal:
         text += f" {listed([row.label for row in equal])} reach the same mean."
     text += _runner_up(balance, results) + _without_noise(balance, results) + _not_ranked(balance)
-    tied = tuple(row.label for row in equal)
+    others = [row for row, _ in balance.totals[1:]]
+    tied = tuple(row.label for row in others if row in equal or not _really_apart(best, row, results))
     return Statement(title=BALANCE, text=text, choice=best.label, tied=tied)
+
+
+def _balance_metrics(results: Results) -> tuple[Metric, ...]:
+    return (SIZE, SPEED, *score_metrics(results))
+
+
+def _really_apart(one: Row, other: Row, results: Results) -> list[Metric]:
+    """The metrics of the balance on which two rows differ by more than noise."""
+    return [m for m in _balance_metrics(results) if m.compare(one, other).call is Call.APART]
 
 
 def _runner_up(balance: Balance, results: Results) -> str:
     """What really separates the first two."""
     first, second = (row for row, _ in balance.totals[:2])
-    metrics = [SIZE, SPEED, *score_metrics(results)]
-    real = [lower_first(m.name) for m in metrics if m.compare(first, second).call is Call.APART]
-    unclear = [m for m in metrics if m.value(first) is not None and lower_first(m.name) not in real]
-    if not unclear:
+    real = [lower_first(metric.name) for metric in _really_apart(first, second, results)]
+    if len(real) == sum(metric.value(first) is not None for metric in _balance_metrics(results)):
         return ""
     if not real:
         return f" No part separates {first.label} from {second.label} by more than noise."
