@@ -28,6 +28,7 @@ class Zygote:
 
     def start(self) -> "Proxy":
         """A fresh child, on its way to being confined."""
+        self._read_reports(leave=1)  # unread ones would fill the socket, and the zygote would wait for ever
         ours, theirs = socket.socketpair()
         with theirs:
             socket.send_fds(self._control, [START], [theirs.fileno()])
@@ -42,12 +43,15 @@ class Zygote:
     def report(self) -> dict[str, Any]:
         """Have the child killed; its status (negative: by a signal), CPU seconds and peak bytes."""
         self.end()
-        line = b"{}"
-        while self._owed:
+        report: dict[str, Any] = json.loads(self._read_reports(leave=0))
+        return report
+
+    def _read_reports(self, *, leave: int) -> bytes:
+        line = b""
+        while self._owed > leave:
             line = self._reports.readline()
             self._owed -= 1
-        report: dict[str, Any] = json.loads(line)
-        return report
+        return line
 
 
 class Proxy:
