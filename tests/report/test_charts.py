@@ -5,15 +5,17 @@ import struct
 import pytest
 
 from quantbench.analysis import analyse
-from quantbench.analysis.metrics import SIZE, SPEED
+from quantbench.analysis.metrics import SIZE, SPEED, score_metric
 from quantbench.report.charts import draw_charts
-from quantbench.report.charts.bars import draw_bars, make_bars
-from tests.report_records import failed, full_record, record, reference_records, speed_point
+from quantbench.report.charts.bars import baseline_runs, draw_bars, make_bars
+from quantbench.report.charts.captions import captions_of
+from tests.report_records import failed, full_record, other_trial, record, reference_records, speed_point
 
 FILES = [
     "model_size_comparison.png",
     "inference_speed_comparison.png",
     "memory_usage_comparison.png",
+    "humaneval_pass_at_1_comparison.png",
     "normalized_metrics_heatmap.png",
 ]
 
@@ -24,7 +26,7 @@ def png_size(png: bytes) -> tuple[int, int]:
     return width, height
 
 
-def test_there_are_the_references_four_pictures() -> None:
+def test_there_are_the_references_four_pictures_and_one_a_task() -> None:
     pictures = dict(draw_charts(analyse(reference_records(), "fp16")))
     assert list(pictures) == FILES
     assert all(png_size(png)[0] > 900 for png in pictures.values())
@@ -72,3 +74,17 @@ def test_a_missing_figure_says_so_in_its_line() -> None:
     records = reference_records()
     records[1] = records[1].model_copy(update={"size": None})
     assert make_bars(analyse(records, "fp16").results, SIZE)[1].text == "not measured"
+
+
+def test_runs_of_the_baseline_itself_are_shaded_in_the_chart_of_a_score() -> None:
+    records = reference_records()
+    again = full_record("fp16", 1, 40, 1, range(53))
+    results = analyse([*records, other_trial(again, role="floor", batch_size=31)], "fp16").results
+    assert baseline_runs(results, score_metric("humaneval")) == (53 / 164, 57 / 164)
+    assert baseline_runs(results, SPEED) is None
+
+
+def test_a_chart_says_when_all_differences_are_noise() -> None:
+    results = analyse(reference_records(), "fp16").results
+    assert "inside the noise" in captions_of(results, score_metric("humaneval"), "").subtitle
+    assert "inside the noise" not in captions_of(results, SPEED, "tokens/s").subtitle

@@ -1,17 +1,36 @@
-"""The four PNG pictures of a report, drawn on matplotlib's Agg canvas; it is imported on first use."""
+"""The PNG pictures of a report, drawn on matplotlib's Agg canvas; it is imported on first use."""
 
 from collections.abc import Iterator
 
-from quantbench.analysis import Analysis
+from quantbench.analysis import Analysis, Metric
+from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
+
+HEATMAP = "normalized_metrics_heatmap.png"
+FILES = {
+    SIZE.key: "model_size_comparison.png",
+    SPEED.key: "inference_speed_comparison.png",
+    MEMORY.key: "memory_usage_comparison.png",
+}
+
+
+def file_of(key: str) -> str:
+    """The picture of a metric; a task's score has the task in its name."""
+    return FILES.get(key) or f"{key.partition(':')[2]}_pass_at_1_comparison.png"
+
+
+def pictured(analysis: Analysis) -> tuple[Metric, ...]:
+    """The metrics with a picture: the reference's three always, each task's score where there is one."""
+    scores = (metric for metric in analysis.metrics if metric.key not in FILES)
+    return (SIZE, SPEED, MEMORY, *scores)
 
 
 def draw_charts(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
     """File name and PNG bytes of every picture; nothing when nothing was measured."""
     if not analysis.metrics:
         return
-    from quantbench.report.charts.bars import BARS, draw_bars
+    from quantbench.report.charts.bars import draw_bars
     from quantbench.report.charts.heatmap import draw_heatmap
 
-    for file, metric in BARS:
-        yield file, draw_bars(analysis.results, metric)
-    yield "normalized_metrics_heatmap.png", draw_heatmap(analysis)
+    for metric in pictured(analysis):
+        yield file_of(metric.key), draw_bars(analysis.results, metric)
+    yield HEATMAP, draw_heatmap(analysis)

@@ -6,7 +6,9 @@ from matplotlib.axes import Axes
 
 from quantbench.analysis import Metric, Results, Row
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
+from quantbench.analysis.rows import read_row
 from quantbench.analysis.wording import ratio
+from quantbench.report.charts.captions import captions_of
 from quantbench.report.charts.style import (
     BAR,
     BASELINE_BAR,
@@ -16,18 +18,12 @@ from quantbench.report.charts.style import (
     new_figure,
     row_label,
     set_titles,
-    short_name,
     styled,
     to_png,
 )
 from quantbench.report.columns import NumberColumn, metric_column
 
 PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps grid lines out of the text
-BARS = (
-    ("model_size_comparison.png", SIZE),
-    ("inference_speed_comparison.png", SPEED),
-    ("memory_usage_comparison.png", MEMORY),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +44,12 @@ def draw_bars(results: Results, metric: Metric) -> bytes:
     column = metric_column(metric, results.rows)
     with styled():
         figure, axes = new_figure(1.5 + 0.46 * len(bars))
-        set_titles(axes, _title(results, metric), _subtitle(results, metric))
+        captions = captions_of(results, metric, column.unit)
+        set_titles(axes, captions.title, captions.subtitle)
         _draw(axes, bars)
-        axes.set_xlabel(_axis(results, metric, column))
+        if band := baseline_runs(results, metric):
+            axes.axvspan(*band, color=BASELINE_BAR, alpha=0.3, linewidth=0, zorder=0.4)
+        axes.set_xlabel(captions.axis)
         return to_png(figure)
 
 
@@ -60,12 +59,22 @@ def make_bars(results: Results, metric: Metric) -> list[Bar]:
     return [_bar(row, results.baseline, metric, column) for row in results.rows]
 
 
+def baseline_runs(results: Results, metric: Metric) -> tuple[float, float] | None:
+    """The lowest and the highest figure of the baseline and its second runs; None without a second run."""
+    runs = [read_row(record, is_baseline=True) for record in results.floors]
+    values = [value for run in runs if (value := metric.value(run)) is not None]
+    own = metric.value(results.baseline) if results.baseline else None
+    if not values or own is None or metric in (SIZE, SPEED, MEMORY):
+        return None
+    return min(own, *values), max(own, *values)
+
+
 def _bar(row: Row, baseline: Row | None, metric: Metric, column: NumberColumn) -> Bar:
     label = row_label(row)
     value, interval = metric.value(row), metric.interval(row)
     if value is None:
         return Bar(label=label, value=None, text="not measured", is_baseline=row.is_baseline)
-    text = f"{column.show(value)} {column.unit}"
+    text = f"{column.show(value)} {column.unit}".strip()
     reference = metric.value(baseline) if baseline and not row.is_baseline else None
     if reference:
         text += f"  ({ratio(value, reference)})"
@@ -103,26 +112,3 @@ def _baseline_line(axes: Axes, bars: list[Bar]) -> None:
     values = [bar.value for bar in bars if bar.is_baseline and bar.value is not None]
     if values and len(bars) > 1:
         axes.axvline(values[0], color=BASELINE_BAR, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5)
-
-
-def _title(results: Results, metric: Metric) -> str:
-    name = "GPU memory" if metric is MEMORY and results.on_gpu else metric.name
-    return f"{name} by method"
-
-
-def _subtitle(results: Results, metric: Metric) -> str:
-    direction = "less is better" if metric.lower_is_better else "more is better"
-    return f"{short_name(results.model_name)}, {direction}"
-
-
-def _axis(results: Results, metric: Metric, column: NumberColumn) -> str:
-    if metric is SIZE:
-        return f"Weights in memory ({column.unit})"
-    if metric is MEMORY:
-        what = "Allocator's peak while running" if results.on_gpu else "Peak resident set of the process"
-        return f"{what} ({column.unit})"
-    point = next((row.speed for row in results.rows if row.speed), None)
-    label = f"Decoding, {column.unit}" + (f" ({point.label} tokens)" if point else "")
-    if any(metric.interval(row) for row in results.rows):
-        label += "\nwhiskers: 95 % interval, or the range of fewer than 6 repetitions"
-    return label

@@ -24,7 +24,7 @@ from quantbench.report.columns import metric_column
 COLOURS = colormaps["cividis"]  # made for colour-blind readers, dark to light
 NO_COLOUR = "#EDEDED"
 BAR_ASPECT = 8  # of the colour scale with no lines; it stays as thin when lines are added
-DARK_BELOW = 0.55
+DARK_BELOW = 0.46
 
 
 def draw_heatmap(analysis: Analysis) -> bytes:

@@ -5,25 +5,21 @@ from dataclasses import replace
 
 from quantbench.analysis import Analysis
 from quantbench.report.blocks import Picture, Section
+from quantbench.report.charts import HEATMAP, file_of, pictured
 
-PICTURES = (
-    ("model_size_comparison.png", "Model size of every method"),
-    ("inference_speed_comparison.png", "Inference speed of every method, with intervals"),
-    ("memory_usage_comparison.png", "Memory of every method"),
-    ("normalized_metrics_heatmap.png", "All metrics, scaled from the worst to the best method"),
-)
 TRADEOFFS = "performance_tradeoffs.html"
 PAGE = "report.html"
 
 
 def picture_section(analysis: Analysis) -> Iterator[Section]:
-    """The four pictures, and the interactive pages where something was measured."""
+    """The pictures and the interactive pages, where something was measured."""
     if not analysis.metrics:
         return
-    pictures = tuple(Picture(file, caption) for file, caption in PICTURES)
+    bars = tuple(Picture(file_of(m.key), f"{m.name} of every method") for m in pictured(analysis))
+    heatmap = Picture(HEATMAP, "All metrics, scaled from the worst to the best method")
     chart = Picture(TRADEOFFS, f"{TRADEOFFS}: an interactive chart of the trade-offs")
     page = Picture(PAGE, f"{PAGE}: this report as a page, with charts to ask and the answers that changed")
-    yield Section(key="pictures", title="Visualizations", blocks=(*pictures, chart, page))
+    yield Section(key="pictures", title="Visualizations", blocks=(*bars, heatmap, chart, page))
 
 
 def without_pages(section: Section) -> Section:
