@@ -148,6 +148,34 @@ def compare(
 
 
 @app.command()
+def score(
+    samples: Annotated[Path, typer.Argument(help="JSON lines with task_id and completion or solution.")],
+    task: Annotated[str, typer.Option(help="humaneval or quickeval.")] = "humaneval",
+    task_data: Annotated[str | None, typer.Option(help="File with the problems; HumanEval+ too.")] = None,
+    protocol: Annotated[str, typer.Option(help="How programs are taken from the text.")] = "as-is",
+    k: Annotated[str | None, typer.Option("--k", help="Of pass@k, as 1,5; 1,10,100.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Programs at once; one a core.", min=1)] = None,
+    unsafe_no_sandbox: Annotated[bool, typer.Option("--unsafe-no-sandbox")] = False,
+) -> int:
+    """Score a file of samples in the official evaluators' format, in the sandbox.
+
+    Example: quantbench score samples.jsonl --task humaneval --task-data HumanEval.jsonl.gz
+    """
+    from quantbench.scoring import score as scoring
+
+    settings = scoring.ScoreSettings(
+        samples=samples,
+        task=task,
+        task_data=task_data,
+        protocol=protocol,
+        ks=scoring.read_ks(k),
+        workers=workers,
+        unsafe=unsafe_no_sandbox,
+    )
+    return scoring.score(settings, out=OUT, err=ERR)
+
+
+@app.command()
 def methods(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
 ) -> int:

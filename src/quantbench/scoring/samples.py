@@ -1,0 +1,128 @@
+"""Reads a file of samples: one JSON object a line, task_id with completion or solution, .gz or not.
+
+Nothing is dropped silently: each line that cannot be scored is named in a warning, and the rest is kept.
+"""
+
+import json
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quantbench.errors import TaskError
+
+SHOWN = 5  # names in one warning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One line: `text` continues the prompt, or is the whole program where the field was `solution`."""
+
+    line: int
+    row: dict[str, Any]
+    task_id: str
+    text: str
+    standalone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleFile:
+    """What could be read, and a sentence for each kind of thing that could not."""
+
+    samples: tuple[Sample, ...]
+    warnings: tuple[str, ...]
+
+
+def read_samples(path: Path, task_ids: Collection[str]) -> SampleFile:
+    """All samples of known problems in the file's order; TaskError if there is none."""
+    content, warnings = _read_bytes(path)
+    samples: list[Sample] = []
+    unknown: list[str] = []
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            sample = _parse(number, line)
+        except ValueError as error:
+            warnings.append(f"line {number} is left out: {error}")
+            continue
+        if sample.task_id in task_ids:
+            samples.append(sample)
+        else:
+            unknown.append(f"'{sample.task_id}' (line {number})")
+    if not samples:
+        raise TaskError(_no_sample(path, warnings, unknown))
+    warnings += [*_unknown(unknown), *_missing(samples, task_ids)]
+    return SampleFile(samples=tuple(samples), warnings=tuple(warnings))
+
+
+def _read_bytes(path: Path) -> tuple[bytes, list[str]]:
+    """The content, as far as it can be unpacked."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise TaskError(f"cannot read the samples '{path}' ({error.strerror}); check the path") from error
+    if raw[:2] != b"\x1f\x8b":
+        return raw, []
+    parts: list[bytes] = []
+    warnings: list[str] = []
+    while raw[:2] == b"\x1f\x8b":
+        unpacker = zlib.decompressobj(wbits=31)
+        damage = None
+        for start in range(0, len(raw), 1 << 16):
+            try:
+                parts.append(unpacker.decompress(raw[start : start + (1 << 16)]))
+            except zlib.error as error:
+                damage = str(error)
+                break
+        if damage or not unpacker.eof:
+            warnings.append(
+                f"'{path.name}' is damaged ({damage or 'its end is missing'}); the rest is scored"
+            )
+            break
+        raw = unpacker.unused_data
+    return b"".join(parts), warnings
+
+
+def _parse(number: int, line: bytes) -> Sample:
+    """ValueError says what is wrong with the line."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON ({error})") from None
+    if not isinstance(row, dict) or not isinstance(row.get("task_id"), str):
+        raise ValueError("no text field 'task_id'")
+    for field, standalone in (("completion", False), ("solution", True)):
+        if isinstance(row.get(field), str):
+            return Sample(
+                line=number, row=row, task_id=row["task_id"], text=row[field], standalone=standalone
+            )
+    raise ValueError("no text field 'completion' or 'solution'")
+
+
+def _no_sample(path: Path, warnings: list[str], unknown: list[str]) -> str:
+    if unknown and not warnings:
+        return f"'{path}' names only unknown problems, as {unknown[0]}; choose --task or --task-data"
+    first = f" ({warnings[0]})" if warnings else ""
+    return f"'{path}' holds no sample{first}; each line must be JSON with 'task_id' and 'completion'"
+
+
+def _unknown(names: list[str]) -> Iterator[str]:
+    if names:
+        yield f"samples of unknown problems are left out: {_some(names)}"
+
+
+def _missing(samples: list[Sample], task_ids: Collection[str]) -> Iterator[str]:
+    there = {sample.task_id for sample in samples}
+    missing = [task_id for task_id in task_ids if task_id not in there]
+    if missing:
+        yield (
+            f"{len(missing)} of {len(task_ids)} problems have no sample and are left out of the figures: "
+            f"{_some(missing)}"
+        )
+
+
+def _some(names: list[str]) -> str:
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + rest
