@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from quantbench.errors import TaskError
+from quantbench.errors import SandboxError, TaskError
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.inside.values import pack
 from quantbench.sandbox.pool import Sandbox
@@ -82,7 +82,10 @@ def compute_tests(
     """A test for each problem, with the answers that its reference gave in the box."""
     cases = [inputs[problem.task_id].base + inputs[problem.task_id].plus for problem in problems]
     programs = [_reference(problem, case) for problem, case in zip(problems, cases, strict=True)]
-    answers = sandbox.collect(programs, "ANSWERS")
+    try:
+        answers = sandbox.collect(programs, "ANSWERS")
+    except SandboxError as error:
+        raise TaskError(f"{error}; get a fresh copy of HumanEval+") from error
     return {
         problem.task_id: _sample_test(problem, inputs[problem.task_id], answer)
         for problem, answer in zip(problems, answers, strict=True)

@@ -20,7 +20,7 @@ from quantbench.scoring.figures import Figure, figures
 from quantbench.scoring.plus import PLUS_LIMITS, compute_tests, read_plus_inputs, with_plus
 from quantbench.scoring.samples import Sample, read_samples
 from quantbench.store import write_atomically
-from quantbench.tasks import Task, load_task
+from quantbench.tasks import load_task
 
 OFFICIAL = {Outcome.PASSED: "passed", Outcome.TIMED_OUT: "timed out"}
 
@@ -57,8 +57,9 @@ def score(settings: ScoreSettings, *, out: Console, err: Console) -> int:
             programs = [with_plus(program, tests[program.task_id]) for program in programs]
         executions = run_with_bar(sandbox, programs, err)
     results = settings.samples.with_name(settings.samples.name + "_results.jsonl")
-    write_results(results, read.samples, executions)
-    show(settings, task, read.samples, executions, sandbox.mode, out)
+    write_results(results, read.samples, executions, plus=bool(plus))
+    out.print(figure_table(figure_rows(settings, read.samples, executions, plus=bool(plus))))
+    out.print(summary(settings, executions, sandbox.mode), highlight=False, soft_wrap=True)
     out.print(f"\nResults: {results}", highlight=False, soft_wrap=True)
     return 0
 
@@ -92,22 +93,22 @@ def run_with_bar(sandbox: Sandbox, programs: Sequence[Program], err: Console) ->
         return sandbox.run(programs, on_done=lambda index, execution: bars.advance(bar))
 
 
-def write_results(path: Path, samples: Sequence[Sample], executions: Sequence[Execution]) -> None:
+def write_results(
+    path: Path, samples: Sequence[Sample], executions: Sequence[Execution], *, plus: bool
+) -> None:
     """The official fields, behind whatever else the sample's line held."""
     lines = [
-        json.dumps(sample.row | result_fields(execution))
+        json.dumps(sample.row | result_fields(execution, plus=plus))
         for sample, execution in zip(samples, executions, strict=True)
     ]
     write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
-def result_fields(execution: Execution) -> dict[str, Any]:
+def result_fields(execution: Execution, *, plus: bool) -> dict[str, Any]:
     """`result` and `passed` as the official evaluator writes them; `plus_passed` for HumanEval+."""
     passed = execution.outcome == Outcome.PASSED
     fields: dict[str, Any] = {"result": result_text(execution), "passed": passed}
-    if execution.extra:
-        fields["plus_passed"] = plus_passed(execution)
-    return fields
+    return fields | ({"plus_passed": plus_passed(execution)} if plus else {})
 
 
 def result_text(execution: Execution) -> str:
@@ -119,34 +120,27 @@ def result_text(execution: Execution) -> str:
 
 
 def plus_passed(execution: Execution) -> bool:
-    """Whether base and plus checks passed."""
-    return execution.outcome == Outcome.PASSED and all(o == Outcome.PASSED for o in execution.extra)
+    """Whether base and plus checks passed; plus is tried after a passed base alone."""
+    return execution.extra == (Outcome.PASSED,)
 
 
-def show(
-    settings: ScoreSettings,
-    task: Task,
-    samples: Sequence[Sample],
-    executions: Sequence[Execution],
-    mode: str,
-    out: Console,
-) -> None:
-    """Print the figures, the outcomes, and how it was done."""
-    plus = any(program_extra.extra for program_extra in executions)
-    base = verdicts(samples, [e.outcome == Outcome.PASSED for e in executions])
-    rows = [("base" if plus else task.name, figure) for figure in figures(base, settings.ks)]
+def figure_rows(
+    settings: ScoreSettings, samples: Sequence[Sample], executions: Sequence[Execution], *, plus: bool
+) -> list[tuple[str, Figure]]:
+    """Which tests, and the figure; HumanEval+ has two kinds of tests."""
+    base = verdicts(samples, [execution.outcome == Outcome.PASSED for execution in executions])
+    rows = [("base" if plus else settings.task, figure) for figure in figures(base, settings.ks)]
     if plus:
         strict = verdicts(samples, [plus_passed(execution) for execution in executions])
         rows += [("base + plus", figure) for figure in figures(strict, settings.ks)]
-    out.print(figure_table(rows))
+    return rows
+
+
+def summary(settings: ScoreSettings, executions: Sequence[Execution], mode: str) -> str:
+    """How the programs ended and how they were run."""
     counts = Counter(execution.outcome for execution in executions)
     outcomes = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.most_common())
-    out.print(
-        f"{len(samples)} samples of {len(base)} problems: {outcomes}. Protocol {settings.protocol}, "
-        f"sandbox mode '{mode}'.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    return f"{len(executions)} samples: {outcomes}; protocol '{settings.protocol}', sandbox mode '{mode}'"
 
 
 def verdicts(samples: Sequence[Sample], passed: Sequence[bool]) -> dict[str, list[bool]]:
