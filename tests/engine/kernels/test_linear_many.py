@@ -29,6 +29,19 @@ def test_a_product_with_bias_is_that_of_the_dequantized_weights(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("rows", [3, 40, 49])
+@pytest.mark.parametrize("epilogue", [Epilogue.STORE, Epilogue.GATE])
+def test_a_tile_may_hold_tokens_in_two_parts(
+    device: torch.device, scheme: str, rows: int, epilogue: Epilogue
+) -> None:
+    matrix = random_matrix(scheme, 80, 96, device, bias=True)
+    gated = epilogue is Epilogue.GATE
+    x, y = normal(rows, 96, device=device), poisoned(rows, 40 if gated else 80, device=device)
+    linear_many(matrix, x, y, tile=Tile(rows=64, tokens=32, more=16, inputs=32), epilogue=epilogue)
+    assert distance(y, (gate_reference if gated else linear_reference)(matrix, x)) < 1e-3
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_partial_sums_over_slices_of_the_inputs_add_up(device: torch.device, scheme: str) -> None:
     matrix = random_matrix(scheme, 70, 224, device)
     x, y = normal(19, 224, device=device), poisoned(3, 19, 70, device=device, dtype=torch.float32)

@@ -48,7 +48,8 @@ def _add_norm(
     at = row.to(tl.int64) * width + i
     x = tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
     for split in tl.static_range(SPLITS):
-        x += tl.load(delta + split * rows.to(tl.int64) * width + at, mask=inside, other=0.0).to(tl.float32)
+        part = delta + (row.to(tl.int64) + split * rows) * width + i
+        x += tl.load(part, mask=inside, other=0.0).to(tl.float32)
     if BIAS:
         x += tl.load(bias + i, mask=inside, other=0.0).to(tl.float32)
     if SPLITS > 0:

@@ -17,6 +17,7 @@ from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_w
 
 CHUNK = 1024  # cached positions a block goes through
 LOG2_E = 1.4426950408889634
+BLOCK, WARPS, STAGES = 32, 1, 3  # positions a round; how a block is compiled
 
 
 def chunks_of(capacity: int) -> int:
@@ -259,10 +260,10 @@ def decode_attention(
         SPLIT=chunks > 1,
         WINDOW=window is not None,
         NORM=rotation.q_norm is not None,
-        BLOCK=64,
+        BLOCK=BLOCK,
         DEPENDENT=dependent,
-        num_warps=4,
-        num_stages=3,
+        num_warps=WARPS,
+        num_stages=STAGES,
         launch_pdl=dependent,
     )
     if scratch is not None:

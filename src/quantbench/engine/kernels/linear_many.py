@@ -39,8 +39,9 @@ class Tile:
     """One block's share: weight rows, tokens, inputs a round; and how it is compiled."""
 
     rows: int
-    tokens: int
+    tokens: int  # a power of two, like the others
     inputs: int
+    more: int = 0  # further tokens, so that a share of 192 is possible
     warps: int = 4
     stages: int = 4
 
@@ -99,103 +100,141 @@ def _weight_rows(tile, out_features, GATE: tl.constexpr, ROWS: tl.constexpr):
 
 @triton.jit
 def _sum_plain(
-    acc, w, x, n, t, start, inputs, w_stride, x_stride, SCHEME: tl.constexpr, INPUTS: tl.constexpr,
-    EVEN: tl.constexpr, ASSEMBLY: tl.constexpr,
+    acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride, SCHEME: tl.constexpr,
+    TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr,
+    ASSEMBLY: tl.constexpr,
 ):  # fmt: skip
-    """acc [ROWS, TOKENS] += weights (float or int8) times x over inputs start .. start + inputs."""
+    """acc [ROWS, TOKENS] and more [ROWS, MORE] += weights (float or int8) times x over a slice of inputs."""
     k = tl.arange(0, INPUTS)
     w_at = w + n[:, None] * w_stride + (start + k)[None, :]
-    x_at = x + t[None, :] * x_stride + (start + k)[:, None]
+    near, far = token + tl.arange(0, TOKENS), token + TOKENS + tl.arange(0, MORE if MORE else 16)
+    near_at = x + near[None, :].to(tl.int64) * x_stride + (start + k)[:, None]
+    far_at = x + far[None, :].to(tl.int64) * x_stride + (start + k)[:, None]
+    # missing tokens are masked: loads of one row in their place would all meet at one bank of the L2
+    near_there, far_there = (near < rows)[None, :], (far < rows)[None, :]
     for done in range(0, inputs, INPUTS):
         if EVEN:
             weights = tl.load(w_at)
-            tokens = tl.load(x_at)
+            tokens = tl.load(near_at, mask=near_there, other=0.0)
         else:
-            left = inputs - done
-            weights = tl.load(w_at, mask=(k < left)[None, :], other=0)
-            tokens = tl.load(x_at, mask=(k < left)[:, None], other=0.0)
+            inside = k < inputs - done
+            weights = tl.load(w_at, mask=inside[None, :], other=0)
+            tokens = tl.load(near_at, mask=near_there & inside[:, None], other=0.0)
         if SCHEME == INT8:
             weights = int8_to_half(weights, ASSEMBLY)
-        acc = tl.dot(weights.to(tokens.dtype), tokens, acc)
+        weights = weights.to(tokens.dtype)
+        acc = tl.dot(weights, tokens, acc)
+        if MORE:
+            if EVEN:
+                tokens = tl.load(far_at, mask=far_there, other=0.0)
+            else:
+                tokens = tl.load(far_at, mask=far_there & inside[:, None], other=0.0)
+            more = tl.dot(weights, tokens, more)
+            far_at += INPUTS
         w_at += INPUTS
-        x_at += INPUTS
-    return acc
+        near_at += INPUTS
+    return acc, more
 
 
 @triton.jit
 def _sum_int4(
-    acc, data, words, x, n, t, start, inputs, row_bytes, x_stride, total, GROUP: tl.constexpr,
-    INPUTS: tl.constexpr, ASSEMBLY: tl.constexpr,
+    acc, more, data, words, x, n, token, rows, start, inputs, row_bytes, x_stride, total,
+    GROUP: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr,
+    ASSEMBLY: tl.constexpr,
 ):  # fmt: skip
     """The same with `Int4Rows`: a round takes INPUTS / 2 bytes, whose nibbles meet two slices of x."""
     HALF: tl.constexpr = INPUTS // 2
+    APART: tl.constexpr = GROUP // 2
     e = tl.arange(0, HALF)
     w_at = data + n[:, None] * row_bytes + (start // 2 + e)[None, :]
     affine_at = words + n * (row_bytes // 4) + total // 8
-    x_at = x + t[None, :] * x_stride + e[:, None]
+    near, far = token + tl.arange(0, TOKENS), token + TOKENS + tl.arange(0, MORE if MORE else 16)
+    near_at = x + near[None, :].to(tl.int64) * x_stride + e[:, None]
+    far_at = x + far[None, :].to(tl.int64) * x_stride + e[:, None]
+    near_there, far_there = (near < rows)[None, :], (far < rows)[None, :]
     for done in range(0, inputs, INPUTS):
         byte = (start + done) // 2
-        group = byte // (GROUP // 2)
-        first = tl.multiple_of(group * GROUP + byte % (GROUP // 2), HALF)
-        packed = tl.load(w_at)
-        low, high = nibbles_to_halves(packed, ASSEMBLY)
+        group = byte // APART
+        first = tl.multiple_of(group * GROUP + byte % APART, HALF)
+        low, high = nibbles_to_halves(tl.load(w_at), ASSEMBLY)
         scale, zero = scale_and_zero(tl.load(affine_at + group))
-        near = tl.load(x_at + first)
-        far = tl.load(x_at + first + GROUP // 2)
-        acc = tl.dot((low * scale[:, None] + zero[:, None]).to(near.dtype), near, acc)
-        acc = tl.dot((high * scale[:, None] + zero[:, None]).to(far.dtype), far, acc)
+        kind = x.dtype.element_ty
+        low = (low * scale[:, None] + zero[:, None]).to(kind)
+        high = (high * scale[:, None] + zero[:, None]).to(kind)
+        acc = tl.dot(low, tl.load(near_at + first, mask=near_there, other=0.0), acc)
+        acc = tl.dot(high, tl.load(near_at + first + APART, mask=near_there, other=0.0), acc)
+        if MORE:
+            more = tl.dot(low, tl.load(far_at + first, mask=far_there, other=0.0), more)
+            more = tl.dot(high, tl.load(far_at + first + APART, mask=far_there, other=0.0), more)
         w_at += HALF
-    return acc
+    return acc, more
 
 
 @triton.jit
-def _linear(
-    w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride,
-    SCHEME: tl.constexpr, GROUP: tl.constexpr, SPLITS: tl.constexpr, EPILOGUE: tl.constexpr,
-    BIAS: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, INPUTS: tl.constexpr,
-    EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr,
+def _write(
+    acc, out, ids, tile, split, token, rows, out_features, EPILOGUE: tl.constexpr, ROWS: tl.constexpr,
+    TOKENS: tl.constexpr,
 ):  # fmt: skip
-    tile = tl.program_id(1)
-    split = tl.program_id(2)
-    n = _weight_rows(tile, out_features, EPILOGUE == 1, ROWS)
-    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
-    t = tl.where(token < rows, token, 0).to(tl.int64)
-    share = tl.cdiv(tl.cdiv(in_features, INPUTS), SPLITS) * INPUTS
-    start = split * share
-    inputs = tl.minimum(share, in_features - start)
-    acc = tl.zeros((ROWS, TOKENS), tl.float32)
-    if DEPENDENT:
-        gdc_launch_dependents()
-        gdc_wait()
-    if SCHEME == INT4:
-        acc = _sum_int4(
-            acc, w, scale, x, n, t, start, inputs, w_stride, x_stride, in_features, GROUP, INPUTS, ASSEMBLY
-        )
-    else:
-        acc = _sum_plain(acc, w, x, n, t, start, inputs, w_stride, x_stride, SCHEME, INPUTS, EVEN, ASSEMBLY)
-    if SCHEME == INT8:
-        acc = acc * tl.load(scale + n)[:, None]
-    if BIAS:
-        acc = acc + tl.load(bias + n).to(tl.float32)[:, None]
-    i = tl.arange(0, ROWS)
+    """What becomes of the sums [ROWS, TOKENS] of tokens from `token` on."""
+    t = token + tl.arange(0, TOKENS)
+    row = tile * ROWS + tl.arange(0, ROWS)
     if EPILOGUE == 0:
-        at = out + (split.to(tl.int64) * rows + token[None, :]) * out_features + (tile * ROWS + i)[:, None]
-        inside = (tile * ROWS + i < out_features)[:, None] & (token < rows)[None, :]
+        at = out + (split.to(tl.int64) * rows + t[None, :]) * out_features + row[:, None]
+        inside = (row < out_features)[:, None] & (t < rows)[None, :]
         tl.store(at, acc.to(out.dtype.element_ty), mask=inside)
     elif EPILOGUE == 1:
         pairs = tl.permute(tl.reshape(acc, (2, ROWS // 2, TOKENS)), (1, 2, 0))
         gate, up = tl.split(pairs)
         width = out_features // 2
         column = tile * (ROWS // 2) + tl.arange(0, ROWS // 2)
-        at = out + token[None, :].to(tl.int64) * width + column[:, None]
-        inside = (column < width)[:, None] & (token < rows)[None, :]
+        at = out + t[None, :].to(tl.int64) * width + column[:, None]
+        inside = (column < width)[:, None] & (t < rows)[None, :]
         tl.store(at, (gate / (1 + tl.exp(-gate)) * up).to(out.dtype.element_ty), mask=inside)
     else:
-        acc = tl.where((tile * ROWS + i < out_features)[:, None], acc, float("-inf"))
+        acc = tl.where((row < out_features)[:, None], acc, float("-inf"))
         best, which = tl.max(acc, axis=0, return_indices=True)
-        at = tile * rows + token
-        tl.store(out + at, best, mask=token < rows)
-        tl.store(ids + at, tile * ROWS + which, mask=token < rows)
+        at = tile * rows + t
+        tl.store(out + at, best, mask=t < rows)
+        tl.store(ids + at, tile * ROWS + which, mask=t < rows)
+
+
+@triton.jit
+def _linear(
+    w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride,
+    SCHEME: tl.constexpr, GROUP: tl.constexpr, EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
+    ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr,
+):  # fmt: skip
+    tile = tl.program_id(1)
+    split = tl.program_id(2)
+    n = _weight_rows(tile, out_features, EPILOGUE == 1, ROWS)
+    token = tl.program_id(0) * (TOKENS + MORE)
+    share = tl.cdiv(tl.cdiv(in_features, INPUTS), tl.num_programs(2)) * INPUTS
+    start = split * share
+    inputs = tl.minimum(share, in_features - start)
+    acc = tl.zeros((ROWS, TOKENS), tl.float32)
+    more = tl.zeros((ROWS, MORE if MORE else 16), tl.float32)
+    if DEPENDENT:
+        gdc_launch_dependents()
+        gdc_wait()
+    if SCHEME == INT4:
+        acc, more = _sum_int4(
+            acc, more, w, scale, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
+            GROUP, TOKENS, MORE, INPUTS, ASSEMBLY,
+        )  # fmt: skip
+    else:
+        acc, more = _sum_plain(
+            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
+            SCHEME, TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
+        )  # fmt: skip
+    if SCHEME == INT8:
+        factor = tl.load(scale + n)[:, None]
+        acc, more = acc * factor, more * factor
+    if BIAS:
+        offset = tl.load(bias + n).to(tl.float32)[:, None]
+        acc, more = acc + offset, more + offset
+    _write(acc, out, ids, tile, split, token, rows, out_features, EPILOGUE, ROWS, TOKENS)
+    if MORE:
+        _write(more, out, ids, tile, split, token + TOKENS, rows, out_features, EPILOGUE, ROWS, MORE)
 
 
 def scheme_of(weight: PackedWeight) -> tuple[int, int, Tensor, Tensor | None, int]:
@@ -238,7 +277,7 @@ def linear_many(
     """x [rows, in] in activations times a matrix -> out (and ids) as `epilogue` says.
 
     STORE: out [splits, rows, out] or [rows, out]; K is cut in `splits` slices of whole rounds. Reads the
-    packed weights once for every `tile.tokens` tokens (from L2 after the first), x once a weight tile.
+    packed weights once for every tile of tokens (from L2 after the first), x once a weight tile.
     """
     scheme, group, data, scale, stride = scheme_of(matrix.weight)
     out_features, in_features = matrix.weight.shape
@@ -247,7 +286,7 @@ def linear_many(
     per_tile = tile.rows // 2 if epilogue is Epilogue.GATE else tile.rows
     columns = out_features // 2 if epilogue is Epilogue.GATE else out_features
     dependent = dependent_launch(x.device)
-    grid = (triton.cdiv(len(x), tile.tokens), triton.cdiv(columns, per_tile), splits)
+    grid = (triton.cdiv(len(x), tile.tokens + tile.more), triton.cdiv(columns, per_tile), splits)
     _linear[grid](
         data,
         scale,
@@ -262,11 +301,11 @@ def linear_many(
         x.stride(0),
         SCHEME=scheme,
         GROUP=group,
-        SPLITS=splits,
         EPILOGUE=int(epilogue),
         BIAS=matrix.bias is not None and out.dim() == 2,
         ROWS=tile.rows,
         TOKENS=tile.tokens,
+        MORE=tile.more,
         INPUTS=inputs,
         EVEN=in_features % inputs == 0,
         ASSEMBLY=not interpreted(),
