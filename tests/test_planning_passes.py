@@ -35,6 +35,17 @@ def test_without_anything_to_score_nothing_is_compared() -> None:
     assert {trial.reference for trial in compared((make_trial(), make_trial(method="int8")))} == {None}
 
 
-def test_floor_of_the_cpu_is_another_batch_shape() -> None:
-    (floor,) = floors_of(make_trial(batch_size=64))
-    assert (floor.role, floor.method, floor.batch_size) == ("floor", "fp16", 31)
+def test_floor_is_another_batch_shape_and_bf16() -> None:
+    found = floors_of(make_trial(batch_size=64), ("fp16", "int8"))
+    assert [(floor.role, floor.method, floor.batch_size) for floor in found] == [
+        ("floor", "fp16", 31),
+        ("floor", "bf16", 64),
+    ]
+
+
+def test_bf16_that_is_a_method_is_no_floor() -> None:
+    assert [floor.method for floor in floors_of(make_trial(), ("fp16", "bf16"))] == ["fp16"]
+
+
+def test_floor_of_another_baseline_is_that_baseline_alone() -> None:
+    assert [floor.method for floor in floors_of(make_trial(method="bf16"), ("bf16", "int8"))] == ["bf16"]

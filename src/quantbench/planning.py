@@ -4,6 +4,7 @@ Everything that would make all trials fail is found here, before anything is loa
 method, task or device, a model that does not fit into memory, a sandbox that cannot contain programs.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from quantbench.errors import UsageError
@@ -45,7 +46,7 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     )
     trials = compared(tuple(replace(first, method=method) for method in ordered))
     if tasks and settings.floor and settings.temperature == 0:
-        trials += compared((trials[0], *floors_of(trials[0])))[1:]
+        trials += compared((trials[0], *floors_of(trials[0], ordered)))[1:]
     trials += later_rounds(trials[: len(ordered)], settings.rounds)
     return Plan(trials=trials, baseline=baseline), source
 
@@ -100,13 +101,13 @@ def floor_of(baseline: Trial) -> Trial:
     return replace(baseline, role="floor", batch_size=max(1, baseline.batch_size // 2 - 1))
 
 
-def floors_of(baseline: Trial) -> tuple[Trial, ...]:
-    """The reruns of the baseline that show the noise: another batch shape, and on a GPU once as bf16."""
+def floors_of(baseline: Trial, methods: Collection[str]) -> tuple[Trial, ...]:
+    """The reruns of the baseline that show the noise: another batch shape, and fp16 once as bf16.
+
+    bf16 is no rerun where it is one of the `methods`: it has a row of its own then.
+    """
     other_shape = floor_of(baseline)
-    bf16 = METHODS.get("bf16")
-    if baseline.method != "fp16" or not baseline.device.startswith("cuda"):
-        return (other_shape,)
-    if bf16 is None or bf16.unavailable(baseline.device):
+    if baseline.method != "fp16" or "bf16" in methods:
         return (other_shape,)
     return (other_shape, replace(baseline, method="bf16", role="floor"))
 
