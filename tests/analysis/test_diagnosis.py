@@ -3,7 +3,7 @@ import pytest
 from quantbench.analysis.diagnosis import Bound, Diagnosis, diagnose_rows
 from quantbench.analysis.rows import read_results
 from quantbench.records import Bandwidth, Record, Size
-from tests.report_records import record, reference_records, speed_point
+from tests.report_records import other_trial, record, reference_records, speed_point
 
 READ = Bandwidth(read_bytes_per_s=1e12, method="test")  # 0.9 GB and 2.4 MB a step take 0.9024 ms
 
@@ -30,6 +30,11 @@ def test_step_far_from_both_limits_is_bound_by_launches() -> None:
     entry = diagnosed(timed("fp16", 50.0))["fp16"]
     assert entry.step is not None and entry.step.bound is Bound.LAUNCHES
     assert "5 % of the limit of 1,108 tokens/s" in entry.text
+
+
+def test_on_a_cpu_no_launches_are_blamed() -> None:
+    step = diagnosed(other_trial(timed("fp16", 50.0), device="cpu"))["fp16"].step
+    assert step is not None and step.bound is Bound.OVERHEAD
 
 
 def test_token_that_costs_as_much_as_one_of_the_prompt_is_bound_by_arithmetic() -> None:

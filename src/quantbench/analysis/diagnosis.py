@@ -1,9 +1,10 @@
 """Why each method is as fast as it is: what bounds a decode step, from the figures of its own record.
 
-A step must read its bytes and do its sums; whatever time is left is spent on launching kernels, on waiting
-between them and on the host. The bytes' time follows from the bandwidth measured in the same process. The
-arithmetic's time is judged by the rate that the same method reached on the prompt, a lower bound of what
-the device can do. A profile would say which kernel; this only says where to look.
+A step must read its bytes and do its sums; whatever time is left is spent on a GPU on launching kernels and
+waiting between them, on a CPU on unpacking weights, on small operations and on threads that wait. The
+bytes' time follows from the bandwidth measured in the same process. The arithmetic's time is judged by the
+rate that the same method reached on the prompt, a lower bound of what the device can do. A profile would
+say which kernel; this only says where to look.
 """
 
 from dataclasses import dataclass
@@ -28,12 +29,14 @@ class Bound(StrEnum):
     BANDWIDTH = "memory bandwidth"
     ARITHMETIC = "arithmetic"
     LAUNCHES = "launches and waiting"
+    OVERHEAD = "unpacking, small operations and waiting"  # the CPU's word for the same
 
 
 REMEDIES = {
     Bound.BANDWIDTH: "fewer bytes a weight, or more rows that share one reading of the weights",
     Bound.ARITHMETIC: "kernels that multiply the packed weights with less work, or more cores",
     Bound.LAUNCHES: "fewer and fused kernels in one captured graph, or more rows a step",
+    Bound.OVERHEAD: "fewer and fused operations a step, cheaper unpacking, or more rows a step",
 }
 
 
@@ -45,6 +48,7 @@ class Step:
     bytes_read: int
     reading_s: float  # what reading those bytes takes at the measured bandwidth
     arithmetic_share: float | None  # rate of arithmetic, as a share of that on the prompt
+    on_gpu: bool
 
     @property
     def bandwidth_share(self) -> float:
@@ -61,7 +65,7 @@ class Step:
             return Bound.BANDWIDTH
         if self.arithmetic_share is not None and self.arithmetic_share >= ARITHMETIC_BOUND:
             return Bound.ARITHMETIC
-        return Bound.LAUNCHES
+        return Bound.LAUNCHES if self.on_gpu else Bound.OVERHEAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,7 @@ def read_step(row: Row) -> Step | None:
         bytes_read=bytes_read,
         reading_s=bytes_read / bandwidth.read_bytes_per_s,
         arithmetic_share=share,
+        on_gpu=str(row.record.trial.get("device", "")).startswith("cuda"),
     )
 
 

@@ -95,8 +95,9 @@ def _legend(analysis: Analysis) -> str:
     )
     if analysis.floor:
         most = max(entry.flips for entry in analysis.floor)
+        changed = f"changed up to {most} outcomes" if most else "changed no outcome"
         text += (
-            " The noise floor is the baseline run again without any change of method: it alone changes up to "
-            f"{most} outcomes, and a method that changes no more is indistinguishable from it."
+            f" The noise floor is the baseline run again without a method's change: that alone {changed}, "
+            "and a method that changes no more is indistinguishable from it."
         )
     return text
