@@ -46,3 +46,12 @@ def test_methods_of_different_machines_are_not_comparable() -> None:
     other: Environment = ENVIRONMENT.model_copy(update={"gpu": "Other GPU"})
     text = limits([record("fp16"), record("int8", environment=other)])
     assert "ran on different machines" in text
+
+
+def test_repetitions_of_a_single_round_are_said_not_to_know_the_machines_drift() -> None:
+    assert "--rounds puts it there" in limits(reference_records())
+
+
+def test_several_rounds_need_no_such_warning() -> None:
+    point = speed_point(40.0).model_copy(update={"round_of": (0, 0, 0, 0, 1, 1, 1, 1)})
+    assert "--rounds" not in limits([record("fp16", speed=(point,))])

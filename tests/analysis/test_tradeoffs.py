@@ -73,3 +73,12 @@ def test_the_judgement_on_a_score_is_that_of_the_paired_table(solved: int) -> No
     pairs = {pair.label: pair for pair in paired_scores(read_results(records, "fp16"))}
     said = "a real difference" in statements(records)["int4"]
     assert said == (pairs["int4"].change is not Change.UNDECIDED)
+
+
+def test_memory_that_stays_is_not_said_to_shrink() -> None:
+    def on_cpu(record: Record, count: int) -> Record:
+        return record.model_copy(update={"memory": Memory(kind="cpu", process_bytes=count)})
+
+    records = reference_records()
+    pair = [on_cpu(records[0], 263_000_000), on_cpu(records[2], 268_000_000)]
+    assert statements(pair)["Memory and size"].startswith("memory does not shrink with the weights")

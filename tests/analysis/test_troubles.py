@@ -61,3 +61,10 @@ def test_a_failed_second_run_of_the_baseline_is_said() -> None:
     floor = other_trial(failed(record("fp16")), role="floor")
     (trouble,) = troubles([record("fp16"), floor])
     assert trouble.label == "fp16, second run"
+
+
+def test_a_note_on_comparable_data_is_a_warning_and_one_on_other_data_is_told_with_the_score() -> None:
+    comparable = record("fp16", tasks=(task_result((), note="read from a mirror"),))
+    assert [trouble.text for trouble in troubles([comparable])] == ["HumanEval: read from a mirror."]
+    own = record("fp16", tasks=(task_result((), 20, task="quickeval", note="our own"),))
+    assert troubles([own]) == ()

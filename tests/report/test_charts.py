@@ -7,8 +7,8 @@ import pytest
 from quantbench.analysis import analyse
 from quantbench.analysis.metrics import SIZE, SPEED, score_metric
 from quantbench.report.charts import draw_charts
-from quantbench.report.charts.bars import baseline_runs, draw_bars, make_bars
-from quantbench.report.charts.captions import captions_of
+from quantbench.report.charts.bars import draw_bars, make_bars
+from quantbench.report.charts.captions import baseline_runs, captions_of
 from tests.report_records import failed, full_record, other_trial, record, reference_records, speed_point
 
 FILES = [
@@ -88,3 +88,11 @@ def test_a_chart_says_when_all_differences_are_noise() -> None:
     results = analyse(reference_records(), "fp16").results
     assert "inside the noise" in captions_of(results, score_metric("humaneval"), "").subtitle
     assert "inside the noise" not in captions_of(results, SPEED, "tokens/s").subtitle
+
+
+def test_a_rerun_with_the_same_score_is_said_and_not_drawn_as_a_band() -> None:
+    records = reference_records()
+    again = other_trial(records[0], role="floor", batch_size=31)
+    results = analyse([*records, again], "fp16").results
+    axis = captions_of(results, score_metric("humaneval"), "").axis
+    assert "every run of the baseline gave the same score" in axis

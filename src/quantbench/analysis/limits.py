@@ -49,6 +49,11 @@ def _speed(results: Results) -> Iterable[str]:
     headlines = [row.speed for row in results.rows if row.speed and row.speed.decode]
     if any(speed.decode and (speed.decode.interval is None or speed.decode.ranged) for speed in headlines):
         yield "Some speeds were repeated fewer than six times, too few for a 95 % interval."
+    if all(len(set(point.round_of)) < 2 for row in results.rows for point in row.record.speed):
+        yield (
+            "All repetitions of a speed ran in one process: what the machine does differently an hour later, or "
+            "in another process, is not in the intervals; --rounds puts it there."
+        )
     yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it."
 
 

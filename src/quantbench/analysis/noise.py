@@ -122,7 +122,9 @@ def compare_scores(
         return _unpaired(a, b)
     ahead, behind = discordant(a, b)
     p = mcnemar_exact(ahead, behind)
-    if a.per_problem == b.per_problem == 1:
+    if a.rates == b.rates:
+        counts = f"{one.label} and {other.label} solve the same ones"
+    elif a.per_problem == b.per_problem == 1:
         counts = f"{one.label} alone solves {ahead} and {other.label} alone {behind}"
     else:
         counts = f"{one.label} solves {ahead} more often and {other.label} {behind}"

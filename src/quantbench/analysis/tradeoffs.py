@@ -111,8 +111,13 @@ def _memory_and_size(smaller: list[Row], baseline: Row, results: Results) -> Sta
         if results.on_gpu
         else "the process and its libraries"
     )
+    verdict = MEMORY.compare(row, baseline)
+    if verdict.call is Call.TOGETHER or memory > 1:
+        lead = "memory does not shrink with the weights"
+    else:
+        lead = "memory shrinks less than the weights"
     text = (
-        f"memory shrinks less than the weights: {row.label} keeps {ratio(memory, 1)} the memory with "
+        f"{lead}: {row.label} keeps {ratio(memory, 1)} the memory with "
         f"{ratio(size, 1)} the size, as {rest} do not get smaller."
     )
     return Statement(title="Memory and size", text=text)

@@ -79,7 +79,7 @@ def _kept(record: Record) -> str:
 
 
 def _of_score(score: Score) -> Iterable[str]:
-    if score.result.note:
+    if score.result.note and score.result.comparable:  # otherwise the score's own section says it
         yield one_line(f"{score.title}: {score.result.note}")
     if score.cut:
         yield (

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from quantbench.analysis import Metric, Results, Row
-from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
-from quantbench.analysis.rows import read_row
 from quantbench.analysis.wording import ratio
-from quantbench.report.charts.captions import captions_of
+from quantbench.report.charts.captions import baseline_runs, captions_of
 from quantbench.report.charts.style import (
     BAR,
     BASELINE_BAR,
@@ -49,6 +47,8 @@ def draw_bars(results: Results, metric: Metric) -> bytes:
         _draw(axes, bars)
         if band := baseline_runs(results, metric):
             axes.axvspan(*band, color=BASELINE_BAR, alpha=0.3, linewidth=0, zorder=0.4)
+        if not metric.unit:
+            axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1])  # a share ends at 1
         axes.set_xlabel(captions.axis)
         return to_png(figure)
 
@@ -57,16 +57,6 @@ def make_bars(results: Results, metric: Metric) -> list[Bar]:
     """One bar a row, in the rows' order."""
     column = metric_column(metric, results.rows)
     return [_bar(row, results.baseline, metric, column) for row in results.rows]
-
-
-def baseline_runs(results: Results, metric: Metric) -> tuple[float, float] | None:
-    """The lowest and the highest figure of the baseline and its second runs; None without a second run."""
-    runs = [read_row(record, is_baseline=True) for record in results.floors]
-    values = [value for run in runs if (value := metric.value(run)) is not None]
-    own = metric.value(results.baseline) if results.baseline else None
-    if not values or own is None or metric in (SIZE, SPEED, MEMORY):
-        return None
-    return min(own, *values), max(own, *values)
 
 
 def _bar(row: Row, baseline: Row | None, metric: Metric, column: NumberColumn) -> Bar:

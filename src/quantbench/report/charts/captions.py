@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from quantbench.analysis import Metric, Results
 from quantbench.analysis.balance import inside_noise
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
+from quantbench.analysis.rows import read_row
 from quantbench.report.charts.style import short_name
+
+SHADED = "shaded: where runs of the baseline itself lie"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,21 @@ def _score_axis(results: Results, metric: Metric) -> str:
     task = metric.key.partition(":")[2]
     counts = [score.problems for row in results.rows if (score := row.score(task))]
     label = f"pass@1 of {max(counts)} problems; whiskers: 95 % Wilson interval of each score"
-    if any(result.task == task for record in results.floors for result in record.tasks):
-        label += "\nshaded: where runs of the baseline itself lie"
+    if band := baseline_runs(results, metric):
+        same = band[0] == band[1]
+        label += (
+            "\nevery run of the baseline gave the same score" if same else "\nshaded: runs of the baseline"
+        )
     return label
+
+
+def baseline_runs(results: Results, metric: Metric) -> tuple[float, float] | None:
+    """The lowest and the highest score of the baseline and its reruns; None without a rerun or a score."""
+    if metric in (SIZE, SPEED, MEMORY):
+        return None
+    runs = [read_row(record, is_baseline=True) for record in results.floors]
+    values = [value for run in runs if (value := metric.value(run)) is not None]
+    own = metric.value(results.baseline) if results.baseline else None
+    if not values or own is None:
+        return None
+    return min(own, *values), max(own, *values)

@@ -124,9 +124,8 @@ def _tasks(results: Results) -> Iterator[Bullet]:
 def _floor(results: Results) -> Iterator[Bullet]:
     for record in results.floors:
         batch = record.trial.get("batch_size")
-        text = (
-            f"{record.method} was run a second time at batch {batch}, to see what changes without any method"
-        )
+        run = "run a second time" if record.method == results.baseline_name else "run as well"
+        text = f"{record.method} was {run} at batch {batch}, to see what changes without any method"
         yield Bullet(text, "Noise floor")
 
 
