@@ -51,8 +51,8 @@ def _speed(results: Results) -> Iterable[str]:
         yield "Some speeds were repeated fewer than six times, too few for a 95 % interval."
     if all(len(set(point.round_of)) < 2 for row in results.rows for point in row.record.speed):
         yield (
-            "All repetitions of a speed ran in one process: what the machine does differently an hour later, or "
-            "in another process, is not in the intervals; --rounds puts it there."
+            "All repetitions of a speed ran in one process: what the machine does differently an hour later, "
+            "or in another process, is not in the intervals; --rounds puts it there."
         )
     yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it."
 

@@ -8,6 +8,7 @@ from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
 from quantbench.analysis.rows import read_row
 from quantbench.report.charts.style import short_name
 
+SAME = "every run of the baseline gave the same score"
 SHADED = "shaded: where runs of the baseline itself lie"
 
 
@@ -63,10 +64,7 @@ def _score_axis(results: Results, metric: Metric) -> str:
     counts = [score.problems for row in results.rows if (score := row.score(task))]
     label = f"pass@1 of {max(counts)} problems; whiskers: 95 % Wilson interval of each score"
     if band := baseline_runs(results, metric):
-        same = band[0] == band[1]
-        label += (
-            "\nevery run of the baseline gave the same score" if same else "\nshaded: runs of the baseline"
-        )
+        label += f"\n{SAME if band[0] == band[1] else SHADED}"
     return label
 
 
