@@ -136,7 +136,7 @@ def compare(
     old: Annotated[Path, typer.Argument(help="A results folder.")],
     new: Annotated[Path, typer.Argument(help="Another one of the same model.")],
     fail_on: Annotated[str, typer.Option(help="regression exits with 1, never does not.")] = "never",
-    tolerance: Annotated[float, typer.Option(help="Of speed and memory that is no change.")] = 0.03,
+    tolerance: Annotated[float | None, typer.Option(help="Of speed and memory, as 0.03.")] = None,
 ) -> int:
     """Compare two results folders and mark what really changed; a gate for continuous integration.
 

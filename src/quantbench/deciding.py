@@ -28,13 +28,15 @@ def recommend(folder: Path, limits: Limits, *, out: Console, err: Console) -> in
     return 0 if choice.label is not None else 1
 
 
-def compare(old: Path, new: Path, *, fail_on: str, tolerance: float, out: Console, err: Console) -> int:
+def compare(
+    old: Path, new: Path, *, fail_on: str, tolerance: float | None, out: Console, err: Console
+) -> int:
     """`quantbench compare`: 1 when a figure really got worse and `fail_on` is 'regression', else 0."""
     from quantbench.report.decisions import print_comparison
 
     if fail_on not in FAIL_ON:
         raise UsageError(unknown("value of --fail-on", fail_on, FAIL_ON))
-    if tolerance < 0:
+    if tolerance is not None and tolerance < 0:
         raise UsageError("--tolerance must not be negative; 0.03 is three per cent")
     try:
         comparison = compare_results(load_results(old, err), load_results(new, err), tolerance)

@@ -34,7 +34,33 @@ def test_faster_decode_is_an_improvement() -> None:
 
 
 def test_change_below_the_tolerance_is_none_although_the_intervals_are_apart() -> None:
-    assert entry(compared(fp16(40.0), fp16(39.2)), "decode").kind is Kind.SAME
+    found = entry(compared(fp16(40.0), fp16(39.2)), "decode")
+    assert (found.kind, found.why) == (Kind.SAME, "within the tolerance of 5 %")
+
+
+def test_single_round_on_a_cpu_counts_a_tenth_as_drift_and_says_so() -> None:
+    old, new = ([other_trial(r, device="cpu") for r in fp16(speed)] for speed in (40.0, 36.0))
+    comparison = compared(old, new)
+    assert entry(comparison, "decode").kind is Kind.SAME
+    assert "run both with --rounds 3" in comparison.notes[-1]
+
+
+def in_rounds(speed: float) -> list[Record]:
+    """Eight repetitions, one a round."""
+    (record,) = fp16(speed)
+    points = tuple(point.model_copy(update={"round_of": tuple(range(8))}) for point in record.speed)
+    return [record.model_copy(update={"speed": points})]
+
+
+def test_several_rounds_see_smaller_changes() -> None:
+    comparison = compared(in_rounds(40.0), in_rounds(38.4))
+    assert entry(comparison, "decode").kind is Kind.REGRESSION
+    assert not any("in one round" in note for note in comparison.notes)
+
+
+def test_asked_tolerance_is_the_one_that_counts() -> None:
+    old, new = (read_results(fp16(speed), "fp16") for speed in (40.0, 39.2))
+    assert entry(compare_results(old, new, 0.01), "decode").kind is Kind.REGRESSION
 
 
 def test_any_larger_size_is_a_regression() -> None:

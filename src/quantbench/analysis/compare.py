@@ -1,8 +1,9 @@
 """Two results folders of the same model, figure by figure: what really changed between them.
 
 A change is real when it is beyond the noise of both runs and, for speed and memory, larger than a
-tolerance: intervals within a run do not know how a machine drifts from day to day. What is missing on one
-side, or was measured otherwise, is said and never counted as a change.
+tolerance. Intervals within one round do not know how a machine drifts from one run to the next: two runs
+of the same code on a shared CPU were 10 to 20 % apart. Speeds of a single round get a wide tolerance. What
+is missing on one side, or was measured otherwise, is said and never counted as a change.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,9 @@ from quantbench.analysis.wording import chance, significant
 from quantbench.stats import holm
 from quantbench.units import show_seconds
 
-TOLERANCE = 0.03  # of speed and memory
+TOLERANCE = 0.03  # of memory, and of speeds over several rounds
+SINGLE_ROUND_CPU = 0.25  # of speeds measured in one round
+SINGLE_ROUND_GPU = 0.05
 
 
 class Kind(StrEnum):
@@ -55,8 +58,8 @@ class Comparison:
         return tuple(entry for entry in self.differences if entry.kind is Kind.REGRESSION)
 
 
-def compare_results(old: Results, new: Results, tolerance: float = TOLERANCE) -> Comparison:
-    """All figures that both have. ValueError when the folders hold different models."""
+def compare_results(old: Results, new: Results, tolerance: float | None = None) -> Comparison:
+    """All figures that both have; `tolerance` overrides those above. ValueError for different models."""
     if old.model_name != new.model_name:
         raise ValueError(f"the folders hold different models, {old.model_name} and {new.model_name}")
     before = {row.label: row for row in old.rows}
@@ -64,13 +67,27 @@ def compare_results(old: Results, new: Results, tolerance: float = TOLERANCE) ->
     differences = [entry for pair in both for entry in _figures(*pair, tolerance)]
     return Comparison(
         differences=(*differences, *_scores(both)),
-        notes=(*_missing(old, new), *_circumstances(old, new)),
+        notes=(*_missing(old, new), *_circumstances(old, new), *_single_rounds(both, tolerance)),
     )
 
 
-def _figures(old: Row, new: Row, tolerance: float) -> Iterator[Difference]:
+def speed_tolerance(old: Row, new: Row) -> float:
+    """What two runs of the same code may be apart, by how both were measured."""
+    if min(rounds_of(old), rounds_of(new)) > 1:
+        return TOLERANCE
+    devices = {str(row.record.trial.get("device", "")) for row in (old, new)}
+    return SINGLE_ROUND_CPU if "cpu" in devices else SINGLE_ROUND_GPU
+
+
+def rounds_of(row: Row) -> int:
+    """The fewest rounds that any of the row's speeds were measured in."""
+    return min((len(set(point.round_of)) or 1 for point in row.record.speed), default=1)
+
+
+def _figures(old: Row, new: Row, asked: float | None) -> Iterator[Difference]:
     yield from _bytes(SIZE, old, new, 0.0)
-    yield from _bytes(MEMORY, old, new, tolerance)
+    yield from _bytes(MEMORY, old, new, TOLERANCE if asked is None else asked)
+    tolerance = speed_tolerance(old, new) if asked is None else asked
     points = {_place(speed): speed for speed in old.sweep}
     for speed in new.sweep:
         before = points.get(_place(speed))
@@ -97,8 +114,15 @@ def _bytes(metric: Metric, old: Row, new: Row, tolerance: float) -> Iterator[Dif
         old=metric.show(before),
         new=metric.show(after),
         kind=kind,
-        why=verdict.why,
+        why=_reason(verdict, kind, tolerance),
     )
+
+
+def _reason(verdict: Verdict, kind: Kind, tolerance: float) -> str:
+    """The evidence; where a difference beyond noise is no change, the tolerance that it stays within."""
+    if kind is Kind.SAME and verdict.call is Call.APART:
+        return f"within the tolerance of {100 * tolerance:.0f} %"
+    return verdict.why
 
 
 def _speed(
@@ -111,7 +135,12 @@ def _speed(
         better = (new.value > old.value) is rate
     kind = _kind(verdict, change, tolerance, better)
     return Difference(
-        label=label, figure=figure, old=_shown(old, rate), new=_shown(new, rate), kind=kind, why=verdict.why
+        label=label,
+        figure=figure,
+        old=_shown(old, rate),
+        new=_shown(new, rate),
+        kind=kind,
+        why=_reason(verdict, kind, tolerance),
     )
 
 
@@ -183,6 +212,15 @@ def _missing(old: Results, new: Results) -> Iterator[str]:
         for row in results.rows:
             if row.record.failure:
                 yield f"{row.label} failed in the {name} folder: {row.record.failure.message}"
+
+
+def _single_rounds(both: Iterable[tuple[Row, Row]], asked: float | None) -> Iterator[str]:
+    wide = [speed_tolerance(old, new) for old, new in both if old.speed and new.speed]
+    if asked is None and wide and max(wide) > TOLERANCE:
+        yield (
+            f"speeds were measured in one round, so changes up to {100 * max(wide):.0f} % count as drift; "
+            "run both with --rounds 3 to see smaller ones"
+        )
 
 
 def _circumstances(old: Results, new: Results) -> Iterator[str]:

@@ -13,14 +13,15 @@ STYLES = {Kind.REGRESSION: "red", Kind.IMPROVEMENT: "green"}
 
 def print_choice(choice: Choice, console: Console) -> None:
     """A line a method with the limits it meets and misses, then the chosen one and why."""
+    doubt = False
     for candidate in choice.candidates:
         missed = [check for check in candidate.checks if not check.met]
         shown = missed or list(candidate.checks)
+        doubt = doubt or any(not check.sure for check in shown)
         text = "; ".join(check.text + ("" if check.sure else " (not sure)") for check in shown)
-        verdict = "falls out" if missed else "fits"
-        line = f"{candidate.label} {verdict}" + (f": {text}" if text else "")
+        line = f"{candidate.label} {'falls out' if missed else 'fits'}" + (f": {text}" if text else "")
         console.print(RichText(line, style="" if missed else "bold"))
-    if any(not check.sure for candidate in choice.candidates for check in candidate.checks):
+    if doubt:
         console.print("Not sure: the figure's 95 % interval holds the limit.", highlight=False)
     console.print()
     if choice.label is None:
