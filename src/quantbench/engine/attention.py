@@ -70,19 +70,18 @@ class TokenAttention:
     def __init__(
         self,
         plain: PlainOperations,
-        config: ModelConfig,
         kv: KeyValueCache,
         rotation: Rotation,
         positions: Tensor,
-        lengths: Sequence[int],
+        longest: int,
+        uniform: bool,
     ) -> None:
-        """Row i of the cache has `lengths[i]` tokens before its new one; `positions` are the same, int64."""
-        self._plain, self._config, self._kv = plain, config, kv
+        """Row i's new token stands at `positions[i]`, behind that many tokens in row i of the cache."""
+        self._plain, self._config, self._kv = plain, plain.config, kv
         self._positions = positions
         self._cos, self._sin = (table[positions][:, None] for table in (rotation.cos, rotation.sin))
-        self._rows = torch.arange(len(lengths), device=positions.device)
-        self._longest = max(lengths) + 1
-        self._uniform = min(lengths) + 1 == self._longest
+        self._rows = torch.arange(len(positions), device=positions.device)
+        self._longest, self._uniform = longest + 1, uniform
         self._mask = cache(self._make_mask)
 
     def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:

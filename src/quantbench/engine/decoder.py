@@ -167,11 +167,13 @@ class GenerationRun:
         counts = torch.tensor([len(row.token_ids) for row in rows], device=device)
         positions = torch.tensor([row.length - 1 for row in rows], device=device)
         sampler = Sampler([row.request for row in rows], device)
+        longest, uniform = int(positions.max()), bool((positions == positions[0]).all())
+        attend, places = model.operations.token_attention, range(len(rows))
         while rows is self._active:
-            lengths = [row.length - 1 for row in rows]
-            attention = model.operations.token_attention(self._cache, model.rotation, positions, lengths)
+            attention = attend(self._cache, model.rotation, positions, longest, uniform)
             tokens = sampler(model.logits(model.hidden(tokens, attention)), counts)
-            self._take(range(len(rows)), tokens.tolist())
+            self._take(places, tokens.tolist())
+            longest += 1
             positions += 1
             counts += 1
 

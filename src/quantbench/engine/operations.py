@@ -4,7 +4,7 @@
 reference for `cpu.operations`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,9 +70,12 @@ class Operations(Protocol):
         ...
 
     def token_attention(
-        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, lengths: Sequence[int]
+        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, longest: int, uniform: bool
     ) -> Attention:
-        """Attention of one new token a row; `lengths[i]`, as in `positions`, is row i's tokens before it."""
+        """Attention of one new token a row at `positions`, int64 [rows].
+
+        `longest` is the largest position; `uniform` says that all of them are equal.
+        """
         ...
 
 
@@ -82,25 +85,25 @@ class PlainOperations:
     name = "torch"
 
     def __init__(self, config: ModelConfig) -> None:
-        self._config = config
+        self.config = config
         self._activation = ACTIVATIONS[config.activation]
 
     def linear(self, matrix: Matrix) -> Linear:
         return PlainLinear(matrix)
 
     def norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, self._config.norm_eps)
+        return F.rms_norm(x, weight.shape, weight, self.config.norm_eps)
 
     def gate(self, x: Tensor) -> Tensor:
         gate, up = x.chunk(2, dim=-1)
         return self._activation(gate) * up
 
     def token_attention(
-        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, lengths: Sequence[int]
+        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, longest: int, uniform: bool
     ) -> Attention:
         from quantbench.engine.attention import TokenAttention
 
-        return TokenAttention(self, self._config, kv, rotation, positions, lengths)
+        return TokenAttention(self, kv, rotation, positions, longest, uniform)
 
     def heads(
         self, projections: Tensor, norms: HeadNorms, cos: Tensor, sin: Tensor
@@ -109,7 +112,7 @@ class PlainOperations:
 
         cos and sin [tokens, 1, head_dim] of each token's position.
         """
-        config = self._config
+        config = self.config
         heads = projections.view(len(projections), -1, config.head_dim)
         turned, values = heads[:, : -config.kv_heads], heads[:, -config.kv_heads :]
         if norms.queries is not None and norms.keys is not None:

@@ -57,6 +57,21 @@ inline float sum(vec v) {  // always in this order: eight apart, four apart, two
 #endif
 }
 
+// Four sums at once; the order differs from `sum`, so which of the two makes an element depends on nothing
+// but the element's column.
+inline void sum_four(const vec* v, float* out) {
+#if defined(__AVX512F__)
+    __m256 halves[4];
+    for (int i = 0; i < 4; ++i)
+        halves[i] = _mm256_add_ps(_mm512_castps512_ps256((__m512)v[i]),
+                                  _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd((__m512)v[i]), 1)));
+    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(halves[0], halves[1]), _mm256_hadd_ps(halves[2], halves[3]));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+#else
+    for (int i = 0; i < 4; ++i) out[i] = sum(v[i]);
+#endif
+}
+
 float half_to_float(uint16_t bits) {
 #if defined(__F16C__)
     return _cvtsh_ss(bits);
@@ -220,10 +235,20 @@ struct Problem {
     int64_t rows, k, n, group;
 };
 
-inline void finish(const Problem& p, int64_t m, int64_t n, float scale, vec total) {
-    // an explicit fused multiply-add, so that it is the same wherever this is inlined
-    const float value = std::fma(sum(total), scale, p.bias ? p.bias[n] : 0.0f);
-    p.y[m * p.n + n] = p.residual ? value + p.residual[m * p.n + n] : value;
+// Sums, scales and stores NR neighbouring elements of one row.
+template <class R, int NR>
+inline void finish(const Problem& p, int64_t m, int64_t n, const vec* totals) {
+    float sums[NR];
+    if constexpr (NR == 1)
+        sums[0] = sum(totals[0]);
+    else
+        for (int j = 0; j < NR; j += 4) sum_four(totals + j, sums + j);
+    for (int j = 0; j < NR; ++j) {
+        // an explicit fused multiply-add, so that it is the same wherever this is inlined
+        const float value = std::fma(sums[j], R::scale(p.scale, n + j), p.bias ? p.bias[n + j] : 0.0f);
+        const int64_t at = m * p.n + n + j;
+        p.y[at] = p.residual ? value + p.residual[at] : value;
+    }
 }
 
 // MR rows of x times NR rows of weights, converting as it goes: for few rows, where reading weights is all.
@@ -250,8 +275,7 @@ void tile_direct(const Problem& p, int64_t m, int64_t n) {
             }
         }
     }
-    for (int j = 0; j < NR; ++j)
-        for (int i = 0; i < MR; ++i) finish(p, m + i, n + j, R::scale(p.scale, n + j), acc[i][j]);
+    for (int i = 0; i < MR; ++i) finish<R, NR>(p, m + i, n, acc[i]);
 }
 
 // Floats of NR weight rows, [NR, k], in the order in which `tile_direct` meets them.
@@ -283,8 +307,7 @@ void tile_unpacked(const Problem& p, const float* weights, int64_t m, int64_t n)
             for (int j = 0; j < NR; ++j) acc[i][j] += xs * w[j];
         }
     }
-    for (int j = 0; j < NR; ++j)
-        for (int i = 0; i < MR; ++i) finish(p, m + i, n + j, R::scale(p.scale, n + j), acc[i][j]);
+    for (int i = 0; i < MR; ++i) finish<R, NR>(p, m + i, n, acc[i]);
 }
 
 template <class R, int NR>
@@ -413,6 +436,65 @@ void rotate(float* x, const float* cos, const float* sin, int64_t length) {
     }
 }
 
+// scores [length] = query . keys * 1 / sqrt(dim); the largest of them is returned.
+float score(const float* query, const float* keys, int64_t length, int64_t dim, float* scores) {
+    const float factor = 1.0f / std::sqrt(static_cast<float>(dim));
+    float top = -INFINITY;
+    for (int64_t i = 0; i < length; i += 4) {
+        vec totals[4] = {};
+        const int count = static_cast<int>(length - i < 4 ? length - i : 4);
+        if (count == 4)
+            for (int64_t d = 0; d < dim; d += W) {
+                const vec q = load(query + d);
+                for (int j = 0; j < 4; ++j) totals[j] += q * load(keys + (i + j) * dim + d);
+            }
+        else
+            for (int64_t d = 0; d < dim; d += W)
+                for (int j = 0; j < count; ++j) totals[j] += load(query + d) * load(keys + (i + j) * dim + d);
+        float sums[4];
+        sum_four(totals, sums);
+        for (int j = 0; j < count; ++j) {
+            scores[i + j] = sums[j] * factor;
+            top = scores[i + j] > top ? scores[i + j] : top;
+        }
+    }
+    return top;
+}
+
+// out [VECTORS * 16] = sum over i of weights[i] * values[i * dim ...], times `factor`.
+template <int VECTORS>
+void mix(const float* weights, const float* values, int64_t length, int64_t dim, float factor, float* out) {
+    vec even[VECTORS] = {}, odd[VECTORS] = {};
+    int64_t i = 0;
+    for (; i + 2 <= length; i += 2)
+        for (int v = 0; v < VECTORS; ++v) {
+            even[v] += load(values + i * dim + v * W) * weights[i];
+            odd[v] += load(values + (i + 1) * dim + v * W) * weights[i + 1];
+        }
+    for (int v = 0; v < VECTORS; ++v) {
+        if (i < length) even[v] += load(values + i * dim + v * W) * weights[i];
+        store(out + v * W, (even[v] + odd[v]) * factor);
+    }
+}
+
+// Attention of one query over its row's keys and values [length, dim]; `scores` has room for length + 16.
+void attend_head(const float* query, const float* keys, const float* values, int64_t length, int64_t dim,
+                 float* scores, float* out) {
+    const float top = score(query, keys, length, dim, scores);
+    for (int64_t i = length; i % W != 0; ++i) scores[i] = -INFINITY;
+    vec total = {};
+    for (int64_t i = 0; i < length; i += W) {
+        vec e = exponential(load(scores + i) - top);
+        for (int64_t j = length - i; j < W; ++j) e[j] = 0.0f;
+        store(scores + i, e);
+        total += e;
+    }
+    const float inverse = 1.0f / sum(total);
+    int64_t d = 0;
+    for (; d + 4 * W <= dim; d += 4 * W) mix<4>(scores, values + d, length, dim, inverse, out + d);
+    for (; d < dim; d += W) mix<1>(scores, values + d, length, dim, inverse, out + d);
+}
+
 }  // namespace
 
 extern "C" {
@@ -463,7 +545,6 @@ void quantbench_attend(float* qkv, int64_t rows, int64_t heads, int64_t kv_heads
                        const float* k_norm, float eps, float* keys, float* values, int64_t capacity,
                        int64_t window, float* out) {
     const int64_t groups = heads / kv_heads, width = (heads + 2 * kv_heads) * dim;
-    const float factor = 1.0f / std::sqrt(static_cast<float>(dim));
 #pragma omp parallel
     {
         const Scratch space(capacity + W);
@@ -482,32 +563,12 @@ void quantbench_attend(float* qkv, int64_t rows, int64_t heads, int64_t kv_heads
                 rotate(key, c, s, dim);
                 std::memcpy(cached_keys + at * dim, key, dim * sizeof(float));
                 std::memcpy(cached_values + at * dim, value, dim * sizeof(float));
-                const int64_t padded = (length + W - 1) / W * W;
                 for (int64_t g = 0; g < groups; ++g) {
                     float* query = row + (h * groups + g) * dim;
                     if (q_norm) norm_row(query, q_norm, dim, eps, query);
                     rotate(query, c, s, dim);
-                    float top = -INFINITY;
-                    for (int64_t i = 0; i < length; ++i) {
-                        scores[i] = dot(query, cached_keys + (begin + i) * dim, dim) * factor;
-                        top = scores[i] > top ? scores[i] : top;
-                    }
-                    for (int64_t i = length; i < padded; ++i) scores[i] = -INFINITY;
-                    vec total = {};
-                    for (int64_t i = 0; i < padded; i += W) {
-                        vec e = exponential(load(scores + i) - top);
-                        for (int64_t j = length - i; j < W; ++j) e[j] = 0.0f;
-                        store(scores + i, e);
-                        total += e;
-                    }
-                    const float inverse = 1.0f / sum(total);
-                    float* result = out + b * heads * dim + (h * groups + g) * dim;
-                    for (int64_t d = 0; d < dim; d += W) {
-                        vec mix = {};
-                        for (int64_t i = 0; i < length; ++i)
-                            mix += load(cached_values + (begin + i) * dim + d) * scores[i];
-                        store(result + d, mix * inverse);
-                    }
+                    attend_head(query, cached_keys + begin * dim, cached_values + begin * dim, length, dim,
+                                scores, out + (b * heads + h * groups + g) * dim);
                 }
             }
     }

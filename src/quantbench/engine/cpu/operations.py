@@ -5,7 +5,6 @@ attention of one token are one call here. Prompts are attended in torch, like ev
 """
 
 import ctypes
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -67,10 +66,10 @@ class CpuOperations:
         return y
 
     def token_attention(
-        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, lengths: Sequence[int]
+        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, longest: int, uniform: bool
     ) -> Attention:
         if not self._own:
-            return self._plain.token_attention(kv, rotation, positions, lengths)
+            return self._plain.token_attention(kv, rotation, positions, longest, uniform)
         return CpuTokenAttention(self._library, self._config, kv, rotation, positions)
 
 
