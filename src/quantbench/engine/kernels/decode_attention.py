@@ -12,6 +12,7 @@ from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.kernels.launch import dependent_launch, next_power_of_2
+from quantbench.engine.kernels.prefetch import prefetch
 from quantbench.engine.kernels.rotate import Rotation, rotate_reference
 from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
 
@@ -85,6 +86,12 @@ def _decode_attention(
     chunk = tl.program_id(2)
     DIM: tl.constexpr = 2 * HALF
     if DEPENDENT:
+        # cached keys and values do not depend on the kernel before; a stale position only misleads a hint
+        ahead = tl.minimum(tl.maximum(tl.load(positions + row), 0), capacity) - chunk * CHUNK
+        old = row.to(tl.int64) * row_stride + head * head_stride + chunk * CHUNK * DIM
+        size = tl.minimum(ahead, CHUNK) * (DIM * 2)
+        prefetch(keys + old, size, 1)
+        prefetch(values + old, size, 1)
         gdc_launch_dependents()
         gdc_wait()
     position = tl.load(positions + row)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from quantbench.engine.kernels.launch import dependent_launch, interpreted
 from quantbench.engine.kernels.layout import Int4Rows, PackedMatrix, PackedWeight
+from quantbench.engine.kernels.prefetch import prefetch
 from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.kernels.unpack import (
     FLOAT,
@@ -199,10 +200,22 @@ def _write(
 
 
 @triton.jit
+def _prefetch_rows(w, n, start, inputs, w_stride, SCHEME: tl.constexpr, ROWS: tl.constexpr):
+    """Ask for a tile's slice of inputs; of 4-bit rows without the scales behind them."""
+    if SCHEME == FLOAT:
+        prefetch(w + n * w_stride + start, inputs * 2 + n.to(tl.int32) * 0, ROWS)
+    elif SCHEME == INT8:
+        prefetch(w + n * w_stride + start, inputs + n.to(tl.int32) * 0, ROWS)
+    else:
+        prefetch(w + n * w_stride + start // 2, inputs // 2 + n.to(tl.int32) * 0, ROWS)
+
+
+@triton.jit
 def _linear(
     w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride,
     SCHEME: tl.constexpr, GROUP: tl.constexpr, EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
-    ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr,
+    ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr,
+    EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr, PREFETCH: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(1)
     split = tl.program_id(2)
@@ -213,6 +226,9 @@ def _linear(
     inputs = tl.minimum(share, in_features - start)
     acc = tl.zeros((ROWS, TOKENS), tl.float32)
     more = tl.zeros((ROWS, MORE if MORE else 16), tl.float32)
+    if PREFETCH:
+        wanted = tl.where(tl.program_id(0) == 0, inputs, 0)  # once for all tiles of tokens
+        _prefetch_rows(w, n, start, wanted, w_stride, SCHEME, ROWS)
     if DEPENDENT:
         gdc_launch_dependents()
         gdc_wait()
@@ -258,6 +274,14 @@ def round_inputs(weight: PackedWeight, wanted: int) -> int:
         return wanted
     size = weight.group_size
     return min(wanted, size & -size)
+
+
+def movable(data: Tensor, in_features: int, inputs: int) -> bool:
+    """Whether every slice of a row starts at and is a multiple of 16 bytes."""
+    width = data.element_size() * in_features // (2 if data.dtype == torch.uint8 else 1)
+    step = data.element_size() * inputs // (2 if data.dtype == torch.uint8 else 1)
+    starts = (data.data_ptr(), data.stride(0) * data.element_size(), width, step)
+    return data.element_size() <= 2 and not any(start % 16 for start in starts)
 
 
 def tiles_of(matrix: PackedMatrix, tile: Tile) -> int:
@@ -310,6 +334,7 @@ def linear_many(
         EVEN=in_features % inputs == 0,
         ASSEMBLY=not interpreted(),
         DEPENDENT=dependent,
+        PREFETCH=dependent and movable(data, in_features, inputs),
         num_warps=tile.warps,
         num_stages=tile.stages,
         launch_pdl=dependent,
