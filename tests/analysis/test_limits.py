@@ -49,7 +49,7 @@ def test_methods_of_different_machines_are_not_comparable() -> None:
 
 
 def test_repetitions_of_a_single_round_are_said_not_to_know_the_machines_drift() -> None:
-    assert "--rounds puts it there" in limits(reference_records())
+    assert "differences of up to 2 % are not called real" in limits(reference_records())
 
 
 def test_several_rounds_need_no_such_warning() -> None:

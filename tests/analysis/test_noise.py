@@ -53,6 +53,29 @@ def test_the_chance_that_two_ranges_of_three_are_apart_is_one_in_ten() -> None:
     assert chance_of_separation(3, 3) == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(
+    ("device", "other", "call"),
+    [
+        ("cuda:0", 101.0, Call.TOGETHER),
+        ("cuda:0", 104.0, Call.APART),
+        ("cpu", 104.0, Call.TOGETHER),
+        ("cpu", 108.0, Call.APART),
+    ],
+)
+def test_one_process_each_proves_no_small_difference(device: str, other: float, call: Call) -> None:
+    rows = [
+        row(str(rate), device=device, speed=(speed_point(rate, spread=TIGHT),)) for rate in (100.0, other)
+    ]
+    assert compare_speeds(*rows).call is call
+
+
+def test_several_rounds_prove_a_small_difference() -> None:
+    spread = (1.0, 1.0001, 0.9999, 1.0002, 0.9998, 1.0001, 1.0, 0.9999)
+    rounds = {"round_of": tuple(range(8))}
+    points = [speed_point(rate, spread=spread).model_copy(update=rounds) for rate in (100.0, 101.0)]
+    assert compare_speeds(*(row(str(n), speed=(p,)) for n, p in enumerate(points))).call is Call.APART
+
+
 def test_speeds_measured_once_are_not_known_to_differ() -> None:
     assert speeds(100.0, 200.0, (1.0,)) is Call.UNKNOWN
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from quantbench.analysis.noise import PROCESS_DRIFT_CPU, PROCESS_DRIFT_GPU
 from quantbench.analysis.rows import Results
 from quantbench.analysis.scores import Score
 from quantbench.analysis.wording import listed
@@ -50,9 +51,10 @@ def _speed(results: Results) -> Iterable[str]:
     if any(speed.decode and (speed.decode.interval is None or speed.decode.ranged) for speed in headlines):
         yield "Some speeds were repeated fewer than six times, too few for a 95 % interval."
     if all(len(set(point.round_of)) < 2 for row in results.rows for point in row.record.speed):
+        drift = PROCESS_DRIFT_GPU if results.on_gpu else PROCESS_DRIFT_CPU
         yield (
-            "All repetitions of a speed ran in one process: what the machine does differently an hour later, "
-            "or in another process, is not in the intervals; --rounds puts it there."
+            "All repetitions of a speed ran in one process, whose intervals do not know how another process "
+            f"would do: differences of up to {100 * drift:.0f} % are not called real. --rounds 3 measures it."
         )
     yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it."
 

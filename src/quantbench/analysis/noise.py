@@ -22,6 +22,10 @@ RESIDENT_SHARE = 0.03
 RESIDENT_BYTES = 16_000_000
 ALLOCATOR_SHARE = 0.001
 
+# Two processes that time the same work one after the other differ by more than their own repetitions do.
+PROCESS_DRIFT_CPU = 0.05
+PROCESS_DRIFT_GPU = 0.02
+
 # Two medians of two repetitions each differ with 95 % confidence when they are this many ranges apart:
 # Welch's t for one degree of freedom, 12.7 / sqrt(2).
 CLEAR_DISTANCE = 9.0
@@ -68,14 +72,31 @@ def compare_speeds(one: Row, other: Row) -> Verdict:
     """Decode rates at the headline batch size and prompt length."""
     a = one.speed.decode if one.speed else None
     b = other.speed.decode if other.speed else None
-    return compare_estimates(a, b)
+    return _between_processes(compare_estimates(a, b), a, b, one, other)
 
 
 def compare_responses(one: Row, other: Row) -> Verdict:
     """Time from prompt to last token at the headline point."""
     a = one.speed.response_s if one.speed else None
     b = other.speed.response_s if other.speed else None
-    return compare_estimates(a, b)
+    return _between_processes(compare_estimates(a, b), a, b, one, other)
+
+
+def _between_processes(
+    verdict: Verdict, a: Estimate | None, b: Estimate | None, one: Row, other: Row
+) -> Verdict:
+    """What one process each cannot prove: its repetitions do not know how another process would do."""
+    if verdict.call is not Call.APART or a is None or b is None or not (_one_round(one) or _one_round(other)):
+        return verdict
+    on_cpu = any(str(row.record.trial.get("device", "")) == "cpu" for row in (one, other))
+    drift = PROCESS_DRIFT_CPU if on_cpu else PROCESS_DRIFT_GPU
+    if abs(a.value - b.value) > drift * max(a.value, b.value):
+        return verdict
+    return Verdict(Call.TOGETHER, f"one process each, and processes alone can be {100 * drift:.0f} % apart")
+
+
+def _one_round(row: Row) -> bool:
+    return all(len(set(point.round_of)) < 2 for point in row.record.speed)
 
 
 def compare_estimates(a: Estimate | None, b: Estimate | None) -> Verdict:
