@@ -20,6 +20,7 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 #define DEVICE inline
 #define ANYWHERE
+#define DEVICE_CALL inline
 #define __align__(n) alignas(n)
 #define __grid_constant__
 #define KERNEL static
@@ -27,7 +28,7 @@ typedef unsigned long long u64;
 
 struct alignas(16) Quad { u32 x, y, z, w; };
 struct alignas(8) Packet { u32 value, epoch; };
-struct alignas(16) Packets { Packet a, b; };
+struct alignas(16) Fours { float v[4]; };
 #define SPIN_LIMIT (1u << 20)
 
 namespace machine {
@@ -172,6 +173,8 @@ inline float shuffle_xor(float value, int mask) {
   return bits_float((u32)machine::exchange(float_bits(value), (thread() & 31) ^ mask));
 }
 inline int shuffle_xor(int value, int mask) { return (int)machine::exchange((u32)value, (thread() & 31) ^ mask); }
+inline float shuffle_from(float value, int lane) { return bits_float((u32)machine::exchange(float_bits(value), lane)); }
+inline int shuffle_from(int value, int lane) { return (int)machine::exchange((u32)value, lane); }
 inline float exp2_fast(float x) { return exp2f(x); }
 inline float log2_fast(float x) { return log2f(x); }
 inline float reciprocal_root(float x) { return 1 / sqrtf(x); }
@@ -201,6 +204,7 @@ inline u32 half2_multiply_add(u32 a, u32 b, u32 c) {
   };
   return one((u16)a, (u16)b, (u16)c) | (u32)one(a >> 16, b >> 16, c >> 16) << 16;
 }
+inline u32 and_or(u32 a, u32 mask, u32 bits) { return (a & mask) | bits; }
 inline u32 permute_bytes(u32 a, u32 b, u32 selector) {
   const u64 both = (u64)b << 32 | a;
   u32 out = 0;
@@ -224,15 +228,13 @@ inline void multiply_accumulate(float (&d)[4], u32 a0, u32 a1, u32 a2, u32 a3, u
   }
 }
 
-inline Packets load_packets(const Packet* from) {
-  machine::yield();
-  return *(const Packets*)from;
-}
-inline Packet load_packet(const Packet* from) {
+template <class T>
+inline T load_far(const T* from) {
   machine::yield();
   return *from;
 }
-inline void store_packet(Packet* to, u32 value, u32 epoch) { *to = {value, epoch}; }
+inline void store_far(u32* to, u32 value) { *to = value; }
+inline void store_far(Packet* to, u32 value, u32 epoch) { *to = {value, epoch}; }
 inline void prefetch(const void*) {}
 
 inline u32 load_shared(const u32* from) {

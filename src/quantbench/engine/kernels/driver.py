@@ -8,13 +8,14 @@ import ctypes
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
 import torch
 
 MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+SHARED_LIMIT = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 COOPERATIVE = 2  # CU_LAUNCH_ATTRIBUTE_COOPERATIVE
 
 
@@ -72,6 +73,13 @@ def _compiler() -> ctypes.CDLL:
     return ctypes.CDLL(name)
 
 
+def shared_limit(device: int) -> int:
+    """Bytes of shared memory that one block may have."""
+    value = ctypes.c_int()
+    _check(_driver().cuDeviceGetAttribute(ctypes.byref(value), SHARED_LIMIT, device), "asking the device")
+    return value.value
+
+
 def _check(status: int, what: str) -> None:
     if status != 0:
         text = ctypes.c_char_p()
@@ -86,7 +94,7 @@ def cache_folder() -> Path:
 
 
 def compiled(source: str, defines: Mapping[str, object], arch: str) -> bytes:
-    """Machine code of `source` under the macros `defines` for `arch` (sm_90a), from the cache if it can be."""
+    """Machine code of `source` under the macros `defines` for `arch` (sm_90a), from the cache if possible."""
     options = [f"--gpu-architecture={arch}", "--std=c++17", *(f"-D{k}={v}" for k, v in defines.items())]
     key = "\n".join([str(torch.version.cuda), *options, source])
     path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.cubin"
@@ -120,7 +128,7 @@ def _expect(status: int) -> None:
         raise CompileError(f"the run-time compiler failed with status {status}")
 
 
-def _text(size_of: "ctypes._CFuncPtr", read: "ctypes._CFuncPtr", program: ctypes.c_void_p) -> bytes:
+def _text(size_of: Callable[..., int], read: Callable[..., int], program: ctypes.c_void_p) -> bytes:
     size = ctypes.c_size_t()
     _expect(size_of(program, ctypes.byref(size)))
     buffer = ctypes.create_string_buffer(size.value)

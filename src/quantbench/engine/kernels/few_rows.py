@@ -1,4 +1,4 @@
-"""One decode step for 1 to 8 rows as a single persistent CUDA kernel: see persistent/step.cu for how it works.
+"""One decode step for 1 to 8 rows as a single persistent CUDA kernel; persistent/step.cu says how it works.
 
 This module decides whether the kernel can run, fixes its shape, lays out its workspace and launches it. What
 the kernel computes in plain torch is `engine.model.Model` with greedy choice; nothing is computed here.
@@ -14,7 +14,7 @@ from importlib.resources import files
 import torch
 from torch import Tensor
 
-from quantbench.engine.kernels.driver import Kernel, compiled, missing
+from quantbench.engine.kernels.driver import Kernel, compiled, missing, shared_limit
 from quantbench.engine.kernels.layout import Int4Rows, PackedLayer, PackedMatrix, PackedModel, PackedWeight
 from quantbench.engine.state import StepState
 from quantbench.engine.weights import FloatWeight, Int8Weight
@@ -23,7 +23,8 @@ MAX_ROWS = 8  # columns of one tensor-core product
 WARPS = 15  # that compute, beside the one that copies: 16 warps may use 128 registers a thread
 SHORT_SPLIT, SHORT_SPLITS = 120, 4  # up to 480 positions each block takes one head and 120 positions
 MAX_LONG_SPLITS = 64
-MARKS = 9  # times that a block notes a layer, where asked to
+REPLICAS = 2  # copies of what all blocks read, so that they do not all poll the same lines
+MARKS = 11  # times that a block notes a layer, where asked to
 SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most
 SOURCES = ("primitives", "stage", "shared", "ring", "product", "exchange", "attention", "step")
 ACTIVATIONS = {"silu": 0, "swish": 0, "gelu": 1, "gelu_pytorch_tanh": 2, "relu": 3}
@@ -45,6 +46,7 @@ class StepShape:
     short_split: int = SHORT_SPLIT
     short_splits: int = SHORT_SPLITS
     slot_limit: int = SLOT_LIMIT
+    replicas: int = REPLICAS
     times: bool = False  # whether each block notes clock ticks at every stage
 
     def defines(self, model: PackedModel) -> dict[str, object]:
@@ -72,6 +74,7 @@ class StepShape:
             "LONG_SPLITS": self.long_splits(config.kv_heads),
             "SLOT_BYTES": self.slot_bytes(model),
             "SHARED_LIMIT": self.shared_bytes,
+            "REPLICAS": self.replicas,
             "TIMES": int(self.times),
         }
 
@@ -81,19 +84,18 @@ class StepShape:
 
     def slot_bytes(self, model: PackedModel) -> int:
         """Bytes of a tile: 16 rows of the hidden size, or what a longer row's chunk may take."""
-        sizes = []
-        for weight in (model.layers[0].qkv.weight, model.head.weight):
-            kind, inputs = kind_of(weight), model.config.hidden_size
-            sizes.append(min(tile_bytes(kind, inputs, group_size(model)), self.slot_limit))
-            sizes.append(tile_bytes(kind, 4 * group_size(model) if kind == INT4 else 64, group_size(model)))
-        return max(sizes)
+        group, hidden = group_size(model), model.config.hidden_size
+        kinds = {kind_of(weight) for weight in (model.layers[0].qkv.weight, model.head.weight)}
+        whole = max(tile_bytes(kind, hidden, group, padded=False) for kind in kinds)
+        least = max(tile_bytes(kind, 4 * group if kind == INT4 else 64, group, padded=True) for kind in kinds)
+        return max(min(whole, self.slot_limit), least)
 
 
-def tile_bytes(kind: int, inputs: int, group: int) -> int:
-    """Of 16 rows in shared memory, which lie 64 bytes apart modulo 128."""
+def tile_bytes(kind: int, inputs: int, group: int, *, padded: bool) -> int:
+    """Of 16 rows in shared memory; chunks of rows are padded so that they lie 64 bytes apart modulo 128."""
     row = inputs * {FLOAT: 16, INT8: 8, INT4: 4}[kind] // 8
     row += -(-inputs // group // 4) * 16 if kind == INT4 else 0
-    return int(16 * (-(-(row + 64) // 128) * 128 - 64))
+    return int(16 * (-(-(row + 64) // 128) * 128 - 64 if padded else row))
 
 
 def kind_of(weight: PackedWeight) -> int:
@@ -166,7 +168,7 @@ class Parameters(ctypes.Structure):
         ("norm_eps", ctypes.c_float),
         ("attention_factor", ctypes.c_float),
         ("counter", ctypes.c_void_p),
-        ("packets", ctypes.c_void_p * 9),
+        ("buffers", ctypes.c_void_p * 9),
         ("times", ctypes.c_void_p),
     )
 
@@ -193,8 +195,8 @@ class StepArguments:
             p.logits, p.logits_stride = state.logits.data_ptr(), state.logits.stride(0)
         p.capacity = state.capacity
         p.counter = self._keep(torch.zeros(1, dtype=torch.int32, device=device))
-        for i, count in enumerate(packet_counts(model, shape)):
-            p.packets[i] = self._keep(torch.zeros(count, dtype=torch.int64, device=device))
+        for i, size in enumerate(buffer_bytes(model, shape)):
+            p.buffers[i] = self._keep(torch.zeros(size, dtype=torch.uint8, device=device))
         columns = config.layers * MARKS + 4 if shape.times else 0
         self.times = torch.zeros(shape.blocks, columns, dtype=torch.int64, device=device)
         p.times = self.times.data_ptr()
@@ -204,20 +206,20 @@ class StepArguments:
         return tensor.data_ptr()
 
 
-def packet_counts(model: PackedModel, shape: StepShape) -> tuple[int, ...]:
-    """Packets of 8 bytes of each exchange buffer, in the order of `Params`."""
+def buffer_bytes(model: PackedModel, shape: StepShape) -> tuple[int, ...]:
+    """Bytes of each exchange buffer, in the order of `Params`."""
     config, rows = model.config, shape.rows
     heads, long = rows * config.heads, shape.long_splits(config.kv_heads)
     return (
-        rows * (config.q_size + 2 * config.kv_size),
-        rows * config.hidden_size,
-        rows * config.hidden_size,
-        rows * config.intermediate_size // 2,
-        heads * shape.short_splits * config.head_dim // 2,
-        heads * shape.short_splits,
-        heads * long * config.head_dim // 2,
-        heads * long,
-        rows * shape.blocks * 2,
+        4 * rows * (config.q_size + 2 * config.kv_size),
+        4 * rows * config.hidden_size * shape.replicas,
+        4 * rows * config.hidden_size * shape.replicas,
+        4 * rows * config.intermediate_size * shape.replicas,
+        8 * heads * shape.short_splits * config.head_dim // 2,
+        8 * heads * shape.short_splits,
+        8 * heads * long * config.head_dim // 2,
+        8 * heads * long,
+        8 * rows * shape.blocks * 2,
     )
 
 
@@ -268,7 +270,7 @@ def build_few_rows_step(model: PackedModel, state: StepState) -> Callable[[], No
     shape = StepShape(
         rows=state.rows,
         blocks=blocks_for(model, properties.multi_processor_count),
-        shared_bytes=properties.shared_memory_per_block_optin,
+        shared_bytes=shared_limit(model.device.index or 0),
     )
     return launcher(model, state, shape)
 

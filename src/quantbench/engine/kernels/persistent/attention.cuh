@@ -44,63 +44,122 @@ DEVICE void unpack8(float (&to)[8], const Quad& from) {
 // Joins one head's accumulators of all lanes and warps; the result goes out as pairs and a log-sum.
 template <int N>
 DEVICE void merge(Accumulator<N>& a, int n, Packet* pairs, Packet* weight, u32 epoch) {
-  float(&lines)[WARPS][MERGE_STRIDE] = shared().merge[n & 1];
+  Line(&lines)[WARPS] = shared().merge[n & 1];
   float top = a.top[n];
 #pragma unroll
   for (int mask = SUB; mask < 32; mask <<= 1) top = fmaxf(top, shuffle_xor(top, mask));
   const float keep = exp2_fast(a.top[n] - top);
-  float sum = a.sum[n] * keep;
+  float sum = a.sum[n] * keep, value[8];
 #pragma unroll
-  for (int mask = SUB; mask < 32; mask <<= 1) sum += shuffle_xor(sum, mask);
+  for (int e = 0; e < 8; ++e) value[e] = a.value[n][e] * keep;
 #pragma unroll
-  for (int e = 0; e < 8; ++e) {
-    float value = a.value[n][e] * keep;
+  for (int mask = SUB; mask < 32; mask <<= 1) {
+    sum += shuffle_xor(sum, mask);
 #pragma unroll
-    for (int mask = SUB; mask < 32; mask <<= 1) value += shuffle_xor(value, mask);
-    if (lane() < SUB) lines[warp()][lane() * 8 + e] = value;
+    for (int e = 0; e < 8; ++e) value[e] += shuffle_xor(value[e], mask);
   }
-  if (lane() == 0) {
-    lines[warp()][HEAD_DIM] = top;
-    lines[warp()][HEAD_DIM + 1] = sum;
+  Line& line = lines[warp()];
+  if (lane() < SUB) {
+#pragma unroll
+    for (int e = 0; e < 8; e += 2) line.pair[lane() * 4 + e / 2] = {value[e], value[e + 1]};
   }
+  if (lane() == 0) line.weight = {top, sum};
   consumer_barrier();
   if (thread() >= HEAD_DIM / 2) return;
   float highest = NOTHING, whole = 0, low = 0, high = 0;
-#pragma unroll
-  for (int w = 0; w < WARPS; ++w) highest = fmaxf(highest, lines[w][HEAD_DIM]);
+  Pair weights[WARPS];
 #pragma unroll
   for (int w = 0; w < WARPS; ++w) {
-    const float share = exp2_fast(lines[w][HEAD_DIM] - highest);
-    whole += share * lines[w][HEAD_DIM + 1];
-    low += share * lines[w][2 * thread()];
-    high += share * lines[w][2 * thread() + 1];
+    weights[w] = lines[w].weight;
+    highest = fmaxf(highest, weights[w].a);
   }
-  store_packet(pairs + thread(), pack2(low / whole, high / whole), epoch);
-  if (thread() == 0) store_packet(weight, float_bits(highest + log2_fast(whole)), epoch);
+#pragma unroll
+  for (int w = 0; w < WARPS; ++w) {
+    const float share = exp2_fast(weights[w].a - highest);
+    const Pair pair = lines[w].pair[thread()];
+    whole += share * weights[w].b;
+    low += share * pair.a;
+    high += share * pair.b;
+  }
+  const float scale = divide(1, whole);
+  store_far(pairs + thread(), pack2(low * scale, high * scale), epoch);
+  if (thread() == 0) store_far(weight, float_bits(highest + log2_fast(whole)), epoch);
 }
 
-// A head of the new token from packets, normed and turned: dimension lane() + 32 i in the warp's `to`.
-DEVICE void read_head(float* to, const Packet* packets, const u16* norm, bool turn, int b, const Params& p,
-                      u32 epoch) {
-  float squares = 0;
-  for (int d = lane(); d < HEAD_DIM; d += 32) {
-    to[d] = bits_float(poll_one(packets + d, epoch));
-    squares += to[d] * to[d];
+// Eight dimensions of a new head, and those that they turn with: words of all 4 quads.
+struct HeadWords {
+  Quad own[2], other[2];
+};
+
+DEVICE void eight(float (&to)[8], const Quad (&from)[2]) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    to[4 * i] = untagged(from[i].x);
+    to[4 * i + 1] = untagged(from[i].y);
+    to[4 * i + 2] = untagged(from[i].z);
+    to[4 * i + 3] = untagged(from[i].w);
   }
+}
+
+DEVICE int own_dimension() { return lane() % SUB * 8; }
+DEVICE int other_dimension() { return (lane() % SUB * 8 + HEAD_DIM / 2) % HEAD_DIM; }
+
+// Dimensions own_dimension() .. + 7 of a head, normed where there is a norm, and rotated.
+DEVICE void turn(float (&to)[8], const HeadWords& words, const u16* norm, int b, float eps) {
+  float other[8];
+  eight(to, words.own);
+  eight(other, words.other);
   if (norm) {
-    const float scale = reciprocal_root(warp_sum(squares) / HEAD_DIM + p.norm_eps);
-    for (int d = lane(); d < HEAD_DIM; d += 32) to[d] *= scale * half_float(norm[d]);
-  }
-  warp_barrier();
-  if (turn) {
-    for (int d = lane(); d < HEAD_DIM / 2; d += 32) {
-      const float low = to[d], high = to[d + HEAD_DIM / 2];
-      const float c = shared().cosine[b][d], s = shared().sine[b][d];
-      to[d] = low * c - high * s;
-      to[d + HEAD_DIM / 2] = high * c + low * s;
+    float squares = 0;
+#pragma unroll
+    for (int e = 0; e < 8; ++e) squares += to[e] * to[e];
+    const float scale = reciprocal_root(sum_lanes<SUB>(squares) / HEAD_DIM + eps);
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      to[e] *= scale * half_float(norm[own_dimension() + e]);
+      other[e] *= scale * half_float(norm[other_dimension() + e]);
     }
-    warp_barrier();
   }
+  const int first = own_dimension() % (HEAD_DIM / 2);
+  const float sign = own_dimension() < HEAD_DIM / 2 ? -1 : 1;
+#pragma unroll
+  for (int e = 0; e < 8; ++e)
+    to[e] = to[e] * shared().cosine[b][first + e] + sign * other[e] * shared().sine[b][first + e];
+}
+
+DEVICE Quad pack8(const float (&x)[8]) {
+  return {pack2(x[0], x[1]), pack2(x[2], x[3]), pack2(x[4], x[5]), pack2(x[6], x[7])};
+}
+
+struct NewToken {
+  float query[8];
+  Quad key, value;
+};
+
+// Reads the new token's query head and, where `holder`, its key and value: the warp that holds its position.
+DEVICE void read_new(NewToken& token, const Params& p, const Layer& layer, int b, int head, int kv, bool holder,
+                     u32 epoch) {
+  const u32* words = p.qkv_words + b * QKV;
+  const Quad *own = (const Quad*)(words + own_dimension()), *other = (const Quad*)(words + other_dimension());
+  const int at[3] = {head * (HEAD_DIM / 4), (Q_SIZE + kv * HEAD_DIM) / 4, (Q_SIZE + KV_SIZE + kv * HEAD_DIM) / 4};
+  const Quad* from[10];
+  Quad got[10];
+#pragma unroll
+  for (int i = 0; i < 10; ++i) {
+    got[i] = {0, 0, 0, 0};
+    from[i] = (i & 2 ? other : own) + at[i / 4] + (i & 1);
+    if (i >= 4 && !holder) from[i] = nullptr;
+  }
+  poll_quads(got, from, epoch);
+  turn(token.query, {{got[0], got[1]}, {got[2], got[3]}}, layer.q_norm, b, p.norm_eps);
+#pragma unroll
+  for (int e = 0; e < 8; ++e) token.query[e] *= SOFTMAX_SCALE * 1.44269504f;
+  if (!holder) return;
+  float line[8];
+  turn(line, {{got[4], got[5]}, {got[6], got[7]}}, layer.k_norm, b, p.norm_eps);
+  token.key = pack8(line);
+  eight(line, {got[8], got[9]});
+  token.value = pack8(line);
 }
 
 struct Cache {  // of one layer, batch row and key-value head
@@ -112,79 +171,69 @@ DEVICE Cache cache_of(const Params& p, int layer, int b, int kv) {
   return {p.keys + at, p.values + at};
 }
 
-// Queries head .. head + N - 1 of the new token, scaled, into shared memory; its key and value too where this
-// item holds the newest position, and into the cache where `keep`. Ends with a barrier.
-template <int N>
-DEVICE void read_heads(const Params& p, const Layer& layer, int b, int head, int kv, bool newest,
-                       const Cache* keep, u32 epoch) {
-  const Packet* packets = p.qkv_packets + (long long)b * QKV;
-  for (int n = warp(); n < N + (newest ? 2 : 0); n += WARPS) {
-    if (n < N) {
-      float* query = shared().query[n];
-      read_head(query, packets + (head + n) * HEAD_DIM, layer.q_norm, true, b, p, epoch);
-      for (int d = lane(); d < HEAD_DIM; d += 32) query[d] *= SOFTMAX_SCALE * 1.44269504f;
-    } else {
-      const bool is_key = n == N;
-      float* line = shared().new_line[is_key ? 0 : 1];
-      read_head(line, packets + Q_SIZE + (is_key ? 0 : KV_SIZE) + kv * HEAD_DIM, is_key ? layer.k_norm : nullptr,
-                is_key, b, p, epoch);
-      u16* target = is_key ? shared().new_key : shared().new_value;
-      u16* stored = keep ? (is_key ? keep->keys : keep->values) + (long long)shared().position[b] * HEAD_DIM : nullptr;
-      for (int d = lane(); d < HEAD_DIM; d += 32) {
-        target[d] = (u16)pack2(line[d], 0);
-        if (stored) stored[d] = target[d];
-      }
-    }
-  }
-  consumer_barrier();
-}
+struct Item {  // query heads from `head` on over positions begin .. end - 1 of batch row b
+  int b, head, begin, end;
+};
 
-// One item: N query heads from `head` on over positions begin .. end - 1 of batch row b.
+// One item of N query heads; its results go to pairs and weight, `splits` parts apart from head to head.
 template <int N>
-DEVICE void attend(const Params& p, int layer, int b, int head, int begin, int end, Packet* pairs, Packet* weight,
-                   int splits, u32 epoch) {
-  const int kv = head / HEAD_GROUP, position = shared().position[b];
+DEVICE void attend(const Params& p, int layer, const Item& item, Packet* pairs, Packet* weight, int splits, u32 epoch) {
+  const int kv = item.head / HEAD_GROUP, position = shared().position[item.b], end = item.end;
   const bool newest = end > position;  // the token fed now is among them
-  const Cache cache = cache_of(p, layer, b, kv);
-  const int stored = newest ? end - 1 : end, sub = lane() % SUB;
-  const int mine = begin + warp() * SIDE + lane() / SUB;
+  const Cache cache = cache_of(p, layer, item.b, kv);
+  const int stored = newest ? end - 1 : end;
+  const int mine = item.begin + warp() * SIDE + lane() / SUB;
   Quad key[2], value[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const int at = mine + i * SWEEP;
     key[i] = value[i] = {0, 0, 0, 0};
     if (at < stored) {
-      key[i] = *(const Quad*)(cache.keys + (long long)at * HEAD_DIM + sub * 8);
-      value[i] = *(const Quad*)(cache.values + (long long)at * HEAD_DIM + sub * 8);
+      key[i] = *(const Quad*)(cache.keys + (long long)at * HEAD_DIM + own_dimension());
+      value[i] = *(const Quad*)(cache.values + (long long)at * HEAD_DIM + own_dimension());
     }
   }
-  const bool keep = newest && head % HEAD_GROUP == 0 && position < p.capacity && shared().busy[b];
-  read_heads<N>(p, shared().layers[layer], b, head, kv, newest, keep ? &cache : nullptr, epoch);
+  const bool holder = newest && (end - 1 - item.begin) / SIDE % WARPS == warp();
+  NewToken token;
+#pragma unroll
+  for (int n = 0; n < N; ++n) {
+    if (n > 0 && n % WARPS != warp()) continue;
+    read_new(token, p, shared().layers[layer], item.b, item.head + n, kv, holder, epoch);
+    if (N > 1 && lane() < SUB) {
+#pragma unroll
+      for (int e = 0; e < 8; ++e) shared().query[n][lane() * 8 + e] = token.query[e];
+    }
+  }
+  if (holder && item.head % HEAD_GROUP == 0 && shared().busy[item.b] && lane() < SUB) {
+    *(Quad*)(cache.keys + (long long)position * HEAD_DIM + own_dimension()) = token.key;
+    *(Quad*)(cache.values + (long long)position * HEAD_DIM + own_dimension()) = token.value;
+  }
+  if (N > 1) consumer_barrier();
   Accumulator<N> a;
   a.clear();
-  for (int start = begin; start < end; start += 2 * SWEEP) {
+#pragma unroll 1
+  for (int start = item.begin; start < end; start += 2 * SWEEP) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const int at = start + (mine - begin) + i * SWEEP, next = at + 2 * SWEEP;
+      const int at = start + (mine - item.begin) + i * SWEEP, next = at + 2 * SWEEP;
       const bool valid = at < end;
       if (newest && at == end - 1) {
-        key[i] = *(const Quad*)&shared().new_key[sub * 8];
-        value[i] = *(const Quad*)&shared().new_value[sub * 8];
+        key[i] = token.key;
+        value[i] = token.value;
       }
       float line[8], score[N];
       unpack8(line, key[i]);
-      if (next < stored) key[i] = *(const Quad*)(cache.keys + (long long)next * HEAD_DIM + sub * 8);
+      if (next < stored) key[i] = *(const Quad*)(cache.keys + (long long)next * HEAD_DIM + own_dimension());
 #pragma unroll
       for (int n = 0; n < N; ++n) {
-        const float* q = &shared().query[n][sub * 8];
         score[n] = 0;
 #pragma unroll
-        for (int e = 0; e < 8; ++e) score[n] += q[e] * line[e];
-#pragma unroll
-        for (int mask = 1; mask < SUB; mask <<= 1) score[n] += shuffle_xor(score[n], mask);
+        for (int e = 0; e < 8; ++e)
+          score[n] += (N > 1 ? shared().query[n][own_dimension() + e] : token.query[e]) * line[e];
+        score[n] = sum_lanes<SUB>(score[n]);
       }
       unpack8(line, value[i]);
-      if (next < stored) value[i] = *(const Quad*)(cache.values + (long long)next * HEAD_DIM + sub * 8);
+      if (next < stored) value[i] = *(const Quad*)(cache.values + (long long)next * HEAD_DIM + own_dimension());
 #pragma unroll
       for (int n = 0; n < N; ++n) a.add(n, valid ? score[n] : NOTHING, line, valid);
     }
@@ -192,29 +241,37 @@ DEVICE void attend(const Params& p, int layer, int b, int head, int begin, int e
 #pragma unroll
   for (int n = 0; n < N; ++n)
     merge(a, n, pairs + (long long)n * splits * (HEAD_DIM / 2), weight + n * splits, epoch);
+  consumer_barrier();  // the last merge has been read
 }
 
 // Joins the `count` long parts of one head.
 DEVICE void join_parts(const Packet* pairs, const Packet* weights, int count, Packet* to, Packet* to_weight,
                        u32 epoch) {
-  const int sub = lane() % SUB;
   Accumulator<1> a;
   a.clear();
-  consumer_barrier();  // the last merge has been read
+#pragma unroll 1
   for (int start = 0; start < count; start += SWEEP) {
     const int part = start + warp() * SIDE + lane() / SUB;
     const bool valid = part < count;
-    const Packet* at = pairs + (long long)part * (HEAD_DIM / 2) + sub * 4;
-    const Packet* from[2] = {valid ? at : nullptr, valid ? at + 2 : nullptr};
-    Packets got[2] = {};
-    poll(got, from, epoch);
-    const float score = valid ? bits_float(poll_one(weights + part, epoch)) : NOTHING;
-    const Quad words = {got[0].a.value, got[0].b.value, got[1].a.value, got[1].b.value};
+    const Packet* at = pairs + (long long)part * (HEAD_DIM / 2) + own_dimension() / 2;
+    Packet got[4] = {}, weight = {0, epoch};
+    bool complete = !valid;
+    for (u32 spins = 0; !complete; ++spins) {
+      weight = load_far(weights + part);
+      complete = weight.epoch == epoch;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        got[i] = load_far(at + i);
+        complete = complete && got[i].epoch == epoch;
+      }
+      if (spins > SPIN_LIMIT) give_up();
+    }
     float v[8];
-    unpack8(v, words);
-    a.add(0, score, v, valid);
+    unpack8(v, {got[0].value, got[1].value, got[2].value, got[3].value});
+    a.add(0, valid ? bits_float(weight.value) : NOTHING, v, valid);
   }
   merge(a, 0, to, to_weight, epoch);
+  consumer_barrier();
 }
 
 // The positions that a token sees, and how they are shared out.
@@ -227,27 +284,9 @@ DEVICE Span span_of(int b, long long window) {
   return {first, end - first};
 }
 
-// The attention of all batch rows; afterwards parts[b] parts of every head are under way to all blocks.
-DEVICE void attention(const Params& p, int layer, int (&parts)[ROWS], u32 epoch) {
+// Texts longer than the short splits hold; see above.
+DEVICE_CALL void attention_long(const Params& p, int layer, u32 epoch) {
   const long long window = shared().layers[layer].window;
-  int longest = 0;
-#pragma unroll
-  for (int b = 0; b < ROWS; ++b) longest = most(longest, span_of(b, window).count);
-  const bool is_short = longest <= SHORT_SPLIT * SHORT_SPLITS;
-#pragma unroll
-  for (int b = 0; b < ROWS; ++b) parts[b] = is_short ? ceil_div(span_of(b, window).count, SHORT_SPLIT) : 1;
-  if (is_short) {
-    for (int i = block(); i < ROWS * HEADS * SHORT_SPLITS; i += BLOCKS) {
-      const int head = i % HEADS, split = i / HEADS % SHORT_SPLITS, b = i / (HEADS * SHORT_SPLITS);
-      const Span span = span_of(b, window);
-      const int begin = split * SHORT_SPLIT, end = least(begin + SHORT_SPLIT, span.count);
-      const int part = (b * HEADS + head) * SHORT_SPLITS + split;
-      if (begin < end)
-        attend<1>(p, layer, b, head, span.first + begin, span.first + end,
-                  p.part_packets + (long long)part * (HEAD_DIM / 2), p.part_weight + part, SHORT_SPLITS, epoch);
-    }
-    return;
-  }
   for (int i = block(); i < ROWS * KV_HEADS * LONG_SPLITS; i += BLOCKS) {
     const int kv = i % KV_HEADS, split = i / KV_HEADS % LONG_SPLITS, b = i / (KV_HEADS * LONG_SPLITS);
     const Span span = span_of(b, window);
@@ -255,7 +294,7 @@ DEVICE void attention(const Params& p, int layer, int (&parts)[ROWS], u32 epoch)
     const int begin = split * length, end = least(begin + length, span.count);
     const int part = (b * HEADS + kv * HEAD_GROUP) * LONG_SPLITS + split;
     if (begin < end)
-      attend<HEAD_GROUP>(p, layer, b, kv * HEAD_GROUP, span.first + begin, span.first + end,
+      attend<HEAD_GROUP>(p, layer, {b, kv * HEAD_GROUP, span.first + begin, span.first + end},
                          p.long_packets + (long long)part * (HEAD_DIM / 2), p.long_weight + part, LONG_SPLITS, epoch);
   }
   for (int i = block(); i < ROWS * HEADS; i += BLOCKS) {
@@ -263,5 +302,53 @@ DEVICE void attention(const Params& p, int layer, int (&parts)[ROWS], u32 epoch)
     const int count = ceil_div(span.count, ceil_div(span.count, LONG_SPLITS));
     join_parts(p.long_packets + (long long)i * LONG_SPLITS * (HEAD_DIM / 2), p.long_weight + i * LONG_SPLITS, count,
                p.part_packets + (long long)i * SHORT_SPLITS * (HEAD_DIM / 2), p.part_weight + i * SHORT_SPLITS, epoch);
+  }
+}
+
+DEVICE int longest_span(long long window) {
+  int longest = 0;
+#pragma unroll
+  for (int b = 0; b < ROWS; ++b) longest = most(longest, span_of(b, window).count);
+  return longest;
+}
+
+struct ShortItem {
+  Item item;
+  int part;
+};
+// Item i of a layer with short texts; empty where begin >= end.
+DEVICE ShortItem short_item(int i, long long window) {
+  const int head = i % HEADS, split = i / HEADS % SHORT_SPLITS, b = i / (HEADS * SHORT_SPLITS);
+  const Span span = span_of(b, window);
+  const int begin = split * SHORT_SPLIT, end = least(begin + SHORT_SPLIT, span.count);
+  return {{b, head, span.first + begin, span.first + end}, (b * HEADS + head) * SHORT_SPLITS + split};
+}
+
+// Asks for the keys and values that this block will need first; a stage before it does.
+DEVICE void prefetch_cache(const Params& p, int layer) {
+  const long long window = shared().layers[layer].window;
+  if (block() >= ROWS * HEADS * SHORT_SPLITS || longest_span(window) > SHORT_SPLIT * SHORT_SPLITS) return;
+  const Item item = short_item(block(), window).item;
+  const Cache cache = cache_of(p, layer, item.b, item.head / HEAD_GROUP);
+  const int at = item.begin + thread() / 2;
+  if (at < item.end) prefetch((thread() & 1 ? cache.values : cache.keys) + (long long)at * HEAD_DIM);
+}
+
+// The attention of all batch rows; afterwards parts[b] parts of every head are under way to all blocks.
+DEVICE void attention(const Params& p, int layer, int (&parts)[ROWS], u32 epoch) {
+  const long long window = shared().layers[layer].window;
+  const bool is_short = longest_span(window) <= SHORT_SPLIT * SHORT_SPLITS;
+#pragma unroll
+  for (int b = 0; b < ROWS; ++b) parts[b] = is_short ? ceil_div(span_of(b, window).count, SHORT_SPLIT) : 1;
+  if (!is_short) {
+    attention_long(p, layer, epoch);
+    return;
+  }
+#pragma unroll 1
+  for (int i = block(); i < ROWS * HEADS * SHORT_SPLITS; i += BLOCKS) {
+    const ShortItem own = short_item(i, window);
+    if (own.item.begin < own.item.end)
+      attend<1>(p, layer, own.item, p.part_packets + (long long)own.part * (HEAD_DIM / 2), p.part_weight + own.part,
+                SHORT_SPLITS, epoch);
   }
 }

@@ -1,85 +1,138 @@
-// Blocks hand activations to each other as packets (value, epoch) in device memory: a reader polls the data
-// itself until it carries this layer's epoch, so that there is neither a barrier nor a fence nor a flag.
-// A buffer may be written again only after every reader is done: each product needs the packets of all
-// blocks, and five of them lie between two uses of one buffer.
+// Blocks hand activations to each other through device memory. Every value carries the epoch (the count of layers
+// run so far), so that a reader polls the data itself until it is new: neither barrier nor fence nor flag.
+//   tagged word: a float32 rounded to 16 bits of mantissa, the epoch's low 8 bits below. Only for buffers that are
+//     written in every layer: what is stale is then always one or two epochs old.
+//   packet: 32 bits of anything and the whole epoch.
+// A buffer may be written again only after every reader is done: each product needs the values of all blocks, and
+// five of them lie between two uses of one buffer. Words that all blocks read exist REPLICAS times, so that not
+// all of them poll the same lines.
 #pragma once
 
-// Polls COUNT pairs of packets, all in flight at once; null pointers are left out.
+DEVICE u32 tagged(float value, u32 epoch) {
+  const u32 bits = float_bits(value);
+  const u32 rounded = value == value ? bits + 0x80 : bits;
+  return (rounded & ~0xffu) | (epoch & 0xff);
+}
+DEVICE float untagged(u32 word) { return bits_float(word & ~0xffu); }
+DEVICE bool is_new(u32 word, u32 epoch) { return ((word ^ epoch) & 0xff) == 0; }
+DEVICE bool is_new(const Quad& q, u32 epoch) {
+  return (((q.x ^ epoch) | (q.y ^ epoch) | (q.z ^ epoch) | (q.w ^ epoch)) & 0xff) == 0;
+}
+
+DEVICE float poll_word(const u32* from, u32 epoch) {
+  u32 word = load_far(from);
+  for (u32 spins = 0; !is_new(word, epoch); ++spins) {
+    word = load_far(from);
+    if (spins > SPIN_LIMIT) give_up();
+  }
+  return untagged(word);
+}
+
+// Polls COUNT quads of tagged words, all in flight at once; null pointers are left out.
 template <int COUNT>
-DEVICE void poll(Packets (&got)[COUNT], const Packet* const (&from)[COUNT], u32 epoch) {
+DEVICE void poll_quads(Quad (&got)[COUNT], const Quad* const (&from)[COUNT], u32 epoch) {
   bool complete = false;
   for (u32 spins = 0; !complete; ++spins) {
 #pragma unroll
     for (int i = 0; i < COUNT; ++i)
-      if (from[i]) got[i] = load_packets(from[i]);
+      if (from[i]) got[i] = load_far(from[i]);
     complete = true;
 #pragma unroll
     for (int i = 0; i < COUNT; ++i)
-      if (from[i]) complete = complete && got[i].a.epoch == epoch && got[i].b.epoch == epoch;
+      if (from[i]) complete = complete && is_new(got[i], epoch);
     if (spins > SPIN_LIMIT) give_up();
   }
 }
 
-DEVICE u32 poll_one(const Packet* from, u32 epoch) {
-  Packet got = load_packet(from);
-  for (u32 spins = 0; got.epoch != epoch; ++spins) {
-    got = load_packet(from);
-    if (spins > SPIN_LIMIT) give_up();
-  }
-  return got.value;
-}
-
-DEVICE float warp_sum(float value) {
+// Where this block reads a replicated buffer; what is written goes to all replicas.
+DEVICE const u32* replica(const u32* buffer, int words) { return buffer + block() % REPLICAS * words; }
+DEVICE void store_replicas(u32* buffer, int words, int at, u32 word) {
 #pragma unroll
-  for (int mask = 16; mask; mask >>= 1) value += shuffle_xor(value, mask);
+  for (int r = 0; r < REPLICAS; ++r) store_far(buffer + r * words + at, word);
+}
+
+template <int LANES>
+DEVICE float sum_lanes(float value) {
+#pragma unroll
+  for (int mask = LANES / 2; mask; mask >>= 1) value += shuffle_xor(value, mask);
   return value;
 }
 
-// Writes inputs k and k + 1 (k even) of batch row b for a product with weights of KIND.
+// Four inputs k .. k + 3 (k a multiple of 4) of batch row b, for a product with weights of KIND: 4-bit units want
+// them as (0, 2, 1, 3).
 template <int KIND>
-DEVICE void put_pair(int b, int k, u32 halves) {
-  u16* x = shared().x[b];
-  if (KIND == INT4) {
-    x[place<KIND>(k)] = (u16)halves;
-    x[place<KIND>(k + 1)] = (u16)(halves >> 16);
-  } else {
-    *(u32*)&x[k] = halves;
+DEVICE void put_four(int b, int k, u32 low, u32 high) {
+  u32* x = (u32*)&shared().x[b][k];
+  x[0] = KIND == INT4 ? permute_bytes(low, high, 0x5410) : low;
+  x[1] = KIND == INT4 ? permute_bytes(low, high, 0x7632) : high;
+}
+
+// Sums of x over groups, for 4-bit tiles of 16 rows: lanes hold fours of inputs, `four` counts them.
+DEVICE void put_group_sum(int b, int four, float sum, bool valid) {
+  sum = sum_lanes<GROUP / 4>(sum);
+  if (valid && lane() % (GROUP / 4) == 0) shared().x_sum[b][four / (GROUP / 4)] = sum;
+}
+
+constexpr int HIDDEN_FOURS = HIDDEN / 4, FOURS_EACH = ceil_div(HIDDEN_FOURS, THREADS);
+
+// This thread's part of the residual stream: fours thread() + i * THREADS of every batch row.
+struct HiddenFours {
+  float value[ROWS][FOURS_EACH][4];
+};
+struct NormFours {
+  u32 low[FOURS_EACH], high[FOURS_EACH];
+};
+
+DEVICE void read_norm(NormFours& norm, const u16* weight) {
+#pragma unroll
+  for (int i = 0; i < FOURS_EACH; ++i) {
+    const int four = thread() + i * THREADS;
+    norm.low[i] = norm.high[i] = 0;
+    if (four < HIDDEN_FOURS) {
+      norm.low[i] = ((const u32*)weight)[2 * four];
+      norm.high[i] = ((const u32*)weight)[2 * four + 1];
+    }
   }
 }
 
-constexpr int HIDDEN_PAIRS = HIDDEN / 2, PAIRS_EACH = ceil_div(HIDDEN_PAIRS, THREADS);
-
-// This thread's pairs of the residual stream: pair thread() + i * THREADS of every batch row.
-struct HiddenPairs {
-  float value[ROWS][PAIRS_EACH][2];
-};
-
-DEVICE void read_hidden(HiddenPairs& h, const Packet* packets, u32 epoch) {
-  const Packet* from[ROWS * PAIRS_EACH];
-  Packets got[ROWS * PAIRS_EACH];
+DEVICE void read_hidden(HiddenFours& h, const u32* words, u32 epoch) {
+  const Quad* from[ROWS * FOURS_EACH];
+  Quad got[ROWS * FOURS_EACH];
+  words = replica(words, ROWS * HIDDEN);
 #pragma unroll
-  for (int i = 0; i < ROWS * PAIRS_EACH; ++i) {
-    const int pair = thread() + (i % PAIRS_EACH) * THREADS;
-    from[i] = pair < HIDDEN_PAIRS ? packets + (i / PAIRS_EACH) * HIDDEN + 2 * pair : nullptr;
+  for (int i = 0; i < ROWS * FOURS_EACH; ++i) {
+    const int four = thread() + (i % FOURS_EACH) * THREADS;
+    got[i] = {0, 0, 0, 0};
+    from[i] = four < HIDDEN_FOURS ? (const Quad*)(words + (i / FOURS_EACH) * HIDDEN) + four : nullptr;
   }
-  poll(got, from, epoch);
+  poll_quads(got, from, epoch);
 #pragma unroll
-  for (int i = 0; i < ROWS * PAIRS_EACH; ++i) {
-    h.value[i / PAIRS_EACH][i % PAIRS_EACH][0] = from[i] ? bits_float(got[i].a.value) : 0;
-    h.value[i / PAIRS_EACH][i % PAIRS_EACH][1] = from[i] ? bits_float(got[i].b.value) : 0;
+  for (int i = 0; i < ROWS * FOURS_EACH; ++i) {
+    const u32 word[4] = {got[i].x, got[i].y, got[i].z, got[i].w};
+#pragma unroll
+    for (int e = 0; e < 4; ++e) h.value[i / FOURS_EACH][i % FOURS_EACH][e] = untagged(word[e]);
   }
 }
 
 // RMS norm of the residual stream into x, for a product with weights of KIND. Ends with a barrier.
 template <int KIND>
-DEVICE void normalize(const HiddenPairs& h, const u32 (&weight)[PAIRS_EACH], float eps) {
+DEVICE void normalize(const HiddenFours& h, const NormFours& norm, float eps) {
+  constexpr int HOLDERS = least(WARPS, ceil_div(HIDDEN_FOURS, 32));  // warps with a part of the stream
+  float weighted[ROWS][FOURS_EACH][4];
 #pragma unroll
   for (int b = 0; b < ROWS; ++b) {
     float squares = 0;
 #pragma unroll
-    for (int i = 0; i < PAIRS_EACH; ++i)
-      squares += h.value[b][i][0] * h.value[b][i][0] + h.value[b][i][1] * h.value[b][i][1];
-    squares = warp_sum(squares);
+    for (int i = 0; i < FOURS_EACH; ++i) {
+      const float weight[4] = {half_float((u16)norm.low[i]), half_float((u16)(norm.low[i] >> 16)),
+                               half_float((u16)norm.high[i]), half_float((u16)(norm.high[i] >> 16))};
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        squares += h.value[b][i][e] * h.value[b][i][e];
+        weighted[b][i][e] = h.value[b][i][e] * weight[e];
+      }
+    }
+    squares = sum_lanes<32>(squares);
     if (lane() == 0) shared().squares[b][warp()] = squares;
   }
   consumer_barrier();
@@ -87,87 +140,101 @@ DEVICE void normalize(const HiddenPairs& h, const u32 (&weight)[PAIRS_EACH], flo
   for (int b = 0; b < ROWS; ++b) {
     float squares = 0;
 #pragma unroll
-    for (int w = 0; w < WARPS; ++w) squares += shared().squares[b][w];
+    for (int w = 0; w < HOLDERS; ++w) squares += shared().squares[b][w];
     const float scale = reciprocal_root(squares / HIDDEN + eps);
 #pragma unroll
-    for (int i = 0; i < PAIRS_EACH; ++i) {
-      const int pair = thread() + i * THREADS;
-      if (pair >= HIDDEN_PAIRS) continue;
-      const float low = h.value[b][i][0] * scale * half_float((u16)weight[i]);
-      const float high = h.value[b][i][1] * scale * half_float((u16)(weight[i] >> 16));
-      put_pair<KIND>(b, 2 * pair, pack2(low, high));
+    for (int i = 0; i < FOURS_EACH; ++i) {
+      const int four = thread() + i * THREADS;
+      float(&x)[4] = weighted[b][i];
+#pragma unroll
+      for (int e = 0; e < 4; ++e) x[e] *= scale;
+      if (four < HIDDEN_FOURS) put_four<KIND>(b, 4 * four, pack2(x[0], x[1]), pack2(x[2], x[3]));
+      if (KIND == INT4) put_group_sum(b, four, (x[0] + x[1]) + (x[2] + x[3]), four < HIDDEN_FOURS);
     }
   }
   consumer_barrier();
 }
 
-DEVICE void read_norm(u32 (&weight)[PAIRS_EACH], const u16* norm) {
-#pragma unroll
-  for (int i = 0; i < PAIRS_EACH; ++i) {
-    const int pair = thread() + i * THREADS;
-    weight[i] = pair < HIDDEN_PAIRS ? ((const u32*)norm)[pair] : 0;
-  }
-}
-
-// The MLP's activations into x, four inputs at a time. Ends with a barrier.
-DEVICE void read_activations(const Packet* packets, u32 epoch) {
+// The MLP's activations into x. Ends with a barrier.
+DEVICE void read_activations(const u32* words, u32 epoch) {
   constexpr int FOURS = INTERMEDIATE / 4, EACH = ceil_div(ROWS * FOURS, THREADS);
-  const Packet* from[EACH];
-  Packets got[EACH];
+  const Quad* from[EACH];
+  Quad got[EACH];
+  words = replica(words, ROWS * INTERMEDIATE);
 #pragma unroll
   for (int i = 0; i < EACH; ++i) {
     const int four = thread() + i * THREADS;
-    from[i] = four < ROWS * FOURS ? packets + 2 * four : nullptr;
+    got[i] = {0, 0, 0, 0};
+    from[i] = four < ROWS * FOURS ? (const Quad*)words + four : nullptr;
   }
-  poll(got, from, epoch);
+  poll_quads(got, from, epoch);
 #pragma unroll
   for (int i = 0; i < EACH; ++i) {
     const int four = thread() + i * THREADS;
-    if (!from[i]) continue;
-    u32* x = (u32*)&shared().x[four / FOURS][four % FOURS * 4];
-    const u32 a = got[i].a.value, b = got[i].b.value;
-    x[0] = LAYER_KIND == INT4 ? permute_bytes(a, b, 0x5410) : a;
-    x[1] = LAYER_KIND == INT4 ? permute_bytes(a, b, 0x7632) : b;
+    const float x[4] = {untagged(got[i].x), untagged(got[i].y), untagged(got[i].z), untagged(got[i].w)};
+    if (from[i]) put_four<LAYER_KIND>(four / FOURS, four % FOURS * 4, pack2(x[0], x[1]), pack2(x[2], x[3]));
+    if (LAYER_KIND == INT4 && !DownStage::SHORT)
+      put_group_sum(four / FOURS, four % FOURS, (x[0] + x[1]) + (x[2] + x[3]), from[i] != nullptr);
   }
   consumer_barrier();
 }
 
-// Attention's result into x: the parts over which a head's positions were split, weighed by their log-sums.
-// parts[b] of them exist. Ends with a barrier.
-DEVICE void read_attention(const Params& p, const int (&parts)[ROWS], u32 epoch) {
-  constexpr int PAIRS = Q_SIZE / 2;
-  for (int i = thread(); i < ROWS * PAIRS; i += THREADS) {
-    const int b = i / PAIRS, pair = i % PAIRS, head = pair / (HEAD_DIM / 2);
-    const int first = (b * HEADS + head) * SHORT_SPLITS, count = parts[b];
-    const Packet* packets = p.part_packets + (long long)first * (HEAD_DIM / 2) + pair % (HEAD_DIM / 2);
-    Packet value[SHORT_SPLITS], weight[SHORT_SPLITS];
-    bool complete = false;
-    for (u32 spins = 0; !complete; ++spins) {
-#pragma unroll
-      for (int s = 0; s < SHORT_SPLITS; ++s) {
-        if (s >= count) continue;
-        value[s] = load_packet(packets + s * (HEAD_DIM / 2));
-        weight[s] = load_packet(p.part_weight + first + s);
-      }
-      complete = true;
-#pragma unroll
-      for (int s = 0; s < SHORT_SPLITS; ++s)
-        if (s < count) complete = complete && value[s].epoch == epoch && weight[s].epoch == epoch;
-      if (spins > SPIN_LIMIT) give_up();
-    }
-    float top = bits_float(weight[0].value), low = 0, high = 0, whole = 0;
-#pragma unroll
-    for (int s = 1; s < SHORT_SPLITS; ++s)
-      if (s < count) top = fmaxf(top, bits_float(weight[s].value));
+// One four of attention's result: the parts over which a head's positions were split, weighed by their log-sums.
+DEVICE void join_four(float (&x)[4], const Packet* pairs, const Packet* weights, int count, u32 epoch) {
+  Packet low[SHORT_SPLITS], high[SHORT_SPLITS], weight[SHORT_SPLITS];
+  bool complete = false;
+  for (u32 spins = 0; !complete; ++spins) {
+    complete = true;
 #pragma unroll
     for (int s = 0; s < SHORT_SPLITS; ++s) {
       if (s >= count) continue;
-      const float share = exp2_fast(bits_float(weight[s].value) - top);
-      whole += share;
-      low += share * half_float((u16)value[s].value);
-      high += share * half_float((u16)(value[s].value >> 16));
+      low[s] = load_far(pairs + s * (HEAD_DIM / 2));
+      high[s] = load_far(pairs + s * (HEAD_DIM / 2) + 1);
+      weight[s] = load_far(weights + s);
     }
-    put_pair<LAYER_KIND>(b, 2 * pair, count == 1 ? value[0].value : pack2(low / whole, high / whole));
+#pragma unroll
+    for (int s = 0; s < SHORT_SPLITS; ++s)
+      if (s < count) complete = complete && low[s].epoch == epoch && high[s].epoch == epoch && weight[s].epoch == epoch;
+    if (spins > SPIN_LIMIT) give_up();
+  }
+  float top = bits_float(weight[0].value), whole = 0;
+#pragma unroll
+  for (int s = 1; s < SHORT_SPLITS; ++s)
+    if (s < count) top = fmaxf(top, bits_float(weight[s].value));
+  x[0] = x[1] = x[2] = x[3] = 0;
+#pragma unroll
+  for (int s = 0; s < SHORT_SPLITS; ++s) {
+    if (s >= count) continue;
+    const float share = exp2_fast(bits_float(weight[s].value) - top);
+    whole += share;
+    x[0] += share * half_float((u16)low[s].value);
+    x[1] += share * half_float((u16)(low[s].value >> 16));
+    x[2] += share * half_float((u16)high[s].value);
+    x[3] += share * half_float((u16)(high[s].value >> 16));
+  }
+  const float scale = divide(1, whole);
+#pragma unroll
+  for (int e = 0; e < 4; ++e) x[e] *= scale;
+}
+
+// Attention's result into x; parts[b] parts of every head exist. Ends with a barrier.
+DEVICE void read_attention(const Params& p, const int (&parts)[ROWS], u32 epoch) {
+  constexpr int FOURS = Q_SIZE / 4;
+#pragma unroll 1
+  for (int start = 0; start < ROWS * FOURS; start += THREADS) {
+    const int i = start + thread(), b = i / FOURS, four = i % FOURS, head = four / (HEAD_DIM / 4);
+    const bool valid = i < ROWS * FOURS;
+    float x[4] = {0, 0, 0, 0};
+    if (valid) {
+      const int first = (b * HEADS + head) * SHORT_SPLITS;
+      const Packet* pairs = p.part_packets + (long long)first * (HEAD_DIM / 2) + four % (HEAD_DIM / 4) * 2;
+      int count = parts[0];
+#pragma unroll
+      for (int r = 1; r < ROWS; ++r) count = b == r ? parts[r] : count;
+      join_four(x, pairs, p.part_weight + first, count, epoch);
+      put_four<LAYER_KIND>(b, four * 4, pack2(x[0], x[1]), pack2(x[2], x[3]));
+    }
+    if (LAYER_KIND == INT4 && !OutputStage::SHORT) put_group_sum(b, four, (x[0] + x[1]) + (x[2] + x[3]), valid);
   }
   consumer_barrier();
 }

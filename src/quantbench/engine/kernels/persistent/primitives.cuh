@@ -10,10 +10,11 @@ typedef unsigned long long u64;
 
 #define DEVICE __device__ __forceinline__
 #define ANYWHERE __host__ __device__
+#define DEVICE_CALL __device__ __noinline__  // kept out of the way of what runs every layer
 
 struct __align__(16) Quad { u32 x, y, z, w; };       // 16 bytes
 struct __align__(8) Packet { u32 value, epoch; };    // a value that says itself whether it is new
-struct __align__(16) Packets { Packet a, b; };
+struct __align__(16) Fours { float v[4]; };
 
 #ifndef SPIN_LIMIT
 #define SPIN_LIMIT (1u << 24)  // polls before a wait is given up as a deadlock
@@ -34,6 +35,9 @@ DEVICE void consumer_barrier() { asm volatile("bar.sync 1, %0;" ::"n"(WARPS * 32
 
 DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 DEVICE int shuffle_xor(int value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+
+DEVICE float shuffle_from(float value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
+DEVICE int shuffle_from(int value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
 
 DEVICE u32 float_bits(float value) { return __float_as_uint(value); }
 DEVICE float bits_float(u32 bits) { return __uint_as_float(bits); }
@@ -81,6 +85,11 @@ DEVICE u32 half2_multiply_add(u32 a, u32 b, u32 c) {
   asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
   return d;
 }
+DEVICE u32 and_or(u32 a, u32 mask, u32 bits) {  // (a & mask) | bits
+  u32 d;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(a), "r"(mask), "r"(bits));
+  return d;
+}
 DEVICE u32 permute_bytes(u32 a, u32 b, u32 selector) { return __byte_perm(a, b, selector); }
 
 // d[16 x 8] += a[16 x 16] b[16 x 8], one warp. Lane 4 g + t holds a rows g (a0, a2) and g + 8 (a1, a3),
@@ -97,23 +106,30 @@ DEVICE void multiply_accumulate(float (&d)[4], u32 a0, u32 a1, u32 a2, u32 a3, u
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-// Packets travel between blocks through the second-level cache; each 8 bytes arrive whole.
-DEVICE Packets load_packets(const Packet* from) {
-  Packets p;
-  asm volatile("ld.relaxed.gpu.global.v2.b64 {%0, %1}, [%2];"
-               : "=l"(*(u64*)&p.a), "=l"(*(u64*)&p.b)
+// Between blocks values travel through the second-level cache, in words or pairs of words that arrive whole.
+DEVICE Quad load_far(const Quad* from) {
+  Quad q;
+  asm volatile("ld.relaxed.gpu.global.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(q.x), "=r"(q.y), "=r"(q.z), "=r"(q.w)
                : "l"(from)
                : "memory");
-  return p;
+  return q;
 }
-DEVICE Packet load_packet(const Packet* from) {
-  Packet p;
-  asm volatile("ld.relaxed.gpu.global.b64 %0, [%1];" : "=l"(*(u64*)&p) : "l"(from) : "memory");
-  return p;
+DEVICE Packet load_far(const Packet* from) {
+  u64 both;
+  asm volatile("ld.relaxed.gpu.global.b64 %0, [%1];" : "=l"(both) : "l"(from) : "memory");
+  return {(u32)both, (u32)(both >> 32)};
 }
-DEVICE void store_packet(Packet* to, u32 value, u32 epoch) {
-  Packet p = {value, epoch};
-  asm volatile("st.relaxed.gpu.global.b64 [%0], %1;" ::"l"(to), "l"(*(u64*)&p) : "memory");
+DEVICE u32 load_far(const u32* from) {
+  u32 word;
+  asm volatile("ld.relaxed.gpu.global.b32 %0, [%1];" : "=r"(word) : "l"(from) : "memory");
+  return word;
+}
+DEVICE void store_far(u32* to, u32 value) {
+  asm volatile("st.relaxed.gpu.global.b32 [%0], %1;" ::"l"(to), "r"(value) : "memory");
+}
+DEVICE void store_far(Packet* to, u32 value, u32 epoch) {
+  asm volatile("st.relaxed.gpu.global.b64 [%0], %1;" ::"l"(to), "l"((u64)epoch << 32 | value) : "memory");
 }
 DEVICE void prefetch(const void* pointer) { asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer)); }
 

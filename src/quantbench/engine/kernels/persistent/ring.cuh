@@ -10,6 +10,7 @@ struct Ring {
   u32 next;  // tiles that have gone through, counted alike by all warps
 
   DEVICE void begin_shared() {
+#pragma unroll 1
     for (int i = 0; i < SLOTS; ++i) {
       barrier_init(full + i, 1);
       barrier_init(empty + i, WARPS);
@@ -33,26 +34,34 @@ struct Ring {
 
 // The copying warp: all tiles of this block of one matrix, in the order tile by tile, chunk by chunk.
 template <class S>
-DEVICE void stream(Ring& ring, const u8* matrix) {
-  const int first = S::first(), last = S::last(), tiles = S::tiles();
+DEVICE void stream(Ring& ring, const u8* matrix, Own own) {
+  const int tiles = S::tiles(own);
   for (int m = 0; m < tiles; ++m) {
-    const int outputs = least(S::TILE_OUT, last - first - m * S::TILE_OUT);
-    const int i = lane() & 15;  // row of the tile
-    const bool valid = S::PAIRED ? (i & 7) < outputs : i < outputs;
-    const long long row = first + m * S::TILE_OUT + (S::PAIRED ? (i & 7) + (i >> 3) * S::OUT : i);
-    const u8* source = matrix + row * S::ROW_BYTES;
+    const int outputs = least(S::TILE_OUT, own.count - m * S::TILE_OUT);
+    const u8* start = matrix + (long long)(own.first + m * S::TILE_OUT) * S::ROW_BYTES;
     for (int c = 0; c < S::CHUNKS; ++c, ++ring.next) {
       const u32 slot = ring.next % SLOTS, round = ring.next / SLOTS;
       const int units = least(S::CHUNK, S::UNITS - c * S::CHUNK);
       const u32 data = units * S::UNIT_BYTES, scales = S::scale_bytes(units);
+      const u32 row = S::CHUNKS == 1 ? S::ROW_BYTES : data + scales;
       if (round > 0) barrier_wait(ring.empty + slot, (round - 1) & 1);
       if (lane() == 0) store_shared(ring.round + slot, round);
-      if (lane() == 0) barrier_expect(ring.full + slot, outputs * (S::PAIRED ? 2 : 1) * (data + scales));
+      if (lane() == 0) barrier_expect(ring.full + slot, outputs * (S::PAIRED ? 2 : 1) * row);
       warp_barrier();
-      u8* target = ring.slots + slot * SLOT_BYTES + i * S::STRIDE;
-      if (valid && lane() < 16) {
+      u8* target = ring.slots + slot * SLOT_BYTES;
+      if (S::CHUNKS == 1) {
+        const u8* source = start + (lane() ? (long long)S::OUT * S::ROW_BYTES : 0);  // lane 1: the up rows
+        if (lane() < (S::PAIRED ? 2 : 1))
+          copy_bulk(target + lane() * 8 * S::STRIDE, source, outputs * S::ROW_BYTES, ring.full + slot);
+        continue;
+      }
+      const int i = lane() & 15;  // row of the tile
+      if ((S::PAIRED ? i & 7 : i) >= outputs) continue;
+      const u8* source = start + (long long)(S::PAIRED ? (i & 7) + (i >> 3) * S::OUT : i) * S::ROW_BYTES;
+      target += i * S::STRIDE;
+      if (lane() < 16) {
         copy_bulk(target, source + c * S::CHUNK * S::UNIT_BYTES, data, ring.full + slot);
-      } else if (valid && S::KIND == INT4) {
+      } else if (S::KIND == INT4) {
         copy_bulk(target + data, source + S::DATA_BYTES + c * S::CHUNK * 4, scales, ring.full + slot);
       }
     }

@@ -25,46 +25,53 @@ struct Params {
   int capacity;
   float norm_eps, attention_factor;
   u32* counter;                      // steps made with this workspace
-  Packet *qkv_packets;               // [ROWS, QKV] floats
-  Packet *hidden_packets[2];         // [ROWS, HIDDEN] floats: after attention, after the MLP
-  Packet *act_packets;               // [ROWS, INTERMEDIATE / 2] pairs of halves
+  u32* qkv_words;                    // [ROWS, QKV]
+  u32* hidden_words[2];              // [REPLICAS, ROWS, HIDDEN]: after attention, after the MLP
+  u32* act_words;                    // [REPLICAS, ROWS, INTERMEDIATE]
   Packet *part_packets, *part_weight;    // [ROWS, HEADS, SHORT_SPLITS, HEAD_DIM / 2] pairs, and a log-sum each
   Packet *long_packets, *long_weight;    // the same with LONG_SPLITS
   Packet *best_packets;              // [ROWS, BLOCKS, 2]: value, index
   u64* times;                        // [BLOCKS, LAYERS * MARKS + 4] clock ticks, where compiled with TIMES
 };
 
-constexpr int MARKS = 9;  // times taken a layer
+constexpr int MARKS = 11;  // times taken a layer
 constexpr int Q_SIZE = HEADS * HEAD_DIM, KV_SIZE = KV_HEADS * HEAD_DIM, QKV = Q_SIZE + 2 * KV_SIZE;
 constexpr int HEAD_GROUP = HEADS / KV_HEADS;
 constexpr int THREADS = WARPS * 32;  // that compute; one more warp copies
 
-using QkvStage = Stage<LAYER_KIND, HIDDEN, QKV, 1, false>;
-using OutputStage = Stage<LAYER_KIND, Q_SIZE, HIDDEN, 1, false>;
-using GateUpStage = Stage<LAYER_KIND, HIDDEN, INTERMEDIATE, 2, true>;
-using DownStage = Stage<LAYER_KIND, INTERMEDIATE, HIDDEN, 1, false>;
-using HeadStage = Stage<HEAD_KIND, HIDDEN, VOCAB, 1, false, true>;
+using QkvStage = Stage<LAYER_KIND, HIDDEN, QKV, false>;
+using OutputStage = Stage<LAYER_KIND, Q_SIZE, HIDDEN, false>;
+using GateUpStage = Stage<LAYER_KIND, HIDDEN, INTERMEDIATE, true>;
+using DownStage = Stage<LAYER_KIND, INTERMEDIATE, HIDDEN, false>;
+using HeadStage = Stage<HEAD_KIND, HIDDEN, VOCAB, false, true>;
 
 constexpr int OWN = OutputStage::OWN;
 constexpr int X_LENGTH = most(most(HIDDEN, INTERMEDIATE), Q_SIZE);
 constexpr int X_STRIDE = round_up(X_LENGTH, 64) + 8;  // halves; rows are 16 bytes apart modulo 128
 template <class S>
 ANYWHERE constexpr int partial_sums() {
-  return S::TILES * 16 * S::WARPS_K;
+  return S::TILES * 16 * S::SHARES;
 }
 constexpr int PARTIAL_SUMS = ROWS * most(most(partial_sums<QkvStage>(), partial_sums<OutputStage>()),
                                          most(partial_sums<GateUpStage>(), partial_sums<DownStage>()));
-constexpr int MERGE_STRIDE = HEAD_DIM + 4;
+constexpr int X_SUM_STRIDE = round_up(X_LENGTH / GROUP + 1, 4);
+
+struct __align__(8) Pair {
+  float a, b;
+};
+struct Line {  // one warp's part of a head's attention: values, then the highest score and the sum
+  Pair pair[HEAD_DIM / 2], weight;
+};
 
 constexpr int MAX_SLOTS = 64;
 
 struct __align__(128) Shared {
   u16 x[ROWS][X_STRIDE];                      // the input of the product at hand, 16-bit
-  u16 new_key[HEAD_DIM], new_value[HEAD_DIM];
-  float new_line[2][HEAD_DIM];
-  float query[HEAD_GROUP][HEAD_DIM];
-  float merge[2][WARPS][MERGE_STRIDE];
-  float partial[PARTIAL_SUMS];                // [row of the block, warp of the K split, batch row]
+  float partial[PARTIAL_SUMS];                // [batch row, row of the block, share]
+  float x_sum[ROWS][X_SUM_STRIDE];            // sums of x over groups, for 4-bit tiles of 16 rows
+  Own qkv, output, gate_up, down, head;       // this block's outputs
+  Line merge[2][WARPS];
+  float query[HEAD_GROUP][HEAD_DIM];          // of long texts
   float residual[ROWS][OWN];                  // this block's part of the residual stream
   float squares[ROWS][WARPS];
   float cosine[ROWS][HEAD_DIM / 2], sine[ROWS][HEAD_DIM / 2];

@@ -11,46 +11,65 @@ ANYWHERE constexpr int most(int a, int b) { return a > b ? a : b; }
 DEVICE int lane() { return thread() & 31; }
 DEVICE int warp() { return thread() >> 5; }
 
-// One matrix [OUT, INPUTS]: blocks own consecutive outputs, in whole multiples of GRAIN. A paired matrix has
-// 2 * OUT rows (gate, up) and a block owns the rows of both. A tile is up to 16 rows x CHUNK units of inputs;
-// where WHOLE, one warp multiplies all of it.
-template <int KIND_, int INPUTS_, int OUT_, int GRAIN, bool PAIRED_, bool WHOLE = false>
+ANYWHERE constexpr int power_of_two(int n) {  // the least that is at least n
+  int p = 1;
+  while (p < n) p *= 2;
+  return p;
+}
+
+// The outputs of one matrix that this block owns.
+struct Own {
+  int first, count;
+};
+
+// One matrix [OUT, INPUTS]: blocks own consecutive outputs. A paired matrix has 2 * OUT rows (gate, up) and a
+// block owns the rows of both. A tile is up to 16 rows x CHUNK units of inputs; where WHOLE, one warp multiplies
+// all of it. A tile of whole rows is one run of memory, copied at once; chunks of rows are copied row by row.
+template <int KIND_, int INPUTS_, int OUT_, bool PAIRED_, bool WHOLE = false>
 struct Stage {
   static constexpr int KIND = KIND_, INPUTS = INPUTS_, OUT = OUT_;
   static constexpr bool PAIRED = PAIRED_;
-  static constexpr int OWN = ceil_div(OUT / GRAIN, BLOCKS) * GRAIN;  // outputs of a block, at most
-  static constexpr bool SHORT = !PAIRED && OWN <= 8;                 // tiles of 8 rows
+  static constexpr int OWN = ceil_div(OUT, BLOCKS);   // outputs of a block, at most
+  static constexpr bool SHORT = !PAIRED && OWN <= 8;  // tiles of 8 rows
   static constexpr int TILE_ROWS = SHORT ? 8 : 16;
   static constexpr int TILE_OUT = PAIRED ? 8 : TILE_ROWS;
   static constexpr int UNIT = KIND == INT4 ? GROUP : KIND == INT8 ? 64 : 32;  // inputs of one warp step
   static constexpr int UNIT_BYTES = KIND == INT4 ? GROUP / 2 : 64;
   static constexpr int UNITS = INPUTS / UNIT;
   static constexpr int DATA_BYTES = UNITS * UNIT_BYTES;
-  static constexpr long long ROW_BYTES =
-      KIND == INT4 ? round_up(DATA_BYTES + 4 * UNITS, 16) : DATA_BYTES;  // in device memory
+  static constexpr int ROW_BYTES = KIND == INT4 ? round_up(DATA_BYTES + 4 * UNITS, 16) : DATA_BYTES;
 
   ANYWHERE static constexpr int scale_bytes(int units) { return KIND == INT4 ? round_up(units * 4, 16) : 0; }
-  // In shared memory rows lie 64 bytes apart modulo 128, so that two rows are read without conflict.
+  // In shared memory chunks lie 64 bytes apart modulo 128, so that two rows are read without conflict.
   ANYWHERE static constexpr int stride(int units) {
     return round_up(units * UNIT_BYTES + scale_bytes(units) + 64, 128) - 64;
   }
   ANYWHERE static constexpr int chunk() {
+    if (TILE_ROWS * ROW_BYTES <= SLOT_BYTES) return UNITS;
     int units = UNITS;
-    while (units > (KIND == INT4 ? 4 : 1) && TILE_ROWS * stride(units) > SLOT_BYTES) units -= KIND != INT4 ? 1 : units % 4 ? units % 4 : 4;
+    while (units > (KIND == INT4 ? 4 : 1) && TILE_ROWS * stride(units) > SLOT_BYTES)
+      units -= KIND != INT4 ? 1 : units % 4 ? units % 4 : 4;
     int even = ceil_div(UNITS, ceil_div(UNITS, units));
     return least(units, KIND == INT4 && even < UNITS ? round_up(even, 4) : even);
   }
   static constexpr int CHUNK = chunk();
   static constexpr int CHUNKS = ceil_div(UNITS, CHUNK);
-  static constexpr int STRIDE = stride(CHUNK);
-  static_assert(INPUTS % UNIT == 0 && OUT % GRAIN == 0, "a shape that the layout does not hold");
+  static constexpr int STRIDE = CHUNKS == 1 ? ROW_BYTES : stride(CHUNK);
+  static_assert(INPUTS % UNIT == 0, "a shape that the layout does not hold");
   static_assert(TILE_ROWS * STRIDE <= SLOT_BYTES, "a tile does not fit its slot");
+  // Whole rows often start at the same bank. Then units go in pairs, odd rows take a pair's second half first,
+  // and columns 4 to 7 hold the inputs in that order: rows of either parity find their sums in their columns.
+  static constexpr bool SWAP = KIND != INT4 && ROWS <= 4 && CHUNKS == 1 && ROW_BYTES % 128 == 0;
+  static constexpr int STEP = SWAP ? 2 : 1;  // units taken at once
 
   static constexpr int TILES = ceil_div(OWN, TILE_OUT);
-  static constexpr int WARPS_M = least(TILES, WARPS);     // tiles at work at once
-  static constexpr int WARPS_K = WHOLE ? 1 : WARPS / WARPS_M;  // warps that share a tile's inputs
+  static constexpr int WARPS_M = least(TILES, WARPS);              // tiles at work at once
+  static constexpr int WARPS_K = WHOLE ? 1 : WARPS / WARPS_M;      // warps that share a tile's inputs
+  static constexpr int SHARES = round_up(WARPS_K, WARPS_K < 3 ? WARPS_K : 4);  // room for a row's partial sums
 
-  DEVICE static int first() { return (int)((long long)(OUT / GRAIN) * block() / BLOCKS) * GRAIN; }
-  DEVICE static int last() { return (int)((long long)(OUT / GRAIN) * (block() + 1) / BLOCKS) * GRAIN; }
-  DEVICE static int tiles() { return ceil_div(last() - first(), TILE_OUT); }
+  DEVICE static Own own() {
+    const int first = (int)((long long)OUT * block() / BLOCKS);
+    return {first, (int)((long long)OUT * (block() + 1) / BLOCKS) - first};
+  }
+  DEVICE static int tiles(Own own) { return ceil_div(own.count, TILE_OUT); }
 };

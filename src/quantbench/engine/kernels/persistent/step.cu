@@ -25,74 +25,66 @@ DEVICE Affine read_affine(const float* scale, const u16* bias, int row) {
   return {scale ? scale[row] : 1, bias ? half_float(bias[row]) : 0};
 }
 
+// Thread i finishes output i % STRIDE of batch row i / STRIDE.
 template <class S>
-struct Rows {  // this thread's outputs: index i of own * ROWS is output i % own of batch row i / own
-  int first, own;
-  DEVICE Rows() : first(S::first()), own(S::last() - S::first()) {}
-  DEVICE int count() const { return own * ROWS; }
-  DEVICE int row(int i) const { return first + i % own; }
-  DEVICE Affine affine(const float* scale, const u16* bias) const {
-    return thread() < count() ? read_affine(scale, bias, row(thread())) : Affine{1, 0};
+struct Finish {
+  static constexpr int STRIDE = power_of_two(S::OWN);
+  Own own;
+  const float* scale;
+  const u16* bias;
+  Affine ahead;
+
+  DEVICE Finish(Own own_, const float* scale_, const u16* bias_) : own(own_), scale(scale_), bias(bias_) {
+    ahead = read_affine(scale, bias, own.first + least(thread() % STRIDE, own.count - 1));
   }
-  DEVICE float result(int i, Affine ahead, const float* scale, const u16* bias) const {
-    const Affine a = i == thread() ? ahead : read_affine(scale, bias, row(i));
-    return total<S>(i % own, i / own) * a.scale + a.bias;
+  // use(output of the block, batch row, its value) for every output.
+  template <class Use>
+  DEVICE void each(Use use) const {
+#pragma unroll 1
+    for (int i = thread(); i < STRIDE * ROWS; i += THREADS) {
+      const int out = i % STRIDE, b = i / STRIDE;
+      if (out >= own.count) continue;
+      const Affine a = THREADS % STRIDE == 0 || i < THREADS ? ahead : read_affine(scale, bias, own.first + out);
+      use(out, b, total<S>(out, b) * a.scale + a.bias);
+    }
   }
 };
 
-DEVICE void qkv_stage(const Params& p, const Layer& layer, Ring& ring, u32 epoch) {
-  const Rows<QkvStage> rows;
-  const Affine ahead = rows.affine(layer.qkv_scale, layer.qkv_bias);
-  multiply_shares<QkvStage>(ring);
-  for (int i = thread(); i < rows.count(); i += THREADS) {
-    const float y = rows.result(i, ahead, layer.qkv_scale, layer.qkv_bias);
-    store_packet(p.qkv_packets + (i / rows.own) * QKV + rows.row(i), float_bits(y), epoch);
+DEVICE void gate_up_stage(const Params& p, const Layer& layer, Ring& ring, u32 epoch) {
+  using S = GateUpStage;
+  constexpr int STRIDE = power_of_two(S::OWN);
+  const Own own = shared().gate_up;
+  const int mine = own.first + least(thread() % STRIDE, own.count - 1);
+  const Affine gate = read_affine(layer.gate_up_scale, layer.gate_up_bias, mine);
+  const Affine up = read_affine(layer.gate_up_scale, layer.gate_up_bias, mine + INTERMEDIATE);
+  multiply_shares<S>(ring, own);
+#pragma unroll 1
+  for (int i = thread(); i < STRIDE * ROWS; i += THREADS) {
+    const int out = i % STRIDE, b = i / STRIDE, row = out / 8 * 16 + out % 8;
+    if (out >= own.count) continue;
+    Affine g = gate, u = up;
+    if (THREADS % STRIDE != 0 && i >= THREADS) {
+      g = read_affine(layer.gate_up_scale, layer.gate_up_bias, own.first + out);
+      u = read_affine(layer.gate_up_scale, layer.gate_up_bias, own.first + out + INTERMEDIATE);
+    }
+    const float x = activate(total<S>(row, b) * g.scale + g.bias) * (total<S>(row + 8, b) * u.scale + u.bias);
+    store_replicas(p.act_words, ROWS * INTERMEDIATE, b * INTERMEDIATE + own.first + out, tagged(x, epoch));
   }
 }
 
 // Output and down projections: their sums join the residual stream.
 template <class S>
-DEVICE void residual_stage(Ring& ring, const float* scale, const u16* bias, Affine ahead, Packet* to, u32 epoch) {
-  const Rows<S> rows;
-  multiply_shares<S>(ring);
-  for (int i = thread(); i < rows.count(); i += THREADS) {
-    float& residual = shared().residual[i / rows.own][i % rows.own];
-    residual += rows.result(i, ahead, scale, bias);
-    store_packet(to + (i / rows.own) * HIDDEN + rows.row(i), float_bits(residual), epoch);
-  }
-}
-
-DEVICE float gate_up_row(const Layer& layer, const Affine (&a)[2], int out, int b) {
-  const int row = out / 8 * 16 + out % 8;
-  const float gate = total<GateUpStage>(row, b) * a[0].scale + a[0].bias;
-  return activate(gate) * (total<GateUpStage>(row + 8, b) * a[1].scale + a[1].bias);
-}
-
-DEVICE void gate_up_stage(const Params& p, const Layer& layer, Ring& ring, u32 epoch) {
-  const int first = GateUpStage::first(), pairs = (GateUpStage::last() - first) / 2;
-  Affine ahead[2][2];  // [output of the pair][gate, up]
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int row = first + least(thread(), pairs - 1) * 2 + i / 2 + (i & 1) * INTERMEDIATE;
-    ahead[i / 2][i & 1] = read_affine(layer.gate_up_scale, layer.gate_up_bias, row);
-  }
-  multiply_shares<GateUpStage>(ring);
-  for (int i = thread(); i < pairs * ROWS; i += THREADS) {
-    const int pair = i % pairs, b = i / pairs;
-    if (i != thread() || i >= pairs) {
-#pragma unroll
-      for (int j = 0; j < 4; ++j)
-        ahead[j / 2][j & 1] = read_affine(layer.gate_up_scale, layer.gate_up_bias,
-                                          first + pair * 2 + j / 2 + (j & 1) * INTERMEDIATE);
-    }
-    const float low = gate_up_row(layer, ahead[0], 2 * pair, b), high = gate_up_row(layer, ahead[1], 2 * pair + 1, b);
-    store_packet(p.act_packets + b * (INTERMEDIATE / 2) + first / 2 + pair, pack2(low, high), epoch);
-  }
+DEVICE void residual_stage(Ring& ring, const Finish<S>& finish, u32* to, u32 epoch) {
+  multiply_shares<S>(ring, finish.own);
+  finish.each([&](int out, int b, float y) {
+    const float residual = shared().residual[b][out] += y;
+    store_replicas(to, ROWS * HIDDEN, b * HIDDEN + finish.own.first + out, tagged(residual, epoch));
+  });
 }
 
 // Row `token` of the embedding, input k.
 DEVICE float embedding(const Params& p, int token, int k) {
-  using S = Stage<EMBEDDING_KIND, HIDDEN, VOCAB, 1, false>;
+  using S = Stage<EMBEDDING_KIND, HIDDEN, VOCAB, false, true>;
   const u8* row = p.embedding + (long long)token * S::ROW_BYTES;
   if (EMBEDDING_KIND == FLOAT) return half_float(((const u16*)row)[k]);
   if (EMBEDDING_KIND == INT8) return (float)(signed char)row[k] * p.embedding_scale[token];
@@ -103,14 +95,18 @@ DEVICE float embedding(const Params& p, int token, int k) {
   return nibble * real_half_float(affine[0]) + real_half_float(affine[1]);
 }
 
-DEVICE void embed(HiddenPairs& h, const Params& p) {
-  const int first = OutputStage::first(), last = OutputStage::last();
+DEVICE void embed(HiddenFours& h, const Params& p) {
+  const Own own = shared().output;
 #pragma unroll
-  for (int i = 0; i < ROWS * PAIRS_EACH * 2; ++i) {
-    const int b = i / (PAIRS_EACH * 2), pair = thread() + (i / 2 % PAIRS_EACH) * THREADS, k = 2 * pair + (i & 1);
-    const float x = pair < HIDDEN_PAIRS ? embedding(p, shared().token[b], k) : 0;
-    h.value[b][i / 2 % PAIRS_EACH][i & 1] = x;
-    if (k >= first && k < last) shared().residual[b][k - first] = x;
+  for (int i = 0; i < ROWS * FOURS_EACH; ++i) {
+    const int b = i / FOURS_EACH, four = thread() + (i % FOURS_EACH) * THREADS;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const int k = 4 * four + e;
+      const float x = four < HIDDEN_FOURS ? embedding(p, shared().token[b], k) : 0;
+      h.value[b][i % FOURS_EACH][e] = x;
+      if (k >= own.first && k < own.first + own.count) shared().residual[b][k - own.first] = x;
+    }
   }
 }
 
@@ -122,46 +118,52 @@ DEVICE void mark(const Params& p, int which) {
 }
 
 DEVICE void run_layers(const Params& p, Ring& ring, u32 epoch) {
-  HiddenPairs h;
-  u32 norm[PAIRS_EACH];
+  HiddenFours h;
+  NormFours norm;
+#pragma unroll 1
   for (int l = 0; l < LAYERS; ++l, ++epoch) {
     const Layer& layer = shared().layers[l];
     read_norm(norm, layer.input_norm);
+    prefetch_cache(p, l);
+    const Finish<QkvStage> qkv(shared().qkv, layer.qkv_scale, layer.qkv_bias);
     if (l == 0) {
       embed(h, p);
     } else {
-      read_hidden(h, p.hidden_packets[1], epoch - 1);
+      read_hidden(h, p.hidden_words[1], epoch - 1);
     }
-    normalize<LAYER_KIND>(h, norm, p.norm_eps);
     mark(p, l * MARKS);
-    qkv_stage(p, layer, ring, epoch);
+    normalize<LAYER_KIND>(h, norm, p.norm_eps);
     mark(p, l * MARKS + 1);
+    multiply_shares<QkvStage>(ring, qkv.own);
+    qkv.each([&](int out, int b, float y) { store_far(p.qkv_words + b * QKV + qkv.own.first + out, tagged(y, epoch)); });
+    mark(p, l * MARKS + 2);
 
     int parts[ROWS];
     attention(p, l, parts, epoch);
-    mark(p, l * MARKS + 2);
-
-    Affine ahead = Rows<OutputStage>().affine(layer.output_scale, layer.output_bias);
-    read_attention(p, parts, epoch);
     mark(p, l * MARKS + 3);
-    residual_stage<OutputStage>(ring, layer.output_scale, layer.output_bias, ahead, p.hidden_packets[0], epoch);
+
+    const Finish<OutputStage> output(shared().output, layer.output_scale, layer.output_bias);
+    read_attention(p, parts, epoch);
     mark(p, l * MARKS + 4);
+    residual_stage<OutputStage>(ring, output, p.hidden_words[0], epoch);
+    mark(p, l * MARKS + 5);
 
     read_norm(norm, layer.post_norm);
-    read_hidden(h, p.hidden_packets[0], epoch);
-    normalize<LAYER_KIND>(h, norm, p.norm_eps);
-    mark(p, l * MARKS + 5);
-    gate_up_stage(p, layer, ring, epoch);
+    read_hidden(h, p.hidden_words[0], epoch);
     mark(p, l * MARKS + 6);
-
-    ahead = Rows<DownStage>().affine(layer.down_scale, layer.down_bias);
-    read_activations(p.act_packets, epoch);
+    normalize<LAYER_KIND>(h, norm, p.norm_eps);
     mark(p, l * MARKS + 7);
-    residual_stage<DownStage>(ring, layer.down_scale, layer.down_bias, ahead, p.hidden_packets[1], epoch);
+    gate_up_stage(p, layer, ring, epoch);
     mark(p, l * MARKS + 8);
+
+    const Finish<DownStage> down(shared().down, layer.down_scale, layer.down_bias);
+    read_activations(p.act_words, epoch);
+    mark(p, l * MARKS + 9);
+    residual_stage<DownStage>(ring, down, p.hidden_words[1], epoch);
+    mark(p, l * MARKS + 10);
   }
   read_norm(norm, p.final_norm);
-  read_hidden(h, p.hidden_packets[1], epoch - 1);
+  read_hidden(h, p.hidden_words[1], epoch - 1);
   normalize<HEAD_KIND>(h, norm, p.norm_eps);
   mark(p, LAYERS * MARKS + 1);
 }
@@ -176,13 +178,14 @@ struct Best {
 
 // The head: logits to memory, or the best of this block's vocabulary rows to block 0.
 DEVICE void head_stage(const Params& p, Ring& ring, u32 epoch) {
-  const int first = HeadStage::first(), last = HeadStage::last();
+  using S = HeadStage;
+  const Own own = shared().head;
   Best best[2] = {{-INFINITY_BITS, 0x7fffffff}, {-INFINITY_BITS, 0x7fffffff}};
-  multiply<HeadStage>(ring, [&](int tile, int, float (&sum)[4]) {
+  multiply<S>(ring, own, [&](int tile, int, float (&sum)[4]) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int row = first + tile * HeadStage::TILE_OUT + (lane() >> 2) + (i >> 1) * 8, b = 2 * (lane() & 3) + (i & 1);
-      if (b >= ROWS || row >= last || (HeadStage::SHORT && i >= 2)) continue;
+    for (int i = 0; i < (S::SHORT ? 2 : 4); ++i) {
+      const int out = tile * S::TILE_OUT + (lane() >> 2) + (i >> 1) * 8, row = own.first + out, b = batch_row<S>(i);
+      if (b >= ROWS || out >= own.count) continue;
       const float logit = sum[i] * (p.head_scale ? p.head_scale[row] : 1);
       if (p.logits) p.logits[b * p.logits_stride + row] = logit;
       best[i & 1].take(logit, row);
@@ -191,8 +194,13 @@ DEVICE void head_stage(const Params& p, Ring& ring, u32 epoch) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
 #pragma unroll
-    for (int mask = 4; mask < 32; mask <<= 1)
+    for (int mask = S::SWAP ? 8 : 4; mask < 32; mask <<= 1)
       best[i].take(shuffle_xor(best[i].value, mask), shuffle_xor(best[i].index, mask));
+    // With swapped columns, lanes 0 to 3 hold even rows of columns 0 to 3, lanes 4 to 7 odd rows of columns 4 to 7.
+    if (S::SWAP) {
+      const int other = lane() ^ 6;  // the same batch rows of the other parity
+      best[i].take(shuffle_from(best[i].value, other), shuffle_from(best[i].index, other));
+    }
     if (lane() < 4) {
       shared().best_value[warp()][2 * lane() + i] = best[i].value;
       shared().best_index[warp()][2 * lane() + i] = best[i].index;
@@ -201,10 +209,20 @@ DEVICE void head_stage(const Params& p, Ring& ring, u32 epoch) {
   consumer_barrier();
   if (thread() >= ROWS) return;
   Best top = {-INFINITY_BITS, 0x7fffffff};
+#pragma unroll 1
   for (int w = 0; w < WARPS; ++w) top.take(shared().best_value[w][thread()], shared().best_index[w][thread()]);
   Packet* to = p.best_packets + (thread() * BLOCKS + block()) * 2;
-  store_packet(to, float_bits(top.value), epoch);
-  store_packet(to + 1, (u32)top.index, epoch);
+  store_far(to, float_bits(top.value), epoch);
+  store_far(to + 1, (u32)top.index, epoch);
+}
+
+DEVICE u32 poll_packet(const Packet* from, u32 epoch) {
+  Packet got = load_far(from);
+  for (u32 spins = 0; got.epoch != epoch; ++spins) {
+    got = load_far(from);
+    if (spins > SPIN_LIMIT) give_up();
+  }
+  return got.value;
 }
 
 // Block 0 waits for every block, so that nothing of this step is read after it: the next token, then the count.
@@ -212,10 +230,8 @@ DEVICE void finish(const Params& p, u32 epoch) {
   for (int b = warp(); b < ROWS; b += WARPS) {
     Best best = {-INFINITY_BITS, 0x7fffffff};
     for (int i = lane(); i < BLOCKS; i += 32) {
-      const Packet* at[1] = {p.best_packets + (b * BLOCKS + i) * 2};
-      Packets got[1];
-      poll(got, at, epoch);
-      best.take(bits_float(got[0].a.value), (int)got[0].b.value);
+      const Packet* at = p.best_packets + (b * BLOCKS + i) * 2;
+      best.take(bits_float(poll_packet(at, epoch)), (int)poll_packet(at + 1, epoch));
     }
 #pragma unroll
     for (int mask = 16; mask; mask >>= 1) best.take(shuffle_xor(best.value, mask), shuffle_xor(best.index, mask));
@@ -231,7 +247,14 @@ DEVICE void finish(const Params& p, u32 epoch) {
 
 DEVICE void begin(const Params& p, Ring& ring) {
   Shared& s = shared();
-  if (thread() == 0) ring.begin_shared();
+  if (thread() == 0) {
+    ring.begin_shared();
+    s.qkv = QkvStage::own();
+    s.output = OutputStage::own();
+    s.gate_up = GateUpStage::own();
+    s.down = DownStage::own();
+    s.head = HeadStage::own();
+  }
   if (thread() < ROWS) {
     const int position = p.positions[thread()], token = p.tokens[thread()];
     s.busy[thread()] = position >= 0 && position < p.capacity;
@@ -258,13 +281,14 @@ KERNEL void decode_step(const __grid_constant__ Params p) {
   const u32 epoch = *p.counter * (LAYERS + 1) + 1;  // of the first layer; the head's is LAYERS later
   begin(p, ring);
   if (warp() == WARPS) {
+#pragma unroll 1
     for (int l = 0; l < LAYERS; ++l) {
-      stream<QkvStage>(ring, s.layers[l].qkv);
-      stream<OutputStage>(ring, s.layers[l].output);
-      stream<GateUpStage>(ring, s.layers[l].gate_up);
-      stream<DownStage>(ring, s.layers[l].down);
+      stream<QkvStage>(ring, s.layers[l].qkv, s.qkv);
+      stream<OutputStage>(ring, s.layers[l].output, s.output);
+      stream<GateUpStage>(ring, s.layers[l].gate_up, s.gate_up);
+      stream<DownStage>(ring, s.layers[l].down, s.down);
     }
-    stream<HeadStage>(ring, p.head);
+    stream<HeadStage>(ring, p.head, s.head);
     return;
   }
   mark(p, LAYERS * MARKS);

@@ -1,0 +1,73 @@
+"""The persistent step against the plain reference, on an emulated machine; on a GPU in test_few_rows_gpu."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from quantbench.engine.kernels import few_rows
+from quantbench.engine.kernels.reference import reference_step
+from tests.engine.kernels.emulation import COMPILER, emulated_step
+from tests.engine.kernels.step_models import moved, random_model, random_state
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++")
+CAPACITY = 40
+# Half precision inputs of about ten products in a row: a few units of 2**-11, of 2**-8 for bfloat16.
+TOLERANCE = {torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
+
+CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
+    "float, one block's split of the text": ("qwen2", "float", [4], {}),
+    "int8, biases everywhere, first and last position": ("llama", "int8", [0, CAPACITY - 1], {"blocks": 5}),
+    "int4 in groups of 32, text longer than the short splits": ("qwen3", "int4", [33], {"group": 32}),
+    "int4 in groups of 64, sliding window": ("mistral", "int4", [8, 30], {"group": 64}),
+    "bfloat16, window in a long text": ("mistral", "float", [35], {"dtype": torch.bfloat16}),
+    "an idle row between busy ones, another warp count": ("qwen3", "float", [25, -1, 3], {"warps": 4}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logits_and_cache_equal_the_reference(name: str, tmp_path: Path) -> None:
+    family, scheme, positions, changes = CASES[name]
+    machine = {key: changes[key] for key in ("blocks", "warps") if key in changes}
+    model = random_model(family, scheme, **{k: v for k, v in changes.items() if k not in machine})
+    state = random_state(model, positions, CAPACITY, with_logits=True)
+    expected = moved(state, "cpu")
+    assert emulated_step(model, state, tmp_path, **machine)()
+    logits = reference_step(model, expected)
+    tolerance = TOLERANCE[model.dtype]
+    assert state.logits is not None
+    assert ((state.logits - logits).norm(dim=1) <= tolerance * logits.norm(dim=1)).all()
+    for got, wanted in ((state.keys, expected.keys), (state.values, expected.values)):
+        assert torch.equal(got.isnan(), wanted.isnan()), "only the new position is written"
+        difference = (got.float() - wanted.float()).nan_to_num()
+        assert difference.norm() <= tolerance * wanted.float().nan_to_num().norm()
+
+
+def test_steps_choose_tokens_and_advance_as_the_reference(tmp_path: Path) -> None:
+    model = random_model("qwen2", "int4", group=64)
+    state = random_state(model, [5, -1, CAPACITY - 1], CAPACITY)
+    expected = moved(state, "cpu")
+    step = emulated_step(model, state, tmp_path)
+    for _ in range(2):
+        assert step()
+        reference_step(model, expected)
+    assert state.tokens.tolist() == expected.tokens.tolist()
+    assert state.positions.tolist() == expected.positions.tolist() == [7, -1, CAPACITY]
+    assert torch.equal(state.output, expected.output)
+
+
+def test_a_model_that_the_kernel_cannot_run_is_named() -> None:
+    assert few_rows.unsupported(random_model("qwen2", "float", dtype=torch.float32)) == (
+        "activations are torch.float32"
+    )
+    assert "head" in str(few_rows.unsupported(random_model("qwen2", "float", head_dim=48)))
+    assert few_rows.unsupported(random_model("qwen2", "int4", group=64)) is None
+
+
+def test_without_a_gpu_the_reason_is_given() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    model = random_model("qwen2", "float")
+    with pytest.raises(few_rows.Unsupported, match="no CUDA device"):
+        few_rows.build_few_rows_step(model, random_state(model, [0], 8))
