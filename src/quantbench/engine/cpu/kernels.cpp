@@ -146,6 +146,11 @@ inline vec choose(vec table, ivec index) {
 #endif
 }
 
+// Work below some 50 microseconds stays on one thread: on a busy machine a second one may come much later.
+constexpr int64_t FEW_WEIGHTS = 1 << 19;    // read by one thread in that time
+constexpr int64_t FEW_PRODUCTS = 1 << 22;   // multiplied and added by one thread in that time
+constexpr int64_t FEW_FLOATS = 1 << 16;     // passed through a norm or a gate
+
 // How far ahead of its use a weight is asked for: the next rows, since a row ends too soon for the hardware.
 constexpr int64_t AHEAD = 8192;  // bytes
 inline void expect(const void* p) { __builtin_prefetch(static_cast<const char*>(p) + AHEAD); }
@@ -346,7 +351,7 @@ void multiply_few(const Problem& p) {
     constexpr int NR = 4;
     const int64_t blocks = p.n / NR;
     const int64_t pairs = p.rows == 1 ? p.n / (2 * NR) : 0;  // eight chains hide the latency of one row
-#pragma omp parallel
+#pragma omp parallel if (p.n * p.k > FEW_WEIGHTS)
     {
 #pragma omp for schedule(static) nowait
         for (int64_t b = 0; b < pairs; ++b) tile_direct<R, 1, 2 * NR>(p, 0, b * 2 * NR);
@@ -359,7 +364,7 @@ void multiply_few(const Problem& p) {
 template <class R>
 void multiply_many(const Problem& p) {
     constexpr int NB = 32;
-#pragma omp parallel
+#pragma omp parallel if (p.rows * p.n * p.k > FEW_PRODUCTS)
     {
         const Scratch weights(NB * p.k);
 #pragma omp for schedule(static)
@@ -378,7 +383,7 @@ void multiply(const Problem& p) {
 
 // x [rows, k] -> per 32 inputs first the 16 even ones, then the 16 odd ones.
 void split_pairs(const float* x, int64_t count, float* out) {
-#pragma omp parallel for schedule(static) if (count > 65536)
+#pragma omp parallel for schedule(static) if (count > FEW_FLOATS)
     for (int64_t start = 0; start < count; start += 2 * W)
         for (int i = 0; i < W; ++i) {
             out[start + i] = x[start + 2 * i];
@@ -521,14 +526,14 @@ void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_
 
 // y [rows, length] = x / root mean square of its row * weight; length is a multiple of 16.
 void quantbench_norm(const float* x, const float* weight, int64_t rows, int64_t length, float eps, float* y) {
-#pragma omp parallel for schedule(static) if (rows * length > 32768)
+#pragma omp parallel for schedule(static) if (rows * length > FEW_FLOATS)
     for (int64_t m = 0; m < rows; ++m) norm_row(x + m * length, weight, length, eps, y + m * length);
 }
 
 // y [rows, length] = activation(gate) * up, where x [rows, 2 * length] holds gate and up; length: multiple
 // of 16. kind: 0 silu, 1 gelu, 2 gelu by tanh, 3 relu.
 void quantbench_gate(int kind, const float* x, int64_t rows, int64_t length, float* y) {
-#pragma omp parallel for schedule(static) if (rows * length > 16384)
+#pragma omp parallel for schedule(static) if (rows * length > FEW_FLOATS)
     for (int64_t m = 0; m < rows; ++m)
         for (int64_t i = 0; i < length; i += W) {
             const vec gate = load(x + m * 2 * length + i), up = load(x + m * 2 * length + length + i);
@@ -545,7 +550,9 @@ void quantbench_attend(float* qkv, int64_t rows, int64_t heads, int64_t kv_heads
                        const float* k_norm, float eps, float* keys, float* values, int64_t capacity,
                        int64_t window, float* out) {
     const int64_t groups = heads / kv_heads, width = (heads + 2 * kv_heads) * dim;
-#pragma omp parallel
+    int64_t products = 0;
+    for (int64_t b = 0; b < rows; ++b) products += 2 * positions[b] * heads * dim;
+#pragma omp parallel if (products > FEW_PRODUCTS / 4)
     {
         const Scratch space(capacity + W);
         float* scores = space.data;
