@@ -32,6 +32,10 @@ def test_step_far_from_both_limits_is_bound_by_launches() -> None:
     assert "5 % of the limit of 1,108 tokens/s" in entry.text
 
 
+def test_more_than_the_measured_bandwidth_is_not_hidden() -> None:
+    assert "That is more than the measured bandwidth" in diagnosed(timed("fp16", 1500.0))["fp16"].text
+
+
 def test_on_a_cpu_no_launches_are_blamed() -> None:
     step = diagnosed(other_trial(timed("fp16", 50.0), device="cpu"))["fp16"].step
     assert step is not None and step.bound is Bound.OVERHEAD

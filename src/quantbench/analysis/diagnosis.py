@@ -9,7 +9,6 @@ say which kernel; this only says where to look.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median
 
 from quantbench.analysis.metrics import SPEED
 from quantbench.analysis.noise import Call
@@ -86,12 +85,15 @@ def read_step(row: Row) -> Step | None:
     """The decode step of a row's headline point; None where a figure is missing."""
     point = headline_point(row)
     bandwidth = row.record.bandwidth
-    if point is None or bandwidth is None or not point.step_weight_bytes or point.new_tokens < 2:
+    speed = row.speed
+    if point is None or bandwidth is None or not point.step_weight_bytes:
         return None
-    seconds = median(point.decode_s) / (point.new_tokens - 1)
+    if speed is None or speed.tpot_s is None:
+        return None
+    seconds = speed.tpot_s.value
     bytes_read = point.step_weight_bytes + (point.kv_bytes or 0)
     # Per row a step does the arithmetic of one token, the prompt pass that of prompt_tokens.
-    prompt_s = median(point.ttft_s) if point.ttft_s else 0.0
+    prompt_s = speed.ttft_s.value if speed.ttft_s else 0.0
     share = prompt_s / point.prompt_tokens / seconds if prompt_s > 0 and point.prompt_tokens > 1 else None
     return Step(
         seconds=seconds,
@@ -125,6 +127,8 @@ def _diagnose(row: Row, baseline: Row | None) -> Diagnosis:
         f"{show_bytes(step.bytes_read)} explains {show_seconds(step.reading_s)} "
         f"({100 * step.bandwidth_share:.0f} % of the limit of {significant(limit)} tokens/s)."
     )
+    if step.bandwidth_share > 1:
+        text += " That is more than the measured bandwidth: caches held some of it, or it was measured low."
     if step.bound is Bound.ARITHMETIC and step.arithmetic_share is not None:
         cost = significant(1 / step.arithmetic_share, 2)
         text += f" A token costs {cost} times what one of the prompt costs."

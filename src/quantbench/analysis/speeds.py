@@ -69,6 +69,7 @@ def read_speed(point: SpeedPoint, bandwidth: Bandwidth | None = None) -> Speed:
     ttft = [s for s in point.ttft_s if s > 0]
     paired = len(ttft) == len(decode)
     rounds = point.round_of
+    tpot_s = estimate([s / steps for s in decode], rounds)
     return Speed(
         batch_size=point.batch_size,
         prompt_tokens=point.prompt_tokens,
@@ -77,16 +78,15 @@ def read_speed(point: SpeedPoint, bandwidth: Bandwidth | None = None) -> Speed:
         decode=estimate([point.batch_size * steps / s for s in decode], rounds),
         prefill=estimate([point.batch_size * point.prompt_tokens / s for s in ttft], rounds),
         ttft_s=estimate(ttft, rounds),
-        tpot_s=estimate([s / steps for s in decode], rounds),
+        tpot_s=tpot_s,
         response_s=estimate([a + b for a, b in zip(ttft, decode, strict=True)], rounds) if paired else None,
-        mbu=_bandwidth_share(point, decode, bandwidth),
+        mbu=_bandwidth_share(point, tpot_s, bandwidth),
         failure=point.failure,
     )
 
 
-def _bandwidth_share(point: SpeedPoint, decode: Sequence[float], bandwidth: Bandwidth | None) -> float | None:
+def _bandwidth_share(point: SpeedPoint, tpot_s: Estimate | None, bandwidth: Bandwidth | None) -> float | None:
     """Bytes that a step must read, per second of a step, over the bandwidth measured in the same process."""
-    if bandwidth is None or not decode or point.step_weight_bytes is None:
+    if bandwidth is None or tpot_s is None or point.step_weight_bytes is None:
         return None
-    step_s = median(decode) / (point.new_tokens - 1)
-    return (point.step_weight_bytes + (point.kv_bytes or 0)) / step_s / bandwidth.read_bytes_per_s
+    return (point.step_weight_bytes + (point.kv_bytes or 0)) / tpot_s.value / bandwidth.read_bytes_per_s
