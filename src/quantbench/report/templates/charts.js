@@ -59,7 +59,7 @@ function drawChart() {
 }
 function arrow(x, y) {
   const way = [y.lowerIsBetter ? "down" : "up", x.lowerIsBetter ? "left" : "right"];
-  return `Better is ${way[0]} and to the ${way[1]}. Bars are 95 % intervals where there are any.`;
+  return `Better is ${way[0]} and to the ${way[1]}. Bars are 95 % intervals, or the range after few repetitions.`;
 }
 function describe(found, x, y) {
   const list = found.map((p) => `${p.label}: ${x.name} ${show(p.x)}, ${y.name} ${show(p.y)}`);
