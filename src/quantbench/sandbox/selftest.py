@@ -38,6 +38,11 @@ HOSTILE = """
     def fork():
         if os.fork() == 0:
             os._exit(0)
+    def execute():
+        try:
+            os.execv("/missing", ["missing"])
+        except FileNotFoundError:
+            pass  # it was looked for, so it would have been run
     def number(*arguments):
         if ctypes.CDLL(None).syscall(*arguments) < 0:
             raise OSError
@@ -48,7 +53,7 @@ HOSTILE = """
     attempt("open a socket", lambda: socket.socket())
     attempt("open a local socket", lambda: socket.socket(socket.AF_UNIX))
     attempt("start a process", fork)
-    attempt("execute a file", lambda: os.execv("/bin/true", ["true"]))
+    attempt("execute a file", execute)
     attempt("signal its parent", lambda: os.kill(os.getppid() or parent, 0))
     attempt("renice its parent", lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 5))
     attempt("make a memory file", lambda: os.memfd_create("x"))

@@ -68,7 +68,7 @@ def unpack(data: Any, depth: int = MAX_DEPTH) -> Any:
         if isinstance(data, dict):
             raise Malformed("a reply holds an untagged object")
         return data
-    if len(data) != 2 or depth == 0 or not isinstance(data[0], str) or data[0] not in _UNPACKERS:
+    if len(data) != 2 or depth < 0 or not isinstance(data[0], str) or data[0] not in _UNPACKERS:
         raise Malformed("a reply holds an unknown tag")
     try:
         return _UNPACKERS[data[0]](data[1], depth - 1)

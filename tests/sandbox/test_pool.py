@@ -1,0 +1,138 @@
+"""The pool: order, news, retries, lanes that die, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from quantbench.errors import SandboxError
+from quantbench.records import Outcome
+from quantbench.sandbox import lane as lane_module
+from quantbench.sandbox import pool
+from quantbench.sandbox.inside.limits import Limits
+from quantbench.sandbox.modes import UNSAFE
+from quantbench.sandbox.pool import Batch, execution_of, open_sandbox, was_starved
+from quantbench.sandbox.program import Program
+
+QUICK = Limits(cpu_s=1, wall_s=0.4)
+
+
+def program(source: str, test: str = "def check(c):\n    assert c() == 1\n") -> Program:
+    return Program(task_id="t", prompt="", completion=source, test=test, entry_point="f")
+
+
+ONE = program("def f(): return 1")
+TWO = program("def f(): return 2")
+SLEEP = program("import time\ndef f():\n    time.sleep(99)")
+STUCK = program("def f(): return 1", "def check(c):\n    c()\n    sum(iter(int, 1))\n")
+
+
+def report(outcome: str, *, cpu_s: float | None = 0.0, wall_s: float = 1.0, detail: str = "") -> pool.Report:
+    return {"outcome": outcome, "detail": detail, "wall_s": wall_s, "cpu_s": cpu_s, "extra": []}
+
+
+def test_executions_come_in_the_programs_order() -> None:
+    with open_sandbox(workers=3) as sandbox:
+        executions = sandbox.run([ONE, TWO] * 10)
+    assert [e.outcome for e in executions] == [Outcome.PASSED, Outcome.FAILED] * 10
+
+
+def test_each_program_is_told_once_when_it_is_done() -> None:
+    told = []
+    with open_sandbox(limits=QUICK, workers=2) as sandbox:
+        executions = sandbox.run([ONE, SLEEP, TWO], on_done=lambda i, e: told.append((i, e)))
+    assert sorted(told, key=lambda item: item[0]) == list(enumerate(executions))
+
+
+def test_a_time_out_without_a_core_of_its_own_is_tried_once_more() -> None:
+    with open_sandbox(limits=QUICK, workers=1) as sandbox:
+        started = time.monotonic()
+        execution = sandbox.run([SLEEP])[0]
+    assert execution.outcome == Outcome.TIMED_OUT
+    assert time.monotonic() - started >= 2 * QUICK.wall_s
+
+
+def test_a_program_that_used_up_its_cpu_time_alone_is_not_tried_again() -> None:
+    assert not was_starved(report("timed_out", cpu_s=3.0, wall_s=3.05))
+    assert was_starved(report("timed_out", cpu_s=3.0, wall_s=6.0))
+    assert not was_starved(report("failed", cpu_s=0.0))
+
+
+def test_a_program_whose_lane_dies_twice_has_crashed() -> None:
+    batch = Batch([ONE], None)
+    assert batch.waiting.popleft() == 0
+    batch.take(0, None)
+    assert batch.waiting.popleft() == 0
+    batch.take(0, None)
+    assert batch.reports()[0]["outcome"] == "crashed"
+
+
+def test_a_killed_referee_costs_no_verdict() -> None:
+    with open_sandbox(workers=1) as sandbox:
+        os.kill(sandbox._lanes[0].process_ids[0], signal.SIGKILL)
+        assert sandbox.run([ONE])[0].outcome == Outcome.PASSED
+
+
+def test_a_test_stuck_inside_c_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "GRACE_S", 0.3)
+    with open_sandbox(limits=QUICK, workers=1) as sandbox:
+        ended = [execution.outcome for execution in sandbox.run([STUCK, ONE])]
+    assert ended == [Outcome.TIMED_OUT, Outcome.PASSED]
+
+
+def test_what_a_program_says_is_made_printable() -> None:
+    execution = execution_of(report("failed", detail="E: \x1b[31mred\x07\nnext"))
+    assert execution.detail == "E:  [31mred  next"
+
+
+def test_closing_leaves_no_process() -> None:
+    with open_sandbox(workers=2) as sandbox:
+        sandbox.run([ONE] * 4)
+        pids = [pid for lane in sandbox._lanes for pid in lane.process_ids]
+        children = [child for pid in pids for child in psutil.Process(pid).children(recursive=True)]
+    assert not psutil.wait_procs(children, timeout=2)[1]
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+INTERRUPTED = """
+import sys
+from quantbench.sandbox.pool import open_sandbox
+from quantbench.sandbox.program import Program
+source = "def f():\\n    while True: pass"
+endless = Program(task_id="t", prompt="", completion=source, test="def check(c): c()", entry_point="f")
+with open_sandbox(workers=2) as sandbox:
+    print("open", flush=True)
+    sandbox.run([endless] * 8)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_end_from_outside_leaves_no_process(number: signal.Signals) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert child.stdout is not None and child.stdout.readline() == b"open\n"
+    time.sleep(0.4)
+    below = psutil.Process(child.pid).children(recursive=True)
+    child.send_signal(number)
+    child.wait(timeout=10)
+    child.stdout.close()
+    assert below and not psutil.wait_procs(below, timeout=5)[1]
+
+
+def test_unsafe_is_said_in_the_mode() -> None:
+    with open_sandbox(unsafe=True) as sandbox:
+        assert sandbox.mode == UNSAFE
+        assert [e.outcome for e in sandbox.run([ONE, TWO])] == [Outcome.PASSED, Outcome.FAILED]
+
+
+def test_a_finding_of_a_test_is_collected() -> None:
+    gather = program("def f(): return (1, {2})", "def check(c):\n    global FOUND\n    FOUND = [c()]\n")
+    with open_sandbox(workers=1) as sandbox:
+        assert sandbox.collect([gather], "FOUND") == [[(1, {2})]]
+        with pytest.raises(SandboxError, match="t: failed"):
+            sandbox.collect([TWO], "FOUND")
