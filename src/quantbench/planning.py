@@ -45,7 +45,7 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
         trial_of(settings, source, tasks), method=baseline, device=device, dtype=dtype, engine=engine
     )
     trials = compared(tuple(replace(first, method=method) for method in ordered))
-    if tasks and settings.floor and settings.temperature == 0:
+    if settings.floor and (tasks or settings.text) and settings.temperature == 0:
         trials += compared((trials[0], *floors_of(trials[0], ordered)))[1:]
     trials += later_rounds(trials[: len(ordered)], settings.rounds)
     return Plan(trials=trials, baseline=baseline), source
