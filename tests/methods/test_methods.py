@@ -171,7 +171,7 @@ def test_quantizing_takes_less_memory_than_the_original_model() -> None:
     source = tiny_source(**sizes)
     original = METHODS["fp16"].expected_bytes_of(source.config) or 0
     run = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
-    assert int(run.stdout) < 0.6 * original
+    assert int(run.stdout) < 0.75 * original
 
 
 def test_random_sources_of_known_shapes_can_be_planned_without_loading() -> None:

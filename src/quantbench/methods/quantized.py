@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from quantbench.engine.weights import Weight
 
+    # None: this matrix cannot be quantized
+    Quantize = Callable[[ModelSource, str, Tensor], Weight | None]
+
 GROUP_SIZES = (128, 64, 32)  # the first that divides the input width is used
 
 
@@ -29,7 +32,7 @@ class QuantizedMethod:
     description: str
     scheme: str
     group_size: int | None
-    quantize: "Callable[[str, Tensor], Weight | None]"  # None: this matrix cannot be quantized
+    quantize: "Quantize"
     matrix_bytes: Callable[[int, int], int]  # of [out, in]
 
     def unavailable(self, device: str) -> str | None:
@@ -62,7 +65,7 @@ class QuantizedMethod:
         """Quantize each matrix on its way to the engine; UsageError for another engine."""
         if reason := self.refuses_engine(engine):
             raise UsageError(f"this method cannot run: {reason}")
-        noted = Noted(self.quantize, device=device, dtype=dtype, group_size=self.group_size)
+        noted = Noted(self, source, device=device, dtype=dtype)
         loaded = load_native(source, quantize=noted, device=device, dtype=dtype, threads=threads)
         return replace(loaded, warnings=noted.warnings())
 
@@ -70,23 +73,17 @@ class QuantizedMethod:
 class Noted:
     """A quantizer that keeps at 16 bits what its method cannot quantize, and counts all exceptions."""
 
-    def __init__(
-        self,
-        quantize: "Callable[[str, Tensor], Weight | None]",
-        *,
-        device: str,
-        dtype: str,
-        group_size: int | None,
-    ) -> None:
-        self._quantize = quantize
+    def __init__(self, method: QuantizedMethod, source: ModelSource, *, device: str, dtype: str) -> None:
+        self._quantize = method.quantize
+        self._group_size = method.group_size
+        self._source = source
         self._device = device
         self._kept_dtype = "bfloat16" if dtype == "bfloat16" else "float16"
-        self._group_size = group_size
         self._kept: list[str] = []
         self._regrouped: dict[int, int] = {}  # group size -> matrices
 
     def __call__(self, name: str, tensor: "Tensor") -> "Weight":
-        weight = self._quantize(name, tensor.to(self._device))
+        weight = self._quantize(self._source, name, tensor.to(self._device))
         if weight is None:
             import torch
 
@@ -119,22 +116,25 @@ def dividing_group(columns: int) -> int | None:
     return next((size for size in GROUP_SIZES if columns % size == 0), None)
 
 
-def int8(name: str, weight: "Tensor") -> "Weight | None":
+def int8(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
     """W8A16, see quantizers.int8."""
     from quantbench.methods.quantizers.int8 import quantize_int8
 
     return quantize_int8(name, weight)
 
 
-def int4(name: str, weight: "Tensor") -> "Weight | None":
+def int4(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
     """W4A16 with the search, see quantizers.int4."""
+    from quantbench.methods.importance import input_importance
     from quantbench.methods.quantizers.int4 import quantize_int4
 
     group_size = dividing_group(weight.shape[1])
-    return None if group_size is None else quantize_int4(name, weight, group_size=group_size)
+    if group_size is None:
+        return None
+    return quantize_int4(name, weight, group_size=group_size, importance=input_importance(source, name))
 
 
-def int4_rtn(name: str, weight: "Tensor") -> "Weight | None":
+def int4_rtn(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
     """W4A16 rounded naively, see quantizers.int4; two codes share a byte, so an odd width cannot be held."""
     from quantbench.methods.quantizers.int4 import round_int4
 

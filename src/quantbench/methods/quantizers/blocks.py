@@ -13,7 +13,7 @@ from torch import Tensor
 
 from quantbench.errors import ModelError
 
-CPU_BLOCK = 1 << 17  # elements: 512 KiB of float32
+CPU_BLOCK = 1 << 19  # elements: 2 MiB of float32; smaller blocks cost more calls, larger ones more memory
 CUDA_BLOCK = 1 << 25  # elements: 128 MiB of float32, enough to fill the device
 
 
