@@ -334,16 +334,10 @@ DEVICE void prefetch_cache(const Params& p, int layer) {
   if (at < item.end) prefetch((thread() & 1 ? cache.values : cache.keys) + (long long)at * HEAD_DIM);
 }
 
-// The attention of all batch rows; afterwards parts[b] parts of every head are under way to all blocks.
-DEVICE void attention(const Params& p, int layer, int (&parts)[ROWS], u32 epoch) {
+// One item of a short text.
+DEVICE_CALL void attention_short(int layer, u32 epoch) {
+  const Params& p = shared().params;
   const long long window = shared().layers[layer].window;
-  const bool is_short = longest_span(window) <= SHORT_SPLIT * SHORT_SPLITS;
-#pragma unroll
-  for (int b = 0; b < ROWS; ++b) parts[b] = is_short ? ceil_div(span_of(b, window).count, SHORT_SPLIT) : 1;
-  if (!is_short) {
-    attention_long(p, layer, epoch);
-    return;
-  }
 #pragma unroll 1
   for (int i = block(); i < ROWS * HEADS * SHORT_SPLITS; i += BLOCKS) {
     const ShortItem own = short_item(i, window);
@@ -351,4 +345,17 @@ DEVICE void attention(const Params& p, int layer, int (&parts)[ROWS], u32 epoch)
       attend<1>(p, layer, own.item, p.part_packets + (long long)own.part * (HEAD_DIM / 2), p.part_weight + own.part,
                 SHORT_SPLITS, epoch);
   }
+}
+
+// The attention of all batch rows; afterwards Shared::parts parts of every head are under way to all blocks.
+DEVICE void attention(int layer, u32 epoch) {
+  const long long window = shared().layers[layer].window;
+  const bool is_short = longest_span(window) <= SHORT_SPLIT * SHORT_SPLITS;
+  if (thread() < ROWS) shared().parts[thread()] = is_short ? ceil_div(span_of(thread(), window).count, SHORT_SPLIT) : 1;
+  if (is_short) {
+    attention_short(layer, epoch);
+  } else {
+    attention_long(shared().params, layer, epoch);
+  }
+  consumer_barrier();
 }

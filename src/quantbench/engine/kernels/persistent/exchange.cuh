@@ -217,8 +217,10 @@ DEVICE void join_four(float (&x)[4], const Packet* pairs, const Packet* weights,
   for (int e = 0; e < 4; ++e) x[e] *= scale;
 }
 
-// Attention's result into x; parts[b] parts of every head exist. Ends with a barrier.
-DEVICE void read_attention(const Params& p, const int (&parts)[ROWS], u32 epoch) {
+DEVICE int parts_of(int b) { return shared().parts[b]; }
+
+// Attention's result into x; Shared::parts says how many parts of every head exist. Ends with a barrier.
+DEVICE void read_attention(const Params& p, u32 epoch) {
   constexpr int FOURS = Q_SIZE / 4;
 #pragma unroll 1
   for (int start = 0; start < ROWS * FOURS; start += THREADS) {
@@ -228,10 +230,7 @@ DEVICE void read_attention(const Params& p, const int (&parts)[ROWS], u32 epoch)
     if (valid) {
       const int first = (b * HEADS + head) * SHORT_SPLITS;
       const Packet* pairs = p.part_packets + (long long)first * (HEAD_DIM / 2) + four % (HEAD_DIM / 4) * 2;
-      int count = parts[0];
-#pragma unroll
-      for (int r = 1; r < ROWS; ++r) count = b == r ? parts[r] : count;
-      join_four(x, pairs, p.part_weight + first, count, epoch);
+      join_four(x, pairs, p.part_weight + first, parts_of(b), epoch);
       put_four<LAYER_KIND>(b, four * 4, pack2(x[0], x[1]), pack2(x[2], x[3]));
     }
     if (LAYER_KIND == INT4 && !OutputStage::SHORT) put_group_sum(b, four, (x[0] + x[1]) + (x[2] + x[3]), valid);

@@ -156,7 +156,12 @@ DEVICE void multiply(Ring& ring, Own own, Emit emit) {
       emit(m, share, sum[0]);
     }
   }
-  ring.next += tiles * S::CHUNKS;
+}
+
+// By how much the ring moves on with this matrix; its user's caller adds it.
+template <class S>
+DEVICE u32 tiles_of(Own own) {
+  return S::tiles(own) * S::CHUNKS;
 }
 
 // The same, with the shares left in shared memory for `total`. Ends with a barrier.

@@ -79,6 +79,8 @@ struct __align__(128) Shared {
   int best_index[WARPS][8];
   int position[ROWS], token[ROWS], busy[ROWS];
   Layer layers[LAYERS];
+  Params params;
+  int parts[ROWS];                            // of every head's attention in this layer
   u64 full[MAX_SLOTS], empty[MAX_SLOTS];
   u32 round[MAX_SLOTS];
 };

@@ -25,6 +25,13 @@ DEVICE Affine read_affine(const float* scale, const u16* bias, int row) {
   return {scale ? scale[row] : 1, bias ? half_float(bias[row]) : 0};
 }
 
+// Notes when this block got so far; nothing unless compiled with TIMES.
+DEVICE void mark(const Params& p, int which) {
+#if TIMES
+  if (thread() == 0) p.times[block() * (LAYERS * MARKS + 4) + which] = ticks();
+#endif
+}
+
 // Thread i finishes output i % STRIDE of batch row i / STRIDE.
 template <class S>
 struct Finish {
@@ -50,7 +57,9 @@ struct Finish {
   }
 };
 
-DEVICE void gate_up_stage(const Params& p, const Layer& layer, Ring& ring, u32 epoch) {
+DEVICE_CALL void gate_up_stage(Ring ring, int l, u32 epoch) {
+  const Params& p = shared().params;
+  const Layer& layer = shared().layers[l];
   using S = GateUpStage;
   constexpr int STRIDE = power_of_two(S::OWN);
   const Own own = shared().gate_up;
@@ -72,6 +81,14 @@ DEVICE void gate_up_stage(const Params& p, const Layer& layer, Ring& ring, u32 e
   }
 }
 
+DEVICE_CALL void qkv_stage(Ring ring, int l, u32 epoch) {
+  const Layer& layer = shared().layers[l];
+  const Finish<QkvStage> finish(shared().qkv, layer.qkv_scale, layer.qkv_bias);
+  multiply_shares<QkvStage>(ring, finish.own);
+  u32* to = shared().params.qkv_words + finish.own.first;
+  finish.each([&](int out, int b, float y) { store_far(to + b * QKV + out, tagged(y, epoch)); });
+}
+
 // Output and down projections: their sums join the residual stream.
 template <class S>
 DEVICE void residual_stage(Ring& ring, const Finish<S>& finish, u32* to, u32 epoch) {
@@ -80,6 +97,22 @@ DEVICE void residual_stage(Ring& ring, const Finish<S>& finish, u32* to, u32 epo
     const float residual = shared().residual[b][out] += y;
     store_replicas(to, ROWS * HIDDEN, b * HIDDEN + finish.own.first + out, tagged(residual, epoch));
   });
+}
+
+DEVICE_CALL void output_stage(Ring ring, int l, u32 epoch) {
+  const Layer& layer = shared().layers[l];
+  const Finish<OutputStage> finish(shared().output, layer.output_scale, layer.output_bias);
+  read_attention(shared().params, epoch);
+  mark(shared().params, l * MARKS + 4);
+  residual_stage<OutputStage>(ring, finish, shared().params.hidden_words[0], epoch);
+}
+
+DEVICE_CALL void down_stage(Ring ring, int l, u32 epoch) {
+  const Layer& layer = shared().layers[l];
+  const Finish<DownStage> finish(shared().down, layer.down_scale, layer.down_bias);
+  read_activations(shared().params.act_words, epoch);
+  mark(shared().params, l * MARKS + 9);
+  residual_stage<DownStage>(ring, finish, shared().params.hidden_words[1], epoch);
 }
 
 // Row `token` of the embedding, input k.
@@ -110,62 +143,48 @@ DEVICE void embed(HiddenFours& h, const Params& p) {
   }
 }
 
-// Notes when this block got so far; nothing unless compiled with TIMES.
-DEVICE void mark(const Params& p, int which) {
-#if TIMES
-  if (thread() == 0) p.times[block() * (LAYERS * MARKS + 4) + which] = ticks();
-#endif
-}
-
-DEVICE void run_layers(const Params& p, Ring& ring, u32 epoch) {
+// The norm before a product: of the residual stream as of `epoch`, or of the embedding where there are no words.
+template <int KIND>
+DEVICE_CALL void norm_stage(const u32* words, const u16* weight, u32 epoch, int at) {
   HiddenFours h;
   NormFours norm;
+  read_norm(norm, weight);
+  if (words) {
+    read_hidden(h, words, epoch);
+  } else {
+    embed(h, shared().params);
+  }
+  mark(shared().params, at);
+  normalize<KIND>(h, norm, shared().params.norm_eps);
+}
+
+// The stages run as calls: so each has the registers to itself and none is spilled to memory that the weights
+// have long swept out of every cache.
+DEVICE void run_layers(const Params& p, Ring& ring, u32 epoch) {
 #pragma unroll 1
   for (int l = 0; l < LAYERS; ++l, ++epoch) {
     const Layer& layer = shared().layers[l];
-    read_norm(norm, layer.input_norm);
     prefetch_cache(p, l);
-    const Finish<QkvStage> qkv(shared().qkv, layer.qkv_scale, layer.qkv_bias);
-    if (l == 0) {
-      embed(h, p);
-    } else {
-      read_hidden(h, p.hidden_words[1], epoch - 1);
-    }
-    mark(p, l * MARKS);
-    normalize<LAYER_KIND>(h, norm, p.norm_eps);
+    norm_stage<LAYER_KIND>(l ? p.hidden_words[1] : nullptr, layer.input_norm, epoch - 1, l * MARKS);
     mark(p, l * MARKS + 1);
-    multiply_shares<QkvStage>(ring, qkv.own);
-    qkv.each([&](int out, int b, float y) { store_far(p.qkv_words + b * QKV + qkv.own.first + out, tagged(y, epoch)); });
+    qkv_stage(ring, l, epoch);
+    ring.next += tiles_of<QkvStage>(shared().qkv);
     mark(p, l * MARKS + 2);
-
-    int parts[ROWS];
-    attention(p, l, parts, epoch);
+    attention(l, epoch);
     mark(p, l * MARKS + 3);
-
-    const Finish<OutputStage> output(shared().output, layer.output_scale, layer.output_bias);
-    read_attention(p, parts, epoch);
-    mark(p, l * MARKS + 4);
-    residual_stage<OutputStage>(ring, output, p.hidden_words[0], epoch);
+    output_stage(ring, l, epoch);
+    ring.next += tiles_of<OutputStage>(shared().output);
     mark(p, l * MARKS + 5);
-
-    read_norm(norm, layer.post_norm);
-    read_hidden(h, p.hidden_words[0], epoch);
-    mark(p, l * MARKS + 6);
-    normalize<LAYER_KIND>(h, norm, p.norm_eps);
+    norm_stage<LAYER_KIND>(p.hidden_words[0], layer.post_norm, epoch, l * MARKS + 6);
     mark(p, l * MARKS + 7);
-    gate_up_stage(p, layer, ring, epoch);
+    gate_up_stage(ring, l, epoch);
+    ring.next += tiles_of<GateUpStage>(shared().gate_up);
     mark(p, l * MARKS + 8);
-
-    const Finish<DownStage> down(shared().down, layer.down_scale, layer.down_bias);
-    read_activations(p.act_words, epoch);
-    mark(p, l * MARKS + 9);
-    residual_stage<DownStage>(ring, down, p.hidden_words[1], epoch);
+    down_stage(ring, l, epoch);
+    ring.next += tiles_of<DownStage>(shared().down);
     mark(p, l * MARKS + 10);
   }
-  read_norm(norm, p.final_norm);
-  read_hidden(h, p.hidden_words[1], epoch - 1);
-  normalize<HEAD_KIND>(h, norm, p.norm_eps);
-  mark(p, LAYERS * MARKS + 1);
+  norm_stage<HEAD_KIND>(p.hidden_words[1], p.final_norm, epoch - 1, LAYERS * MARKS + 1);
 }
 
 struct Best {
@@ -275,14 +294,38 @@ DEVICE void begin(const Params& p, Ring& ring) {
   block_barrier();
 }
 
-KERNEL void decode_step(const __grid_constant__ Params p) {
+template <class T>
+DEVICE void prefetch_run(const T* from, int count) {
+  for (int at = lane() * 128; from && at < count * (int)sizeof(T); at += 32 * 128) prefetch((const u8*)from + at);
+}
+
+// The copying warp is ahead of the others: it asks for the norms, and for scales and biases of this block's rows.
+DEVICE void prefetch_small(const Layer& layer) {
+  const Shared& s = shared();
+  prefetch_run(layer.input_norm, HIDDEN);
+  prefetch_run(layer.post_norm, HIDDEN);
+  if (layer.qkv_scale) {
+    prefetch_run(layer.qkv_scale + s.qkv.first, s.qkv.count);
+    prefetch_run(layer.output_scale + s.output.first, s.output.count);
+    prefetch_run(layer.gate_up_scale + s.gate_up.first, s.gate_up.count);
+    prefetch_run(layer.gate_up_scale + INTERMEDIATE + s.gate_up.first, s.gate_up.count);
+    prefetch_run(layer.down_scale + s.down.first, s.down.count);
+  }
+  if (layer.qkv_bias) prefetch_run(layer.qkv_bias + s.qkv.first, s.qkv.count);
+}
+
+KERNEL void decode_step(const __grid_constant__ Params given) {
   Shared& s = shared();
+  if (thread() < (int)(sizeof(Params) / 8)) ((u64*)&s.params)[thread()] = ((const u64*)&given)[thread()];
+  block_barrier();
+  const Params& p = s.params;
   Ring ring = {shared_memory() + RING_START, s.full, s.empty, s.round, 0};
   const u32 epoch = *p.counter * (LAYERS + 1) + 1;  // of the first layer; the head's is LAYERS later
   begin(p, ring);
   if (warp() == WARPS) {
 #pragma unroll 1
     for (int l = 0; l < LAYERS; ++l) {
+      prefetch_small(s.layers[l]);
       stream<QkvStage>(ring, s.layers[l].qkv, s.qkv);
       stream<OutputStage>(ring, s.layers[l].output, s.output);
       stream<GateUpStage>(ring, s.layers[l].gate_up, s.gate_up);
