@@ -101,9 +101,12 @@ def test_half_activations_are_computed_in_float32_and_rounded_once() -> None:
     assert torch.equal(linear(held)(x), exact.half())
 
 
-def test_widths_that_the_kernels_cannot_read_are_left_to_torch() -> None:
+def test_weights_that_the_kernels_cannot_read_are_left_to_torch() -> None:
     assert not fits(weight("float16", 4, 24))
     assert not fits(Int4Weight(torch.zeros(2, 8, dtype=torch.uint8), torch.ones(2, 1), torch.ones(2, 1)))
+    assert not fits(FloatWeight(torch.zeros(4, 32, dtype=torch.float64)))
+    assert not fits(FloatWeight(torch.zeros(32, 4).T))
+    assert not fits(Int8Weight(torch.zeros(2, 32, dtype=torch.int8), torch.ones(2).half()))
     odd = Matrix(weight=weight("float16", 4, 24), bias=None, parts=(("w", 4),))
     assert isinstance(operations(config()).linear(odd), PlainLinear)
 

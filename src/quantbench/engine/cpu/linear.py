@@ -35,11 +35,16 @@ def declare(library: ctypes.CDLL) -> None:
 
 
 def fits(weight: Weight) -> bool:
-    """Whether the kernels can read this weight."""
+    """Whether the kernels can read this weight: its width, its types and its layout."""
     width = weight.shape[1]
-    if isinstance(weight, Int4Weight):
-        return weight.group_size % (2 * VECTOR) == 0 and width % weight.group_size == 0
-    return width % VECTOR == 0
+    if not all(tensor.is_contiguous() for _, tensor in weight.tensors()):
+        return False
+    if isinstance(weight, FloatWeight):
+        return weight.values.dtype in FLOAT_KINDS and width % VECTOR == 0
+    if isinstance(weight, Int8Weight):
+        return weight.scale.dtype is torch.float32 and width % VECTOR == 0
+    halves = weight.scale.dtype is torch.float16 and weight.zero.dtype is torch.float16
+    return halves and weight.group_size % (2 * VECTOR) == 0 and width % weight.group_size == 0
 
 
 class CpuLinear:
@@ -51,7 +56,6 @@ class CpuLinear:
         self._out, self._in = matrix.weight.shape
         self._bias = None if matrix.bias is None else matrix.bias.float().contiguous()
         self._kind, self._group, tensors = describe(matrix.weight)
-        assert all(tensor.is_contiguous() for tensor in tensors)
         addresses = [tensor.data_ptr() for tensor in tensors]
         self._data, self._scale, self._zero = (*addresses, 0, 0)[:3]
         self._bias_address = 0 if self._bias is None else self._bias.data_ptr()
