@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.parameters import Matrix
-from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
+from quantbench.engine.weights import FloatWeight, Int8Weight, Weight
 
 VECTOR = 16  # floats; a matrix must be a multiple of it wide
 FLOAT_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
