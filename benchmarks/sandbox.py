@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from quantbench.records import Outcome
@@ -44,6 +45,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--workers", type=int, default=usable_cores())
+    parser.add_argument("--plain", default="-I", help="flags of the plain interpreter; '-I -S' skips site")
     parser.add_argument("--modes", default="bubblewrap,landlock")
     return parser.parse_args()
 
@@ -67,7 +69,7 @@ def compare(sandbox: Sandbox, programs: Sequence[Program], options: argparse.Nam
     ours, plain = [], []
     for _ in range(options.rounds):
         ours.append(timed(lambda: run_sandbox(sandbox, programs)))
-        plain.append(timed(lambda: run_plain(programs, options.workers)))
+        plain.append(timed(lambda: run_plain(programs, options.workers, options.plain)))
     show("sandbox", statistics.median(ours), len(programs))
     show("plain subprocess", statistics.median(plain), len(programs))
     ratios = [b / a for a, b in zip(ours, plain, strict=True)]
@@ -80,15 +82,15 @@ def run_sandbox(sandbox: Sandbox, programs: Sequence[Program]) -> None:
     assert outcomes == [Outcome.PASSED] * len(programs), "a canonical solution did not pass"
 
 
-def run_plain(programs: Sequence[Program], workers: int) -> None:
+def run_plain(programs: Sequence[Program], workers: int, flags: str) -> None:
     with ThreadPoolExecutor(workers) as pool:
-        assert all(pool.map(passes_plainly, programs)), "a canonical solution did not pass"
+        assert all(pool.map(passes_plainly, programs, repeat(flags))), "a canonical solution did not pass"
 
 
-def passes_plainly(program: Program) -> bool:
+def passes_plainly(program: Program, flags: str) -> bool:
     """In an interpreter of its own, without isolation from the machine."""
     source = f"{program.source}\n{program.test}\ncheck({program.entry_point})\n"
-    command = [sys.executable, "-I", "-"]
+    command = [sys.executable, *flags.split(), "-"]
     return subprocess.run(command, input=source.encode(), capture_output=True, timeout=60).returncode == 0
 
 
