@@ -22,8 +22,8 @@ from quantbench.engine.weights import FloatWeight, Int8Weight
 MAX_ROWS = 8  # columns of one tensor-core product
 WARPS = 15  # that compute, beside the one that copies: 16 warps may use 128 registers a thread
 SHORT_SPLIT, SHORT_SPLITS = 120, 4  # up to 480 positions each block takes one head and 120 positions
-MAX_LONG_SPLITS = 64
-REPLICAS = 2  # copies of what all blocks read, so that they do not all poll the same lines
+MAX_LONG_SPLITS = 60
+REPLICAS = 1  # copies of what all blocks read, so that they do not all poll the same lines
 MARKS = 11  # times that a block notes a layer, where asked to
 SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most
 SOURCES = ("primitives", "stage", "shared", "ring", "product", "exchange", "attention", "step")
@@ -65,6 +65,7 @@ class StepShape:
             "GROUP": group_size(model),
             "BF16": int(model.dtype == torch.bfloat16),
             "ACTIVATION": ACTIVATIONS[config.activation],
+            "QK_NORM": int(config.qk_norm),
             "SOFTMAX_SCALE": f"{1 / math.sqrt(config.head_dim):.9g}f",
             "ROWS": self.rows,
             "BLOCKS": self.blocks,

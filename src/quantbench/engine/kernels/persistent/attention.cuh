@@ -109,7 +109,7 @@ DEVICE void turn(float (&to)[8], const HeadWords& words, const u16* norm, int b,
   float other[8];
   eight(to, words.own);
   eight(other, words.other);
-  if (norm) {
+  if (QK_NORM) {
     float squares = 0;
 #pragma unroll
     for (int e = 0; e < 8; ++e) squares += to[e] * to[e];
@@ -183,15 +183,10 @@ DEVICE void attend(const Params& p, int layer, const Item& item, Packet* pairs, 
   const Cache cache = cache_of(p, layer, item.b, kv);
   const int stored = newest ? end - 1 : end;
   const int mine = item.begin + warp() * SIDE + lane() / SUB;
-  Quad key[2], value[2];
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const int at = mine + i * SWEEP;
-    key[i] = value[i] = {0, 0, 0, 0};
-    if (at < stored) {
-      key[i] = *(const Quad*)(cache.keys + (long long)at * HEAD_DIM + own_dimension());
-      value[i] = *(const Quad*)(cache.values + (long long)at * HEAD_DIM + own_dimension());
-    }
+  Quad key = {0, 0, 0, 0}, value = key;
+  if (mine < stored) {
+    key = *(const Quad*)(cache.keys + (long long)mine * HEAD_DIM + own_dimension());
+    value = *(const Quad*)(cache.values + (long long)mine * HEAD_DIM + own_dimension());
   }
   const bool holder = newest && (end - 1 - item.begin) / SIDE % WARPS == warp();
   NewToken token;
@@ -212,31 +207,28 @@ DEVICE void attend(const Params& p, int layer, const Item& item, Packet* pairs, 
   Accumulator<N> a;
   a.clear();
 #pragma unroll 1
-  for (int start = item.begin; start < end; start += 2 * SWEEP) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int at = start + (mine - item.begin) + i * SWEEP, next = at + 2 * SWEEP;
-      const bool valid = at < end;
-      if (newest && at == end - 1) {
-        key[i] = token.key;
-        value[i] = token.value;
-      }
-      float line[8], score[N];
-      unpack8(line, key[i]);
-      if (next < stored) key[i] = *(const Quad*)(cache.keys + (long long)next * HEAD_DIM + own_dimension());
-#pragma unroll
-      for (int n = 0; n < N; ++n) {
-        score[n] = 0;
-#pragma unroll
-        for (int e = 0; e < 8; ++e)
-          score[n] += (N > 1 ? shared().query[n][own_dimension() + e] : token.query[e]) * line[e];
-        score[n] = sum_lanes<SUB>(score[n]);
-      }
-      unpack8(line, value[i]);
-      if (next < stored) value[i] = *(const Quad*)(cache.values + (long long)next * HEAD_DIM + own_dimension());
-#pragma unroll
-      for (int n = 0; n < N; ++n) a.add(n, valid ? score[n] : NOTHING, line, valid);
+  for (int start = item.begin; start < end; start += SWEEP) {
+    const int at = start + (mine - item.begin), next = at + SWEEP;
+    const bool valid = at < end;
+    if (newest && at == end - 1) {
+      key = token.key;
+      value = token.value;
     }
+    float line[8], score[N];
+    unpack8(line, key);
+    if (next < stored) key = *(const Quad*)(cache.keys + (long long)next * HEAD_DIM + own_dimension());
+#pragma unroll
+    for (int n = 0; n < N; ++n) {
+      score[n] = 0;
+#pragma unroll
+      for (int e = 0; e < 8; ++e)
+        score[n] += (N > 1 ? shared().query[n][own_dimension() + e] : token.query[e]) * line[e];
+      score[n] = sum_lanes<SUB>(score[n]);
+    }
+    unpack8(line, value);
+    if (next < stored) value = *(const Quad*)(cache.values + (long long)next * HEAD_DIM + own_dimension());
+#pragma unroll
+    for (int n = 0; n < N; ++n) a.add(n, valid ? score[n] : NOTHING, line, valid);
   }
 #pragma unroll
   for (int n = 0; n < N; ++n)
