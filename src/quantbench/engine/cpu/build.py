@@ -2,7 +2,7 @@
 
 A compiler (c++, g++ or clang++) is the only thing needed; nothing is downloaded. Without one, or where
 compiling fails, `load_kernels` says why and the engine goes on in plain torch. The cached file's name holds
-a digest of the source, the flags, the compiler and the CPU's features, so that a home folder shared by
+a digest of the sources, the flags, the compiler and the CPU's features, so that a home folder shared by
 unlike machines is safe. Setting QUANTBENCH_CPU_KERNELS=off turns the kernels off.
 """
 
@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCES = ("kernels.cpp", "product.hpp", "readers.hpp", "rows.hpp", "vectors.hpp")
 SWITCH = "QUANTBENCH_CPU_KERNELS"
 FLAGS = (
     "-fPIC",
@@ -98,9 +99,10 @@ def run(command: list[str]) -> None:
 
 
 def digest(compiler: str, flags: tuple[str, ...]) -> str:
-    """Sixteen hex digits for this source, compiler, flags and CPU."""
+    """Sixteen hex digits for these sources, compiler, flags and CPU."""
     real = Path(compiler).resolve()
-    parts = [SOURCE.read_text(), str(real), str(real.stat().st_mtime_ns), " ".join(flags), cpu_features()]
+    sources = [SOURCE.with_name(name).read_text() for name in SOURCES]
+    parts = [*sources, str(real), str(real.stat().st_mtime_ns), " ".join(flags), cpu_features()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

@@ -1,0 +1,173 @@
+// Products of float32 rows with packed weights. An element's sum runs in the same order however many rows
+// there are: by sixteens along the inputs, then across the sixteen.
+#pragma once
+
+#include "readers.hpp"
+
+namespace {
+
+// Work below some 50 microseconds stays on one thread: on a busy machine a second one may come much later.
+constexpr int64_t FEW_WEIGHTS = 1 << 19;    // read by one thread in that time
+constexpr int64_t FEW_PRODUCTS = 1 << 22;   // multiplied and added by one thread in that time
+constexpr int64_t FEW_FLOATS = 1 << 16;     // passed through a norm or a gate
+
+struct Problem {
+    const float* x;  // [rows, k]; for Int4 with pairs split
+    const void *data, *scale, *zero;
+    const float *bias, *residual;
+    float* y;  // [rows, n]
+    int64_t rows, k, n, group;
+};
+
+// Sums, scales and stores NR neighbouring elements of one row.
+template <class R, int NR>
+inline void finish(const Problem& p, int64_t m, int64_t n, const vec* totals) {
+    float sums[NR];
+    if constexpr (NR == 1)
+        sums[0] = sum(totals[0]);
+    else
+        for (int j = 0; j < NR; j += 4) sum_four(totals + j, sums + j);
+    for (int j = 0; j < NR; ++j) {
+        // an explicit fused multiply-add, so that it is the same wherever this is inlined
+        const float value = std::fma(sums[j], R::scale(p.scale, n + j), p.bias ? p.bias[n + j] : 0.0f);
+        const int64_t at = m * p.n + n + j;
+        p.y[at] = p.residual ? value + p.residual[at] : value;
+    }
+}
+
+// MR rows of x times NR rows of weights, converting as it goes: for few rows, where reading weights is all.
+template <class R, int MR, int NR>
+void tile_direct(const Problem& p, int64_t m, int64_t n) {
+    vec acc[MR][NR] = {};
+    R* readers[NR];
+    alignas(64) unsigned char space[NR][sizeof(R)];
+    for (int j = 0; j < NR; ++j)
+        readers[j] = new (space[j]) R(p.data, p.scale, p.zero, p.k, p.group, n + j);
+    const int64_t span = R::VECTORS == 2 ? p.group : p.k;
+    for (int64_t start = 0; start < p.k; start += span) {
+        if constexpr (R::VECTORS == 2)
+            for (int j = 0; j < NR; ++j) readers[j]->start(start / span);
+        for (int64_t k = start; k < start + span; k += R::STEP) {
+            vec w[NR][R::VECTORS];
+            for (int j = 0; j < NR; ++j) readers[j]->next(k, w[j]);
+            for (int i = 0; i < MR; ++i) {
+                const float* row = p.x + (m + i) * p.k + k;
+                for (int v = 0; v < R::VECTORS; ++v) {
+                    const vec xs = load(row + v * W);
+                    for (int j = 0; j < NR; ++j) acc[i][j] += xs * w[j][v];
+                }
+            }
+        }
+    }
+    for (int i = 0; i < MR; ++i) finish<R, NR>(p, m + i, n, acc[i]);
+}
+
+// Floats of NR weight rows, [NR, k], in the order in which `tile_direct` meets them.
+template <class R>
+void unpack(const Problem& p, int64_t n, int count, float* out) {
+    const int64_t span = R::VECTORS == 2 ? p.group : p.k;
+    for (int j = 0; j < count; ++j) {
+        R reader(p.data, p.scale, p.zero, p.k, p.group, n + j);
+        for (int64_t start = 0; start < p.k; start += span) {
+            if constexpr (R::VECTORS == 2) reader.start(start / span);
+            for (int64_t k = start; k < start + span; k += R::STEP) {
+                vec w[R::VECTORS];
+                reader.next(k, w);
+                for (int v = 0; v < R::VECTORS; ++v) store(out + j * p.k + k + v * W, w[v]);
+            }
+        }
+    }
+}
+
+template <class R, int MR, int NR>
+void tile_unpacked(const Problem& p, const float* weights, int64_t m, int64_t n) {
+    vec acc[MR][NR] = {};
+    const float* x = p.x + m * p.k;
+    for (int64_t k = 0; k < p.k; k += W) {
+        vec w[NR];
+        for (int j = 0; j < NR; ++j) w[j] = load(weights + j * p.k + k);
+        for (int i = 0; i < MR; ++i) {
+            const vec xs = load(x + i * p.k + k);
+            for (int j = 0; j < NR; ++j) acc[i][j] += xs * w[j];
+        }
+    }
+    for (int i = 0; i < MR; ++i) finish<R, NR>(p, m + i, n, acc[i]);
+}
+
+template <class R, int NR>
+void rows_direct(const Problem& p, int64_t n) {
+    switch (p.rows) {
+        case 1: return tile_direct<R, 1, NR>(p, 0, n);
+        case 2: return tile_direct<R, 2, NR>(p, 0, n);
+        case 3: return tile_direct<R, 3, NR>(p, 0, n);
+        default: return tile_direct<R, 4, NR>(p, 0, n);
+    }
+}
+
+template <class R, int MR>
+void rows_unpacked(const Problem& p, const float* weights, int64_t m, int64_t n, int count) {
+    int j = 0;
+    for (; j + 4 <= count; j += 4) tile_unpacked<R, MR, 4>(p, weights + j * p.k, m, n + j);
+    for (; j < count; ++j) tile_unpacked<R, MR, 1>(p, weights + j * p.k, m, n + j);
+}
+
+// All rows of x times `count` unpacked weight rows: six rows of x stay close while the weights pass by.
+template <class R>
+void block_unpacked(const Problem& p, const float* weights, int64_t n, int count) {
+    int64_t m = 0;
+    for (; m + 6 <= p.rows; m += 6) rows_unpacked<R, 6>(p, weights, m, n, count);
+    switch (p.rows - m) {
+        case 5: return rows_unpacked<R, 5>(p, weights, m, n, count);
+        case 4: return rows_unpacked<R, 4>(p, weights, m, n, count);
+        case 3: return rows_unpacked<R, 3>(p, weights, m, n, count);
+        case 2: return rows_unpacked<R, 2>(p, weights, m, n, count);
+        case 1: return rows_unpacked<R, 1>(p, weights, m, n, count);
+    }
+}
+
+template <class R>
+void multiply_few(const Problem& p) {
+    constexpr int NR = 4;
+    const int64_t blocks = p.n / NR;
+    const int64_t pairs = p.rows == 1 ? p.n / (2 * NR) : 0;  // eight chains hide the latency of one row
+#pragma omp parallel if (p.n * p.k > FEW_WEIGHTS)
+    {
+#pragma omp for schedule(static) nowait
+        for (int64_t b = 0; b < pairs; ++b) tile_direct<R, 1, 2 * NR>(p, 0, b * 2 * NR);
+#pragma omp for schedule(static) nowait
+        for (int64_t b = pairs * 2; b < blocks; ++b) rows_direct<R, NR>(p, b * NR);
+    }
+    for (int64_t n = blocks * NR; n < p.n; ++n) rows_direct<R, 1>(p, n);
+}
+
+template <class R>
+void multiply_many(const Problem& p) {
+    constexpr int NB = 32;
+#pragma omp parallel if (p.rows * p.n * p.k > FEW_PRODUCTS)
+    {
+        const Scratch weights(NB * p.k);
+#pragma omp for schedule(static)
+        for (int64_t n = 0; n < p.n; n += NB) {
+            const int count = static_cast<int>(n + NB <= p.n ? NB : p.n - n);
+            unpack<R>(p, n, count, weights.data);
+            block_unpacked<R>(p, weights.data, n, count);
+        }
+    }
+}
+
+template <class R>
+void multiply(const Problem& p) {
+    p.rows <= 4 ? multiply_few<R>(p) : multiply_many<R>(p);
+}
+
+// x [rows, k] -> per 32 inputs first the 16 even ones, then the 16 odd ones.
+void split_pairs(const float* x, int64_t count, float* out) {
+#pragma omp parallel for schedule(static) if (count > FEW_FLOATS)
+    for (int64_t start = 0; start < count; start += 2 * W)
+        for (int i = 0; i < W; ++i) {
+            out[start + i] = x[start + 2 * i];
+            out[start + W + i] = x[start + 2 * i + 1];
+        }
+}
+
+}  // namespace

@@ -1,0 +1,88 @@
+// One kind of weight each: `next` yields the weights of STEP inputs from k on, as vectors of floats.
+// The layouts are those of engine/weights.py.
+#pragma once
+
+#include "vectors.hpp"
+
+namespace {
+
+// How far ahead of its use a weight is asked for: the next rows, since a row ends too soon for the hardware.
+constexpr int64_t AHEAD = 8192;  // bytes
+inline void expect(const void* p) { __builtin_prefetch(static_cast<const char*>(p) + AHEAD); }
+
+struct Float32 {
+    static constexpr int STEP = W, VECTORS = 1;
+    const float* row;
+    Float32(const void* data, const void*, const void*, int64_t k, int64_t, int64_t n)
+        : row(static_cast<const float*>(data) + n * k) {}
+    inline void next(int64_t k, vec* out) {
+        expect(row + k);
+        out[0] = load(row + k);
+    }
+    static float scale(const void*, int64_t) { return 1.0f; }
+};
+
+struct BFloat16 {
+    static constexpr int STEP = W, VECTORS = 1;
+    const uint16_t* row;
+    BFloat16(const void* data, const void*, const void*, int64_t k, int64_t, int64_t n)
+        : row(static_cast<const uint16_t*>(data) + n * k) {}
+    inline void next(int64_t k, vec* out) {
+        expect(row + k);
+        out[0] = (vec)(widen_halves(row + k) << 16);
+    }
+    static float scale(const void*, int64_t) { return 1.0f; }
+};
+
+struct Float16 {
+    static constexpr int STEP = W, VECTORS = 1;
+    const uint16_t* row;
+    Float16(const void* data, const void*, const void*, int64_t k, int64_t, int64_t n)
+        : row(static_cast<const uint16_t*>(data) + n * k) {}
+    inline void next(int64_t k, vec* out) {
+        expect(row + k);
+        out[0] = halves_to_floats(row + k);
+    }
+    static float scale(const void*, int64_t) { return 1.0f; }
+};
+
+struct Int8 {
+    static constexpr int STEP = W, VECTORS = 1;
+    const int8_t* row;
+    Int8(const void* data, const void*, const void*, int64_t k, int64_t, int64_t n)
+        : row(static_cast<const int8_t*>(data) + n * k) {}
+    inline void next(int64_t k, vec* out) {
+        expect(row + k);
+        out[0] = to_floats(widen_signed(row + k));
+    }
+    static float scale(const void* scales, int64_t n) { return static_cast<const float*>(scales)[n]; }
+};
+
+// Sixteen bytes hold 32 weights: the even inputs first, then the odd ones, as `split_pairs` lays out x.
+struct Int4 {
+    static constexpr int STEP = 2 * W, VECTORS = 2;
+    const uint8_t* row;
+    const uint16_t *scales, *zeros;
+    int64_t group;
+    vec table;  // the sixteen values that a weight of the present group can have
+    Int4(const void* data, const void* scale, const void* zero, int64_t k, int64_t group, int64_t n)
+        : row(static_cast<const uint8_t*>(data) + n * (k / 2)),
+          scales(static_cast<const uint16_t*>(scale) + n * (k / group)),
+          zeros(static_cast<const uint16_t*>(zero) + n * (k / group)),
+          group(group) {}
+    inline void start(int64_t g) {
+        const vec levels = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+        vec scaled = levels * half_to_float(scales[g]);
+        asm volatile("" : "+m"(scaled));  // round here as the reference does: no fused multiply-add
+        table = scaled + half_to_float(zeros[g]);
+    }
+    inline void next(int64_t k, vec* out) {
+        expect(row + k / 2);
+        const ivec bytes = widen_unsigned(row + k / 2);
+        out[0] = choose(table, bytes);
+        out[1] = choose(table, bytes >> 4);
+    }
+    static float scale(const void*, int64_t) { return 1.0f; }
+};
+
+}  // namespace

@@ -1,0 +1,98 @@
+// What is done to single rows: norm, rotation, activation, and attention of one query.
+#pragma once
+
+#include "vectors.hpp"
+
+namespace {
+
+inline vec activate(int kind, vec x) {
+    if (kind == 0) return x / (exponential(-x) + 1.0f);
+    if (kind == 2) {  // x * (1 + tanh(u)) / 2 = x / (1 + exp(-2u))
+        const vec u = (x + x * x * x * 0.044715f) * 0.7978845608028654f;
+        return x / (exponential(u * -2.0f) + 1.0f);
+    }
+    for (int i = 0; i < W; ++i)
+        x[i] = kind == 1 ? 0.5f * x[i] * (1.0f + std::erf(x[i] * 0.7071067811865476f)) : (x[i] > 0 ? x[i] : 0.0f);
+    return x;
+}
+
+float dot(const float* a, const float* b, int64_t length) {
+    vec total = {};
+    for (int64_t i = 0; i < length; i += W) total += load(a + i) * load(b + i);
+    return sum(total);
+}
+
+void norm_row(const float* x, const float* weight, int64_t length, float eps, float* y) {
+    const float inverse = 1.0f / std::sqrt(dot(x, x, length) / length + eps);
+    for (int64_t i = 0; i < length; i += W) store(y + i, load(x + i) * inverse * load(weight + i));
+}
+
+void rotate(float* x, const float* cos, const float* sin, int64_t length) {
+    const int64_t half = length / 2;
+    for (int64_t i = 0; i < half; ++i) {
+        const float a = x[i], b = x[i + half];
+        x[i] = a * cos[i] + b * sin[i];
+        x[i + half] = b * cos[i + half] + a * sin[i + half];
+    }
+}
+
+// scores [length] = query . keys * 1 / sqrt(dim); the largest of them is returned.
+float score(const float* query, const float* keys, int64_t length, int64_t dim, float* scores) {
+    const float factor = 1.0f / std::sqrt(static_cast<float>(dim));
+    float top = -INFINITY;
+    for (int64_t i = 0; i < length; i += 4) {
+        vec totals[4] = {};
+        const int count = static_cast<int>(length - i < 4 ? length - i : 4);
+        if (count == 4)
+            for (int64_t d = 0; d < dim; d += W) {
+                const vec q = load(query + d);
+                for (int j = 0; j < 4; ++j) totals[j] += q * load(keys + (i + j) * dim + d);
+            }
+        else
+            for (int64_t d = 0; d < dim; d += W)
+                for (int j = 0; j < count; ++j) totals[j] += load(query + d) * load(keys + (i + j) * dim + d);
+        float sums[4];
+        sum_four(totals, sums);
+        for (int j = 0; j < count; ++j) {
+            scores[i + j] = sums[j] * factor;
+            top = scores[i + j] > top ? scores[i + j] : top;
+        }
+    }
+    return top;
+}
+
+// out [VECTORS * 16] = sum over i of weights[i] * values[i * dim ...], times `factor`.
+template <int VECTORS>
+void mix(const float* weights, const float* values, int64_t length, int64_t dim, float factor, float* out) {
+    vec even[VECTORS] = {}, odd[VECTORS] = {};
+    int64_t i = 0;
+    for (; i + 2 <= length; i += 2)
+        for (int v = 0; v < VECTORS; ++v) {
+            even[v] += load(values + i * dim + v * W) * weights[i];
+            odd[v] += load(values + (i + 1) * dim + v * W) * weights[i + 1];
+        }
+    for (int v = 0; v < VECTORS; ++v) {
+        if (i < length) even[v] += load(values + i * dim + v * W) * weights[i];
+        store(out + v * W, (even[v] + odd[v]) * factor);
+    }
+}
+
+// Attention of one query over its row's keys and values [length, dim]; `scores` has room for length + 16.
+void attend_head(const float* query, const float* keys, const float* values, int64_t length, int64_t dim,
+                 float* scores, float* out) {
+    const float top = score(query, keys, length, dim, scores);
+    for (int64_t i = length; i % W != 0; ++i) scores[i] = -INFINITY;
+    vec total = {};
+    for (int64_t i = 0; i < length; i += W) {
+        vec e = exponential(load(scores + i) - top);
+        for (int64_t j = length - i; j < W; ++j) e[j] = 0.0f;
+        store(scores + i, e);
+        total += e;
+    }
+    const float inverse = 1.0f / sum(total);
+    int64_t d = 0;
+    for (; d + 4 * W <= dim; d += 4 * W) mix<4>(scores, values + d, length, dim, inverse, out + d);
+    for (; d < dim; d += W) mix<1>(scores, values + d, length, dim, inverse, out + d);
+}
+
+}  // namespace

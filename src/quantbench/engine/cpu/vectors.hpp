@@ -1,0 +1,164 @@
+// Sixteen floats at a time, on whatever vectors the CPU has: loading, converting, summing, exp.
+// Intrinsics stand only where compilers do badly without; the plain form beside each is the meaning.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+constexpr int W = 16;  // floats in a vector
+typedef float vec __attribute__((vector_size(64)));
+typedef float loose_vec __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(64)));
+typedef int8_t bvec __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint8_t ubvec __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint16_t hvec __attribute__((vector_size(32), aligned(2), may_alias));
+
+// Floats that start where a cache line does: a vector that crosses two lines costs twice.
+struct Scratch {
+    float* data;
+    explicit Scratch(int64_t count)
+        : data(static_cast<float*>(std::aligned_alloc(64, count * 4 / 64 * 64 + 64))) {
+        if (!data) throw std::bad_alloc();
+    }
+    ~Scratch() { std::free(data); }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+};
+
+inline vec load(const float* p) { return *reinterpret_cast<const loose_vec*>(p); }
+inline void store(float* p, vec v) { *reinterpret_cast<loose_vec*>(p) = v; }
+inline vec fill(float value) { return vec{} + value; }
+
+inline float sum(vec v) {  // always in this order: eight apart, four apart, two apart, neighbours
+#if defined(__AVX512F__)
+    const __m512 x = (__m512)v;
+    const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(x),
+                                   _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+    const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+#else
+    float out[W];
+    store(out, v);
+    for (int half = W / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) out[i] += out[i + half];
+    return out[0];
+#endif
+}
+
+// Four sums at once; the order differs from `sum`, so which of the two makes an element depends on nothing
+// but the element's column.
+inline void sum_four(const vec* v, float* out) {
+#if defined(__AVX512F__)
+    __m256 halves[4];
+    for (int i = 0; i < 4; ++i)
+        halves[i] = _mm256_add_ps(_mm512_castps512_ps256((__m512)v[i]),
+                                  _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd((__m512)v[i]), 1)));
+    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(halves[0], halves[1]), _mm256_hadd_ps(halves[2], halves[3]));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+#else
+    for (int i = 0; i < 4; ++i) out[i] = sum(v[i]);
+#endif
+}
+
+float half_to_float(uint16_t bits) {
+#if defined(__F16C__)
+    return _cvtsh_ss(bits);
+#else
+    const uint32_t sign = (bits & 0x8000u) << 16, rest = bits & 0x7fffu;
+    uint32_t word;
+    float out;
+    if (rest >= 0x7c00u) {
+        word = sign | 0x7f800000u | ((rest & 0x3ffu) << 13);
+    } else if (rest >= 0x400u) {
+        word = sign | ((rest << 13) + 0x38000000u);
+    } else {
+        out = std::ldexp(static_cast<float>(rest), -24);
+        return sign ? -out : out;
+    }
+    std::memcpy(&out, &word, 4);
+    return out;
+#endif
+}
+
+inline vec halves_to_floats(const uint16_t* p) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#else
+    vec out;
+    for (int i = 0; i < W; ++i) out[i] = half_to_float(p[i]);
+    return out;
+#endif
+}
+
+// Compilers widen bytes well only through intrinsics.
+inline ivec widen_signed(const int8_t* p) {
+#if defined(__AVX512F__)
+    return (ivec)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+    return __builtin_convertvector(*reinterpret_cast<const bvec*>(p), ivec);
+#endif
+}
+
+inline ivec widen_unsigned(const uint8_t* p) {
+#if defined(__AVX512F__)
+    return (ivec)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+    return __builtin_convertvector(*reinterpret_cast<const ubvec*>(p), ivec);
+#endif
+}
+
+inline ivec widen_halves(const uint16_t* p) {
+#if defined(__AVX512F__)
+    return (ivec)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#else
+    return __builtin_convertvector(*reinterpret_cast<const hvec*>(p), ivec);
+#endif
+}
+
+inline vec to_floats(ivec v) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_cvtepi32_ps((__m512i)v);
+#else
+    return __builtin_convertvector(v, vec);
+#endif
+}
+
+// Sixteen table entries, chosen by the lowest four bits of each index.
+inline vec choose(vec table, ivec index) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_permutexvar_ps((__m512i)index, (__m512)table);
+#else
+    vec out;
+    for (int i = 0; i < W; ++i) out[i] = table[index[i] & 15];
+    return out;
+#endif
+}
+// exp(x) with a relative error of about 1e-7: 2^n times a polynomial on [-ln2/2, ln2/2].
+inline vec exponential(vec x) {
+    const vec low = fill(-87.3f), high = fill(88.3f);
+    x = x < low ? low : x;
+    x = x > high ? high : x;
+    const vec shift = fill(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+    const vec n = (x * 1.44269504088896341f + shift) - shift;
+    const vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    vec p = fill(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    const ivec power = (__builtin_convertvector(n, ivec) + 127) << 23;
+    return p * (vec)power;
+}
+
+}  // namespace
