@@ -12,7 +12,7 @@ from quantbench.errors import SandboxError
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.lane import Lane
 from quantbench.sandbox.launch import NOBODY
-from quantbench.sandbox.modes import BUBBLEWRAP, BUBBLEWRAP_ALONE, UNSAFE
+from quantbench.sandbox.modes import BUBBLEWRAP, BUBBLEWRAP_ALONE, CONTAINED, LANDLOCK, UNSAFE
 from quantbench.sandbox.selftest import attack
 
 
@@ -28,6 +28,15 @@ def open_first(modes: Sequence[str], limits: Limits) -> Lane:
         f"untrusted programs cannot be contained here ({'; '.join(reasons)}); mend one of these, "
         "or pass --unsafe-no-sandbox to run them without containment"
     )
+
+
+def usual_modes() -> tuple[str, ...]:
+    """What is tried, strongest first; bubblewrap without Landlock only on a kernel that has no Landlock."""
+    if sys.platform != "linux":
+        return (LANDLOCK,)  # its absence is explained once
+    from quantbench.sandbox.inside import landlock  # needs a libc
+
+    return (BUBBLEWRAP, LANDLOCK) if landlock.version() > 0 else CONTAINED
 
 
 def open_lane(mode: str, limits: Limits) -> Lane:
@@ -70,6 +79,8 @@ def explain(mode: str, finding: str, complaint: str) -> str:
             "kernel.apparmor_restrict_unprivileged_userns=0`; Docker: "
             "`--security-opt seccomp=unconfined --security-opt apparmor=unconfined`)"
         )
+    if "PermissionError" in complaint:
+        return f"{seen}; give the container CAP_SETUID and CAP_SETGID, or run as an ordinary user"
     if "no Landlock" in seen:
         return f"{seen}; boot Linux 5.13 or newer with `landlock` in its lsm= option"
     return seen

@@ -17,8 +17,8 @@ from quantbench.records import Outcome
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.inside.values import unpack
 from quantbench.sandbox.lane import Lane
-from quantbench.sandbox.modes import BUBBLEWRAP_ALONE, CONTAINED, UNSAFE
-from quantbench.sandbox.opening import for_this_user, open_first, open_lane
+from quantbench.sandbox.modes import UNSAFE
+from quantbench.sandbox.opening import for_this_user, open_first, open_lane, usual_modes
 from quantbench.sandbox.program import Execution, Program
 
 DEFAULT_LIMITS = Limits()
@@ -177,7 +177,7 @@ def open_sandbox(
     `unsafe` runs programs with nothing but a process and a time limit around them. `mode` names one of
     modes.CONTAINED; without it the first that holds is taken. `workers` lanes run at once, else one a core.
     """
-    modes = (UNSAFE,) if unsafe else (mode,) if mode else CONTAINED
+    modes = (UNSAFE,) if unsafe else (mode,) if mode else usual_modes()
     sandbox = Sandbox(
         open_first(modes, for_this_user(limits)), workers=workers or min(MAX_LANES, usable_cores())
     )
@@ -194,13 +194,9 @@ def usable_cores() -> int:
 
 def diagnose() -> Iterator[tuple[str, bool, str]]:
     """Each way of containing programs, whether it holds here, and what was seen or how to mend it."""
-    contained = False
-    for mode in CONTAINED:
-        if mode == BUBBLEWRAP_ALONE and contained:
-            return  # the last resort is not needed
+    for mode in usual_modes():
         try:
             open_lane(mode, for_this_user(DEFAULT_LIMITS)).kill()
-            contained = True
             yield mode, True, "holds: its self-test passed"
         except SandboxError as error:
             yield mode, False, str(error)

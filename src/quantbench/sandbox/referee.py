@@ -11,6 +11,7 @@ library to read, no TCP.
 import contextlib
 import functools
 import json
+import os
 import random
 import signal
 import socket
@@ -47,6 +48,7 @@ def main() -> None:
         confine.limit_memory(MEMORY_BYTES)
     if settings["landlock"]:
         confine.restrict_files(confine.reading_rules(settings["readable"]))
+    os.dup2(0, 2)
     while True:
         try:
             job, number = pool.receive()

@@ -59,11 +59,12 @@ class Confinement:
 def main() -> None:
     """Read the settings from argv, confine, and serve the referee until it is gone."""
     settings = json.loads(sys.argv[1])
-    control = take_standard_input()
+    control = take_standard_input()  # errors still reach whoever started this
     for name in WARM:
         __import__(name)
     sys.path.remove(settings["package_root"])
     confinement = _confine_zygote(settings)
+    os.dup2(0, 2)
     sys.argv[:], sys.orig_argv[:] = [""], [""]
     gc.collect()
     gc.freeze()
@@ -72,10 +73,10 @@ def main() -> None:
 
 
 def take_standard_input() -> socket.socket:
-    """The socket on descriptor 0, moved away; standard input and outputs become /dev/null."""
+    """The socket on descriptor 0, moved away; standard input and output become /dev/null."""
     taken = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
+    for standard in (0, 1):
         os.dup2(null, standard)
     os.close(null)
     return taken
