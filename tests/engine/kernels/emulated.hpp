@@ -163,6 +163,7 @@ inline int block() { return machine::now->block; }
 inline u8* shared_memory() { return (u8*)(((uintptr_t)machine::here().shared.data() + 127) & ~(uintptr_t)127); }
 inline u64 ticks() { return 0; }
 inline void give_up() { machine::give_up("a wait never ended"); }
+inline void pause() {}
 inline void warp_barrier() { machine::meet(machine::my_warp()); }
 inline void block_barrier() { machine::meet(machine::here().all); }
 inline void consumer_barrier() { machine::meet(machine::here().consumers); }

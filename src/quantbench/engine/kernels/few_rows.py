@@ -47,6 +47,7 @@ class StepShape:
     short_splits: int = SHORT_SPLITS
     slot_limit: int = SLOT_LIMIT
     replicas: int = REPLICAS
+    pause_ns: int = 0  # between two polls
     times: bool = False  # whether each block notes clock ticks at every stage
 
     def defines(self, model: PackedModel) -> dict[str, object]:
@@ -76,6 +77,7 @@ class StepShape:
             "SLOT_BYTES": self.slot_bytes(model),
             "SHARED_LIMIT": self.shared_bytes,
             "REPLICAS": self.replicas,
+            "PAUSE": self.pause_ns,
             "TIMES": int(self.times),
         }
 
@@ -111,9 +113,17 @@ def group_size(model: PackedModel) -> int:
 
 
 def blocks_for(model: PackedModel, multiprocessors: int) -> int:
-    """One block a multiprocessor, but each must own a row of every matrix."""
+    """One block a multiprocessor, but each must own a row of every matrix.
+
+    Packed weights leave time to spare, so that equal shares matter more than all multiprocessors: the hidden
+    size is split evenly where that costs at most a fifth of them.
+    """
     config = model.config
-    return min(multiprocessors, config.hidden_size, config.intermediate_size // 2, config.q_size)
+    most = min(multiprocessors, config.hidden_size, config.intermediate_size, config.q_size)
+    if kind_of(model.layers[0].qkv.weight) == FLOAT:
+        return most
+    even = (n for n in range(most, most * 4 // 5, -1) if config.hidden_size % n == 0)
+    return next(even, most)
 
 
 def unsupported(model: PackedModel) -> str | None:

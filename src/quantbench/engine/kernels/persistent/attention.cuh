@@ -316,14 +316,17 @@ DEVICE ShortItem short_item(int i, long long window) {
   return {{b, head, span.first + begin, span.first + end}, (b * HEADS + head) * SHORT_SPLITS + split};
 }
 
-// Asks for the keys and values that this block will need first; a stage before it does.
+// The copying warp asks for the keys and values that this block will need.
 DEVICE void prefetch_cache(const Params& p, int layer) {
   const long long window = shared().layers[layer].window;
   if (block() >= ROWS * HEADS * SHORT_SPLITS || longest_span(window) > SHORT_SPLIT * SHORT_SPLITS) return;
   const Item item = short_item(block(), window).item;
   const Cache cache = cache_of(p, layer, item.b, item.head / HEAD_GROUP);
-  const int at = item.begin + thread() / 2;
-  if (at < item.end) prefetch((thread() & 1 ? cache.values : cache.keys) + (long long)at * HEAD_DIM);
+#pragma unroll 1
+  for (int at = item.begin + lane(); at < item.end; at += 32) {
+    prefetch(cache.keys + (long long)at * HEAD_DIM);
+    prefetch(cache.values + (long long)at * HEAD_DIM);
+  }
 }
 
 // One item of a short text.

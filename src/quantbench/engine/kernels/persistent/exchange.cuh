@@ -28,18 +28,24 @@ DEVICE float poll_word(const u32* from, u32 epoch) {
   return untagged(word);
 }
 
-// Polls COUNT quads of tagged words, all in flight at once; null pointers are left out.
+// Polls COUNT quads of tagged words, all in flight at once, those again that were not new; null pointers are left
+// out.
 template <int COUNT>
 DEVICE void poll_quads(Quad (&got)[COUNT], const Quad* const (&from)[COUNT], u32 epoch) {
-  bool complete = false;
+  bool waiting[COUNT], complete = false;
+#pragma unroll
+  for (int i = 0; i < COUNT; ++i) waiting[i] = from[i] != nullptr;
   for (u32 spins = 0; !complete; ++spins) {
 #pragma unroll
     for (int i = 0; i < COUNT; ++i)
-      if (from[i]) got[i] = load_far(from[i]);
+      if (waiting[i]) got[i] = load_far(from[i]);
     complete = true;
 #pragma unroll
-    for (int i = 0; i < COUNT; ++i)
-      if (from[i]) complete = complete && is_new(got[i], epoch);
+    for (int i = 0; i < COUNT; ++i) {
+      waiting[i] = waiting[i] && !is_new(got[i], epoch);
+      complete = complete && !waiting[i];
+    }
+    if (!complete) pause();
     if (spins > SPIN_LIMIT) give_up();
   }
 }

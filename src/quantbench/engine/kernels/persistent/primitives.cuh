@@ -29,6 +29,12 @@ DEVICE u32 shared_address(const void* pointer) { return (u32)__cvta_generic_to_s
 
 DEVICE u64 ticks() { return clock64(); }
 DEVICE void give_up() { __trap(); }
+#ifndef PAUSE
+#define PAUSE 0  // nanoseconds between two polls
+#endif
+DEVICE void pause() {
+  if (PAUSE) __nanosleep(PAUSE);
+}
 DEVICE void warp_barrier() { __syncwarp(); }
 DEVICE void block_barrier() { __syncthreads(); }
 DEVICE void consumer_barrier() { asm volatile("bar.sync 1, %0;" ::"n"(WARPS * 32) : "memory"); }

@@ -164,7 +164,6 @@ DEVICE void run_layers(const Params& p, Ring& ring, u32 epoch) {
 #pragma unroll 1
   for (int l = 0; l < LAYERS; ++l, ++epoch) {
     const Layer& layer = shared().layers[l];
-    prefetch_cache(p, l);
     norm_stage<LAYER_KIND>(l ? p.hidden_words[1] : nullptr, layer.input_norm, epoch - 1, l * MARKS);
     mark(p, l * MARKS + 1);
     qkv_stage(ring, l, epoch);
@@ -235,23 +234,24 @@ DEVICE void head_stage(const Params& p, Ring& ring, u32 epoch) {
   store_far(to + 1, (u32)top.index, epoch);
 }
 
-DEVICE u32 poll_packet(const Packet* from, u32 epoch) {
-  Packet got = load_far(from);
-  for (u32 spins = 0; got.epoch != epoch; ++spins) {
-    got = load_far(from);
-    if (spins > SPIN_LIMIT) give_up();
-  }
-  return got.value;
-}
-
 // Block 0 waits for every block, so that nothing of this step is read after it: the next token, then the count.
 DEVICE void finish(const Params& p, u32 epoch) {
   for (int b = warp(); b < ROWS; b += WARPS) {
     Best best = {-INFINITY_BITS, 0x7fffffff};
-    for (int i = lane(); i < BLOCKS; i += 32) {
-      const Packet* at = p.best_packets + (b * BLOCKS + i) * 2;
-      best.take(bits_float(poll_packet(at, epoch)), (int)poll_packet(at + 1, epoch));
+    constexpr int EACH = ceil_div(BLOCKS, 32);
+    Quad got[EACH];  // value, epoch, index, epoch
+    bool complete = false;
+    for (u32 spins = 0; !complete; ++spins) {
+      complete = true;
+#pragma unroll
+      for (int i = 0; i < EACH; ++i) {
+        got[i] = load_far((const Quad*)(p.best_packets + (b * BLOCKS + least(lane() + 32 * i, BLOCKS - 1)) * 2));
+        complete = complete && got[i].y == epoch && got[i].w == epoch;
+      }
+      if (spins > SPIN_LIMIT) give_up();
     }
+#pragma unroll
+    for (int i = 0; i < EACH; ++i) best.take(bits_float(got[i].x), (int)got[i].z);
 #pragma unroll
     for (int mask = 16; mask; mask >>= 1) best.take(shuffle_xor(best.value, mask), shuffle_xor(best.index, mask));
     if (lane() != 0 || p.logits || !shared().busy[b]) continue;
@@ -326,6 +326,7 @@ KERNEL void decode_step(const __grid_constant__ Params given) {
 #pragma unroll 1
     for (int l = 0; l < LAYERS; ++l) {
       prefetch_small(s.layers[l]);
+      prefetch_cache(p, l);
       stream<QkvStage>(ring, s.layers[l].qkv, s.qkv);
       stream<OutputStage>(ring, s.layers[l].output, s.output);
       stream<GateUpStage>(ring, s.layers[l].gate_up, s.gate_up);

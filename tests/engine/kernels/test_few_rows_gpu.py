@@ -1,0 +1,81 @@
+"""The persistent step on a GPU of compute capability 9.0: against the reference, and captured in a graph."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from quantbench.engine.kernels import few_rows
+from quantbench.engine.kernels.layout import Int4Rows, PackedMatrix, PackedModel, PackedWeight
+from quantbench.engine.kernels.reference import reference_step
+from quantbench.engine.weights import FloatWeight, Int8Weight
+from tests.engine.kernels.step_models import moved, random_model, random_state
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] != 9,
+        reason="needs a GPU of compute capability 9.0",
+    ),
+]
+CAPACITY = 600
+
+
+def on_gpu(model: PackedModel) -> PackedModel:
+    """The same model with all its tensors on the GPU."""
+
+    def weight(w: PackedWeight) -> PackedWeight:
+        if isinstance(w, FloatWeight):
+            return FloatWeight(w.values.cuda())
+        if isinstance(w, Int8Weight):
+            return Int8Weight(w.q.cuda(), w.scale.cuda())
+        assert isinstance(w, Int4Rows)
+        return replace(w, words=w.words.cuda())
+
+    def matrix(m: PackedMatrix) -> PackedMatrix:
+        return replace(m, weight=weight(m.weight), bias=None if m.bias is None else m.bias.cuda())
+
+    names = ("qkv", "output", "gate_up", "down")
+    norms = ("input_norm", "post_norm", "q_norm", "k_norm")
+    layers = []
+    for layer in model.layers:
+        changes: dict[str, object] = {name: matrix(getattr(layer, name)) for name in names}
+        changes |= {n: None if getattr(layer, n) is None else getattr(layer, n).cuda() for n in norms}
+        layers.append(replace(layer, **changes))
+    embedding = matrix(model.embedding)
+    head = embedding if model.head is model.embedding else matrix(model.head)
+    return replace(model, embedding=embedding, head=head, layers=tuple(layers), norm=model.norm.cuda())
+
+
+@pytest.mark.parametrize("scheme", ["float", "int8", "int4"])
+@pytest.mark.parametrize(
+    ("family", "positions"), [("qwen2", [130]), ("qwen3", [0, 479, 480, -1]), ("llama", [599] * 8)]
+)
+def test_logits_and_cache_equal_the_reference(scheme: str, family: str, positions: list[int]) -> None:
+    model = on_gpu(random_model(family, scheme))
+    state = random_state(model, positions, CAPACITY, with_logits=True, device="cuda")
+    expected = moved(state, "cuda")
+    few_rows.build_few_rows_step(model, state)()
+    torch.cuda.synchronize()
+    logits = reference_step(model, expected)
+    assert state.logits is not None
+    assert ((state.logits - logits).norm(dim=1) <= 3e-3 * logits.norm(dim=1)).all()
+    assert torch.equal(state.keys.isnan(), expected.keys.isnan())
+    difference = (state.keys.float() - expected.keys.float()).nan_to_num()
+    assert difference.norm() <= 3e-3 * expected.keys.float().nan_to_num().norm()
+
+
+def test_a_captured_step_replays_like_steps_one_by_one() -> None:
+    model = on_gpu(random_model("qwen2", "int4"))
+    state = random_state(model, [5, -1], 64, device="cuda")
+    plain = moved(state, "cuda")
+    step, again = few_rows.build_few_rows_step(model, state), few_rows.build_few_rows_step(model, plain)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    for _ in range(20):
+        graph.replay()
+        again()
+    torch.cuda.synchronize()
+    assert state.positions.tolist() == plain.positions.tolist() == [25, -1]
+    assert torch.equal(state.output, plain.output)
