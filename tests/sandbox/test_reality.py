@@ -29,6 +29,8 @@ def test_without_a_sandbox_the_capability_is_gained(open_air: Arena, case: Case,
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "empty").mkdir()
     report = open_air.run(case.program(GAINED.format(guard=str(tmp_path))), case.seconds)
+    if report["outcome"] == "forbidden":
+        pytest.skip(f"this machine itself refuses it: {report['detail']}")
     assert (report["outcome"], report["detail"]) == ("passed", "")
 
 
