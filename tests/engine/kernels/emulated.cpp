@@ -6,7 +6,9 @@
 #include "ring.cuh"
 #include "product.cuh"
 #include "exchange.cuh"
+#include "merge.cuh"
 #include "attention.cuh"
+#include "head.cuh"
 #include "step.cu"
 
 extern "C" int run_step(const Params* params) {

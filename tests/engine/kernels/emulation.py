@@ -8,8 +8,9 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-from quantbench.engine.kernels.few_rows import StepArguments, StepShape
+from quantbench.engine.kernels.few_rows import StepArguments
 from quantbench.engine.kernels.layout import PackedModel
+from quantbench.engine.kernels.step_shape import StepShape
 from quantbench.engine.state import StepState
 
 COMPILER = shutil.which("g++")

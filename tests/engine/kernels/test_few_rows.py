@@ -8,6 +8,7 @@ import torch
 
 from quantbench.engine.kernels import few_rows
 from quantbench.engine.kernels.reference import reference_step
+from quantbench.engine.kernels.step_shape import unsupported
 from tests.engine.kernels.emulation import COMPILER, emulated_step
 from tests.engine.kernels.step_models import moved, random_model, random_state
 
@@ -58,11 +59,11 @@ def test_steps_choose_tokens_and_advance_as_the_reference(tmp_path: Path) -> Non
 
 
 def test_a_model_that_the_kernel_cannot_run_is_named() -> None:
-    assert few_rows.unsupported(random_model("qwen2", "float", dtype=torch.float32)) == (
+    assert unsupported(random_model("qwen2", "float", dtype=torch.float32)) == (
         "activations are torch.float32"
     )
-    assert "head" in str(few_rows.unsupported(random_model("qwen2", "float", head_dim=48)))
-    assert few_rows.unsupported(random_model("qwen2", "int4", group=64)) is None
+    assert "head" in str(unsupported(random_model("qwen2", "float", head_dim=48)))
+    assert unsupported(random_model("qwen2", "int4", group=64)) is None
 
 
 def test_without_a_gpu_the_reason_is_given() -> None:

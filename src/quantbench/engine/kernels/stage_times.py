@@ -5,8 +5,9 @@ For tuning and for the log; a step that is compiled to note times is a few perce
 
 import torch
 
-from quantbench.engine.kernels.few_rows import MARKS, StepArguments, StepShape, launcher
+from quantbench.engine.kernels.few_rows import StepArguments, launcher
 from quantbench.engine.kernels.layout import PackedModel
+from quantbench.engine.kernels.step_shape import MARKS, StepShape
 from quantbench.engine.state import StepState
 
 STAGES = (

@@ -1,0 +1,139 @@
+"""The shape that the persistent kernel is compiled for, and which models it can run; nothing is run here."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from quantbench.engine.kernels.layout import Int4Rows, PackedLayer, PackedMatrix, PackedModel, PackedWeight
+from quantbench.engine.weights import FloatWeight, Int8Weight
+
+MAX_ROWS = 8  # columns of one tensor-core product
+WARPS = 15  # that compute, beside the one that copies: 16 warps may use 128 registers a thread
+SHORT_SPLIT, SHORT_SPLITS = 120, 4  # up to 480 positions each block takes one head and 120 positions
+MAX_LONG_SPLITS = 60
+REPLICAS = 1  # copies of what all blocks read, so that they do not all poll the same lines
+MARKS = 11  # times that a block notes a layer, where asked to
+SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most
+ACTIVATIONS = {"silu": 0, "swish": 0, "gelu": 1, "gelu_pytorch_tanh": 2, "relu": 3}
+FLOAT, INT8, INT4 = range(3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepShape:
+    """What the kernel is compiled for; lengths in elements."""
+
+    rows: int
+    blocks: int
+    shared_bytes: int  # of a block, at most
+    warps: int = WARPS
+    short_split: int = SHORT_SPLIT
+    short_splits: int = SHORT_SPLITS
+    slot_limit: int = SLOT_LIMIT
+    replicas: int = REPLICAS
+    pause_ns: int = 0  # between two polls
+    times: bool = False  # whether each block notes clock ticks at every stage
+
+    def defines(self, model: PackedModel) -> dict[str, object]:
+        """The kernel's macros for this model."""
+        config = model.config
+        kinds = {"LAYER": model.layers[0].qkv, "HEAD": model.head, "EMBEDDING": model.embedding}
+        return {
+            "LAYERS": config.layers,
+            "HIDDEN": config.hidden_size,
+            "HEADS": config.heads,
+            "KV_HEADS": config.kv_heads,
+            "HEAD_DIM": config.head_dim,
+            "INTERMEDIATE": config.intermediate_size,
+            "VOCAB": config.vocab_size,
+            **{f"{name}_KIND": kind_of(matrix.weight) for name, matrix in kinds.items()},
+            "GROUP": group_size(model),
+            "BF16": int(model.dtype == torch.bfloat16),
+            "ACTIVATION": ACTIVATIONS[config.activation],
+            "QK_NORM": int(config.qk_norm),
+            "SOFTMAX_SCALE": f"{1 / math.sqrt(config.head_dim):.9g}f",
+            "ROWS": self.rows,
+            "BLOCKS": self.blocks,
+            "WARPS": self.warps,
+            "SHORT_SPLIT": self.short_split,
+            "SHORT_SPLITS": self.short_splits,
+            "LONG_SPLITS": self.long_splits(config.kv_heads),
+            "SLOT_BYTES": self.slot_bytes(model),
+            "SHARED_LIMIT": self.shared_bytes,
+            "REPLICAS": self.replicas,
+            "PAUSE": self.pause_ns,
+            "TIMES": int(self.times),
+        }
+
+    def long_splits(self, kv_heads: int) -> int:
+        """Into how many parts a long text is split, so that each block has about one."""
+        return max(1, min(MAX_LONG_SPLITS, self.blocks // (self.rows * kv_heads)))
+
+    def slot_bytes(self, model: PackedModel) -> int:
+        """Bytes of a tile: 16 rows of the hidden size, or what a longer row's chunk may take."""
+        group, hidden = group_size(model), model.config.hidden_size
+        kinds = {kind_of(weight) for weight in (model.layers[0].qkv.weight, model.head.weight)}
+        whole = max(tile_bytes(kind, hidden, group, padded=False) for kind in kinds)
+        least = max(tile_bytes(kind, 4 * group if kind == INT4 else 64, group, padded=True) for kind in kinds)
+        return max(min(whole, self.slot_limit), least)
+
+
+def tile_bytes(kind: int, inputs: int, group: int, *, padded: bool) -> int:
+    """Of 16 rows in shared memory; chunks of rows are padded so that they lie 64 bytes apart modulo 128."""
+    row = inputs * {FLOAT: 16, INT8: 8, INT4: 4}[kind] // 8
+    row += -(-inputs // group // 4) * 16 if kind == INT4 else 0
+    return int(16 * (-(-(row + 64) // 128) * 128 - 64 if padded else row))
+
+
+def kind_of(weight: PackedWeight) -> int:
+    """The kernel's number for a weight's form."""
+    return FLOAT if isinstance(weight, FloatWeight) else INT8 if isinstance(weight, Int8Weight) else INT4
+
+
+def group_size(model: PackedModel) -> int:
+    """Of the 4-bit matrices; 128 where there are none."""
+    sizes = {m.weight.group_size for m in model.matrices() if isinstance(m.weight, Int4Rows)}
+    return max(sizes, default=128)
+
+
+def blocks_for(model: PackedModel, multiprocessors: int) -> int:
+    """One block a multiprocessor, but each must own a row of every matrix.
+
+    Packed weights leave time to spare, so that equal shares matter more than all multiprocessors: the hidden
+    size is split evenly where that costs at most a fifth of them.
+    """
+    config = model.config
+    most = min(multiprocessors, config.hidden_size, config.intermediate_size, config.q_size)
+    if kind_of(model.layers[0].qkv.weight) == FLOAT:
+        return most
+    even = (n for n in range(most, most * 4 // 5, -1) if config.hidden_size % n == 0)
+    return next(even, most)
+
+
+def unsupported(model: PackedModel) -> str | None:
+    """Why the kernel cannot run this model, whatever the device; None when it can."""
+    config = model.config
+    if model.dtype not in (torch.float16, torch.bfloat16):
+        return f"activations are {model.dtype}"
+    floats = {FLOAT} if model.dtype == torch.bfloat16 else {FLOAT, INT8, INT4}
+    layers = {kind_of(m.weight) for layer in model.layers for m in matrices_of(layer)}
+    if len(layers) > 1 or not layers | {kind_of(model.head.weight)} <= floats:
+        return f"weights mix forms, or are packed beside {model.dtype} activations"
+    if any(
+        isinstance(m.weight, FloatWeight) and m.weight.values.dtype != model.dtype for m in model.matrices()
+    ):
+        return "float weights are not of the activations' type"
+    sizes = {m.weight.group_size for m in model.matrices() if isinstance(m.weight, Int4Rows)}
+    if len(sizes) > 1 or not sizes <= {32, 64, 128}:
+        return f"group sizes {sorted(sizes)} are not one of 32, 64 and 128"
+    unit = 64 if INT8 in layers else 32
+    if any(n % unit for n in (config.hidden_size, config.intermediate_size, config.q_size)):
+        return f"a matrix has inputs that are not a multiple of {unit}"
+    if config.head_dim not in (32, 64, 128, 256) or config.heads // config.kv_heads > 8:
+        return f"heads of {config.head_dim} dimensions, {config.heads} over {config.kv_heads}"
+    return None
+
+
+def matrices_of(layer: PackedLayer) -> tuple[PackedMatrix, ...]:
+    """In the order in which a step reads them."""
+    return (layer.qkv, layer.output, layer.gate_up, layer.down)
