@@ -12,14 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+INIT_STD = 0.02  # small, so that what a matrix holds in the end was learned
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """Widths that the method with 128 inputs a group divides."""
 
     vocab_size: int = 1536
     hidden_size: int = 256
-    intermediate_size: int = 768
-    num_hidden_layers: int = 6
+    intermediate_size: int = 384
+    num_hidden_layers: int = 3
     num_attention_heads: int = 4
     num_key_value_heads: int = 2
     head_dim: int = 64
@@ -141,8 +144,8 @@ class Network(nn.Module):
         self.model = Body(shape)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
-                scale = 0.02 if "embed" in name else parameter.shape[1] ** -0.5
-                if name.endswith(("o_proj.weight", "down_proj.weight")):
+                scale = INIT_STD
+                if name.endswith(("o_proj.weight", "down_proj.weight")):  # they write to the residual
                     scale /= (2 * shape.num_hidden_layers) ** 0.5
                 nn.init.normal_(parameter, std=scale)
             elif name.endswith("bias"):

@@ -1,6 +1,6 @@
 """Trains the built-in model from scratch on the generator's training part and writes its folder.
 
-    python -m training.train FOLDER --steps 4000        # on a GPU: minutes
+    python -m training.train FOLDER        # on a GPU: minutes
 
 Worker processes make the data while the network trains. The outcome depends on the arguments, but for
 the order of additions on the device. The folder gets everything but the tokenizer.
@@ -52,16 +52,16 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the built-in model.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--rows", type=int, default=128, help=f"rows of {ROW_TOKENS} tokens a step")
-    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument("--intermediate", type=int, default=768)
+    parser.add_argument("--intermediate", type=int, default=384)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
-    parser.add_argument("--weight-decay", type=float, default=0.1)
+    parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
-    parser.add_argument("--look-every", type=int, default=1000, help="steps between looks at the score")
+    parser.add_argument("--look-every", type=int, default=1250, help="steps between looks at the score")
     parser.add_argument("--seconds", type=float, default=math.inf, help="shrink --steps to fit")
     parser.add_argument("--validation", type=int, default=128, help="validation problems")
     return parser.parse_args()
@@ -212,7 +212,8 @@ class Run:
                 results[name] = self._pass_rates(plain)
         self.log["looks"].append({"at": label, **results})
         self.say(f"{label}: " + json.dumps(results))
-        save(self.network, self.log, self.arguments.folder / label.replace(" ", "-"))
+        if label != "final":
+            save(self.network, self.log, self.arguments.folder / label.replace(" ", "-"))
 
     def _pass_rates(self, network: Network) -> dict[str, float]:
         rates = {}
