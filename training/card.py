@@ -3,6 +3,9 @@
 python -m training.card TRAINING_JSON > src/quantbench/assets/quickcoder/README.md
 """
 
+# Rows of the card's tables are lines.
+# ruff: noqa: E501
+
 import json
 import sys
 from pathlib import Path

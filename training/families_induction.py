@@ -4,6 +4,9 @@ There are always three examples. The evaluation keeps only problems whose exampl
 the family.
 """
 
+# Templates of docstrings and bodies are kept whole, on one line each.
+# ruff: noqa: E501
+
 from training.arguments import INTEGER, LARGE, NUMBERS, OTHER_INTEGER, STRINGS, TEXT
 from training.blocks import CHARACTERS, WORD_MAPS, Block, constants
 from training.families_pipelines import COMMON_STEPS

@@ -1,5 +1,8 @@
 """Families over single integers."""
 
+# Templates of docstrings and bodies are kept whole, on one line each.
+# ruff: noqa: E501
+
 from training.arguments import INTEGER, LARGE, NATURAL, OTHER_INTEGER, SMALL
 from training.blocks import (
     COMPARISONS,

@@ -1,5 +1,8 @@
 """Families over lists of integers."""
 
+# Templates of docstrings and bodies are kept whole, on one line each.
+# ruff: noqa: E501
+
 from training.arguments import NATURALS, NUMBERS, OTHERS
 from training.blocks import (
     COMPARISONS,

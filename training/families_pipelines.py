@@ -1,5 +1,7 @@
 """Families of two and three steps in a row, on lists of integers and on lists of strings."""
 
+from itertools import pairwise
+
 from training.arguments import NUMBERS, STRINGS
 from training.blocks import MAPS, NUMBER_KEYS, PREDICATES, WORD_KEYS, WORD_MAPS, WORD_PREDICATES, Block
 from training.family import Family
@@ -92,7 +94,7 @@ def _kind(block: Block) -> str:
 def _differ(chosen: dict[str, Block]) -> bool:
     """Neighbouring steps are of different kinds."""
     kinds = [_kind(chosen[slot]) for slot in ("s", "t", "u") if slot in chosen]
-    return all(first != second for first, second in zip(kinds, kinds[1:], strict=False))
+    return all(first != second for first, second in pairwise(kinds))
 
 
 TWO_STEP_DOCS = (

@@ -1,5 +1,8 @@
 """Families over dictionaries from strings to integers."""
 
+# Templates of docstrings and bodies are kept whole, on one line each.
+# ruff: noqa: E501
+
 from training.arguments import MORE_SCORES, NUMBERS, SCORES, SENTENCE, STRINGS
 from training.blocks import (
     CHARACTERS,

@@ -1,5 +1,8 @@
 """Families over strings and lists of words."""
 
+# Templates of docstrings and bodies are kept whole, on one line each.
+# ruff: noqa: E501
+
 from training.arguments import LOWER_TEXT, RUNS, SENTENCE, STRINGS, TEXT
 from training.blocks import (
     CHARACTERS,

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 INIT_STD = 0.02  # small, so that what a matrix holds in the end was learned
 
 

@@ -150,7 +150,8 @@ class Run:
                 self.log["losses"].append((step, round(value, 5)))
                 spent = time.perf_counter() - began
                 self.say(
-                    f"step {step}/{self.steps} loss {value:.4f}, {spent / step * 1e3:.1f} ms a step, waited {waited:.1f} s"
+                    f"step {step}/{self.steps} loss {value:.4f}, {spent / step * 1e3:.1f} ms a step, "
+                    f"waited {waited:.1f} s"
                 )
                 if step == 200:
                     fit = (
