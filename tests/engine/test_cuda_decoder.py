@@ -128,6 +128,18 @@ def test_the_few_row_step_takes_over_where_few_rows_are_in_use() -> None:
     assert max(rows) <= 2
 
 
+def test_a_few_row_step_that_cannot_be_built_is_named_and_replaced() -> None:
+    plain, _ = pair()
+
+    def build(model: Any, state: Any) -> Any:
+        raise NotImplementedError("no such device")
+
+    ours = fast(plain, few_rows=FewRows(build, "few", 2))
+    asked = requests()
+    assert ours.generate(asked, batch_size=2) == plain.generate(asked, batch_size=1)
+    assert "no such device" in ours.kernels()["decode step, up to 2 rows"]
+
+
 def test_the_last_state_is_used_again_for_requests_of_like_shape() -> None:
     _, ours = pair()
     ours.generate(requests(), batch_size=4)

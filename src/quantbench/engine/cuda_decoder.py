@@ -5,6 +5,7 @@ prompts run without padding. What it cannot run, `why_not` says, and the plain t
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from quantbench.engine.state import StepState, allocate_state
 from quantbench.engine.step_graphs import Step
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
+FEW_ROWS = 4  # rows up to which the persistent kernel takes the steps: above, this one was faster
 ROOM = 64  # a row's capacity is a multiple of it, so that requests of like length share their graphs
 
 
@@ -53,10 +55,17 @@ def unfit(config: ModelConfig, dtype: torch.dtype) -> str | None:
 
 def load_cuda(config: ModelConfig, parameters: Parameters) -> "CudaDecoder":
     """A decoder that takes over the parameters: what it repacks is dropped from the caching allocator."""
-    decoder = CudaDecoder(pack_model(config, parameters))
+    model = pack_model(config, parameters)
     del parameters
     torch.cuda.empty_cache()
-    return decoder
+    return CudaDecoder(model, few_rows=few_rows())
+
+
+def few_rows() -> "FewRows":
+    """The persistent kernel for few rows."""
+    from quantbench.engine.kernels.few_rows import Unsupported, build_few_rows_step
+
+    return FewRows(build_few_rows_step, "one persistent kernel a step", FEW_ROWS, Unsupported)
 
 
 class CudaDecoder:
@@ -77,6 +86,7 @@ class CudaDecoder:
         self.vocab_size = model.config.vocab_size
         self.max_positions = model.config.max_positions
         self._model, self._ops = model, operations
+        self._invariant = batch_invariant
         self._few = None if batch_invariant else few_rows
         self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant)
         self._tables: Tables = rotation_tables(model.config, 1, model.device)
@@ -134,8 +144,13 @@ class CudaDecoder:
 
     def _make_step(self, state: StepState) -> Step:
         if self._few is not None and self._few.takes(state):
-            self._ran[f"decode step, up to {self._few.most} rows"] = self._few.name
-            return self._few.build(self._model, state)
+            name = f"decode step, up to {self._few.most} rows"
+            try:
+                step = self._few.build(self._model, state)
+                self._ran[name] = self._few.name
+                return step
+            except self._few.unsupported as reason:
+                self._ran[name] = f"as for more rows: {reason}"
         self._ran["decode step, more rows" if self._few else "decode step"] = (
             f"{self._ops.name}: seven kernels a layer, one graph"
         )
@@ -166,7 +181,9 @@ class CudaDecoder:
         scheme = self._model.layers[0].qkv.weight.scheme
         return {
             "linear": f"{self._ops.name}, tensor cores, {scheme}",
-            "prompt linear": "cuBLAS, packed weights dequantized per use; few tokens as linear",
+            "prompt linear": "as linear"
+            if self._invariant
+            else "cuBLAS, packed weights dequantized per use; few tokens as linear",
             "attention": f"{self._ops.name}, split over chunks of long contexts",
             "activations": str(self._model.dtype).removeprefix("torch."),
             **self._ran,
@@ -186,11 +203,14 @@ class CudaDecoder:
             torch.cuda.synchronize(self._model.device)
 
 
+@dataclass(frozen=True, slots=True)
 class FewRows:
     """The step for few rows, where it can be built."""
 
-    def __init__(self, build: Callable[[PackedModel, StepState], Step], name: str, most: int) -> None:
-        self.build, self.name, self.most = build, name, most
+    build: Callable[[PackedModel, StepState], Step]  # raises `unsupported` with the reason
+    name: str
+    most: int  # rows
+    unsupported: type[Exception] = NotImplementedError
 
     def takes(self, state: StepState) -> bool:
         return state.rows <= self.most and state.logits is None

@@ -334,7 +334,7 @@ def linear_many(
         EVEN=in_features % inputs == 0,
         ASSEMBLY=not interpreted(),
         DEPENDENT=dependent,
-        PREFETCH=dependent and movable(data, in_features, inputs),
+        PREFETCH=dependent and scheme != FLOAT.value and movable(data, in_features, inputs),
         num_warps=tile.warps,
         num_stages=tile.stages,
         launch_pdl=dependent,
