@@ -19,9 +19,11 @@ from quantbench.evaluate import (
     limit_task,
 )
 from quantbench.records import Outcome
-from quantbench.sandbox.pool import Sandbox
+from quantbench.sandbox.pool import Sandbox, open_sandbox
 from quantbench.sandbox.program import Execution, Program
+from quantbench.tasks.humaneval import load_humaneval
 from quantbench.tasks.problem import Problem, PromptProtocol, Task
+from tests.tasks.published import humaneval_file
 
 PROBLEMS = tuple(
     Problem(
@@ -188,3 +190,41 @@ def test_programs_reach_the_sandbox_in_the_problems_order() -> None:
 def test_a_limited_task_is_not_comparable(limit: int | None, kept: int, comparable: bool) -> None:
     task = limit_task(TASK, limit)
     assert (len(task.problems), task.comparable) == (kept, comparable)
+
+
+class Answers(Scripted):
+    """A decoder that knows the answer to each problem of a task, in order."""
+
+    max_positions = 10_000
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__("")
+        self.texts = texts
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int,
+        on_first_token: Callable[[], None] | None = None,
+        on_finish: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        return [
+            Generation(token_ids=tuple(map(ord, text)), finish_reason=FinishReason.EOS) for text in self.texts
+        ]
+
+
+@pytest.mark.parametrize(("canonical", "passed"), [(True, 164), (False, 0)])
+def test_humaneval_scores_its_own_solutions_and_nothing_else(canonical: bool, passed: int) -> None:
+    task = load_humaneval(str(humaneval_file()))
+    answers = [problem.canonical_solution if canonical else "" for problem in task.problems]
+    result, _ = evaluate(
+        task,
+        cast(Decoder, Answers(answers)),
+        TOKENIZER,
+        frozenset(),
+        SETTINGS,
+        sandbox=open_sandbox,
+        progress=quiet,
+    )
+    assert sum(c.outcome == Outcome.PASSED for c in result.completions) == passed
