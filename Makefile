@@ -10,7 +10,7 @@ help:
 	@echo "make demo         set up and measure the built-in model, end to end"
 	@echo "make test         set up, check and run the tests"
 	@echo "make check        formatting, lint, types, floors"
-	@echo "make system-deps  bubblewrap and a browser for the tests (apt, needs root)"
+	@echo "make system-deps  bubblewrap, g++ and a browser for the tests (apt, needs root)"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,11 +35,11 @@ test: check
 	$(BIN)/python -m pytest -n 2
 
 system-deps:
-	@if command -v bwrap >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \
-	  echo "bubblewrap and chromium are here"; \
+	@if command -v bwrap >/dev/null && command -v g++ >/dev/null && command -v chromium >/dev/null; then \
+	  echo "bubblewrap, g++ and chromium are here"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -q && apt-get install -y -q --no-install-recommends bubblewrap chromium chromium-driver; \
-	else echo "install bubblewrap, chromium and chromedriver with your system's package manager"; fi
+	  apt-get update -q && apt-get install -y -q --no-install-recommends bubblewrap g++ chromium; \
+	else echo "install bubblewrap, g++ and chromium with your system's package manager"; fi
 
 clean:
 	rm -rf $(VENV) results dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

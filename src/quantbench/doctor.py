@@ -47,17 +47,19 @@ def check_gpu() -> list[Finding]:
 
 
 def check_kernels() -> list[Finding]:
+    """What the engine's kernels need: a C++ compiler on a CPU, Triton on a GPU."""
+    from quantbench.engine.cpu.build import load_kernels
+
+    built = load_kernels()
+    cpu = "compiled" if built.library else f"plain torch, much slower: {built.reason}"
+    found: list[Finding] = [("CPU kernels", built.library is not None, cpu)]
     try:
-        version = metadata.version("triton")
+        found.append(("GPU kernels", True, f"triton {metadata.version('triton')}"))
     except metadata.PackageNotFoundError:
-        return [
-            (
-                "kernels",
-                False,
-                "Triton is missing; on a GPU run `pip install triton`, on a CPU it is not used",
-            )
-        ]
-    return [("kernels", True, f"triton {version}")]
+        found.append(
+            ("GPU kernels", False, "Triton is missing: `pip install triton` on a GPU; a CPU needs none")
+        )
+    return found
 
 
 def check_sandbox() -> list[Finding]:

@@ -33,6 +33,8 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     check_available(settings.methods, device)
     baseline = resolve_baseline(settings)
     dtype = resolve_dtype(settings.dtype, device)
+    if settings.model.startswith((".", "/", "~")):
+        open_source(settings.model)  # a path is cheap to look at, so a wrong one is said before anything else
     tasks = resolve_tasks(settings)
     source = open_source(settings.model, revision=settings.revision, seed=settings.seed)
     check_readable(settings, source, tasks)

@@ -73,3 +73,10 @@ def test_without_a_bandwidth_the_cause_is_not_known() -> None:
 
 def test_every_reference_method_has_one_line() -> None:
     assert list(diagnosed(*reference_records())) == ["fp16", "int8", "int4"]
+
+
+@pytest.mark.parametrize(("rows", "kernel"), [(4, "one kernel a step"), (0, "tensor cores")])
+def test_a_kernel_of_few_rows_is_named_where_it_ran(rows: int, kernel: str) -> None:
+    kernels = {"linear": "tensor cores", f"decode step, up to {rows} rows": "one kernel a step"}
+    entry = diagnosed(timed("fp16", 50.0).model_copy(update={"kernels": kernels}))["fp16"]
+    assert f"multiplied by {kernel}" in entry.text

@@ -68,3 +68,14 @@ def test_a_note_on_comparable_data_is_a_warning_and_one_on_other_data_is_told_wi
     assert [trouble.text for trouble in troubles([comparable])] == ["HumanEval: read from a mirror."]
     own = record("fp16", tasks=(task_result((), 20, task="quickeval", note="our own"),))
     assert troubles([own]) == ()
+
+
+def test_programs_that_ran_without_containment_are_named() -> None:
+    task = task_result([0], 2).model_copy(update={"sandbox": "unsafe-no-sandbox"})
+    texts = [trouble.text for trouble in troubles([record("fp16", tasks=(task,))])]
+    assert any("ran without containment" in text for text in texts)
+
+
+def test_a_kernel_that_fell_back_is_named_with_its_reason() -> None:
+    (trouble,) = troubles([record("fp16", kernels={"linear": "torch", "fallback": "no C++ compiler found"})])
+    assert trouble.text == "slower kernels ran: no C++ compiler found."

@@ -7,6 +7,7 @@ rate that the same method reached on the prompt, a lower bound of what the devic
 say which kernel; this only says where to look.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -136,9 +137,19 @@ def _diagnose(row: Row, baseline: Row | None) -> Diagnosis:
     return Diagnosis(label=row.label, step=step, text=f"{text} What would help: {REMEDIES[step.bound]}.")
 
 
+def step_kernel(row: Row) -> str | None:
+    """The kernel that multiplied matrices at the headline's batch size; few rows may have one of their own."""
+    point = headline_point(row)
+    for operation, kernel in row.record.kernels.items():
+        few = re.fullmatch(r"decode step, up to (\d+) rows", operation)
+        if few and point and point.batch_size <= int(few[1]):
+            return kernel
+    return row.record.kernels.get("linear")
+
+
 def _held(row: Row) -> str:
     """The kernel that ran and what stayed at 16 bits."""
-    kernel = row.record.kernels.get("linear")
+    kernel = step_kernel(row)
     text = f" Its matrices were multiplied by {kernel}." if kernel else ""
     size = row.record.size
     if size and size.kept_parameters:

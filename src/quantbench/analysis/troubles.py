@@ -16,6 +16,7 @@ SANDBOX_OUTCOMES = {
     Outcome.FORBIDDEN: "tried what the sandbox forbids",
 }
 NAMED_LAYERS = 3
+UNCONTAINED = "unsafe-no-sandbox"  # the sandbox mode that contains nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ def _of_record(label: str, record: Record) -> Iterable[Trouble]:
         yield Trouble(label=label, text=sign)
     for warning in record.warnings:
         yield Trouble(label=label, text=one_line(warning))
+    if fallback := record.kernels.get("fallback"):
+        yield Trouble(label=label, text=one_line(f"slower kernels ran: {fallback}"))
     if record.size and record.size.kept_parameters:
         yield Trouble(label=label, text=_kept(record))
 
@@ -81,6 +84,8 @@ def _kept(record: Record) -> str:
 def _of_score(score: Score) -> Iterable[str]:
     if score.result.note and score.result.comparable:  # otherwise the score's own section says it
         yield one_line(f"{score.title}: {score.result.note}")
+    if score.result.sandbox == UNCONTAINED:
+        yield f"{score.title}: the programs ran without containment, as asked by --{UNCONTAINED}."
     if score.cut:
         yield (
             f"{score.title}: {score.cut} of {counted(score.total, 'completion')} met the length limit "
