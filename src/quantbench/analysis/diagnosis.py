@@ -138,7 +138,7 @@ def _diagnose(row: Row, baseline: Row | None) -> Diagnosis:
 
 
 def step_kernel(row: Row) -> str | None:
-    """The kernel that multiplied matrices at the headline's batch size; few rows may have one of their own."""
+    """The kernel that multiplied matrices at the headline batch; few rows may have one of their own."""
     point = headline_point(row)
     for operation, kernel in row.record.kernels.items():
         few = re.fullmatch(r"decode step, up to (\d+) rows", operation)
