@@ -1,10 +1,11 @@
 """Tokens a second on the built-in model and task: our engine beside transformers' generate, in one run.
 
-    python benchmarks/generate.py [--rounds 3] [--batch-size 32] [--threads N]
+    python benchmarks/generate.py [--rounds 3] [--batch-size 64] [--threads N] [--sorted]
 
 Both write greedy answers to all 164 prompts of quickeval in float32, with the same limit of new tokens.
-transformers gets left-padded batches of prompts sorted by length, and ends a batch when all its rows have
-ended; our engine is called as `quantbench run` calls it. Rounds alternate, so that other load falls on
+transformers gets left-padded batches in the task's order, as `quantbench run` gives them, or with --sorted by
+length, which spares it padding; it ends a batch when all its rows have ended. Our engine is called as
+`quantbench run` calls it. Rounds alternate, so that other load falls on
 both. Only tokens up to a row's end are counted. Loading is not timed, a first batch of each warms up.
 """
 
@@ -56,7 +57,8 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Our engine beside transformers' generate.")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--sorted", action="store_true", help="give transformers its prompts by length")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args()
 
@@ -96,7 +98,9 @@ def transformers(options: argparse.Namespace) -> Callable[[Sequence[list[int]]],
 
     def run(prompts: Sequence[list[int]]) -> Answers:
         answers: dict[int, tuple[int, ...]] = {}
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        order = list(range(len(prompts)))
+        if options.sorted:
+            order.sort(key=lambda i: len(prompts[i]))
         for start in range(0, len(order), options.batch_size):
             batch = order[start : start + options.batch_size]
             width = max(len(prompts[i]) for i in batch)

@@ -151,9 +151,8 @@ class GenerationRun:
         prompts = [row.request.prompt_ids for row in new]
         first = len(self._active)
         places = range(first, first + len(new))
-        hidden = prompt_pass(self._model, prompts, self._cache, places)
-        ends = torch.tensor([len(prompt) for prompt in prompts], device=hidden.device).cumsum(0) - 1
-        logits = self._model.logits(hidden[ends])
+        hidden = prompt_pass(self._model, prompts, self._cache, places, ends_only=True)
+        logits = self._model.logits(hidden)
         sampler = Sampler([row.request for row in new], self._model.device)
         tokens = sampler(logits, torch.zeros(len(new), dtype=torch.int64, device=hidden.device)).tolist()
         self._active += new
@@ -201,14 +200,20 @@ class GenerationRun:
 
 
 def prompt_pass(
-    model: Model, prompts: Sequence[Sequence[int]], cache: KeyValueCache | None, rows: Sequence[int] = ()
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    cache: KeyValueCache | None,
+    rows: Sequence[int] = (),
+    *,
+    ends_only: bool = False,
 ) -> Tensor:
-    """Final states of whole prompts laid out one after another, [all tokens, hidden_size]."""
+    """Final states of whole prompts, [all tokens, hidden_size], or of each one's last token alone."""
     lengths = [len(prompt) for prompt in prompts]
     model.rotation.reserve(max(lengths))
     attention = PromptAttention(model.config, model.rotation, lengths, cache, rows)
     ids = torch.tensor([token for prompt in prompts for token in prompt], device=model.device)
-    return model.hidden(ids, attention)
+    ends = torch.tensor(lengths, device=model.device).cumsum(0) - 1 if ends_only else None
+    return model.hidden(ids, attention, ends)
 
 
 def grouped(sequences: Sequence[Sequence[int]], budget: int) -> Iterator[list[Sequence[int]]]:

@@ -50,12 +50,18 @@ class Model:
         self.head = self.embedding if parameters.tied else operations.linear(parameters.head)
         self.rotation = Rotation(config, device, dtype)
 
-    def hidden(self, ids: Tensor, attention: Attention) -> Tensor:
-        """Final normalised states [tokens, hidden_size] of tokens int64 [tokens]."""
+    def hidden(self, ids: Tensor, attention: Attention, wanted: Tensor | None = None) -> Tensor:
+        """Final normalised states [tokens, hidden_size] of tokens int64 [tokens].
+
+        With `wanted` (places int64 [n]) only theirs, [n, hidden_size]: the rest of the last layer behind its
+        keys and values is not computed, as nothing reads it.
+        """
         norm, gate = self.operations.norm, self.operations.gate
         x = self.embedding.rows(ids).to(self.dtype)
         for number, layer in enumerate(self.layers):
             mixed = attention(number, layer.qkv(norm(x, layer.input_norm)), layer.head_norms)
+            if wanted is not None and number == len(self.layers) - 1:
+                mixed, x = mixed[wanted], x[wanted]
             x = layer.output(mixed, x)
             x = layer.down(gate(layer.gate_up(norm(x, layer.post_norm))), x)
         return norm(x, self.norm)
