@@ -112,3 +112,16 @@ def test_options_take_dashes_and_underscores(
     arguments = ["run", "random:smollm2-135m", "--tasks", "none", "--device", "cpu", "--dry-run"]
     assert call([*arguments, spelling, "here"], monkeypatch) == 0
     assert "int4" in capsys.readouterr().out
+
+
+def test_ctrl_c_says_that_what_was_measured_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from quantbench import commands
+
+    def interrupted(*arguments: object, **options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "run", interrupted)
+    assert call(["run"], monkeypatch) == 130
+    assert "what was measured is kept" in capsys.readouterr().err

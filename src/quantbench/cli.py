@@ -16,6 +16,7 @@ from quantbench.errors import QuantbenchError
 
 OUT = Console()
 ERR = Console(stderr=True)
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def dashes(token: str) -> str:
@@ -38,14 +39,16 @@ app = typer.Typer(
 def main() -> None:
     """Entry point: a user's mistake ends in one sentence and exit code 2, Ctrl-C in 130."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        status = app(standalone_mode=False) or 0
     except QuantbenchError as error:
         fail(str(error))
     except (KeyboardInterrupt, Abort):
-        ERR.print("stopped; what was measured is kept, the same command goes on from there")
-        sys.exit(130)
+        status = INTERRUPTED
     except TyperException as error:
         fail(f"{getattr(error, 'format_message', error.__str__)()} (see quantbench --help)")
+    if status == INTERRUPTED:  # typer may turn Ctrl-C into this status itself
+        ERR.print("stopped; what was measured is kept, the same command goes on from there")
+    sys.exit(status)
 
 
 def fail(sentence: str) -> NoReturn:
