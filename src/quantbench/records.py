@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
+METERED_S = 2.0  # seconds of repetitions from which energy is known: the driver's counter ticks every 0.1 s
 
 
 class _Frozen(BaseModel):

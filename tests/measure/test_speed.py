@@ -12,7 +12,7 @@ from quantbench.measure.speed import (
     sweep,
     warm_up,
 )
-from quantbench.records import SpeedPoint
+from quantbench.records import METERED_S, SpeedPoint
 from tests.builders import make_trial
 from tests.measure.fakes import FakeClock, FakeDecoder
 
@@ -141,6 +141,14 @@ def test_joules_are_kept_where_there_is_a_counter() -> None:
     trial = make_trial(new_tokens=11, prompt_tokens=(4,), speed_budget_s=5.0)
     (point,) = sweep(FakeDecoder(clock, prefill_s=0.4), trial, quiet, meters)
     assert point.joules == pytest.approx([300 * 0.5] * len(point.decode_s))
+
+
+def test_a_counter_is_given_the_seconds_that_it_needs() -> None:
+    clock = FakeClock()
+    meters = Meters(wall=clock, cpu=clock, joules=lambda: 300 * clock.now)
+    trial = make_trial(new_tokens=11, prompt_tokens=(4,), speed_budget_s=50.0)
+    (point,) = sweep(FakeDecoder(clock, prefill_s=0.01), trial, quiet, meters)
+    assert sum(point.ttft_s) + sum(point.decode_s) == pytest.approx(METERED_S, abs=0.2)
 
 
 def test_without_a_counter_there_are_no_joules() -> None:

@@ -34,6 +34,11 @@ def test_energy_is_per_generated_token_of_the_batch() -> None:
     assert cells(table_of(pair))["Energy (J/token)"] == "2.00"
 
 
+def test_energy_of_less_than_two_seconds_is_not_shown() -> None:
+    point = speed_point(4000.0).model_copy(update={"joules": (40.0, 0.0, 40.0)})
+    assert "Energy (J/token)" not in [c.title for c in table_of(record("fp16", speed=(point,))).columns]
+
+
 def test_without_a_counter_no_energy_is_mentioned() -> None:
     (section,) = latency_sections(analyse([record("fp16", speed=(speed_point(40.0),))], "fp16"))
     assert "Energy" not in str(section)

@@ -13,7 +13,7 @@ from statistics import median
 from quantbench.decoding import Decoder, Request
 from quantbench.measure.nvml import DriverView
 from quantbench.plan import Trial
-from quantbench.records import SpeedPoint
+from quantbench.records import METERED_S, SpeedPoint
 from quantbench.stats import median_interval
 
 PRECISE = 0.02  # width of the median's 95 % interval over the median, at which repeating stops
@@ -46,6 +46,11 @@ class Times:
         """Whether the decode time's median is known to PRECISE."""
         interval = median_interval(self.decode_s)
         return interval is not None and interval.width <= PRECISE * median(self.decode_s)
+
+    @property
+    def metered(self) -> bool:
+        """Whether the energy counter, where there is one, has ticked often enough to be believed."""
+        return not self.joules or sum(self.ttft_s) + sum(self.decode_s) >= METERED_S
 
 
 def measure_speed(decoder: Decoder, trial: Trial, progress: Progress) -> tuple[SpeedPoint, ...]:
@@ -111,7 +116,7 @@ def repeat(
         while len(times.decode_s) < MOST_REPETITIONS:
             run_once(decoder, requests, times, meters)
             budget.progress(budget.stage, len(times.decode_s), 0)
-            enough = times.precise or meters.wall() >= end
+            enough = (times.precise and times.metered) or meters.wall() >= end
             if enough and len(times.decode_s) >= LEAST_REPETITIONS:
                 return None
     except (MemoryError, RuntimeError) as error:

@@ -1,11 +1,11 @@
 """How times spread over the repetitions, what a token costs in energy, and how long it takes to start."""
 
 from collections.abc import Callable, Iterator, Sequence
-from statistics import median
 
 from quantbench.analysis import Analysis, Row
 from quantbench.analysis.diagnosis import headline_point
 from quantbench.analysis.wording import MISSING, significant
+from quantbench.records import METERED_S
 from quantbench.report.blocks import Block, Column, Section, Table, Text
 from quantbench.stats import percentile
 
@@ -31,7 +31,10 @@ LEGEND = (
     "repetitions on) and the longest."
 )
 LEGENDS = {
-    "Energy (J/token)": "Energy: of the whole GPU, per generated token, prompt included.",
+    "Energy (J/token)": (
+        "Energy: of the whole GPU, per generated token, prompt included, over all repetitions; missing "
+        "where they lasted less than two seconds in all."
+    ),
     "Load (s)": "Load: reading and placing the weights, quantizing included.",
     "First run (s)": "First run: compiling, capturing and touching memory for the first time.",
 }
@@ -73,9 +76,10 @@ def _time(row: Row, which: str, level: float) -> str:
 
 def _energy(row: Row) -> str:
     point = headline_point(row)
-    if point is None or not point.joules:
+    if point is None or not point.joules or sum(point.ttft_s) + sum(point.decode_s) < METERED_S:
         return MISSING
-    return significant(median(point.joules) / (point.batch_size * point.new_tokens))
+    tokens = point.batch_size * point.new_tokens * len(point.joules)
+    return significant(sum(point.joules) / tokens)
 
 
 def _startup(row: Row, name: str) -> str:
