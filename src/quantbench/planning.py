@@ -124,17 +124,5 @@ def later_rounds(trials: tuple[Trial, ...], rounds: int) -> tuple[Trial, ...]:
     found: list[Trial] = []
     for number in range(1, rounds):
         order = trials[::-1] if number % 2 else trials
-        found += [
-            replace(
-                trial,
-                role="round",
-                round=number,
-                tasks=(),
-                text=None,
-                task_data=None,
-                task_digests=(),
-                reference=None,
-            )
-            for trial in order
-        ]
+        found += [replace(speed_only(trial), role="round", round=number) for trial in order]
     return tuple(found)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import quantbench
 from quantbench.decoding import Decoder
@@ -24,6 +24,9 @@ from quantbench.sources import ModelSource, eos_ids, load_tokenizer, open_source
 from quantbench.store import Store
 from quantbench.tasks import Task, load_task
 from quantbench.teacher_forcing import distance_of
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -137,12 +140,8 @@ def _measure(run: Run, import_s: float | None) -> None:
         run.keep(speed=points, memory=meter.finish(), kernels=dict(decoder.kernels()))
     run.stage = "size"
     run.keep(size=measure_size(decoder, source))
-    if trial.tasks:
-        run.stage = "task"
-        _evaluate_tasks(run, source, decoder)
     if trial.tasks or trial.text:
-        run.stage = "distance"
-        _measure_distance(run, source, decoder)
+        _read_text(run, source, decoder)
 
 
 def model_info(source: ModelSource, decoder: Decoder) -> ModelInfo:
@@ -169,24 +168,30 @@ def add(first: float | None, second: float | None) -> float | None:
     return sum(known) if known else None
 
 
-def _measure_distance(run: Run, source: ModelSource, decoder: Decoder) -> None:
+def _read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
+    """The stages that need a tokenizer."""
     tokenizer = load_tokenizer(source)
     if tokenizer is None:
-        return  # said where the tasks were left out
+        run.warn("the model has no tokenizer, so no task was run")
+        return
+    if run.trial.tasks:
+        run.stage = "task"
+        _evaluate_tasks(run, source, decoder, tokenizer)
+    run.stage = "distance"
+    _measure_distance(run, decoder, tokenizer)
+
+
+def _measure_distance(run: Run, decoder: Decoder, tokenizer: "Tokenizer") -> None:
     distance, reason = distance_of(run.trial, decoder, tokenizer, folder=run.folder, progress=run.progress)
     run.keep(distance=distance)
     if reason is not None:
         run.warn(reason)
 
 
-def _evaluate_tasks(run: Run, source: ModelSource, decoder: Decoder) -> None:
+def _evaluate_tasks(run: Run, source: ModelSource, decoder: Decoder, tokenizer: "Tokenizer") -> None:
     from quantbench.sandbox.pool import open_sandbox
 
     trial = run.trial
-    tokenizer = load_tokenizer(source)
-    if tokenizer is None:
-        run.warn("the model has no tokenizer, so no task was run")
-        return
     settings = EvaluationSettings(
         batch_size=trial.batch_size,
         max_new_tokens=trial.max_new_tokens,

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from quantbench.evaluate import Progress
@@ -110,6 +109,3 @@ def death(status: int, log_file: Path) -> Failure:
     hint = " (often the system running out of memory)" if name == "SIGKILL" else ""
     message = f"the trial's process was ended by {name}{hint}; its log is {log_file}"
     return Failure(stage="process", kind="killed", message=message, traceback=tail or None)
-
-
-Execute = Callable[[Trial], Record]

@@ -83,11 +83,6 @@ def _pack_items(items: Iterable[Any], depth: int) -> list[Any]:
     return [item if type(item) in _AS_THEY_ARE else pack(item, depth) for item in items]
 
 
-def _pack_base(base: type) -> Callable[[Any, int], Any]:
-    """Instances of subclasses, as the base type alone sees them."""
-    return lambda value, depth: pack(base(value), depth)
-
-
 def _pack_sequence(tag: str, base: type[Iterable[Any]]) -> Callable[[Any, int], Any]:
     return lambda value, depth: [tag, _pack_items(base.__iter__(value), depth)]
 
