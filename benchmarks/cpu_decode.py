@@ -26,7 +26,7 @@ import torch
 
 from quantbench.decoding import Decoder, Request
 from quantbench.measure import measure_bandwidth
-from quantbench.methods import METHODS
+from quantbench.methods import METHODS, LoadSettings
 from quantbench.sources import ModelSource, open_source
 
 LLAMA_TYPES = {"fp16": "F16", "int8": "Q8_0", "int4": "Q4_0"}
@@ -89,10 +89,7 @@ def contenders(source: ModelSource, settings: argparse.Namespace, stack: ExitSta
 
 def load(source: ModelSource, method: str, engine: str, dtype: str) -> Decoder:
     """A decoder of either engine on the CPU."""
-    loaded = METHODS[method].load(
-        source, device="cpu", dtype=dtype, engine=engine, threads=None, trust_remote_code=False
-    )
-    return loaded.decoder
+    return METHODS[method].load(source, LoadSettings(device="cpu", dtype=dtype, engine=engine)).decoder
 
 
 def llama_there() -> bool:

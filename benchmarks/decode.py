@@ -21,7 +21,7 @@ import torch
 
 from quantbench.decoding import Decoder, Request
 from quantbench.measure import measure_bandwidth
-from quantbench.methods import METHODS
+from quantbench.methods import METHODS, LoadSettings
 from quantbench.sources import ModelSource, open_source
 from quantbench.transformers_decoder import load_transformers_model
 
@@ -83,8 +83,7 @@ def main() -> None:
         load = METHODS[method].load
         for row in measure(
             lambda load=load, engine=engine: load(
-                source, device=options.device, dtype=options.dtype, engine=engine, threads=None,
-                trust_remote_code=False,
+                source, LoadSettings(device=options.device, dtype=options.dtype, engine=engine)
             ).decoder,
             (engine, method),
             [int(batch) for batch in options.batches.split(",")],

@@ -20,7 +20,7 @@ import torch
 from tokenizers import Tokenizer
 
 from quantbench.decoding import Request
-from quantbench.methods import METHODS
+from quantbench.methods import METHODS, LoadSettings
 from quantbench.sources import BUILTIN_FOLDER, eos_ids, load_tokenizer, open_source
 from quantbench.tasks.quickeval import load_quickeval
 
@@ -73,12 +73,7 @@ def native(options: argparse.Namespace) -> Callable[[Sequence[list[int]]], Answe
     """Our engine's generating as a function of prompts."""
     source = open_source("builtin")
     loaded = METHODS["fp32"].load(
-        source,
-        device="cpu",
-        dtype="float32",
-        engine="native",
-        threads=options.threads,
-        trust_remote_code=False,
+        source, LoadSettings(device="cpu", dtype="float32", threads=options.threads)
     )
     ends, limit = eos_ids(source), load_quickeval().protocol.max_new_tokens
 

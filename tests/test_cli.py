@@ -34,6 +34,7 @@ def call(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
         (["run", "--dtype", "fp8"], "unknown dtype 'fp8'"),
         (["run", "--engine", "vllm"], "unknown engine 'vllm'"),
         (["run", "--baseline", "bf16"], "add it there"),
+        (["run", "--engine", "transformers", "--batch-invariant", "--methods", "fp16"], "--batch-invariant"),
         (["run", "--format", "pdf"], "unknown format 'pdf'"),
         (["run", "--limit", "0"], "--limit must be at least 1"),
         (["run", "--limit", "many"], "--limit"),

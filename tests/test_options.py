@@ -56,6 +56,10 @@ def test_a_value_of_another_type_is_refused() -> None:
         read_settings({"seed": "one"})
 
 
+def test_batch_invariance_can_stand_in_the_file(tmp_path: Path) -> None:
+    assert read_settings(config(tmp_path, "batch-invariant: true")).batch_invariant is True
+
+
 @pytest.mark.parametrize("value", ["fp16, int8", ["fp16", "int8"]])
 def test_lists_come_with_commas_or_as_yaml(value: Any) -> None:
     assert read_settings({"methods": value}).methods == ("fp16", "int8")

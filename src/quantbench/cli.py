@@ -68,6 +68,9 @@ def run(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of activations; auto.")] = None,
     engine: Annotated[str | None, typer.Option(help="auto, native or transformers.")] = None,
+    batch_invariant: Annotated[
+        bool | None, typer.Option("--batch-invariant", help="Same answer in any batch.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     trust_remote_code: Annotated[bool | None, typer.Option("--trust-remote-code")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N problems.")] = None,

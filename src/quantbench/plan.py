@@ -23,6 +23,7 @@ class Trial:
     engine: str = "native"  # 'native' or 'transformers'
     dtype: str = "float16"  # of activations and of what a method leaves unquantized
     trust_remote_code: bool = False
+    batch_invariant: bool = False  # asked of the native engine: completions do not depend on their batch
     seed: int = 0
     threads: int | None = None  # CPU threads; None leaves torch's own choice
 

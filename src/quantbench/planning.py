@@ -12,6 +12,7 @@ from quantbench.methods import METHODS, check_fits
 from quantbench.plan import Plan, Trial
 from quantbench.resolving import (
     check_available,
+    check_batch_invariant,
     check_engine,
     check_methods,
     resolve_baseline,
@@ -40,6 +41,7 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     check_readable(settings, source, tasks)
     engine = resolve_engine(settings, source)
     check_engine(settings.methods, engine)
+    check_batch_invariant(settings, engine)
     ordered = (baseline, *(m for m in dict.fromkeys(settings.methods) if m != baseline))
     for method in ordered:
         check_fits(METHODS[method], source, device)
@@ -70,6 +72,7 @@ def trial_of(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]
         device="",
         revision=source.revision,
         trust_remote_code=settings.trust_remote_code,
+        batch_invariant=settings.batch_invariant,
         seed=settings.seed,
         threads=settings.threads,
         tasks=tuple(task.name for task in tasks),

@@ -120,6 +120,15 @@ def check_engine(methods: tuple[str, ...], engine: str) -> None:
             raise UsageError(f"method '{name}' cannot run here: {reason}")
 
 
+def check_batch_invariant(settings: RunSettings, engine: str) -> None:
+    """UsageError where it was asked for and the resolved engine cannot promise it."""
+    if settings.batch_invariant and engine != "native":
+        raise UsageError(
+            f"--batch-invariant needs the native engine, but '{settings.model}' is to run with transformers, "
+            "whose answers depend on their batch; leave --batch-invariant out"
+        )
+
+
 def resolve_baseline(settings: RunSettings) -> str:
     """The named baseline, or the first of fp16, bf16, fp32 that is run, or the first method."""
     if settings.baseline is not None:

@@ -20,6 +20,7 @@ class RunSettings:
     dtype: str = "auto"
     device: str = "auto"
     trust_remote_code: bool = False
+    batch_invariant: bool = False
     seed: int = 0
     threads: int | None = None
     limit: int | None = None

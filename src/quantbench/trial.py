@@ -103,7 +103,7 @@ def _measure(run: Run, import_s: float | None) -> None:
 
         torch.set_num_threads(trial.threads)
     from quantbench.measure import MemoryMeter, measure_bandwidth, measure_size, measure_speed, warm_up
-    from quantbench.methods import METHODS
+    from quantbench.methods import METHODS, LoadSettings
 
     run.stage = "bandwidth"
     speed_wanted = trial.role != "floor"
@@ -113,14 +113,15 @@ def _measure(run: Run, import_s: float | None) -> None:
     source = open_source(trial.model, revision=trial.revision, seed=trial.seed)
     meter = MemoryMeter(trial.device)
     method = METHODS[trial.method]
-    loaded = method.load(
-        source,
+    settings = LoadSettings(
         device=trial.device,
         dtype=trial.dtype,
         engine=trial.engine,
         threads=trial.threads,
         trust_remote_code=trial.trust_remote_code,
+        batch_invariant=trial.batch_invariant,
     )
+    loaded = method.load(source, settings)
     meter.loaded()
     decoder = loaded.decoder
     for sentence in loaded.warnings:
@@ -142,6 +143,7 @@ def _measure(run: Run, import_s: float | None) -> None:
     run.keep(size=measure_size(decoder, source))
     if trial.tasks or trial.text:
         _read_text(run, source, decoder)
+    run.keep(kernels=dict(decoder.kernels()))  # again: the tasks' batches may have met other kernels
 
 
 def model_info(source: ModelSource, decoder: Decoder) -> ModelInfo:

@@ -100,3 +100,8 @@ def test_other_models_are_refused_with_both_names() -> None:
 
 def test_regressions_are_what_a_gate_looks_at() -> None:
     assert [d.figure for d in compared(fp16(40.0), fp16(30.0)).regressions] == ["decode, batch 1, prompt 128"]
+
+
+def test_other_settings_are_named() -> None:
+    other = [other_trial(r, batch_invariant=True) for r in fp16()]
+    assert "batch_invariant differs: default then, True now" in compared(fp16(), other).notes

@@ -48,9 +48,10 @@ def test_rounds_make_no_rows_of_their_own() -> None:
     assert row_of(in_round(0, 40.0), in_round(1, 44.0)).label == "fp16"
 
 
-def test_round_of_another_setting_is_not_mixed_in() -> None:
+@pytest.mark.parametrize("setting", [{"threads": 7}, {"batch_invariant": True}])
+def test_round_of_another_setting_is_not_mixed_in(setting: dict[str, object]) -> None:
     other = in_round(1, 44.0)
-    other = other.model_copy(update={"trial": other.trial | {"threads": 7}})
+    other = other.model_copy(update={"trial": other.trial | setting})
     (merged,) = merge_rounds([in_round(0, 40.0), other])
     assert merged.speed[0].round_of == ()
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from quantbench.engine.cpu.build import load_kernels
 from quantbench.errors import UsageError
-from quantbench.methods import METHODS, Loaded
+from quantbench.methods import METHODS, Loaded, LoadSettings
 from quantbench.sources import ModelSource, open_source
 from quantbench.sources.architectures import ARCHITECTURES
 from tests.model_folders import tiny_source
@@ -15,14 +16,7 @@ QWEN = ARCHITECTURES["qwen2.5-0.5b"]
 
 
 def load(method: str, source: ModelSource, **changes: Any) -> Loaded:
-    settings: dict[str, Any] = {
-        "device": "cpu",
-        "dtype": "float32",
-        "engine": "native",
-        "threads": None,
-        "trust_remote_code": False,
-    }
-    return METHODS[method].load(source, **(settings | changes))
+    return METHODS[method].load(source, LoadSettings(**({"device": "cpu", "dtype": "float32"} | changes)))
 
 
 def resident_bytes(loaded: Loaded) -> int:
@@ -129,6 +123,14 @@ def test_transformers_runs_a_float_method_in_the_weights_type() -> None:
     assert (loaded.startup.import_s or 0) >= 0
 
 
+def test_batch_invariance_that_plain_torch_cannot_promise_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUANTBENCH_CPU_KERNELS", "off")
+    load_kernels.cache_clear()
+    loaded = load("int8", tiny_source(), batch_invariant=True)
+    load_kernels.cache_clear()
+    assert any("batch invariance was asked for" in warning for warning in loaded.warnings)
+
+
 def test_int8_follows_the_float_model_closely() -> None:
     source = tiny_source(hidden_size=128, num_hidden_layers=2)
     ids = [list(range(20))]
@@ -151,12 +153,11 @@ def test_listing_the_methods_imports_no_torch() -> None:
 PEAK = """
 import sys
 from quantbench.measure.resident import peak_resident_bytes, reset_peak, resident_bytes
-from quantbench.methods import METHODS
+from quantbench.methods import METHODS, LoadSettings
 from tests.model_folders import tiny_source
 SIZES = dict(hidden_size=512, intermediate_size=2048, vocab_size=8192, num_hidden_layers=24)
 def load(source):
-    return METHODS["int4"].load(source, device="cpu", dtype="float32", engine="native", threads=1,
-                                trust_remote_code=False)
+    return METHODS["int4"].load(source, LoadSettings(device="cpu", dtype="float32", threads=1))
 load(tiny_source())
 reset_peak()
 before = resident_bytes()

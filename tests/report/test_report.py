@@ -228,3 +228,10 @@ def test_a_machine_without_torch_renders_everything(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "HumanEval results" in done.stdout
     assert (tmp_path / "performance_tradeoffs.html").stat().st_size > 1_000_000
+
+
+def test_batch_invariance_stands_among_the_settings_and_not_among_the_kernels() -> None:
+    kernels = {"linear": "own", "batch invariance": "on: one order of sums"}
+    text = markdown([r.model_copy(update={"kernels": kernels}) for r in reference_records()])
+    assert "- **Batch invariance**: on: one order of sums" in text
+    assert "| fp16 | native | linear: own |" in text

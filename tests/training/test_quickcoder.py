@@ -8,7 +8,7 @@ import torch
 from training.corpus import PROMPT, SOLUTION, make_chunk
 
 from quantbench.evaluate import EvaluationSettings, evaluate
-from quantbench.methods import METHODS
+from quantbench.methods import METHODS, LoadSettings
 from quantbench.sandbox.pool import open_sandbox
 from quantbench.sources import BUILTIN_FOLDER, eos_ids, load_tokenizer, open_source
 from quantbench.stats import wilson_interval
@@ -75,9 +75,7 @@ def test_training_rows_hold_whole_documents_each_ended_once() -> None:
 
 def test_it_scores_what_it_scored_at_the_end_of_training() -> None:
     source, task = open_source("builtin"), load_quickeval()
-    loaded = METHODS["fp32"].load(
-        source, device="cpu", dtype="float32", engine="native", threads=1, trust_remote_code=False
-    )
+    loaded = METHODS["fp32"].load(source, LoadSettings(device="cpu", dtype="float32", threads=1))
     result, _ = evaluate(
         task,
         loaded.decoder,

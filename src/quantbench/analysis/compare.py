@@ -224,9 +224,13 @@ def _single_rounds(both: Iterable[tuple[Row, Row]], asked: float | None) -> Iter
 
 
 def _circumstances(old: Results, new: Results) -> Iterator[str]:
-    """What else differs: machine, driver, libraries, commit."""
+    """What else differs: settings, machine, driver, libraries, commit."""
     if not old.rows or not new.rows:
         return
+    for name in ("engine", "dtype", "threads", "batch_invariant"):
+        before, after = (results.rows[0].record.trial.get(name) or "default" for results in (old, new))
+        if before != after:
+            yield f"{name} differs: {before} then, {after} now"
     one, other = old.rows[0].record.environment, new.rows[0].record.environment
     for name in ("gpu", "driver", "cuda", "cpu", "cores", "commit"):
         before, after = getattr(one, name), getattr(other, name)

@@ -35,7 +35,18 @@ def _with_rounds(record: Record, rounds: Iterable[Record]) -> Record:
 
 def _question(record: Record) -> tuple[str, ...]:
     """What two trials must share to be rounds of the same measurement."""
-    keys = ("model", "revision", "method", "engine", "device", "dtype", "threads", "new_tokens", "seed")
+    keys = (
+        "model",
+        "revision",
+        "method",
+        "engine",
+        "device",
+        "dtype",
+        "threads",
+        "new_tokens",
+        "seed",
+        "batch_invariant",
+    )
     return tuple(str(record.trial.get(key)) for key in keys)
 
 

@@ -53,12 +53,12 @@ def unfit(config: ModelConfig, dtype: torch.dtype) -> str | None:
     return None
 
 
-def load_cuda(config: ModelConfig, parameters: Parameters) -> "CudaDecoder":
+def load_cuda(config: ModelConfig, parameters: Parameters, *, batch_invariant: bool = False) -> "CudaDecoder":
     """A decoder that takes over the parameters: what it repacks is dropped from the caching allocator."""
     model = pack_model(config, parameters)
     del parameters
     torch.cuda.empty_cache()
-    return CudaDecoder(model, few_rows=few_rows())
+    return CudaDecoder(model, few_rows=few_rows(), batch_invariant=batch_invariant)
 
 
 def few_rows() -> "FewRows":
@@ -86,7 +86,7 @@ class CudaDecoder:
         self.vocab_size = model.config.vocab_size
         self.max_positions = model.config.max_positions
         self._model, self._ops = model, operations
-        self._invariant = batch_invariant
+        self.batch_invariant = batch_invariant
         self._few = None if batch_invariant else few_rows
         self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant)
         self._tables: Tables = rotation_tables(model.config, 1, model.device)
@@ -182,10 +182,13 @@ class CudaDecoder:
         return {
             "linear": f"{self._ops.name}, tensor cores, {scheme}",
             "prompt linear": "as linear"
-            if self._invariant
+            if self.batch_invariant
             else "cuBLAS, packed weights dequantized per use; few tokens as linear",
             "attention": f"{self._ops.name}, split over chunks of long contexts",
             "activations": str(self._model.dtype).removeprefix("torch."),
+            "batch invariance": "on: one kernel and one order of sums for every number of rows"
+            if self.batch_invariant
+            else "off: other kernels for other numbers of rows",
             **self._ran,
         }
 

@@ -15,8 +15,10 @@ from quantbench.engine.attention import PromptAttention
 from quantbench.engine.batch import Row, check_requests
 from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.config import ModelConfig
+from quantbench.engine.cpu.linear import CpuLinear
 from quantbench.engine.cpu.operations import cpu_operations
 from quantbench.engine.model import Model
+from quantbench.engine.operations import PlainOperations
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.sampler import Sampler
 
@@ -47,6 +49,7 @@ class NativeDecoder:
         operations, reason = cpu_operations(config, device, dtype)
         self._fallback = fallback or reason
         self._model = Model(config, parameters, operations, device=torch.device(device), dtype=dtype)
+        self.batch_invariant = own_products_only(self._model)
 
     def generate(
         self,
@@ -84,6 +87,9 @@ class NativeDecoder:
             "head": model.head.kernel,
             "attention": f"prompts: torch scaled_dot_product_attention; tokens: {model.operations.name}",
             "activations": str(model.dtype).removeprefix("torch."),
+            "batch invariance": "always: a row's sums have one order in every batch"
+            if self.batch_invariant
+            else "not promised by plain torch",
             **({"fallback": f"plain torch: {self._fallback}"} if self._fallback else {}),
         }
 
@@ -100,6 +106,15 @@ class NativeDecoder:
     def synchronize(self) -> None:
         if self.device.startswith("cuda"):
             torch.cuda.synchronize(self.device)
+
+
+def own_products_only(model: Model) -> bool:
+    """Whether the compiled CPU kernels run everything whose sums could depend on the number of rows."""
+    matrices = [model.head]
+    for layer in model.layers:
+        matrices += [layer.qkv, layer.output, layer.gate_up, layer.down]
+    own = model.operations.name != PlainOperations.name
+    return own and all(isinstance(matrix, CpuLinear) for matrix in matrices)
 
 
 class GenerationRun:

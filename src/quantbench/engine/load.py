@@ -5,6 +5,7 @@ hands in `quantize`, and no file format: the source hands out tensors.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,12 +21,21 @@ Quantize = Callable[[str, Tensor], Weight]
 UNUSED_SUFFIXES = ("rotary_emb.inv_freq",)  # computed, not learned
 
 
-def load_decoder(source: ModelSource, *, quantize: Quantize, device: str, dtype: str) -> Decoder:
+class OwnDecoder(Decoder, Protocol):
+    """A decoder of our own engine."""
+
+    batch_invariant: bool  # a completion is the same in every batch
+
+
+def load_decoder(
+    source: ModelSource, *, quantize: Quantize, device: str, dtype: str, batch_invariant: bool = False
+) -> OwnDecoder:
     """A decoder of our own engine on `device`, activations, norms and biases in `dtype`.
 
     `quantize(name, tensor)` is called for every weight matrix, embedding and head included, a tied head
     not again. ModelError for a configuration the engine cannot run and for tensors that do not fit it.
-    On CUDA it is the fast one where that can run; otherwise its `kernels()` say why not.
+    On CUDA it is the fast one where that can run; otherwise its `kernels()` say why not. `batch_invariant`
+    changes the fast one alone: the CPU's kernels always are, plain torch never promises it.
     """
     from quantbench.engine.decoder import NativeDecoder
 
@@ -38,7 +48,7 @@ def load_decoder(source: ModelSource, *, quantize: Quantize, device: str, dtype:
 
         reason = why_not(config, where, kind)
         if reason is None:
-            return load_cuda(config, loader.load())
+            return load_cuda(config, loader.load(), batch_invariant=batch_invariant)
     return NativeDecoder(config, loader.load(), device=device, dtype=kind, fallback=reason)
 
 

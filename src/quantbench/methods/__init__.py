@@ -8,11 +8,11 @@ quantization configuration.
 
 from quantbench.methods import fits
 from quantbench.methods.floats import FLOATS
-from quantbench.methods.method import Loaded, Method
+from quantbench.methods.method import Loaded, LoadSettings, Method
 from quantbench.methods.quantized import QUANTIZED
 from quantbench.sources import ModelSource
 
-__all__ = ["METHODS", "Loaded", "Method", "check_fits"]
+__all__ = ["METHODS", "LoadSettings", "Loaded", "Method", "check_fits"]
 
 METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED}
 

@@ -1,11 +1,11 @@
 """fp32, bf16, fp16: matrices as floats, nothing quantized. fp16 is the usual baseline."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from quantbench.methods.method import Loaded
+from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.methods.native import load_native
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
@@ -38,30 +38,18 @@ class FloatMethod:
         """Bytes of all weights at this type's width."""
         return total_bytes(config, lambda rows, columns: rows * columns * self.bytes_per_weight)
 
-    def load(
-        self,
-        source: ModelSource,
-        *,
-        device: str,
-        dtype: str,
-        engine: str,
-        threads: int | None,
-        trust_remote_code: bool,
-    ) -> Loaded:
+    def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Cast each matrix on its way; transformers loads by itself and computes in the weights' type."""
-        if engine == "transformers":
+        own = replace(settings, dtype=self.dtype)
+        if settings.engine == "transformers":
             from quantbench.methods.transformers_engine import load_transformers
 
-            return load_transformers(
-                source, device=device, dtype=self.dtype, threads=threads, trust_remote_code=trust_remote_code
-            )
-        own_type = self.dtype == "float32" or device.startswith("cuda")
+            return load_transformers(source, own)
+        computes_in_it = self.dtype == "float32" or settings.device.startswith("cuda")
         return load_native(
             source,
-            quantize=partial(cast, dtype=self.dtype, device=device),
-            device=device,
-            dtype=self.dtype if own_type else dtype,
-            threads=threads,
+            own if computes_in_it else settings,
+            quantize=partial(cast, dtype=self.dtype, device=settings.device),
         )
 
 

@@ -18,6 +18,18 @@ class Loaded:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSettings:
+    """Where and how a method's weights are to run."""
+
+    device: str  # 'cpu' or 'cuda:N'
+    dtype: str  # of activations and of what stays unquantized
+    engine: str = "native"  # or 'transformers'
+    threads: int | None = None
+    trust_remote_code: bool = False
+    batch_invariant: bool = False  # of the native engine: completions do not depend on their batch
+
+
 class Method(Protocol):
     """One entry of METHODS. Whoever adds one for another library imports that library inside `load`."""
 
@@ -48,15 +60,6 @@ class Method(Protocol):
         """Weight bytes to expect, from config.json alone; None where the layout is not known."""
         ...
 
-    def load(
-        self,
-        source: ModelSource,
-        *,
-        device: str,
-        dtype: str,
-        engine: str,
-        threads: int | None,
-        trust_remote_code: bool,
-    ) -> Loaded:
-        """Load `source` under this method; `dtype` is of activations and of what stays unquantized."""
+    def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
+        """Load `source` under this method."""
         ...

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from quantbench.methods.method import Loaded
+from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.records import Startup
 from quantbench.sources import ModelSource
 
@@ -16,22 +16,30 @@ if TYPE_CHECKING:
     Quantize = Callable[[str, Tensor], Weight]
 
 
-def load_native(
-    source: ModelSource, *, quantize: "Quantize", device: str, dtype: str, threads: int | None
-) -> Loaded:
+NOT_INVARIANT = "batch invariance was asked for, but plain torch ran, which cannot promise it"
+
+
+def load_native(source: ModelSource, settings: LoadSettings, *, quantize: "Quantize") -> Loaded:
     """A native decoder; `startup` has the seconds of loading and, within them, of quantizing."""
     import torch
 
     from quantbench.engine.load import load_decoder
 
-    if threads:
-        torch.set_num_threads(threads)
-    timed = Timed(quantize, device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    timed = Timed(quantize, settings.device)
     start = time.perf_counter()
-    decoder = load_decoder(source, quantize=timed, device=device, dtype=dtype)
+    decoder = load_decoder(
+        source,
+        quantize=timed,
+        device=settings.device,
+        dtype=settings.dtype,
+        batch_invariant=settings.batch_invariant,
+    )
     decoder.synchronize()
     startup = Startup(load_s=time.perf_counter() - start, quantize_s=timed.seconds)
-    return Loaded(decoder=decoder, startup=startup)
+    broken = settings.batch_invariant and not decoder.batch_invariant
+    return Loaded(decoder=decoder, startup=startup, warnings=(NOT_INVARIANT,) if broken else ())
 
 
 class Timed:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import UsageError
-from quantbench.methods.method import Loaded
+from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.methods.native import load_native
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
@@ -52,22 +52,13 @@ class QuantizedMethod:
         """Packed bytes with scales and zero points, and 16 bits for what stays."""
         return total_bytes(config, self.matrix_bytes)
 
-    def load(
-        self,
-        source: ModelSource,
-        *,
-        device: str,
-        dtype: str,
-        engine: str,
-        threads: int | None,
-        trust_remote_code: bool,
-    ) -> Loaded:
+    def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Quantize each matrix on its way to the engine; UsageError for another engine."""
-        if reason := self.refuses_engine(engine):
+        if reason := self.refuses_engine(settings.engine):
             raise UsageError(f"this method cannot run: {reason}")
-        noted = Noted(self, source, device=device, dtype=dtype)
-        loaded = load_native(source, quantize=noted, device=device, dtype=dtype, threads=threads)
-        return replace(loaded, warnings=noted.warnings())
+        noted = Noted(self, source, device=settings.device, dtype=settings.dtype)
+        loaded = load_native(source, settings, quantize=noted)
+        return replace(loaded, warnings=(*noted.warnings(), *loaded.warnings))
 
 
 class Noted:

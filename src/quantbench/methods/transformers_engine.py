@@ -5,15 +5,13 @@ Importing transformers takes seconds and is timed apart from loading.
 
 import time
 
-from quantbench.methods.method import Loaded
+from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.records import Startup
 from quantbench.sources import ModelSource
 
 
-def load_transformers(
-    source: ModelSource, *, device: str, dtype: str, threads: int | None, trust_remote_code: bool
-) -> Loaded:
-    """A transformers decoder with unquantized weights of `dtype`; `startup.import_s` is transformers' own."""
+def load_transformers(source: ModelSource, settings: LoadSettings) -> Loaded:
+    """A transformers decoder with weights of `settings.dtype`; `startup.import_s` is transformers' own."""
     start = time.perf_counter()
     import torch
     import transformers
@@ -21,12 +19,15 @@ def load_transformers(
 
     from quantbench.transformers_decoder import load_transformers_decoder
 
-    if threads:
-        torch.set_num_threads(threads)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     transformers.utils.logging.disable_progress_bar()
     imported = time.perf_counter()
     decoder = load_transformers_decoder(
-        source, device=device, dtype=dtype, trust_remote_code=trust_remote_code
+        source,
+        device=settings.device,
+        dtype=settings.dtype,
+        trust_remote_code=settings.trust_remote_code,
     )
     decoder.synchronize()
     startup = Startup(import_s=imported - start, load_s=time.perf_counter() - imported)

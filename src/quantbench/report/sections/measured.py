@@ -9,6 +9,8 @@ from quantbench.records import Environment, Record
 from quantbench.report.blocks import Block, Bullet, Bullets, Code, Column, Section, Table, Text
 from quantbench.units import show_bytes, show_seconds
 
+INVARIANCE = "batch invariance"  # a property of the kernels; shown among the settings
+
 
 def measured_section(analysis: Analysis) -> Iterator[Section]:
     """There when any trial has a record; facts that differ between trials are all listed."""
@@ -85,6 +87,8 @@ def _settings(records: Sequence[Record]) -> Iterator[Bullet]:
     yield Bullet(", ".join(_each(records, lambda r: r.trial.get("device"))), "Device")
     yield Bullet(", ".join(_each(records, lambda r: r.trial.get("dtype"))), "Activations")
     yield Bullet(", ".join(_each(records, lambda r: r.trial.get("seed"))), "Seed")
+    if invariance := _each(records, lambda r: r.kernels.get(INVARIANCE)):
+        yield Bullet("; ".join(invariance), "Batch invariance")
     points = dict.fromkeys(
         f"batch {p.batch_size}, prompt {p.prompt_tokens}, {p.new_tokens} new tokens"
         for record in records
@@ -137,4 +141,5 @@ def engine_table(rows: Sequence[Row]) -> Table:
 
 
 def _kernels(record: Record) -> str:
-    return ", ".join(f"{operation}: {kernel}" for operation, kernel in record.kernels.items()) or MISSING
+    shown = {key: kernel for key, kernel in record.kernels.items() if key != INVARIANCE}
+    return ", ".join(f"{operation}: {kernel}" for operation, kernel in shown.items()) or MISSING
