@@ -52,13 +52,26 @@ def check_kernels() -> list[Finding]:
 
     built = load_kernels()
     cpu = "compiled" if built.library else f"plain torch, much slower: {built.reason}"
-    found: list[Finding] = [("CPU kernels", built.library is not None, cpu)]
+    return [("CPU kernels", built.library is not None, cpu), *check_gpu_kernels()]
+
+
+def check_gpu_kernels() -> list[Finding]:
+    """One finding a GPU; without any, only whether Triton is there."""
+    import torch
+
     try:
-        found.append(("GPU kernels", True, f"triton {metadata.version('triton')}"))
+        version = f"triton {metadata.version('triton')}"
     except metadata.PackageNotFoundError:
-        found.append(
-            ("GPU kernels", False, "Triton is missing: `pip install triton` on a GPU; a CPU needs none")
-        )
+        return [("GPU kernels", False, "Triton is missing: `pip install triton` on a GPU; a CPU needs none")]
+    if not torch.cuda.is_available():
+        return [("GPU kernels", True, version)]
+    from quantbench.engine.cuda_decoder import no_triton
+
+    found: list[Finding] = []
+    for index in range(torch.cuda.device_count()):
+        reason = no_triton(torch.device("cuda", index))
+        told = version if reason is None else f"plain torch, much slower: {reason}"
+        found.append((f"GPU kernels, cuda:{index}", reason is None, told))
     return found
 
 

@@ -4,8 +4,12 @@ Weights lie once in the kernels' layout; a decode step is one captured graph for
 prompts run without padding. What it cannot run, `why_not` says, and the plain torch engine does.
 """
 
+import os
+import shutil
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -28,6 +32,7 @@ from quantbench.engine.step_graphs import Step
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
 FEW_ROWS = 4  # rows up to which the persistent kernel takes the steps: above, this one was faster
+OLDEST = (8, 0)  # compute capability that the kernels' instructions need
 ROOM = 64  # a row's capacity is a multiple of it, so that requests of like length share their graphs
 
 
@@ -35,11 +40,27 @@ def why_not(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> st
     """Why a model cannot run here, as a phrase; None when it can."""
     if device.type != "cuda":
         return "the device is not CUDA"
+    return no_triton(device) or unfit(config, dtype)
+
+
+def no_triton(device: torch.device) -> str | None:
+    """Why Triton's kernels cannot run on this CUDA device, as a phrase; None when they can."""
     if MISSING is not None:
         return MISSING
-    if torch.cuda.get_device_capability(device) < (8, 0):
-        return "the GPU's compute capability is below 8.0"
-    return unfit(config, dtype)
+    major, minor = torch.cuda.get_device_capability(device)
+    if (major, minor) < OLDEST:
+        return f"the GPU's compute capability {major}.{minor} is below {OLDEST[0]}.{OLDEST[1]}"
+    return no_launcher()
+
+
+def no_launcher() -> str | None:
+    """What Triton lacks to compile the C function that launches each kernel; None when it is all there."""
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        return "Triton needs a C compiler: install gcc"
+    scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")  # as Triton does
+    if not Path(sysconfig.get_path("include", scheme), "Python.h").is_file():
+        return "Triton needs Python's header files: install python3-dev"
+    return None
 
 
 def unfit(config: ModelConfig, dtype: torch.dtype) -> str | None:
@@ -62,10 +83,12 @@ def load_cuda(config: ModelConfig, parameters: Parameters, *, batch_invariant: b
 
 
 def few_rows() -> "FewRows":
-    """The persistent kernel for few rows."""
+    """The persistent kernel for few rows; where it does not run or compile, the step for more rows does."""
+    from quantbench.engine.kernels.driver import CompileError
     from quantbench.engine.kernels.few_rows import Unsupported, build_few_rows_step
 
-    return FewRows(build_few_rows_step, "one persistent kernel a step", FEW_ROWS, Unsupported)
+    reasons = (Unsupported, CompileError)
+    return FewRows(build_few_rows_step, "one persistent kernel a step", FEW_ROWS, reasons)
 
 
 class CudaDecoder:
@@ -150,7 +173,8 @@ class CudaDecoder:
                 self._ran[name] = self._few.name
                 return step
             except self._few.unsupported as reason:
-                self._ran[name] = f"as for more rows: {reason}"
+                first_line = str(reason).strip().split("\n", 1)[0]
+                self._ran[name] = f"as for more rows: {first_line}"
         self._ran["decode step, more rows" if self._few else "decode step"] = (
             f"{self._ops.name}: seven kernels a layer, one graph"
         )
@@ -213,7 +237,7 @@ class FewRows:
     build: Callable[[PackedModel, StepState], Step]  # raises `unsupported` with the reason
     name: str
     most: int  # rows
-    unsupported: type[Exception] = NotImplementedError
+    unsupported: tuple[type[Exception], ...] = (NotImplementedError,)
 
     def takes(self, state: StepState) -> bool:
         return state.rows <= self.most and state.logits is None

@@ -16,6 +16,7 @@ import torch
 
 MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 SHARED_LIMIT = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+DIGEST = hashlib.sha256().digest_size  # bytes before the code in a cached file
 COOPERATIVE = 2  # CU_LAUNCH_ATTRIBUTE_COOPERATIVE
 
 
@@ -96,19 +97,41 @@ def cache_folder() -> Path:
 def compiled(source: str, defines: Mapping[str, object], arch: str) -> bytes:
     """Machine code of `source` under the macros `defines` for `arch` (sm_90a), from the cache if possible."""
     options = [f"--gpu-architecture={arch}", "--std=c++17", *(f"-D{k}={v}" for k, v in defines.items())]
-    key = "\n".join([str(torch.version.cuda), *options, source])
+    key = "\n".join([compiler_version(), *options, source])
     path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.cubin"
-    if path.is_file():
-        return path.read_bytes()
-    code = _compile(source, options)
+    code = kept(path)
+    if code is None:
+        code = _compile(source, options)
+        keep(path, code)
+    return code
+
+
+def kept(path: Path) -> bytes | None:
+    """What `keep` wrote there; None where there is nothing, or not all of it."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, code = content[:DIGEST], content[DIGEST:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def keep(path: Path, code: bytes) -> None:
+    """Write code behind its digest; a cache that cannot be written costs time, nothing else."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(code)
+        partial.write_bytes(hashlib.sha256(code).digest() + code)
         partial.replace(path)
     except OSError:
-        pass  # a cache that cannot be written costs time, nothing else
-    return code
+        pass
+
+
+def compiler_version() -> str:
+    """Of NVRTC itself, which may be newer than the CUDA that torch was built for."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _expect(_compiler().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
+    return f"{major.value}.{minor.value}, torch for {torch.version.cuda}"
 
 
 def _compile(source: str, options: list[str]) -> bytes:

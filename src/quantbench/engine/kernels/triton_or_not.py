@@ -12,7 +12,8 @@ try:
 
     MISSING: str | None = None
 except ImportError as error:
-    MISSING = f"Triton is not installed ({error})"
+    absent = isinstance(error, ModuleNotFoundError) and error.name == "triton"
+    MISSING = "Triton is not installed" if absent else f"Triton is too old ({error})"
 
     class _Nothing:
         """Stands for every name of Triton while the files are read; a decorated kernel stays as it is."""
