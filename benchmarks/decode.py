@@ -1,32 +1,64 @@
-"""Decoding speed of every method in one run: our engine, transformers eager beside it, other peers on wish.
+"""Decoding speed of every method in one run: our engine, transformers eager and other peers beside it.
 
-    python benchmarks/decode.py --model random:qwen2.5-0.5b --device cuda:0 --batches 1,8,64,164
+    python benchmarks/decode.py
+    python benchmarks/decode.py --model random:llama-3.1-8b --batches 1,64 --contexts 4096
+    python benchmarks/decode.py --peers transformers,vllm,llama.cpp --json table.json
 
-One row per method and batch: tokens/s after the first token (forced lengths, median of the repetitions), the
-share of the bandwidth measured in this process (mbu), the allocator's peak while running (GB), prefill
-tokens/s, and the relative error of teacher-forced logits against transformers in float32 with the same
-weights (a quantized method's error is its own loss, not the kernels'). Nothing is written to disk.
+One row per engine, method and workload, printed as it is measured. Workloads: each of --batches with prompts
+of --prompt tokens (batch 164, 100-200 tokens and 256 new ones is HumanEval's shape), and each of --contexts
+at batch 1, the context being that in the middle of the decode. Lengths are forced; medians of the repetitions.
+
+- decode: tokens/s after the first token of every row; end to end: new tokens over prefill and decode.
+- mbu: bytes that a step must read, per second, over the read bandwidth measured in this process.
+- peak GB: the allocator's peak while running, less what the references of the last columns hold.
+- start-up s: loading, and what the first run of this workload took longer than a later one (compiling,
+  capturing); outside all other figures.
+- error: of teacher-forced logits, relative, against the same weights in float32 (fp16: transformers).
+- loss: the same against the unquantized weights in float32 by transformers: what the method itself loses.
+- worst token: how far the reference's logit of a token that was generated in the timed runs stays below its
+  best one, in standard deviations of the logits; near ties give a few hundredths, a wrong kernel gives units.
+
+A row repeats until --repetitions or --row-seconds are reached; a slow peer may be given fewer tokens
+(--peer-new), which its rows then say. Nothing is written but --json.
 """
 
 import argparse
 import gc
-import importlib.util
+import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import median
 
 import torch
 
+from decode_peers import PEERS, Contender, Settings, of_decoder, peer_entries
 from quantbench.decoding import Decoder, Request
 from quantbench.measure import measure_bandwidth
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.sources import ModelSource, open_source
-from quantbench.transformers_decoder import load_transformers_model
 
-PEERS = ("transformers", "bitsandbytes", "torchao")
 ERROR_TOKENS = 96  # of the text whose logits are compared
+CHECKED_ROWS, CHECKED_CONTEXT = 4, 1024  # of the generated texts that are compared, at most
+COLUMNS = {  # title: width
+    "engine": 12,
+    "method": 12,
+    "batch": 5,
+    "context": 7,
+    "new": 4,
+    "decode tok/s": 12,
+    "end-to-end tok/s": 16,
+    "mbu": 6,
+    "prefill tok/s": 13,
+    "peak GB": 8,
+    "start-up s": 10,
+    "error": 8,
+    "loss": 8,
+    "worst token": 11,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,182 +69,281 @@ class Row:
     method: str
     batch: int
     context: int  # tokens in the middle of the decode
+    new: int
     decode_tokens_per_s: float
-    prefill_tokens_per_s: float
+    end_to_end_tokens_per_s: float
     mbu: float | None
+    prefill_tokens_per_s: float
     peak_bytes: int | None
+    startup_s: float
     error: float | None
+    loss: float | None
+    worst_token: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lengths:
-    """Prompts of `shortest` to `longest` tokens, `new` tokens each."""
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`batch` prompts of `shortest` to `longest` tokens, `new` tokens each."""
 
+    batch: int
     shortest: int
     longest: int
     new: int
-    repetitions: int
 
-    def requests(self, decoder: Decoder, batch: int) -> list[Request]:
-        draw = random.Random(f"{batch}:{self.longest}")
+    def requests(self, vocabulary: int) -> list[Request]:
+        draw = random.Random(f"{self.batch}:{self.longest}")
+        lengths = [draw.randint(self.shortest, self.longest) for _ in range(self.batch)]
         return [
-            Request(
-                prompt_ids=tuple(
-                    draw.randrange(decoder.vocab_size)
-                    for _ in range(draw.randint(self.shortest, self.longest))
-                ),
-                max_new_tokens=self.new,
-            )
-            for _ in range(batch)
+            Request(prompt_ids=tuple(draw.randrange(vocabulary) for _ in range(n)), max_new_tokens=self.new)
+            for n in lengths
         ]
+
+
+@dataclass(slots=True)
+class Reference:
+    """What a decoder's figures are checked against; no decoder: nothing is."""
+
+    decoder: Decoder | None = None
+    exact: tuple[list[int], torch.Tensor] | None = None  # a text, its logits by transformers in float32
+    held_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Table:
+    """Prints rows as they come, and keeps them in a file on wish."""
+
+    path: Path | None
+    facts: dict[str, object]
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        if not self.rows:
+            print(" ".join(f"{title:>{width}}" for title, width in COLUMNS.items()), flush=True)
+        self.rows.append(row)
+        print(" ".join(f"{t:>{w}}" for t, w in zip(cells(row), COLUMNS.values(), strict=True)), flush=True)
+        if self.path is not None:
+            self.path.write_text(json.dumps(self.facts | {"rows": [asdict(r) for r in self.rows]}, indent=1))
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row as it is shown."""
+
+    def shown(value: float | None, form: str) -> str:
+        return "-" if value is None else format(value, form)
+
+    return (
+        row.engine,
+        row.method,
+        str(row.batch),
+        str(row.context),
+        str(row.new),
+        f"{row.decode_tokens_per_s:,.0f}",
+        f"{row.end_to_end_tokens_per_s:,.0f}",
+        shown(row.mbu, ".1%"),
+        f"{row.prefill_tokens_per_s:,.0f}",
+        shown(None if row.peak_bytes is None else row.peak_bytes / 1e9, ".3f"),
+        f"{row.startup_s:.1f}",
+        shown(row.error, ".1e"),
+        shown(row.loss, ".1e"),
+        shown(row.worst_token, ".3f"),
+    )
 
 
 def main() -> None:
     options = parse()
     source = open_source(options.model)
-    bandwidth = measure_bandwidth(options.device)
-    rate = bandwidth.read_bytes_per_s / 1e12
-    print(f"{options.model} on {device_name(options.device)}: reads {rate:.2f} TB/s")
-    low, _, high = options.prompt.partition("-")
-    lengths = Lengths(
-        shortest=int(low), longest=int(high or low), new=options.new, repetitions=options.repetitions
-    )
+    bandwidth = measure_bandwidth(options.device).read_bytes_per_s
+    where = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else "CPU"
+    print(f"{options.model} on {where}, torch {torch.__version__}: reads {bandwidth / 1e12:.3f} TB/s")
+    facts = {
+        "model": options.model,
+        "device": where,
+        "torch": torch.__version__,
+        "read_bytes_per_s": bandwidth,
+    }
+    table = Table(options.json, facts)
     exact = None if options.no_error else exact_logits(source, options.device)
-    print_heading()
-    for engine, method in entries(options.methods.split(","), options.peers.split(",")):
-        load = METHODS[method].load
-        for row in measure(
-            lambda load=load, engine=engine: load(
-                source, LoadSettings(device=options.device, dtype=options.dtype, engine=engine)
-            ).decoder,
-            (engine, method),
-            [int(batch) for batch in options.batches.split(",")],
-            lengths,
-            bandwidth.read_bytes_per_s,
-            exact,
-        ):  # fmt: skip
-            print_row(row)
+    for contender, reference in contenders(source, options, exact):
+        new = options.new if contender.engine == "native" else min(options.new, options.peer_new)
+        for workload in workloads(options, new):
+            if reason := contender.refuses(workload.batch, workload.longest + workload.new):
+                print(
+                    f"({contender.engine} {contender.method}, batch {workload.batch}: {reason})", flush=True
+                )
+                continue
+            table.add(measured(contender, workload, reference, bandwidth, options))
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", default="random:qwen2.5-0.5b")
     parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", default="float16")
+    parser.add_argument("--dtype", default="float16", help="of our engine's activations")
     parser.add_argument("--methods", default="fp16,int8,int4")
     parser.add_argument("--peers", default="transformers", help=f"of {', '.join(PEERS)}; '' for none")
     parser.add_argument("--batches", default="1,8,64,164")
     parser.add_argument("--prompt", default="100-200", help="tokens of a prompt: N or N-M")
+    parser.add_argument("--contexts", default="4096,16384", help="at batch 1; '' for none")
     parser.add_argument("--new", type=int, default=256, help="new tokens of each row")
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--no-error", action="store_true", help="skip the comparison with float32")
+    parser.add_argument("--peer-new", type=int, default=256, help="the same for peers")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--row-seconds", type=float, default=6, help="after which no repetition begins")
+    parser.add_argument("--batch-invariant", action="store_true", help="our engine's rows with it on")
+    parser.add_argument("--no-error", action="store_true", help="skip the comparisons with float32")
+    parser.add_argument("--json", type=Path, help="file for the rows, written anew after each")
     return parser.parse_args()
 
 
-def entries(methods: Sequence[str], peers: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(engine, method) of every row group: ours, then the peers that are installed."""
-    yield from (("native", method) for method in methods)
-    for peer in filter(None, peers):
-        if importlib.util.find_spec(peer) is None:
-            print(f"({peer} is not installed: left out)")
-        elif peer == "transformers":
-            yield "transformers", "fp16"
-        else:
-            prefix = {"bitsandbytes": "bnb", "torchao": "torchao"}[peer]
-            yield from (("transformers", name) for name in METHODS if name.startswith(prefix))
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part.strip()]
 
 
-def measure(
-    load: Callable[[], Decoder],
-    names: tuple[str, str],
-    batches: Sequence[int],
-    lengths: Lengths,
-    bandwidth: float,
-    exact: tuple[list[int], torch.Tensor] | None,
-) -> Iterator[Row]:
-    decoder = load()
-    error = None if exact is None else relative_error(decoder, *exact)
-    cuda = decoder.device.startswith("cuda")
-    for batch in batches:
-        requests = lengths.requests(decoder, batch)
-        run(decoder, requests)
-        if cuda:
-            torch.cuda.reset_peak_memory_stats()
-        times = [run(decoder, requests) for _ in range(lengths.repetitions)]
-        first = median(time[0] for time in times)
-        rest = median(time[1] for time in times)
-        prompt_tokens = sum(len(request.prompt_ids) for request in requests)
-        context = prompt_tokens // batch + lengths.new // 2
-        step_s = rest / (lengths.new - 1)
-        yield Row(
-            engine=names[0],
-            method=names[1],
-            batch=batch,
-            context=context,
-            decode_tokens_per_s=batch / step_s,
-            prefill_tokens_per_s=prompt_tokens / first,
-            mbu=sum(decoder.step_bytes(batch, context)) / step_s / bandwidth,
-            peak_bytes=torch.cuda.max_memory_allocated() if cuda else None,
-            error=error,
+def workloads(options: argparse.Namespace, new: int) -> list[Workload]:
+    """Batches first, then long contexts."""
+    low, _, high = options.prompt.partition("-")
+    found = [Workload(batch, int(low), int(high or low), new) for batch in numbers(options.batches)]
+    prompts = [max(1, context - new // 2) for context in numbers(options.contexts)]
+    return [*found, *(Workload(1, prompt, prompt, new) for prompt in prompts)]
+
+
+def contenders(
+    source: ModelSource, options: argparse.Namespace, exact: tuple[list[int], torch.Tensor] | None
+) -> Iterator[tuple[Contender, Reference]]:
+    """Each one loaded when its turn comes and dropped after it, with what it is checked against."""
+    settings = LoadSettings(
+        device=options.device, dtype=options.dtype, batch_invariant=options.batch_invariant
+    )
+    for method in options.methods.split(","):
+        reference = Reference() if exact is None else reference_of(source, method, options.device)
+        reference.exact = exact
+        yield (
+            of_decoder("native", method, lambda m=method: METHODS[m].load(source, settings).decoder),
+            reference,
         )
-    del decoder
+        del reference
+        release(options.device)
+    longest = max(workload.longest + workload.new for workload in workloads(options, options.peer_new))
+    with ExitStack() as stack:
+        peer_settings = Settings(source, options.device, options.methods.split(","), longest, stack)
+        for contender in peer_entries(options.peers.split(","), peer_settings):
+            yield contender, Reference(exact=exact)
+            release(options.device)
+
+
+def release(device: str) -> None:
     gc.collect()
-    if cuda:
+    if device.startswith("cuda"):
         torch.cuda.empty_cache()
 
 
-def run(decoder: Decoder, requests: Sequence[Request]) -> tuple[float, float]:
-    """Seconds to the first token of every row, and from there to the last."""
-    marks = []
-    decoder.synchronize()
-    start = time.perf_counter()
-    decoder.generate(
-        requests, batch_size=len(requests), on_first_token=lambda: marks.append(time.perf_counter())
+def reference_of(source: ModelSource, method: str, device: str) -> Reference:
+    """A decoder of the method's own weights in float32: plain torch, or transformers for unquantized ones."""
+    before = allocated(device)
+    if METHODS[method].refuses_engine("transformers"):
+        settings, name = LoadSettings(device=device, dtype="float32"), method
+    else:
+        settings, name = LoadSettings(device=device, dtype="float32", engine="transformers"), "fp32"
+    decoder = METHODS[name].load(source, settings).decoder
+    return Reference(decoder=decoder, held_bytes=allocated(device) - before)
+
+
+def allocated(device: str) -> int:
+    return torch.cuda.memory_allocated() if device.startswith("cuda") else 0
+
+
+def measured(
+    contender: Contender,
+    workload: Workload,
+    reference: Reference,
+    bandwidth: float,
+    options: argparse.Namespace,
+) -> Row:
+    """One row: a first run, then repetitions until there are enough or the row's seconds are over."""
+    requests = workload.requests(contender.vocab_size)
+    cuda = options.device.startswith("cuda")
+    began = time.perf_counter()
+    contender.run(requests)
+    first_run_s = time.perf_counter() - began
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    runs = []
+    end = time.perf_counter() + options.row_seconds
+    while not runs or (len(runs) < options.repetitions and time.perf_counter() < end):
+        runs.append(contender.run(requests))
+    peak = torch.cuda.max_memory_allocated() - reference.held_bytes if cuda and contender.in_process else None
+    prefill_s, decode_s = (median(run.prefill_s for run in runs), median(run.decode_s for run in runs))
+    whole_s = median(run.prefill_s + run.decode_s for run in runs)
+    prompt_tokens = sum(len(request.prompt_ids) for request in requests)
+    context = prompt_tokens // workload.batch + workload.new // 2
+    step_s = decode_s / (workload.new - 1)
+    step_bytes = contender.step_bytes(workload.batch, context) if contender.step_bytes else None
+    return Row(
+        engine=contender.engine,
+        method=contender.method,
+        batch=workload.batch,
+        context=context,
+        new=workload.new,
+        decode_tokens_per_s=workload.batch / step_s,
+        end_to_end_tokens_per_s=workload.batch * workload.new / whole_s,
+        mbu=None if step_bytes is None else sum(step_bytes) / step_s / bandwidth,
+        prefill_tokens_per_s=prompt_tokens / prefill_s,
+        peak_bytes=peak,
+        startup_s=contender.load_s + max(0.0, first_run_s - whole_s),
+        error=contender.once("error", lambda decoder: own_error(decoder, reference)),
+        loss=contender.once("loss", lambda decoder: relative_error(decoder, reference.exact)),
+        worst_token=worst_token(requests, runs[-1].token_ids, context, reference.decoder),
     )
-    decoder.synchronize()
-    return marks[0] - start, time.perf_counter() - marks[0]
 
 
 def exact_logits(source: ModelSource, device: str) -> tuple[list[int], torch.Tensor]:
     """A text of random tokens and its logits by transformers in float32, on the CPU."""
-    model = load_transformers_model(source, dtype="float32").to(device)
+    settings = LoadSettings(device=device, dtype="float32", engine="transformers")
+    decoder = METHODS["fp32"].load(source, settings).decoder
     draw = random.Random(0)
-    text = [draw.randrange(source.config["vocab_size"]) for _ in range(ERROR_TOKENS)]
-    with torch.no_grad():
-        logits = model(torch.tensor([text], device=device)).logits[0].float().cpu()
-    del model
-    gc.collect()
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
+    text = [draw.randrange(decoder.vocab_size) for _ in range(ERROR_TOKENS)]
+    (logits,) = decoder.score([text])
+    logits = logits.float().cpu()
+    del decoder
+    release(device)
     return text, logits
 
 
-def relative_error(decoder: Decoder, text: list[int], exact: torch.Tensor) -> float:
+def own_error(decoder: Decoder, reference: Reference) -> float | None:
+    """Against the reference decoder, whose weights are the same; unquantized peers have no other than `exact`."""
+    if reference.decoder is None or reference.exact is None:
+        return relative_error(decoder, reference.exact)
+    text = reference.exact[0]
+    (wanted,) = reference.decoder.score([text])
+    return relative_error(decoder, (text, wanted.float().cpu()))
+
+
+def relative_error(decoder: Decoder, exact: tuple[list[int], torch.Tensor] | None) -> float | None:
     """Norm of the difference over the norm of the exact logits."""
+    if exact is None:
+        return None
+    text, wanted = exact
     (found,) = decoder.score([text])
-    return float((found.cpu() - exact).norm() / exact.norm())
+    return float((found.cpu() - wanted).norm() / wanted.norm())
 
 
-def device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
-
-
-def print_heading() -> None:
-    print(
-        f"{'engine':13} {'method':10} {'batch':>5} {'context':>7} {'decode tok/s':>12} {'mbu':>6} "
-        f"{'prefill tok/s':>13} {'peak GB':>8} {'error':>9}"
-    )
-
-
-def print_row(row: Row) -> None:
-    mbu = "-" if row.mbu is None else f"{row.mbu:.1%}"
-    peak = "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e9:.3f}"
-    error = "-" if row.error is None else f"{row.error:.2e}"
-    print(
-        f"{row.engine:13} {row.method:10} {row.batch:5d} {row.context:7d} {row.decode_tokens_per_s:12,.0f} "
-        f"{mbu:>6} {row.prefill_tokens_per_s:13,.0f} {peak:>8} {error:>9}",
-        flush=True,
-    )
+def worst_token(
+    requests: Sequence[Request],
+    answers: Sequence[tuple[int, ...]],
+    context: int,
+    reference: Decoder | None,
+) -> float | None:
+    """See the module; over the first CHECKED_ROWS rows."""
+    if reference is None or not answers or context > CHECKED_CONTEXT:
+        return None
+    pairs = list(zip(requests, answers, strict=True))[:CHECKED_ROWS]
+    worst = 0.0
+    texts = [request.prompt_ids + answer for request, answer in pairs]
+    for (request, answer), scores in zip(pairs, reference.score(texts), strict=True):
+        rows = scores[len(request.prompt_ids) - 1 : -1]
+        chosen = torch.tensor(answer, device=rows.device)
+        short = rows.amax(1) - rows.gather(1, chosen[:, None])[:, 0]
+        worst = max(worst, float((short / rows.std(1)).max()))
+    return worst
 
 
 if __name__ == "__main__":
