@@ -6,7 +6,7 @@
 
 One row per engine, method and workload, printed as it is measured. Workloads: each of --batches with prompts
 of --prompt tokens (batch 164, 100-200 tokens and 256 new ones is HumanEval's shape), and each of --contexts
-at batch 1, the context being that in the middle of the decode. Lengths are forced; medians of the repetitions.
+at batch 1, the context being that in the middle of the decode. Lengths are forced; medians of repetitions.
 
 - decode: tokens/s after the first token of every row; end to end: new tokens over prefill and decode.
 - mbu: bytes that a step must read, per second, over the read bandwidth measured in this process.
@@ -24,18 +24,18 @@ A row repeats until --repetitions or --row-seconds are reached; a slow peer may 
 
 import argparse
 import gc
-import json
 import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import torch
 
 from decode_peers import PEERS, Contender, Settings, of_decoder, peer_entries
+from decode_table import Row, Table
 from quantbench.decoding import Decoder, Request
 from quantbench.measure import measure_bandwidth
 from quantbench.methods import METHODS, LoadSettings
@@ -43,42 +43,6 @@ from quantbench.sources import ModelSource, open_source
 
 ERROR_TOKENS = 96  # of the text whose logits are compared
 CHECKED_ROWS, CHECKED_CONTEXT = 4, 1024  # of the generated texts that are compared, at most
-COLUMNS = {  # title: width
-    "engine": 12,
-    "method": 12,
-    "batch": 5,
-    "context": 7,
-    "new": 4,
-    "decode tok/s": 12,
-    "end-to-end tok/s": 16,
-    "mbu": 6,
-    "prefill tok/s": 13,
-    "peak GB": 8,
-    "start-up s": 10,
-    "error": 8,
-    "loss": 8,
-    "worst token": 11,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of the table; None was not measured."""
-
-    engine: str
-    method: str
-    batch: int
-    context: int  # tokens in the middle of the decode
-    new: int
-    decode_tokens_per_s: float
-    end_to_end_tokens_per_s: float
-    mbu: float | None
-    prefill_tokens_per_s: float
-    peak_bytes: int | None
-    startup_s: float
-    error: float | None
-    loss: float | None
-    worst_token: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,47 +70,6 @@ class Reference:
     decoder: Decoder | None = None
     exact: tuple[list[int], torch.Tensor] | None = None  # a text, its logits by transformers in float32
     held_bytes: int = 0
-
-
-@dataclass(slots=True)
-class Table:
-    """Prints rows as they come, and keeps them in a file on wish."""
-
-    path: Path | None
-    facts: dict[str, object]
-    rows: list[Row] = field(default_factory=list)
-
-    def add(self, row: Row) -> None:
-        if not self.rows:
-            print(" ".join(f"{title:>{width}}" for title, width in COLUMNS.items()), flush=True)
-        self.rows.append(row)
-        print(" ".join(f"{t:>{w}}" for t, w in zip(cells(row), COLUMNS.values(), strict=True)), flush=True)
-        if self.path is not None:
-            self.path.write_text(json.dumps(self.facts | {"rows": [asdict(r) for r in self.rows]}, indent=1))
-
-
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as it is shown."""
-
-    def shown(value: float | None, form: str) -> str:
-        return "-" if value is None else format(value, form)
-
-    return (
-        row.engine,
-        row.method,
-        str(row.batch),
-        str(row.context),
-        str(row.new),
-        f"{row.decode_tokens_per_s:,.0f}",
-        f"{row.end_to_end_tokens_per_s:,.0f}",
-        shown(row.mbu, ".1%"),
-        f"{row.prefill_tokens_per_s:,.0f}",
-        shown(None if row.peak_bytes is None else row.peak_bytes / 1e9, ".3f"),
-        f"{row.startup_s:.1f}",
-        shown(row.error, ".1e"),
-        shown(row.loss, ".1e"),
-        shown(row.worst_token, ".3f"),
-    )
 
 
 def main() -> None:
@@ -309,7 +232,7 @@ def exact_logits(source: ModelSource, device: str) -> tuple[list[int], torch.Ten
 
 
 def own_error(decoder: Decoder, reference: Reference) -> float | None:
-    """Against the reference decoder, whose weights are the same; unquantized peers have no other than `exact`."""
+    """Against the reference decoder, whose weights are the same; for unquantized peers that is `exact`."""
     if reference.decoder is None or reference.exact is None:
         return relative_error(decoder, reference.exact)
     text = reference.exact[0]

@@ -85,7 +85,7 @@ def run(
     prompt_tokens: Annotated[str | None, typer.Option(help="Of the speed sweep; 128.")] = None,
     new_tokens: Annotated[int | None, typer.Option(help="Forced in the speed test; 128.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Passes of speed trials, to and fro; 1.")] = None,
-    speed_budget: Annotated[float | None, typer.Option(help="Seconds a speed point; 5.")] = None,
+    speed_budget: Annotated[float | None, typer.Option(help="Seconds of all speed points; 5.")] = None,
     text: Annotated[str | None, typer.Option(help="File to measure the distance on; the task.")] = None,
     floor: Annotated[bool | None, typer.Option(help="Run the baseline twice: the noise.")] = None,
     unsafe_no_sandbox: Annotated[bool | None, typer.Option("--unsafe-no-sandbox")] = None,

@@ -151,6 +151,14 @@ def test_a_counter_is_given_the_seconds_that_it_needs() -> None:
     assert sum(point.ttft_s) + sum(point.decode_s) == pytest.approx(METERED_S, abs=0.2)
 
 
+def test_the_headline_of_a_sweep_is_given_them_too() -> None:
+    clock = FakeClock()
+    meters = Meters(wall=clock, cpu=clock, joules=lambda: 300 * clock.now)
+    trial = make_trial(batch_sizes=(1, 2, 4), new_tokens=11, prompt_tokens=(4,), speed_budget_s=1.0)
+    headline, *_ = sweep(FakeDecoder(clock, prefill_s=0.01), trial, quiet, meters)
+    assert sum(headline.ttft_s) + sum(headline.decode_s) >= 2.0
+
+
 def test_without_a_counter_there_are_no_joules() -> None:
     clock = FakeClock()
     (point,) = measure(clock, FakeDecoder(clock))

@@ -19,6 +19,7 @@ from quantbench.stats import median_interval
 PRECISE = 0.02  # width of the median's 95 % interval over the median, at which repeating stops
 LEAST_REPETITIONS, MOST_REPETITIONS = 2, 100
 WARM_TOKENS = 8  # new tokens of the CPU's warm-up; a GPU's is a full run, which captures what it will use
+ENOUGH_FOR_ENERGY_S = 1.25 * METERED_S  # some of a budget's time goes by between repetitions
 Progress = Callable[[str, int, int], None]
 
 
@@ -70,12 +71,17 @@ def warm_up(decoder: Decoder, clock: Callable[[], float] = time.perf_counter) ->
 
 
 def sweep(decoder: Decoder, trial: Trial, progress: Progress, meters: Meters) -> Iterator[SpeedPoint]:
-    """Each point gets an equal share of the time that is left of the budget."""
+    """Each point gets an equal share of the time that is left of the budget.
+
+    The first, the headline, gets enough for its energy to be known where there is a counter.
+    """
     shapes = [(batch, prompt) for prompt in trial.prompt_tokens for batch in trial.batch_sizes]
     end = meters.wall() + trial.speed_budget_s
     for index, (batch, prompt) in enumerate(shapes):
         stage = f"speed: batch {batch}, {prompt} prompt tokens"
         budget = max(0.0, end - meters.wall()) / (len(shapes) - index)
+        if index == 0 and meters.joules() is not None:
+            budget = max(budget, ENOUGH_FOR_ENERGY_S)
         requests = forced_requests(decoder, batch, prompt, trial.new_tokens, trial.seed)
         times = Times()
         failure = repeat(decoder, requests, times, meters, Budget(budget, stage, progress))
