@@ -95,6 +95,7 @@ def main() -> None:
                 )
                 continue
             table.add(measured(contender, workload, reference, bandwidth, options))
+        del contender, reference  # before the next is loaded
 
 
 def parse() -> argparse.Namespace:

@@ -66,6 +66,17 @@ def test_a_mistake_is_named_in_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", [["report"], ["recommend"], ["compare", "old"]])
+def test_a_folder_of_another_version_is_named_by_every_command_that_opens_one(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "records.jsonl").write_text('{"schema_version": 99}\n')
+    assert call([*command, "old"], monkeypatch) == 2
+    assert "schema version 99, this quantbench reads 1" in capsys.readouterr().err
+
+
 def test_an_unwritable_folder_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

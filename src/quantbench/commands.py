@@ -77,12 +77,22 @@ def raise_first_failure(records: list[Record]) -> None:
 
 def report(folder: Path, *, formats: str | None, out: Console, err: Console) -> int:
     """`quantbench report`: render a results folder again from its records; needs no torch."""
-    store = Store(folder)
-    stored, damaged = store.read()
-    warn_damaged(damaged, err)
-    records, baseline = select_records(stored, folder)
-    render(records, baseline, folder, read_formats(formats), out)
+    wanted = read_formats(formats)
+    records, baseline = load_records(folder, err)
+    render(records, baseline, folder, wanted, out)
     return 0
+
+
+def load_records(folder: Path, err: Console) -> tuple[list[Record], str]:
+    """The records of a folder's last run and its baseline; StoreError says what is wrong with the folder."""
+    stored, damaged = Store(folder).read()
+    if not stored and damaged:
+        raise StoreError(
+            f"no record in '{folder}' can be read, the first because of: {damaged[0].reason}; "
+            "use the quantbench that wrote it, or run `quantbench run` again"
+        )
+    warn_damaged(damaged, err)
+    return select_records(stored, folder)
 
 
 def select_records(stored: list[Record], folder: Path) -> tuple[list[Record], str]:

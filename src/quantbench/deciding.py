@@ -10,9 +10,8 @@ from quantbench.analysis import Results
 from quantbench.analysis.choose import Limits, choose
 from quantbench.analysis.compare import compare_results
 from quantbench.analysis.rows import read_results
-from quantbench.commands import select_records, warn_damaged
-from quantbench.errors import StoreError, UsageError, unknown
-from quantbench.store import Store
+from quantbench.commands import load_records
+from quantbench.errors import UsageError, unknown
 from quantbench.units import parse_bytes, parse_seconds
 
 FAIL_ON = ("regression", "never")
@@ -72,12 +71,4 @@ def _parsed(option: str, text: str | None, parse: Callable[[str], Parsed]) -> Pa
 
 def load_results(folder: Path, err: Console) -> Results:
     """The rows of a results folder's last run; StoreError says what is wrong with it."""
-    stored, damaged = Store(folder).read()
-    if not stored and damaged:
-        raise StoreError(
-            f"no record in '{folder}' can be read, the first because of: {damaged[0].reason}; "
-            "use the quantbench that wrote it, or run `quantbench run` again"
-        )
-    warn_damaged(damaged, err)
-    records, baseline = select_records(stored, folder)
-    return read_results(records, baseline)
+    return read_results(*load_records(folder, err))

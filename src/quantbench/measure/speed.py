@@ -71,20 +71,21 @@ def warm_up(decoder: Decoder, clock: Callable[[], float] = time.perf_counter) ->
 
 
 def sweep(decoder: Decoder, trial: Trial, progress: Progress, meters: Meters) -> Iterator[SpeedPoint]:
-    """Each point gets an equal share of the time that is left of the budget.
+    """Each point gets an equal share of what the repetitions so far have left of the budget.
 
     The first, the headline, gets enough for its energy to be known where there is a counter.
     """
     shapes = [(batch, prompt) for prompt in trial.prompt_tokens for batch in trial.batch_sizes]
-    end = meters.wall() + trial.speed_budget_s
+    left = trial.speed_budget_s
     for index, (batch, prompt) in enumerate(shapes):
         stage = f"speed: batch {batch}, {prompt} prompt tokens"
-        budget = max(0.0, end - meters.wall()) / (len(shapes) - index)
+        budget = left / (len(shapes) - index)
         if index == 0 and meters.joules() is not None:
             budget = max(budget, ENOUGH_FOR_ENERGY_S)
         requests = forced_requests(decoder, batch, prompt, trial.new_tokens, trial.seed)
         times = Times()
         failure = repeat(decoder, requests, times, meters, Budget(budget, stage, progress))
+        left = max(0.0, left - sum(times.ttft_s) - sum(times.decode_s))
         yield speed_point(decoder, requests, times, failure)
 
 

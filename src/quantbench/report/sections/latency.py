@@ -32,8 +32,8 @@ LEGEND = (
 )
 LEGENDS = {
     "Energy (J/token)": (
-        "Energy: of the whole GPU, per generated token, prompt included, over all repetitions; missing "
-        "where they lasted less than two seconds in all."
+        "Energy: of the whole GPU, per generated token, prompt included, over all repetitions, known to "
+        "about a tenth, as the driver's counter is coarse; missing where they lasted less than two seconds."
     ),
     "Load (s)": "Load: reading and placing the weights, quantizing included.",
     "First run (s)": "First run: compiling, capturing and touching memory for the first time.",
@@ -79,7 +79,7 @@ def _energy(row: Row) -> str:
     if point is None or not point.joules or sum(point.ttft_s) + sum(point.decode_s) < METERED_S:
         return MISSING
     tokens = point.batch_size * point.new_tokens * len(point.joules)
-    return significant(sum(point.joules) / tokens)
+    return significant(sum(point.joules) / tokens, 2)
 
 
 def _startup(row: Row, name: str) -> str:

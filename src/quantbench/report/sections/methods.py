@@ -45,7 +45,9 @@ def _legend(results: Results) -> str:
             f"{point.prompt_tokens} and {point.new_tokens} new tokens, median of the repetitions"
         )
     if results.on_gpu:
-        parts.append("GPU memory: the allocator's peak during the speed runs")
+        swept = any(len(row.sweep) > 1 for row in results.rows)
+        whole = ", at the largest point of the sweep" if swept else ""
+        parts.append(f"GPU memory: the allocator's peak during the speed runs{whole}")
     else:
         parts.append("memory: the peak resident set of the trial's process")
     return "; ".join(parts) + ". — is not measured."
