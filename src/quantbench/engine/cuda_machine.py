@@ -96,8 +96,9 @@ class Machine:
         state.tokens.copy_(drawn)
         state.positions.add_(busy.int())
 
-    def idle(self, place: int) -> None:
-        self.state.positions[place] = IDLE
+    def idle(self, places: Sequence[int]) -> None:
+        """The rows at these places have no work."""
+        self.state.positions.index_fill_(0, to_device(places, self._device).long(), IDLE)
 
     def move(self, source: int, target: int) -> None:
         """Let the row at `target` go on with what the one at `source` was doing, which becomes idle."""
@@ -106,7 +107,7 @@ class Machine:
             tensor[target] = tensor[source]
         for cache in (state.keys, state.values):
             cache[:, target] = cache[:, source]
-        self.idle(source)
+        self.idle([source])
 
     def fetch(self, rows: int) -> Fetched:
         """The output of the first rows as it will be when everything asked for so far is done."""

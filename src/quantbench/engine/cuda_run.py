@@ -13,7 +13,7 @@ from quantbench.decoding import FinishReason, Generation, Request
 from quantbench.engine.batch import STOP_INTERVAL, Row
 from quantbench.engine.cuda_machine import Fetched, Machine
 
-PREFILL_TOKENS = 8192  # of all prompts in one pass: bounds the memory of activations
+PREFILL_TOKENS = 16384  # of all prompts in one pass: bounds the memory of activations
 LONGEST_RUN = 64  # steps asked for at once
 
 
@@ -134,14 +134,15 @@ class CudaRun:
 
     def _release_full(self) -> None:
         """Rows that have been asked for all their tokens need their place no more."""
-        for seat in self._busy():
-            if seat.left <= 0:
-                self._leave(seat)
+        self._leave([seat for seat in self._busy() if seat.left <= 0])
 
-    def _leave(self, seat: Seat) -> None:
-        if self._seats[seat.place] is seat:
-            self._seats[seat.place] = None
-            self._machine.idle(seat.place)
+    def _leave(self, seats: Sequence[Seat]) -> None:
+        """Free the places of those that still have theirs."""
+        places = [seat.place for seat in seats if self._seats[seat.place] is seat]
+        for place in places:
+            self._seats[place] = None
+        if places:
+            self._machine.idle(places)
 
     def _compact(self) -> None:
         """Move the last rows into free places when that makes a smaller step; only when nobody waits."""
@@ -172,7 +173,7 @@ class CudaRun:
 
     def _end(self, seat: Seat, reason: FinishReason) -> None:
         seat.ended = True
-        self._leave(seat)
+        self._leave([seat])
         generation = seat.row.finish(reason)
         self._results[seat.row.index] = generation
         if self._on_finish is not None:

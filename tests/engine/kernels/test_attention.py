@@ -13,7 +13,12 @@ from quantbench.engine.kernels.decode_attention import (
     decode_attention,
     decode_attention_reference,
 )
-from quantbench.engine.kernels.prompt_attention import prompt_attention, prompt_attention_reference
+from quantbench.engine.kernels.order import reordered
+from quantbench.engine.kernels.prompt_attention import (
+    Prompts,
+    prompt_attention,
+    prompt_attention_reference,
+)
 from quantbench.engine.kernels.rotate import (
     Rotation,
     rotate_prompts,
@@ -51,17 +56,18 @@ def qkv_of(config: ModelConfig, tokens: int, device: torch.device) -> Tensor:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("window", [None, 1, 70])
+@pytest.mark.parametrize(("window", "order"), [(None, 1), (1, 1), (70, 1), (None, 32)])
 def test_decoding_attends_to_every_cached_position_and_stores_its_own(
-    device: torch.device, name: str, window: int | None
+    device: torch.device, name: str, window: int | None, order: int
 ) -> None:
     config, positions = config_of(name), [0, 1, 63, 64, 100, -1, 130]
     rotation, qkv = rotation_of(config, 128, device), qkv_of(config, 7, device)
     found, wanted = cache_of(config, 7, 128, device), cache_of(config, 7, 128, device)
     y, z = (poisoned(7, config.q_size, device=device) for _ in range(2))
     at = torch.tensor(positions, dtype=torch.int32, device=device)
-    decode_attention(config, rotation, qkv, at, found, y, window)
+    decode_attention(config, rotation, qkv, at, found, y, window, None, order)
     decode_attention_reference(config, rotation, qkv, at, wanted, z, window)
+    z = reordered(z, order)
     assert distance(y[:5], z[:5]) < 2e-3
     assert y[5:].isnan().all()
     for ours, theirs in zip(found, wanted, strict=True):
@@ -82,8 +88,8 @@ def test_chunks_of_a_long_context_add_up(
     assert scratch is not None
     scratch.parts.fill_(float("nan"))
     decode_attention_reference(config, rotation, qkv, at, cache, z, window)
-    decode_attention(config, rotation, qkv, at, cache, y, window, scratch)
-    assert distance(y, z) < 2e-3
+    decode_attention(config, rotation, qkv, at, cache, y, window, scratch, 64)
+    assert distance(y, reordered(z, 64)) < 2e-3
 
 
 def test_a_view_of_the_first_rows_is_attended_in_place(device: torch.device) -> None:
@@ -99,16 +105,18 @@ def test_a_view_of_the_first_rows_is_attended_in_place(device: torch.device) -> 
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("window", [None, 9])
+@pytest.mark.parametrize(("window", "order"), [(None, 1), (9, 1), (None, 32)])
 def test_prompts_of_unlike_lengths_see_only_themselves(
-    device: torch.device, name: str, window: int | None
+    device: torch.device, name: str, window: int | None, order: int
 ) -> None:
     config, lengths = config_of(name), [1, 65, 3, 20]
     starts = torch.tensor([0, *torch.tensor(lengths).cumsum(0)], dtype=torch.int32, device=device)
     qkv = qkv_of(config, sum(lengths), device)
     y, z = (poisoned(sum(lengths), config.q_size, device=device) for _ in range(2))
-    prompt_attention(config, qkv, starts, max(lengths), y, window)
-    prompt_attention_reference(config, qkv, starts, max(lengths), z, window)
+    layout = Prompts(starts, max(lengths))
+    prompt_attention(config, qkv, layout, y, window, order)
+    prompt_attention_reference(config, qkv, layout, z, window)
+    z = reordered(z, order)
     assert distance(y, z) < 2e-3
 
 

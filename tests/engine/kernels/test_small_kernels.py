@@ -7,6 +7,7 @@ from quantbench.engine.config import read_config
 from quantbench.engine.kernels.add_norm import add_norm, add_norm_reference
 from quantbench.engine.kernels.dequantize import dequantize, dequantize_reference
 from quantbench.engine.kernels.embed import embed, embed_reference
+from quantbench.engine.kernels.order import natural, reordered
 from quantbench.engine.kernels.pick import pick, pick_reference
 from quantbench.engine.kernels.silu_mul import silu_mul, silu_mul_reference
 from quantbench.engine.state import StepState, allocate_state
@@ -21,10 +22,25 @@ def test_partial_sums_are_added_before_the_norm(device: torch.device, splits: in
     delta = normal(splits, 5, 96, device=device, dtype=torch.float32, seed=2) if splits else None
     offset = normal(96, device=device, seed=3) if bias and splits else None
     weight, y, z = normal(96, device=device, seed=4), *(poisoned(5, 96, device=device) for _ in range(2))
-    add_norm(ours, delta, offset, weight, 1e-6, y)
-    add_norm_reference(theirs, delta, offset, weight, 1e-6, z)
+    add_norm(ours, (delta, offset), weight, 1e-6, y)
+    add_norm_reference(theirs, (delta, offset), weight, 1e-6, z)
     assert distance(y, z) < 1e-3
     assert distance(ours, theirs) < 1e-6
+
+
+@pytest.mark.parametrize("order", [16, 32])
+def test_a_norm_is_written_in_the_order_of_who_reads_it(device: torch.device, order: int) -> None:
+    residual = normal(5, 96, device=device, dtype=torch.float32)
+    weight, y, z = normal(96, device=device, seed=4), *(poisoned(5, 96, device=device) for _ in range(2))
+    add_norm(residual, (None, None), weight, 1e-6, y, order)
+    add_norm_reference(residual, (None, None), weight, 1e-6, z)
+    assert distance(y, reordered(z, order)) < 1e-3
+
+
+@pytest.mark.parametrize("order", [1, 16, 32, 64])
+def test_an_order_and_its_inverse_cancel(order: int) -> None:
+    x = torch.arange(128).view(1, 128)
+    assert torch.equal(natural(reordered(x, order), order), x)
 
 
 def test_gates_and_ups_of_prompts_are_multiplied(device: torch.device) -> None:

@@ -8,19 +8,29 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.kernels.launch import dependent_launch, next_power_of_2
+from quantbench.engine.kernels.order import NATURAL, place_of, reordered
 from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
 
 
 def add_norm_reference(
-    residual: Tensor, delta: Tensor | None, bias: Tensor | None, weight: Tensor, eps: float, out: Tensor
+    residual: Tensor,
+    added: tuple[Tensor | None, Tensor | None],
+    weight: Tensor,
+    eps: float,
+    out: Tensor,
+    order: int = NATURAL,
 ) -> None:
-    """residual [rows, width] += sum of delta [splits, rows, width] + bias; out = its RMS norm * weight."""
+    """residual [rows, width] += sum of delta [splits, rows, width] + bias; out = its RMS norm * weight.
+
+    added: delta and bias, either may be None. `order`: of what reads `out`.
+    """
+    delta, bias = added
     if delta is not None:
         residual += delta.float().sum(0)
     if bias is not None:
         residual += bias.float()
     scale = torch.rsqrt(residual.float().pow(2).mean(-1, keepdim=True) + eps)
-    out.copy_(residual.float() * scale * weight.float())
+    out.copy_(reordered(residual.float() * scale * weight.float(), order))
 
 
 @triton.jit
@@ -35,6 +45,7 @@ def _add_norm(
     eps,
     SPLITS: tl.constexpr,
     BIAS: tl.constexpr,
+    ORDER: tl.constexpr,
     BLOCK: tl.constexpr,
     DEPENDENT: tl.constexpr,
 ):
@@ -55,17 +66,24 @@ def _add_norm(
     if SPLITS > 0:
         tl.store(residual + at, x, mask=inside)
     scale = tl.rsqrt(tl.sum(x * x, axis=0) / width + eps)
-    tl.store(out + at, (x * scale * w).to(out.dtype.element_ty), mask=inside)
+    place = row.to(tl.int64) * width + place_of(i, ORDER)
+    tl.store(out + place, (x * scale * w).to(out.dtype.element_ty), mask=inside)
 
 
 def add_norm(
-    residual: Tensor, delta: Tensor | None, bias: Tensor | None, weight: Tensor, eps: float, out: Tensor
+    residual: Tensor,
+    added: tuple[Tensor | None, Tensor | None],
+    weight: Tensor,
+    eps: float,
+    out: Tensor,
+    order: int = NATURAL,
 ) -> None:
     """`add_norm_reference` on the device.
 
-    residual float32 or activations [rows, width]; delta float32 or activations [splits, rows, width] or
-    None; bias and weight [width]; out activations [rows, width]. Moves each of them once.
+    residual float32 or activations [rows, width]; delta float32 or activations [splits, rows, width];
+    bias and weight [width]; out activations [rows, width]. Moves each of them once.
     """
+    delta, bias = added
     rows, width = residual.shape
     block = next_power_of_2(width)
     dependent = dependent_launch(residual.device)
@@ -80,6 +98,7 @@ def add_norm(
         eps,
         SPLITS=0 if delta is None else delta.shape[0],
         BIAS=bias is not None,
+        ORDER=order,
         BLOCK=block,
         DEPENDENT=dependent,
         num_warps=min(16, max(1, block // 256)),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.kernels.launch import dependent_launch, next_power_of_2
+from quantbench.engine.kernels.order import NATURAL, place_of, reordered
 from quantbench.engine.kernels.prefetch import prefetch
 from quantbench.engine.kernels.rotate import Rotation, rotate_reference
 from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
@@ -35,11 +36,12 @@ def decode_attention_reference(
     out: Tensor,
     window: int | None = None,
     scratch: "Scratch | None" = None,
+    order: int = NATURAL,
 ) -> None:
     """qkv [rows, (heads + 2 kv_heads) * head_dim], not rotated -> out [rows, heads * head_dim].
 
     cache: keys and values [rows, kv_heads, capacity, head_dim] of one layer; position p of every busy row is
-    written. Rows whose position is outside the capacity are left alone.
+    written. Rows whose position is outside the capacity are left alone. `order`: of what reads `out`.
     """
     heads, kv_heads, head_dim = config.heads, config.kv_heads, config.head_dim
     keys, values = cache
@@ -55,7 +57,7 @@ def decode_attention_reference(
         grouped = queries.to(keys.dtype).float().view(kv_heads, -1, head_dim)
         scores = grouped @ keys[row, :, seen].float().transpose(1, 2) * head_dim**-0.5
         result = scores.softmax(-1) @ values[row, :, seen].float()
-        out[row] = result.reshape(-1).to(out.dtype)
+        out[row] = reordered(result.reshape(-1), order).to(out.dtype)
 
 
 @triton.jit
@@ -78,7 +80,7 @@ def _decode_attention(
     capacity, window, row_stride, head_stride, scale, eps,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, HALF: tl.constexpr,
     PAD_GROUP: tl.constexpr, PAD_HALF: tl.constexpr, PAD_DIM: tl.constexpr, CHUNK: tl.constexpr,
-    SPLIT: tl.constexpr, WINDOW: tl.constexpr, NORM: tl.constexpr, BLOCK: tl.constexpr,
+    SPLIT: tl.constexpr, WINDOW: tl.constexpr, NORM: tl.constexpr, ORDER: tl.constexpr, BLOCK: tl.constexpr,
     DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(0)
@@ -157,14 +159,17 @@ def _decode_attention(
         tl.store(extremes + slot, extreme, mask=g < GROUP)
         tl.store(totals + slot, total, mask=g < GROUP)
     else:
-        o_at = out + (row * HEADS + heads)[:, None] * DIM + d[None, :]
+        if DIM % ORDER == 0:  # a head begins a run: places once for all heads
+            o_at = out + (row * HEADS + heads)[:, None] * DIM + place_of(d, ORDER)[None, :]
+        else:
+            o_at = out + row * (HEADS * DIM) + place_of(heads[:, None] * DIM + d[None, :], ORDER)
         tl.store(o_at, (acc / total[:, None]).to(out.dtype.element_ty), mask=o_inside)
 
 
 @triton.jit
 def _combine(
     positions, parts, extremes, totals, out, capacity, chunks,
-    HEADS: tl.constexpr, DIM: tl.constexpr, PAD_DIM: tl.constexpr, CHUNK: tl.constexpr,
+    HEADS: tl.constexpr, DIM: tl.constexpr, PAD_DIM: tl.constexpr, CHUNK: tl.constexpr, ORDER: tl.constexpr,
     DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     head = tl.program_id(0)
@@ -189,7 +194,7 @@ def _combine(
         total = total * shrink + tl.load(totals + slot) * weight
         acc = acc * shrink + tl.load(parts + slot * DIM + d, mask=d < DIM, other=0.0) * weight
         highest = higher
-    at = out + (row * HEADS + head) * DIM + d
+    at = out + row * (HEADS * DIM) + place_of(head * DIM + d, ORDER)
     tl.store(at, (acc / total).to(out.dtype.element_ty), mask=d < DIM)
 
 
@@ -226,6 +231,7 @@ def decode_attention(
     out: Tensor,
     window: int | None = None,
     scratch: Scratch | None = None,
+    order: int = NATURAL,
 ) -> None:
     """`decode_attention_reference` on the device; `scratch` where the capacity is more than one chunk.
 
@@ -267,6 +273,7 @@ def decode_attention(
         SPLIT=chunks > 1,
         WINDOW=window is not None,
         NORM=rotation.q_norm is not None,
+        ORDER=order,
         BLOCK=BLOCK,
         DEPENDENT=dependent,
         num_warps=WARPS,
@@ -286,6 +293,7 @@ def decode_attention(
             DIM=config.head_dim,
             PAD_DIM=next_power_of_2(config.head_dim),
             CHUNK=CHUNK,
+            ORDER=order,
             DEPENDENT=dependent,
             num_warps=1,
             launch_pdl=dependent,

@@ -3,12 +3,14 @@
 With thousands of tokens the product takes a hundred times longer than this pass.
 """
 
+import torch
 from torch import Tensor
 
 from quantbench.engine.kernels.layout import PackedWeight
 from quantbench.engine.kernels.linear_many import scheme_of
 from quantbench.engine.kernels.triton_or_not import tl, triton
-from quantbench.engine.kernels.unpack import INT4, scale_and_zero
+from quantbench.engine.kernels.unpack import scale_and_zero
+from quantbench.engine.weights import Int8Weight
 
 
 def dequantize_reference(weight: PackedWeight, out: Tensor) -> None:
@@ -18,34 +20,36 @@ def dequantize_reference(weight: PackedWeight, out: Tensor) -> None:
 
 @triton.jit
 def _dequantize(
-    w, scale, out, width, w_stride, SCHEME: tl.constexpr, GROUP: tl.constexpr, BLOCK: tl.constexpr
+    w, words, out, rows, width, row_bytes, GROUP: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr
 ):
-    row = tl.program_id(0).to(tl.int64)
-    i = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    if SCHEME == INT4:
-        # i counts bytes; each gives two inputs half a group apart
-        HALF: tl.constexpr = GROUP // 2
-        inside = i < width // 2
-        byte = tl.load(w + row * w_stride + i, mask=inside, other=0).to(tl.int32)
-        group = i // HALF
-        words = scale + row * (w_stride // 4) + width // 8
-        factor, zero = scale_and_zero(tl.load(words + group, mask=inside, other=0))
-        at = out + row * width + group * GROUP + i % HALF
-        low = ((byte & 15) - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
-        high = ((byte >> 4) - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
-        tl.store(at, low.to(out.dtype.element_ty), mask=inside)
-        tl.store(at + HALF, high.to(out.dtype.element_ty), mask=inside)
-    else:
-        inside = i < width
-        x = tl.load(w + row * w_stride + i, mask=inside, other=0).to(tl.float32) * tl.load(scale + row)
-        tl.store(out + row * width + i, x.to(out.dtype.element_ty), mask=inside)
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    i = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK))[None, :]  # bytes: two inputs half a group apart
+    HALF: tl.constexpr = GROUP // 2
+    inside = (row < rows) & (i < width // 2)
+    byte = tl.load(w + row * row_bytes + i, mask=inside, other=0).to(tl.int32)
+    group = i // HALF
+    affine = words + row * (row_bytes // 4) + width // 8 + group
+    factor, zero = scale_and_zero(tl.load(affine, mask=inside, other=0))
+    at = out + row * width + group * GROUP + i % HALF
+    low = ((byte & 15) - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
+    high = ((byte >> 4) - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
+    tl.store(at, low.to(out.dtype.element_ty), mask=inside)
+    tl.store(at + HALF, high.to(out.dtype.element_ty), mask=inside)
 
 
 def dequantize(weight: PackedWeight, out: Tensor) -> None:
-    """`dequantize_reference` on the device, for 8-bit and 4-bit weights."""
-    scheme, group, data, scale, stride = scheme_of(weight)
+    """`dequantize_reference` on the device, for 8-bit and 4-bit weights.
+
+    Several rows a block keep enough reads in flight; 8-bit ones are left to torch, whose launch costs the
+    host less.
+    """
+    if isinstance(weight, Int8Weight):
+        torch.mul(weight.q, weight.scale[:, None], out=out)
+        return
+    _, group, data, words, stride = scheme_of(weight)
     rows, width = out.shape
-    block = 1024
-    _dequantize[(rows, triton.cdiv(width, block))](
-        data, scale, out, width, stride, SCHEME=scheme, GROUP=group, BLOCK=block, num_warps=4
+    height, block = 8, 512
+    grid = (triton.cdiv(rows, height), triton.cdiv(width // 2, block))
+    _dequantize[grid](
+        data, words, out, rows, width, stride, GROUP=group, ROWS=height, BLOCK=block, num_warps=4
     )

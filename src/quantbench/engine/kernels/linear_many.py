@@ -1,9 +1,8 @@
 """Matrix products for many rows on tensor cores; packed weights become halves on their way in.
 
-One kernel serves every matrix of a step. The weight tile is the left operand, so packed weights go from
-shared memory through registers straight into the tensor cores, and few tokens waste little. Sums run
-over K in one fixed order, whatever the tile and the number of tokens: a row's result does not depend on its
-neighbours. What it writes is one of `Epilogue`.
+One kernel serves every matrix of a step; `sums` holds its loops. Sums run over the inputs in one fixed order,
+whatever the tile and the number of tokens: a row's result does not depend on its neighbours. Packed matrices
+take their inputs in the order of `order.order_of`; what it writes is one of `Epilogue`.
 """
 
 from dataclasses import dataclass
@@ -14,24 +13,20 @@ from torch import Tensor
 
 from quantbench.engine.kernels.launch import dependent_launch, interpreted
 from quantbench.engine.kernels.layout import Int4Rows, PackedMatrix, PackedWeight
-from quantbench.engine.kernels.prefetch import prefetch
+from quantbench.engine.kernels.order import NATURAL, input_at, natural, order_of, reordered
+from quantbench.engine.kernels.sums import prefetch_rows, sum_float, sum_int4, sum_int8
 from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
-from quantbench.engine.kernels.unpack import (
-    FLOAT,
-    INT4,
-    INT8,
-    int8_to_half,
-    nibbles_to_halves,
-    scale_and_zero,
-)
+from quantbench.engine.kernels.unpack import FLOAT, INT4, INT8
 from quantbench.engine.weights import FloatWeight, Int8Weight
+
+SHARE = 128  # inputs: slices are multiples of it whatever the tile, so that sums do not depend on it
 
 
 class Epilogue(IntEnum):
     """What becomes of the sums [rows, out]."""
 
     STORE = 0  # out [rows, out] with bias, or [splits, rows, out] without, in its own dtype
-    GATE = 1  # the matrix is gates, then ups: silu(gate) * up -> out [rows, out / 2]
+    GATE = 1  # the matrix is gates, then ups: silu(gate) * up -> out [rows, out / 2], in the order asked for
     BEST = 2  # per weight tile the greatest sum and its row: values float32, ids int32 [tiles, rows]
 
 
@@ -68,10 +63,12 @@ def linear_many_reference(
     tile: Tile,
     epilogue: Epilogue = Epilogue.STORE,
     ids: Tensor | None = None,
+    order: int = NATURAL,
 ) -> None:
     """What `linear_many` writes, in plain torch; partial sums are all in the first slice."""
+    x = natural(x, order_of(matrix.weight))
     if epilogue is Epilogue.GATE:
-        out.copy_(gate_reference(matrix, x))
+        out.copy_(reordered(gate_reference(matrix, x), order))
     elif ids is not None:
         columns = linear_reference(matrix, x).split(tile.rows, dim=1)
         for number, part in enumerate(columns):
@@ -86,89 +83,17 @@ def linear_many_reference(
 
 
 @triton.jit
-def _weight_rows(tile, out_features, GATE: tl.constexpr, ROWS: tl.constexpr):
-    """Which matrix rows a tile holds: a run of them, or gates and the ups that belong to them."""
+def _weight_rows(tile, out_features, GATE: tl.constexpr, ROWS: tl.constexpr, ORDER: tl.constexpr):
+    """Which matrix rows a tile holds: a run of them, or gates (in the order asked for) and their ups."""
     i = tl.arange(0, ROWS)
     if GATE:
         width = out_features // 2
-        n = tile * (ROWS // 2) + i % (ROWS // 2)
+        n = input_at(tile * (ROWS // 2) + i % (ROWS // 2), ORDER)
         n = tl.where(n < width, n, 0) + (i // (ROWS // 2)) * width
     else:
         n = tile * ROWS + i
         n = tl.where(n < out_features, n, 0)
     return n.to(tl.int64)
-
-
-@triton.jit
-def _sum_plain(
-    acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride, SCHEME: tl.constexpr,
-    TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr,
-    ASSEMBLY: tl.constexpr,
-):  # fmt: skip
-    """acc [ROWS, TOKENS] and more [ROWS, MORE] += weights (float or int8) times x over a slice of inputs."""
-    k = tl.arange(0, INPUTS)
-    w_at = w + n[:, None] * w_stride + (start + k)[None, :]
-    near, far = token + tl.arange(0, TOKENS), token + TOKENS + tl.arange(0, MORE if MORE else 16)
-    near_at = x + near[None, :].to(tl.int64) * x_stride + (start + k)[:, None]
-    far_at = x + far[None, :].to(tl.int64) * x_stride + (start + k)[:, None]
-    # missing tokens are masked: loads of one row in their place would all meet at one bank of the L2
-    near_there, far_there = (near < rows)[None, :], (far < rows)[None, :]
-    for done in range(0, inputs, INPUTS):
-        if EVEN:
-            weights = tl.load(w_at)
-            tokens = tl.load(near_at, mask=near_there, other=0.0)
-        else:
-            inside = k < inputs - done
-            weights = tl.load(w_at, mask=inside[None, :], other=0)
-            tokens = tl.load(near_at, mask=near_there & inside[:, None], other=0.0)
-        if SCHEME == INT8:
-            weights = int8_to_half(weights, ASSEMBLY)
-        weights = weights.to(tokens.dtype)
-        acc = tl.dot(weights, tokens, acc)
-        if MORE:
-            if EVEN:
-                tokens = tl.load(far_at, mask=far_there, other=0.0)
-            else:
-                tokens = tl.load(far_at, mask=far_there & inside[:, None], other=0.0)
-            more = tl.dot(weights, tokens, more)
-            far_at += INPUTS
-        w_at += INPUTS
-        near_at += INPUTS
-    return acc, more
-
-
-@triton.jit
-def _sum_int4(
-    acc, more, data, words, x, n, token, rows, start, inputs, row_bytes, x_stride, total,
-    GROUP: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr,
-    ASSEMBLY: tl.constexpr,
-):  # fmt: skip
-    """The same with `Int4Rows`: a round takes INPUTS / 2 bytes, whose nibbles meet two slices of x."""
-    HALF: tl.constexpr = INPUTS // 2
-    APART: tl.constexpr = GROUP // 2
-    e = tl.arange(0, HALF)
-    w_at = data + n[:, None] * row_bytes + (start // 2 + e)[None, :]
-    affine_at = words + n * (row_bytes // 4) + total // 8
-    near, far = token + tl.arange(0, TOKENS), token + TOKENS + tl.arange(0, MORE if MORE else 16)
-    near_at = x + near[None, :].to(tl.int64) * x_stride + e[:, None]
-    far_at = x + far[None, :].to(tl.int64) * x_stride + e[:, None]
-    near_there, far_there = (near < rows)[None, :], (far < rows)[None, :]
-    for done in range(0, inputs, INPUTS):
-        byte = (start + done) // 2
-        group = byte // APART
-        first = tl.multiple_of(group * GROUP + byte % APART, HALF)
-        low, high = nibbles_to_halves(tl.load(w_at), ASSEMBLY)
-        scale, zero = scale_and_zero(tl.load(affine_at + group))
-        kind = x.dtype.element_ty
-        low = (low * scale[:, None] + zero[:, None]).to(kind)
-        high = (high * scale[:, None] + zero[:, None]).to(kind)
-        acc = tl.dot(low, tl.load(near_at + first, mask=near_there, other=0.0), acc)
-        acc = tl.dot(high, tl.load(near_at + first + APART, mask=near_there, other=0.0), acc)
-        if MORE:
-            more = tl.dot(low, tl.load(far_at + first, mask=far_there, other=0.0), more)
-            more = tl.dot(high, tl.load(far_at + first + APART, mask=far_there, other=0.0), more)
-        w_at += HALF
-    return acc, more
 
 
 @triton.jit
@@ -200,48 +125,44 @@ def _write(
 
 
 @triton.jit
-def _prefetch_rows(w, n, start, inputs, w_stride, SCHEME: tl.constexpr, ROWS: tl.constexpr):
-    """Ask for a tile's slice of inputs; of 4-bit rows without the scales behind them."""
-    if SCHEME == FLOAT:
-        prefetch(w + n * w_stride + start, inputs * 2 + n.to(tl.int32) * 0, ROWS)
-    elif SCHEME == INT8:
-        prefetch(w + n * w_stride + start, inputs + n.to(tl.int32) * 0, ROWS)
-    else:
-        prefetch(w + n * w_stride + start // 2, inputs // 2 + n.to(tl.int32) * 0, ROWS)
-
-
-@triton.jit
 def _linear(
     w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride,
-    SCHEME: tl.constexpr, GROUP: tl.constexpr, EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
-    ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr,
+    SCHEME: tl.constexpr, GROUP: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr,
+    EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
+    ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, SHARE: tl.constexpr,
     EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr, PREFETCH: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(1)
     split = tl.program_id(2)
-    n = _weight_rows(tile, out_features, EPILOGUE == 1, ROWS)
+    n = _weight_rows(tile, out_features, EPILOGUE == 1, ROWS, ORDER)
+    if RUN > 1:
+        w_stride = w_stride // 4  # of bytes, a multiple of 16, to one of words: so loads of 16 bytes are seen
     token = tl.program_id(0) * (TOKENS + MORE)
-    share = tl.cdiv(tl.cdiv(in_features, INPUTS), tl.num_programs(2)) * INPUTS
+    share = tl.cdiv(tl.cdiv(in_features, SHARE), tl.num_programs(2)) * SHARE
     start = split * share
     inputs = tl.minimum(share, in_features - start)
     acc = tl.zeros((ROWS, TOKENS), tl.float32)
     more = tl.zeros((ROWS, MORE if MORE else 16), tl.float32)
     if PREFETCH:
         wanted = tl.where(tl.program_id(0) == 0, inputs, 0)  # once for all tiles of tokens
-        _prefetch_rows(w, n, start, wanted, w_stride, SCHEME, ROWS)
+        prefetch_rows(w, n, start, wanted, w_stride, SCHEME, RUN, ROWS)
     if DEPENDENT:
         gdc_launch_dependents()
         gdc_wait()
     if SCHEME == INT4:
-        acc, more = _sum_int4(
-            acc, more, w, scale, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
-            GROUP, TOKENS, MORE, INPUTS, ASSEMBLY,
+        acc, more = sum_int4(
+            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
+            GROUP, ROWS, TOKENS, MORE, INPUTS, RUN, ASSEMBLY,
+        )  # fmt: skip
+    elif RUN > 1:
+        acc, more = sum_int8(
+            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
+            ROWS, TOKENS, MORE, INPUTS, EVEN, RUN, ASSEMBLY,
         )  # fmt: skip
     else:
-        acc, more = _sum_plain(
-            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
-            SCHEME, TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
-        )  # fmt: skip
+        acc, more = sum_float(
+            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride, TOKENS, MORE, INPUTS, EVEN
+        )
     if SCHEME == INT8:
         factor = tl.load(scale + n)[:, None]
         acc, more = acc * factor, more * factor
@@ -259,21 +180,22 @@ def scheme_of(weight: PackedWeight) -> tuple[int, int, Tensor, Tensor | None, in
         return FLOAT.value, 0, weight.values, None, weight.values.stride(0)
     if isinstance(weight, Int8Weight):
         return INT8.value, 0, weight.q, weight.scale, weight.q.stride(0)
-    return (
-        INT4.value,
-        weight.group_size,
-        weight.words.view(torch.uint8),
-        weight.words,
-        weight.words.stride(0) * 4,
-    )
+    data = weight.words.view(torch.uint8)
+    return INT4.value, weight.group_size, data, weight.words, data.stride(0)
+
+
+def as_words(data: Tensor, order: int) -> Tensor:
+    """Packed rows as int32 where they are fetched so."""
+    return data if order == NATURAL else data.view(torch.int32)
 
 
 def round_inputs(weight: PackedWeight, wanted: int) -> int:
-    """Inputs a round: as wanted, or the greatest power of two that the groups of a 4-bit row allow."""
+    """Inputs a round: as wanted, within what runs and the groups of a 4-bit row allow."""
+    order = order_of(weight)
     if not isinstance(weight, Int4Rows):
-        return wanted
+        return max(wanted, order)
     size = weight.group_size
-    return min(wanted, size & -size)
+    return max(min(wanted, size & -size), 2 * order)
 
 
 def movable(data: Tensor, in_features: int, inputs: int) -> bool:
@@ -297,12 +219,15 @@ def linear_many(
     tile: Tile,
     epilogue: Epilogue = Epilogue.STORE,
     ids: Tensor | None = None,
+    order: int = NATURAL,
 ) -> None:
-    """x [rows, in] in activations times a matrix -> out (and ids) as `epilogue` says.
+    """x [rows, in], in the matrix's own order, times a matrix -> out (and ids) as `epilogue` says.
 
-    STORE: out [splits, rows, out] or [rows, out]; K is cut in `splits` slices of whole rounds. Reads the
-    packed weights once for every tile of tokens (from L2 after the first), x once a weight tile.
+    STORE: out [splits, rows, out] or [rows, out]; the inputs are cut in `splits` slices. GATE: out is in
+    `order`. Reads the packed weights once for every tile of tokens (from L2 after the first), x once a
+    weight tile.
     """
+    run = order_of(matrix.weight)
     scheme, group, data, scale, stride = scheme_of(matrix.weight)
     out_features, in_features = matrix.weight.shape
     splits = out.shape[0] if out.dim() == 3 else 1
@@ -312,7 +237,7 @@ def linear_many(
     dependent = dependent_launch(x.device)
     grid = (triton.cdiv(len(x), tile.tokens + tile.more), triton.cdiv(columns, per_tile), splits)
     _linear[grid](
-        data,
+        as_words(data, run),
         scale,
         matrix.bias,
         x,
@@ -325,12 +250,15 @@ def linear_many(
         x.stride(0),
         SCHEME=scheme,
         GROUP=group,
+        RUN=run,
+        ORDER=order,
         EPILOGUE=int(epilogue),
         BIAS=matrix.bias is not None and out.dim() == 2,
         ROWS=tile.rows,
         TOKENS=tile.tokens,
         MORE=tile.more,
         INPUTS=inputs,
+        SHARE=max(SHARE, inputs),
         EVEN=in_features % inputs == 0,
         ASSEMBLY=not interpreted(),
         DEPENDENT=dependent,

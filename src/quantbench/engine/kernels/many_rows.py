@@ -14,6 +14,7 @@ from quantbench.engine.kernels.decode_attention import Scratch
 from quantbench.engine.kernels.layout import PackedLayer, PackedMatrix, PackedModel
 from quantbench.engine.kernels.linear_many import Epilogue, tiles_of
 from quantbench.engine.kernels.operations import Operations
+from quantbench.engine.kernels.order import NATURAL, order_of
 from quantbench.engine.kernels.rotate import Rotation
 from quantbench.engine.kernels.tiles import slices_for, tile_for
 from quantbench.engine.state import StepState
@@ -50,20 +51,23 @@ class ManyRowsStep:
 
     def __call__(self) -> None:
         ops, model, state = self._ops, self._model, self._state
-        eps = model.config.norm_eps
         ops.embed(model.embedding, state.tokens, self._residual)
         before: tuple[Tensor | None, Tensor | None] = (None, None)
         for number, layer in enumerate(model.layers):
-            ops.add_norm(self._residual, *before, layer.input_norm, eps, self._normed)
+            self._norm(before, layer.input_norm, layer.qkv)
             self._attend(number, layer)
-            ops.add_norm(
-                self._residual, self._attention_sums, layer.output.bias, layer.post_norm, eps, self._normed
+            self._norm((self._attention_sums, layer.output.bias), layer.post_norm, layer.gate_up)
+            self._product(
+                layer.gate_up, self._normed, self._gated, Epilogue.GATE, order_of(layer.down.weight)
             )
-            self._product(layer.gate_up, self._normed, self._gated, Epilogue.GATE)
             self._product(layer.down, self._gated, self._mlp_sums)
             before = (self._mlp_sums, layer.down.bias)
-        ops.add_norm(self._residual, *before, model.norm, eps, self._normed)
+        self._norm(before, model.norm, model.head)
         self._finish()
+
+    def _norm(self, added: tuple[Tensor | None, Tensor | None], weight: Tensor, reader: PackedMatrix) -> None:
+        eps, order = self._model.config.norm_eps, order_of(reader.weight)
+        self._ops.add_norm(self._residual, added, weight, eps, self._normed, order)
 
     def _attend(self, number: int, layer: PackedLayer) -> None:
         config, state = self._model.config, self._state
@@ -77,13 +81,20 @@ class ManyRowsStep:
             self._attended,
             config.windows[number],
             self._scratch,
+            order_of(layer.output.weight),
         )
         self._product(layer.output, self._attended, self._attention_sums)
 
     def _product(
-        self, matrix: PackedMatrix, x: Tensor, out: Tensor, epilogue: Epilogue = Epilogue.STORE
+        self,
+        matrix: PackedMatrix,
+        x: Tensor,
+        out: Tensor,
+        epilogue: Epilogue = Epilogue.STORE,
+        order: int = NATURAL,
     ) -> None:
-        self._ops.linear(matrix, x, out, tile=tile_for(matrix.weight, len(x)), epilogue=epilogue)
+        tile = tile_for(matrix.weight, len(x))
+        self._ops.linear(matrix, x, out, tile=tile, epilogue=epilogue, order=order)
 
     def _finish(self) -> None:
         head, state = self._model.head, self._state

@@ -4,6 +4,7 @@ One block takes a run of one prompt's queries for one head and walks the keys be
 are read from the projections' output, not from the cache.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -11,17 +12,30 @@ from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.kernels.launch import next_power_of_2
+from quantbench.engine.kernels.order import NATURAL, place_of, reordered
 from quantbench.engine.kernels.triton_or_not import tl, triton
 
 LOG2_E = 1.4426950408889634
 
 
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Which tokens belong together: starts int32 [prompts + 1], each prompt's first token and the end."""
+
+    starts: Tensor
+    longest: int  # tokens
+
+
 def prompt_attention_reference(
-    config: ModelConfig, qkv: Tensor, starts: Tensor, longest: int, out: Tensor, window: int | None = None
+    config: ModelConfig,
+    qkv: Tensor,
+    prompts: Prompts,
+    out: Tensor,
+    window: int | None = None,
+    order: int = NATURAL,
 ) -> None:
-    """qkv [tokens, (heads + 2 kv_heads) * head_dim], rotated; starts int32 [prompts + 1]: first tokens and
-    the end; out [tokens, heads * head_dim]."""
-    bounds = starts.tolist()
+    """qkv [tokens, (heads + 2 kv_heads) * head_dim], rotated; out [tokens, heads * head_dim] in `order`."""
+    bounds = prompts.starts.tolist()
     for first, end in pairwise(bounds):
         heads = qkv[first:end].view(end - first, -1, config.head_dim).transpose(0, 1).float()
         q, k, v = torch.split(heads, [config.heads, config.kv_heads, config.kv_heads])
@@ -30,14 +44,15 @@ def prompt_attention_reference(
         distance = back[:, None] - back
         seen = (distance >= 0) & (distance < (window or end))
         scores = (q @ k.transpose(1, 2) * config.head_dim**-0.5).masked_fill(~seen, float("-inf"))
-        out[first:end] = (scores.softmax(-1) @ v).transpose(0, 1).reshape(end - first, -1).to(out.dtype)
+        result = (scores.softmax(-1) @ v).transpose(0, 1).reshape(end - first, -1)
+        out[first:end] = reordered(result, order).to(out.dtype)
 
 
 @triton.jit
 def _prompt_attention(
     qkv, starts, out, window, scale,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, PAD: tl.constexpr, WINDOW: tl.constexpr,
-    QUERIES: tl.constexpr, KEYS: tl.constexpr,
+    ORDER: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
 ):  # fmt: skip
     # the last queries of a prompt have the most keys: they start first
     tile = tl.num_programs(0) - 1 - tl.program_id(0)
@@ -78,20 +93,25 @@ def _prompt_attention(
         v = tl.load(v_base + place[:, None] + d[None, :], mask=there[:, None] & (d < DIM)[None, :], other=0.0)
         acc = tl.dot(weights.to(v.dtype), v, acc * shrink[:, None])
         extreme = highest
-    o_at = out + (first + m)[:, None].to(tl.int64) * (HEADS * DIM) + head * DIM + d[None, :]
+    o_at = out + (first + m)[:, None].to(tl.int64) * (HEADS * DIM) + place_of(head * DIM + d, ORDER)[None, :]
     result = (acc / total[:, None]).to(out.dtype.element_ty)
     tl.store(o_at, result, mask=(m < length)[:, None] & (d < DIM)[None, :])
 
 
 def prompt_attention(
-    config: ModelConfig, qkv: Tensor, starts: Tensor, longest: int, out: Tensor, window: int | None = None
+    config: ModelConfig,
+    qkv: Tensor,
+    prompts: Prompts,
+    out: Tensor,
+    window: int | None = None,
+    order: int = NATURAL,
 ) -> None:
-    """`prompt_attention_reference` on the device; `longest` is the greatest length of a prompt."""
-    queries = 64 if longest <= 256 else 128
-    grid = (triton.cdiv(longest, queries), config.heads, len(starts) - 1)
+    """`prompt_attention_reference` on the device."""
+    queries = 64 if prompts.longest <= 256 else 128
+    grid = (triton.cdiv(prompts.longest, queries), config.heads, len(prompts.starts) - 1)
     _prompt_attention[grid](
         qkv,
-        starts,
+        prompts.starts,
         out,
         window or 0,
         config.head_dim**-0.5 * LOG2_E,
@@ -100,6 +120,7 @@ def prompt_attention(
         DIM=config.head_dim,
         PAD=max(16, next_power_of_2(config.head_dim)),
         WINDOW=window is not None,
+        ORDER=order,
         QUERIES=queries,
         KEYS=64,
         num_warps=4 if queries == 64 else 8,

@@ -4,8 +4,10 @@ Few tokens use the decode step's products; from `DEQUANTIZED` tokens on a packed
 one buffer and multiplied by cuBLAS, unless results must not depend on the batch.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -14,6 +16,8 @@ from quantbench.engine.kernels.layout import PackedLayer, PackedMatrix, PackedMo
 from quantbench.engine.kernels.linear_many import Epilogue, tiles_of
 from quantbench.engine.kernels.many_rows import Tables, rotation_of
 from quantbench.engine.kernels.operations import Operations
+from quantbench.engine.kernels.order import NATURAL, order_of
+from quantbench.engine.kernels.prompt_attention import Prompts
 from quantbench.engine.kernels.tiles import tile_for
 from quantbench.engine.state import StepState
 from quantbench.engine.weights import FloatWeight
@@ -34,26 +38,24 @@ class Layout:
 
 def lay_out(prompts: Sequence[Sequence[int]], rows: Sequence[int], device: torch.device) -> Layout:
     """One copy to the device, which the host does not wait for."""
-    lengths = [len(prompt) for prompt in prompts]
-    tokens = sum(lengths)
-    numbers = [token for prompt in prompts for token in prompt]
-    numbers += [row for row, length in zip(rows, lengths, strict=True) for _ in range(length)]
-    numbers += [position for length in lengths for position in range(length)]
-    starts = [0]
-    for length in lengths:
-        starts.append(starts[-1] + length)
-    data = to_device(numbers + starts, device)
+    counts = [len(prompt) for prompt in prompts]
+    lengths, tokens = torch.tensor(counts), sum(counts)
+    starts = torch.cat((torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)))
+    ids = torch.frombuffer(array("i", chain.from_iterable(prompts)), dtype=torch.int32)
+    in_rows = torch.tensor(rows).repeat_interleave(lengths)
+    positions = torch.arange(tokens) - starts[:-1].repeat_interleave(lengths)
+    data = to_device(torch.cat((ids, in_rows.int(), positions.int(), starts.int())), device)
     return Layout(
         ids=data[:tokens],
         places=data[tokens : 3 * tokens].view(2, tokens),
         starts=data[3 * tokens :],
-        longest=max(lengths),
+        longest=max(counts),
     )
 
 
-def to_device(numbers: Sequence[int], device: torch.device) -> Tensor:
+def to_device(numbers: Sequence[int] | Tensor, device: torch.device) -> Tensor:
     """int32 [len(numbers)] on the device."""
-    data = torch.tensor(numbers, dtype=torch.int32)
+    data = torch.as_tensor(numbers, dtype=torch.int32)
     return data.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else data
 
 
@@ -65,7 +67,10 @@ class PromptPass:
         self._invariant = batch_invariant
 
     def __call__(self, layout: Layout, tables: Tables, state: StepState | None) -> Tensor:
-        """Final normalised states [tokens, hidden_size]; the cache is filled where there is a state."""
+        """Final normalised states [tokens, hidden_size], in the order that the head wants them in.
+
+        The cache is filled where there is a state.
+        """
         model, ops, eps = self._model, self._ops, self._model.config.norm_eps
         tokens, hidden = len(layout.ids), model.config.hidden_size
         residual = torch.empty(tokens, hidden, dtype=torch.float32, device=model.device)
@@ -73,15 +78,17 @@ class PromptPass:
         ops.embed(model.embedding, layout.ids, residual)
         delta: Tensor | None = None
         for number, layer in enumerate(model.layers):
-            ops.add_norm(residual, delta, None, layer.input_norm, eps, normed)
+            order = self._order(layer.qkv, tokens)
+            ops.add_norm(residual, (delta, None), layer.input_norm, eps, normed, order)
             delta = self._attend(number, layer, normed, layout, tables, state)[None]
-            ops.add_norm(residual, delta, None, layer.post_norm, eps, normed)
-            delta = self._product(layer.down, self._gated(layer.gate_up, normed))[None]
-        ops.add_norm(residual, delta, None, model.norm, eps, normed)
+            order = self._order(layer.gate_up, tokens)
+            ops.add_norm(residual, (delta, None), layer.post_norm, eps, normed, order)
+            delta = self._product(layer.down, self._gated(layer, normed))[None]
+        ops.add_norm(residual, (delta, None), model.norm, eps, normed, order_of(model.head.weight))
         return normed
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """float32 [rows, vocab_size] of some states."""
+        """float32 [rows, vocab_size] of some of its states."""
         head = self._model.head
         out = torch.empty(len(hidden), head.weight.shape[0], dtype=torch.float32, device=hidden.device)
         for first in range(0, len(hidden), HEAD_ROWS):
@@ -115,22 +122,24 @@ class PromptPass:
         self._ops.rotate_prompts(config, rotation_of(layer, tables), qkv, layout.places, cache)
         attended = self._buffer(len(normed), config.q_size)
         window = config.windows[number]
-        self._ops.prompt_attention(config, qkv, layout.starts, layout.longest, attended, window)
+        prompts, order = Prompts(layout.starts, layout.longest), self._order(layer.output, len(normed))
+        self._ops.prompt_attention(config, qkv, prompts, attended, window, order)
         return self._product(layer.output, attended)
 
-    def _gated(self, matrix: PackedMatrix, x: Tensor) -> Tensor:
+    def _gated(self, layer: PackedLayer, x: Tensor) -> Tensor:
+        matrix = layer.gate_up
         out = self._buffer(len(x), matrix.weight.shape[0] // 2)
-        if self._fused(x):
-            tile = tile_for(matrix.weight, len(x))
-            self._ops.linear(matrix, x, out, tile=tile, epilogue=Epilogue.GATE)
+        if self._fused(len(x)):
+            tile, order = tile_for(matrix.weight, len(x)), order_of(layer.down.weight)
+            self._ops.linear(matrix, x, out, tile=tile, epilogue=Epilogue.GATE, order=order)
         else:
             self._ops.silu_mul(self._product(matrix, x), out)
         return out
 
     def _product(self, matrix: PackedMatrix, x: Tensor) -> Tensor:
-        """x [tokens, in] -> activations [tokens, out], bias included."""
+        """x [tokens, in], in the matrix's order, -> activations [tokens, out], bias included."""
         out = self._buffer(len(x), matrix.weight.shape[0])
-        if self._fused(x):
+        if self._fused(len(x)):
             self._ops.linear(matrix, x, out, tile=tile_for(matrix.weight, len(x)))
             return out
         values = self._values(matrix, x.dtype).t()
@@ -145,8 +154,12 @@ class PromptPass:
         self._ops.dequantize(matrix.weight, values)
         return values
 
-    def _fused(self, x: Tensor) -> bool:
-        return self._invariant or len(x) < DEQUANTIZED
+    def _fused(self, tokens: int) -> bool:
+        return self._invariant or tokens < DEQUANTIZED
+
+    def _order(self, matrix: PackedMatrix, tokens: int) -> int:
+        """In which order a matrix's inputs are written: its own, save for cuBLAS."""
+        return order_of(matrix.weight) if self._fused(tokens) else NATURAL
 
     def _buffer(self, tokens: int, width: int) -> Tensor:
         return torch.empty(tokens, width, dtype=self._model.dtype, device=self._model.device)

@@ -39,7 +39,8 @@ def tile_for(weight: PackedWeight, tokens: int) -> Tile:
 def _float_tile(shape: tuple[int, int], columns: int) -> Tile:
     out, inputs = shape
     if columns <= 64:
-        return Tile(rows=64, tokens=columns, inputs=128, stages=3 if out >= WIDE else 5)
+        deep = 7 if columns == 16 and out < WIDE else 5
+        return Tile(rows=64, tokens=columns, inputs=128, stages=3 if out >= WIDE else deep)
     if columns == 128:
         if out >= WIDE:
             return Tile(rows=128, tokens=128, inputs=64, warps=8)
@@ -56,31 +57,45 @@ def _float_tile(shape: tuple[int, int], columns: int) -> Tile:
 def _int8_tile(shape: tuple[int, int], columns: int) -> Tile:
     out, inputs = shape
     if columns <= 32:
-        return Tile(rows=128 if out >= HUGE else 64, tokens=columns, inputs=128, stages=3)
+        if out >= HUGE:
+            return Tile(rows=128, tokens=columns, inputs=128, stages=4)
+        return Tile(rows=64, tokens=columns, inputs=128, stages=7 if out >= WIDE and columns == 16 else 3)
     if columns == 64:
-        return Tile(rows=64, tokens=64, inputs=128, stages=5 if WIDE <= out < HUGE else 3)
+        return _of_64_tokens(shape)
     if columns == 128:
         if out >= HUGE:
             return Tile(rows=128, tokens=128, inputs=64, warps=8)
         return Tile(rows=64, tokens=64, inputs=128)
     if out >= HUGE:
-        return Tile(rows=128, tokens=128, more=64, inputs=128, warps=8, stages=3)
+        return Tile(rows=128, tokens=128, more=64, inputs=64, warps=8, stages=3)
     if out >= WIDE:
         return Tile(rows=128, tokens=64, inputs=128, warps=8, stages=3)
     return Tile(rows=64, tokens=64, inputs=128, stages=3 if inputs >= LONG else 4)
 
 
 def _int4_tile(shape: tuple[int, int], columns: int) -> Tile:
-    out = shape[0]
+    out, inputs = shape
     if columns <= 32:
         return Tile(rows=128 if out >= HUGE else 64, tokens=columns, inputs=128, stages=3)
+    if columns == 64:
+        return _of_64_tokens(shape)
     if columns == 128 and out >= HUGE:
         return Tile(rows=64, tokens=128, inputs=128, stages=3)
     if columns == 192 and out >= HUGE:
-        return Tile(rows=64, tokens=128, more=64, inputs=128, stages=2)
+        return Tile(rows=128, tokens=64, more=32, inputs=128, warps=8, stages=3)
     if columns == 192 and out >= WIDE:
         return Tile(rows=128, tokens=64, inputs=128, warps=8, stages=3)
-    return Tile(rows=64, tokens=64, inputs=128, stages=3)
+    return Tile(rows=64, tokens=64, inputs=128, stages=3 if inputs >= LONG else 4)
+
+
+def _of_64_tokens(shape: tuple[int, int]) -> Tile:
+    """Packed weights, up to 64 tokens: narrow matrices fill the device better with half of them a block."""
+    out, inputs = shape
+    if out >= HUGE:
+        return Tile(rows=64, tokens=64, inputs=128, stages=3)
+    if out >= WIDE or inputs >= LONG:
+        return Tile(rows=64, tokens=64, inputs=128)
+    return Tile(rows=64, tokens=32, inputs=128, stages=3)
 
 
 def slices_for(weight: PackedWeight) -> int:

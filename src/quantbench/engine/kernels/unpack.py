@@ -2,6 +2,7 @@
 
 A byte b is put behind the exponent of 1024, so that the half 0x64bb is 1024 + b; subtracting the offset
 leaves the integer. That is two instructions for two weights, where conversions would take a slow one each.
+A nibble in a byte's upper half is taken in place as 1024 + 16 n, and divided by 16 while the offset goes.
 """
 
 from quantbench.engine.kernels.triton_or_not import tl, triton
@@ -12,64 +13,88 @@ INT4 = tl.constexpr(2)
 
 
 @triton.jit
-def int8_to_half(q, ASSEMBLY: tl.constexpr):
-    """int8 of any shape -> the same integers in float16, exact."""
+def int8_words(words, ASSEMBLY: tl.constexpr):
+    """int32 of four int8 -> the integers of bytes 0, 2, 1, 3 in float16, exact."""
     if ASSEMBLY:
-        half = tl.inline_asm_elementwise(
+        a, b, c, d = tl.inline_asm_elementwise(
             """
             {
-            .reg .b32 biased, low, high, offset;
-            xor.b32 biased, $2, 0x80808080;
+            .reg .b32 biased, even, odd, offset;
+            xor.b32 biased, $4, 0x80808080;
             mov.b32 offset, 0x64806480;
-            prmt.b32 low, biased, 0x64646464, 0x4140;
-            prmt.b32 high, biased, 0x64646464, 0x4342;
-            sub.f16x2 $0, low, offset;
-            sub.f16x2 $1, high, offset;
+            prmt.b32 even, biased, 0x64646464, 0x4240;
+            prmt.b32 odd, biased, 0x64646464, 0x4341;
+            sub.f16x2 even, even, offset;
+            sub.f16x2 odd, odd, offset;
+            mov.b32 {$0, $1}, even;
+            mov.b32 {$2, $3}, odd;
             }
             """,
-            "=r,=r,r",
-            [q],
-            dtype=tl.float16,
+            "=h,=h,=h,=h,r",
+            [words],
+            dtype=(tl.float16, tl.float16, tl.float16, tl.float16),
             is_pure=True,
-            pack=4,
+            pack=1,
         )
     else:
-        half = q.to(tl.float16)
-    return half
+        a, b = ((words << 24) >> 24).to(tl.float16), ((words << 8) >> 24).to(tl.float16)
+        c, d = ((words << 16) >> 24).to(tl.float16), (words >> 24).to(tl.float16)
+    return a, b, c, d
 
 
 @triton.jit
-def nibbles_to_halves(packed, ASSEMBLY: tl.constexpr):
-    """uint8 of any shape -> (low nibble - 8, high nibble - 8) in float16, exact."""
+def nibble_words(words, ASSEMBLY: tl.constexpr):
+    """int32 of four bytes -> the low nibbles of bytes 0, 2, 1, 3, then the high ones, each - 8, float16."""
     if ASSEMBLY:
-        low, high = tl.inline_asm_elementwise(
+        a, b, c, d, e, f, g, h = tl.inline_asm_elementwise(
             """
             {
-            .reg .b32 even, odd, x, offset;
+            .reg .b32 odd, x, magic, offset, sixteenth, higher;
+            shr.u32 odd, $8, 8;
+            mov.b32 magic, 0x64006400;
             mov.b32 offset, 0x64086408;
-            and.b32 even, $4, 0x0F0F0F0F;
-            shr.u32 odd, $4, 4;
-            and.b32 odd, odd, 0x0F0F0F0F;
-            prmt.b32 x, even, 0x64646464, 0x4140;
-            sub.f16x2 $0, x, offset;
-            prmt.b32 x, even, 0x64646464, 0x4342;
-            sub.f16x2 $1, x, offset;
-            prmt.b32 x, odd, 0x64646464, 0x4140;
-            sub.f16x2 $2, x, offset;
-            prmt.b32 x, odd, 0x64646464, 0x4342;
-            sub.f16x2 $3, x, offset;
+            mov.b32 sixteenth, 0x2C002C00;
+            mov.b32 higher, 0xD480D480;
+            lop3.b32 x, $8, 0x000F000F, magic, 0xEA;
+            sub.f16x2 x, x, offset;
+            mov.b32 {$0, $1}, x;
+            lop3.b32 x, odd, 0x000F000F, magic, 0xEA;
+            sub.f16x2 x, x, offset;
+            mov.b32 {$2, $3}, x;
+            lop3.b32 x, $8, 0x00F000F0, magic, 0xEA;
+            fma.rn.f16x2 x, x, sixteenth, higher;
+            mov.b32 {$4, $5}, x;
+            lop3.b32 x, odd, 0x00F000F0, magic, 0xEA;
+            fma.rn.f16x2 x, x, sixteenth, higher;
+            mov.b32 {$6, $7}, x;
             }
             """,
-            "=r,=r,=r,=r,r",
-            [packed],
-            dtype=(tl.float16, tl.float16),
+            "=h,=h,=h,=h,=h,=h,=h,=h,r",
+            [words],
+            dtype=(
+                tl.float16, tl.float16, tl.float16, tl.float16,
+                tl.float16, tl.float16, tl.float16, tl.float16,
+            ),
             is_pure=True,
-            pack=4,
-        )
+            pack=1,
+        )  # fmt: skip
     else:
-        low = ((packed & 15).to(tl.int32) - 8).to(tl.float16)
-        high = ((packed >> 4).to(tl.int32) - 8).to(tl.float16)
-    return low, high
+        a, b = ((words & 15) - 8).to(tl.float16), (((words >> 16) & 15) - 8).to(tl.float16)
+        c, d = (((words >> 8) & 15) - 8).to(tl.float16), (((words >> 24) & 15) - 8).to(tl.float16)
+        e, f = (((words >> 4) & 15) - 8).to(tl.float16), (((words >> 20) & 15) - 8).to(tl.float16)
+        g, h = (((words >> 12) & 15) - 8).to(tl.float16), (((words >> 28) & 15) - 8).to(tl.float16)
+    return a, b, c, d, e, f, g, h
+
+
+@triton.jit
+def in_order(a, b, c, d, ROWS: tl.constexpr, INPUTS: tl.constexpr, RUN: tl.constexpr):
+    """Weights [ROWS, INPUTS / 4] of bytes 0, 2, 1, 3 of each word -> [ROWS, INPUTS] in the order of RUN.
+
+    Only names change: a thread keeps the words that it fetched.
+    """
+    halves = tl.join(tl.join(a, b), tl.join(c, d))  # row, word, b, h; see `order`
+    parts = tl.reshape(halves, (ROWS, INPUTS // RUN, 4, RUN // 16, 2, 2))  # row, run, c, v, b, h
+    return tl.reshape(tl.permute(parts, (0, 1, 3, 5, 2, 4)), (ROWS, INPUTS))
 
 
 @triton.jit
