@@ -24,19 +24,23 @@ A row repeats until --repetitions or --row-seconds are reached; a slow peer may 
 
 import argparse
 import gc
+import os
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
 from decode_peers import PEERS, Contender, Settings, of_decoder, peer_entries
 from decode_table import Row, Table
 from quantbench.decoding import Decoder, Request
+from quantbench.engine.cpu.build import load_kernels
 from quantbench.measure import measure_bandwidth
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.sources import ModelSource, open_source
@@ -63,6 +67,17 @@ class Workload:
         ]
 
 
+class Remembered:
+    """A source whose tensors are read or drawn once, as each method and each reference loads all of them."""
+
+    def __init__(self, source: ModelSource) -> None:
+        self._source = source
+        self.tensor = cache(source.tensor)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+
 @dataclass(slots=True)
 class Reference:
     """What a decoder's figures are checked against; no decoder: nothing is."""
@@ -74,7 +89,7 @@ class Reference:
 
 def main() -> None:
     options = parse()
-    source = open_source(options.model)
+    source = Remembered(open_source(options.model))
     bandwidth = measure_bandwidth(options.device).read_bytes_per_s
     where = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else "CPU"
     print(f"{options.model} on {where}, torch {torch.__version__}: reads {bandwidth / 1e12:.3f} TB/s")
@@ -167,8 +182,19 @@ def reference_of(source: ModelSource, method: str, device: str) -> Reference:
         settings, name = LoadSettings(device=device, dtype="float32"), method
     else:
         settings, name = LoadSettings(device=device, dtype="float32", engine="transformers"), "fp32"
-    decoder = METHODS[name].load(source, settings).decoder
+    with without_cpu_kernels():
+        decoder = METHODS[name].load(source, settings).decoder
     return Reference(decoder=decoder, held_bytes=allocated(device) - before)
+
+
+@contextmanager
+def without_cpu_kernels() -> Iterator[None]:
+    """What is loaded meanwhile runs in plain torch on a CPU too."""
+    os.environ["QUANTBENCH_CPU_KERNELS"] = "off"
+    load_kernels.cache_clear()
+    yield
+    del os.environ["QUANTBENCH_CPU_KERNELS"]
+    load_kernels.cache_clear()
 
 
 def allocated(device: str) -> int:

@@ -62,6 +62,7 @@ class SpeedPoint(_Frozen):
     kv_bytes: int | None = None  # read by one step at the middle of the decode
     step_weight_bytes: int | None = None  # weights that one step must read
     joules: tuple[float, ...] = ()
+    warm_s: float | None = None  # the untimed run of this shape before the first repetition
     failure: str | None = None
 
 

@@ -67,6 +67,12 @@ def test_the_first_run_is_no_repetition() -> None:
     assert max(point.decode_s) == pytest.approx(0.1)
 
 
+def test_the_first_runs_seconds_are_kept_apart() -> None:
+    clock = FakeClock()
+    (point,) = measure(clock, FakeDecoder(clock, prefill_s=0.5, step_s=(0.7, 0.01)))
+    assert point.warm_s == pytest.approx(0.5 + 7 * 0.7)  # shortened on the CPU: 8 new tokens
+
+
 def test_lengths_are_forced() -> None:
     clock = FakeClock()
     decoder = FakeDecoder(clock)

@@ -53,3 +53,9 @@ def test_start_up_shows_what_was_timed() -> None:
 
 def test_without_speed_there_is_no_such_section() -> None:
     assert list(latency_sections(analyse([record("fp16")], "fp16"))) == []
+
+
+def test_the_first_run_holds_what_the_headlines_own_first_run_took_longer() -> None:
+    point = speed_point(127.0, ttft_s=0.5).model_copy(update={"warm_s": 4.0})
+    startup = Startup(warmup_s=2.0)
+    assert cells(table_of(record("fp16", speed=(point,), startup=startup)))["First run (s)"] == "4.50"

@@ -41,6 +41,7 @@ class Times:
     decode_s: list[float] = field(default_factory=list)
     cpu_share: list[float] = field(default_factory=list)
     joules: list[float] = field(default_factory=list)
+    warm_s: float | None = None
 
     @property
     def precise(self) -> bool:
@@ -118,7 +119,9 @@ def repeat(
         return f"{length} positions are needed, but the model has {decoder.max_positions}"
     try:
         budget.progress(budget.stage, 0, 0)
+        start = meters.wall()
         warm(decoder, requests)
+        times.warm_s = meters.wall() - start
         end = meters.wall() + budget.seconds
         while len(times.decode_s) < MOST_REPETITIONS:
             run_once(decoder, requests, times, meters)
@@ -172,6 +175,7 @@ def speed_point(decoder: Decoder, requests: list[Request], times: Times, failure
         decode_s=tuple(times.decode_s),
         cpu_share=tuple(times.cpu_share),
         joules=tuple(times.joules),
+        warm_s=times.warm_s,
         step_weight_bytes=weight_bytes,
         kv_bytes=kv_bytes,
         failure=failure,
