@@ -1,5 +1,6 @@
 """Where a completion is promised to be the same in every batch, and where it is said not to be."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,15 +12,22 @@ from quantbench.engine.cuda_decoder import CudaDecoder, FewRows
 from quantbench.engine.decoder import NativeDecoder
 from quantbench.engine.kernels.layout import pack_model
 from quantbench.engine.kernels.operations import PLAIN
-from quantbench.engine.weights import FloatWeight
+from quantbench.engine.weights import FloatWeight, Weight
+from quantbench.methods.quantizers.int4 import quantize_int4
+from quantbench.methods.quantizers.int8 import quantize_int8
 from tests.engine.models import native, prompts, reference_model
 
 COMPILED = pytest.mark.skipif(build.load_kernels().library is None, reason="no CPU kernels")
 KEY = "batch invariance"
 
 
-def on_cpu() -> NativeDecoder:
-    found = native(reference_model("qwen3", head_dim=32), lambda name, tensor: FloatWeight(tensor.half()))
+def to_half(name: str, tensor: torch.Tensor) -> Weight:
+    return FloatWeight(tensor.half())
+
+
+def on_cpu(quantize: Callable[[str, torch.Tensor], Weight] = to_half) -> NativeDecoder:
+    model = reference_model("qwen3", head_dim=32, hidden_size=64, intermediate_size=96)
+    found = native(model, quantize)
     assert isinstance(found, NativeDecoder)
     return found
 
@@ -31,10 +39,15 @@ def test_the_cpus_kernels_promise_it_always() -> None:
     assert decoder.kernels()[KEY].startswith("always")
 
 
+def to_int4(name: str, tensor: torch.Tensor) -> Weight:
+    return quantize_int4(name, tensor, group_size=32, importance=None)
+
+
 @COMPILED
-def test_logits_on_the_cpu_are_the_same_bits_alone_and_among_others() -> None:
-    decoder = on_cpu()
-    texts = prompts((9, 40, 1, 17, 64))
+@pytest.mark.parametrize("quantize", [to_half, quantize_int8, to_int4])
+def test_logits_on_the_cpu_are_the_same_bits_alone_and_among_others(quantize: Any) -> None:
+    decoder = on_cpu(quantize)
+    texts = prompts((9, 40, 1, 17, 64, 100))
     together = list(decoder.score(texts))
     for text, among_others in zip(texts, together, strict=True):
         (alone,) = decoder.score([text])
