@@ -151,6 +151,21 @@ def test_every_batch_size_in_use_agrees_on_real_shapes(scheme: str, rows: int, i
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+@pytest.mark.parametrize("stages", [3, 4])
+def test_a_crowded_device_changes_no_sum(scheme: str, stages: int) -> None:
+    """Weights in registers must not be overwritten while tensor cores, late for other blocks, read them."""
+    device = torch.device("cuda")
+    matrix = random_matrix(scheme, 2 * 8192, 3584, device, group=128)
+    x, y = normal(8, 3584, device=device), poisoned(8, 8192, device=device)
+    wanted = gate_reference(matrix, x)
+    for _ in range(20):
+        tile = Tile(rows=64, tokens=16, inputs=128, stages=stages)
+        product(matrix, x, y.fill_(float("nan")), tile=tile, epilogue=Epilogue.GATE)
+        assert distance(y, wanted) < 1e-3
+
+
+@pytest.mark.gpu
 def test_activations_may_be_bfloat16() -> None:
     device = torch.device("cuda")  # the interpreter has no product of them
     matrix = random_matrix("int4", 64, 64, device)

@@ -19,6 +19,7 @@ from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_w
 from quantbench.engine.kernels.unpack import FLOAT, INT4, INT8
 from quantbench.engine.weights import FloatWeight, Int8Weight
 
+PREFETCHED = 256  # blocks: where more follow in waves, asking ahead row by row costs more than it hides
 SHARE = 128  # inputs: slices are multiples of it whatever the tile, so that sums do not depend on it
 
 
@@ -145,7 +146,7 @@ def _linear(
     more = tl.zeros((ROWS, MORE if MORE else 16), tl.float32)
     if PREFETCH:
         wanted = tl.where(tl.program_id(0) == 0, inputs, 0)  # once for all tiles of tokens
-        prefetch_rows(w, n, start, wanted, w_stride, SCHEME, RUN, ROWS)
+        prefetch_rows(w, n, start, wanted, w_stride, in_features, SCHEME, RUN, ROWS)
     if DEPENDENT:
         gdc_launch_dependents()
         gdc_wait()
@@ -161,8 +162,9 @@ def _linear(
         )  # fmt: skip
     else:
         acc, more = sum_float(
-            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride, TOKENS, MORE, INPUTS, EVEN
-        )
+            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
+            TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
+        )  # fmt: skip
     if SCHEME == INT8:
         factor = tl.load(scale + n)[:, None]
         acc, more = acc * factor, more * factor
@@ -235,7 +237,9 @@ def linear_many(
     per_tile = tile.rows // 2 if epilogue is Epilogue.GATE else tile.rows
     columns = out_features // 2 if epilogue is Epilogue.GATE else out_features
     dependent = dependent_launch(x.device)
-    grid = (triton.cdiv(len(x), tile.tokens + tile.more), triton.cdiv(columns, per_tile), splits)
+    tiles = triton.cdiv(columns, per_tile)
+    grid = (triton.cdiv(len(x), tile.tokens + tile.more), tiles, splits)
+    ahead = dependent and scheme != FLOAT.value and tiles * splits <= PREFETCHED
     _linear[grid](
         as_words(data, run),
         scale,
@@ -262,7 +266,7 @@ def linear_many(
         EVEN=in_features % inputs == 0,
         ASSEMBLY=not interpreted(),
         DEPENDENT=dependent,
-        PREFETCH=dependent and scheme != FLOAT.value and movable(data, in_features, inputs),
+        PREFETCH=ahead and movable(data, in_features, inputs),
         num_warps=tile.warps,
         num_stages=tile.stages,
         launch_pdl=dependent,

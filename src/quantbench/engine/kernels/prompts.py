@@ -1,7 +1,7 @@
 """Whole prompts through the model: laid out one after another, no padding, cache filled on the way.
 
-Few tokens use the decode step's products; from `DEQUANTIZED` tokens on a packed matrix is dequantized into
-one buffer and multiplied by cuBLAS, unless results must not depend on the batch.
+Few tokens use the decode step's products; from `CUBLAS` or `DEQUANTIZED` tokens on, a packed matrix is
+dequantized into one buffer and multiplied by cuBLAS, unless results must not depend on the batch.
 """
 
 from array import array
@@ -22,7 +22,8 @@ from quantbench.engine.kernels.tiles import tile_for
 from quantbench.engine.state import StepState
 from quantbench.engine.weights import FloatWeight
 
-DEQUANTIZED = 257  # tokens from which on cuBLAS with dequantized weights is used
+CUBLAS = 33  # tokens from which on cuBLAS multiplies float weights: its launches cost the host less
+DEQUANTIZED = 1025  # the same of packed weights: dequantizing costs the host four more launches a layer
 HEAD_ROWS = 256  # tokens whose logits are computed at once
 
 
@@ -65,6 +66,8 @@ class PromptPass:
     def __init__(self, model: PackedModel, operations: Operations, *, batch_invariant: bool = False) -> None:
         self._model, self._ops = model, operations
         self._invariant = batch_invariant
+        float_weights = isinstance(model.layers[0].qkv.weight, FloatWeight)
+        self._few_tokens = CUBLAS if float_weights else DEQUANTIZED
 
     def __call__(self, layout: Layout, tables: Tables, state: StepState | None) -> Tensor:
         """Final normalised states [tokens, hidden_size], in the order that the head wants them in.
@@ -155,7 +158,7 @@ class PromptPass:
         return values
 
     def _fused(self, tokens: int) -> bool:
-        return self._invariant or tokens < DEQUANTIZED
+        return self._invariant or tokens < self._few_tokens
 
     def _order(self, matrix: PackedMatrix, tokens: int) -> int:
         """In which order a matrix's inputs are written: its own, save for cuBLAS."""

@@ -10,10 +10,12 @@ from quantbench.engine.kernels.triton_or_not import tl, triton
 from quantbench.engine.kernels.unpack import (
     FLOAT,
     INT8,
+    in_halves,
     in_order,
     int8_words,
     nibble_words,
     scale_and_zero,
+    settled,
 )
 
 
@@ -21,6 +23,7 @@ from quantbench.engine.kernels.unpack import (
 def sum_float(
     acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
     TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr,
+    ASSEMBLY: tl.constexpr,
 ):  # fmt: skip
     """acc [ROWS, TOKENS] and more [ROWS, MORE] += weights (float, or bytes one by one) times x."""
     k = tl.arange(0, INPUTS)
@@ -47,6 +50,10 @@ def sum_float(
                 tokens = tl.load(far_at, mask=far_there & inside[:, None], other=0.0)
             more = tl.dot(weights, tokens, more)
             far_at += INPUTS
+        if w.dtype.element_ty != x.dtype.element_ty:
+            acc = settled(acc, ASSEMBLY)
+            if MORE:
+                more = settled(more, ASSEMBLY)
         w_at += INPUTS
         near_at += INPUTS
     return acc, more
@@ -82,8 +89,9 @@ def sum_int8(
                 tokens = tl.load(far_at, mask=far_there, other=0.0)
             else:
                 tokens = tl.load(far_at, mask=far_there & inside, other=0.0)
-            more = tl.dot(weights, tokens, more)
+            more = settled(tl.dot(weights, tokens, more), ASSEMBLY)
             far_at += INPUTS
+        acc = settled(acc, ASSEMBLY)
         w_at += INPUTS // 4
         near_at += INPUTS
     return acc, more
@@ -105,28 +113,42 @@ def sum_int4(
     near_at = x + near[None, :].to(tl.int64) * x_stride + e[:, None]
     far_at = x + far[None, :].to(tl.int64) * x_stride + e[:, None]
     near_there, far_there = (near < rows)[None, :], (far < rows)[None, :]
+    k = tl.arange(0, INPUTS)
+    near_all = x + near[None, :].to(tl.int64) * x_stride + k[:, None]
+    far_all = x + far[None, :].to(tl.int64) * x_stride + k[:, None]
+    kind = x.dtype.element_ty
     for done in range(0, inputs, INPUTS):
         byte = (start + done) // 2
         group = byte // APART
         first = tl.multiple_of(group * GROUP + byte % APART, HALF)
         a, b, c, d, p, q, r, s = nibble_words(tl.load(w_at), ASSEMBLY)
         scale, zero = scale_and_zero(tl.load(affine_at + group))
-        kind = x.dtype.element_ty
         low, high = in_order(a, b, c, d, ROWS, HALF, RUN), in_order(p, q, r, s, ROWS, HALF, RUN)
         low = (low * scale[:, None] + zero[:, None]).to(kind)
         high = (high * scale[:, None] + zero[:, None]).to(kind)
-        acc = tl.dot(low, tl.load(near_at + first, mask=near_there, other=0.0), acc)
-        acc = tl.dot(high, tl.load(near_at + first + APART, mask=near_there, other=0.0), acc)
+        if INPUTS == GROUP:  # a whole group: both slices of x are one
+            weights = in_halves(low, high, ROWS, INPUTS)
+            acc = tl.dot(weights, tl.load(near_all + first, mask=near_there, other=0.0), acc)
+            if MORE:
+                more = tl.dot(weights, tl.load(far_all + first, mask=far_there, other=0.0), more)
+        else:
+            acc = tl.dot(low, tl.load(near_at + first, mask=near_there, other=0.0), acc)
+            acc = tl.dot(high, tl.load(near_at + first + APART, mask=near_there, other=0.0), acc)
+            if MORE:
+                more = tl.dot(low, tl.load(far_at + first, mask=far_there, other=0.0), more)
+                more = tl.dot(high, tl.load(far_at + first + APART, mask=far_there, other=0.0), more)
+        acc = settled(acc, ASSEMBLY)
         if MORE:
-            more = tl.dot(low, tl.load(far_at + first, mask=far_there, other=0.0), more)
-            more = tl.dot(high, tl.load(far_at + first + APART, mask=far_there, other=0.0), more)
+            more = settled(more, ASSEMBLY)
         w_at += HALF // 4
     return acc, more
 
 
 @triton.jit
-def prefetch_rows(w, n, start, inputs, w_stride, SCHEME: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr):
-    """Ask for a tile's slice of inputs; of 4-bit rows without the scales behind them."""
+def prefetch_rows(
+    w, n, start, inputs, w_stride, total, SCHEME: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr
+):
+    """Ask for a tile's slice of inputs, and for the scales behind 4-bit rows."""
     same = n.to(tl.int32) * 0
     if SCHEME == FLOAT:
         prefetch(w + n * w_stride + start, inputs * 2 + same, ROWS)
@@ -134,3 +156,5 @@ def prefetch_rows(w, n, start, inputs, w_stride, SCHEME: tl.constexpr, RUN: tl.c
         prefetch(w + n * w_stride + (start // 4 if RUN > 1 else start), inputs + same, ROWS)
     else:
         prefetch(w + n * w_stride + start // 8, inputs // 2 + same, ROWS)
+        scales = tl.where(inputs > 0, w_stride * 4 - total // 2, 0)
+        prefetch(w + n * w_stride + total // 8, scales + same, ROWS)

@@ -60,6 +60,8 @@ def _int8_tile(shape: tuple[int, int], columns: int) -> Tile:
         if out >= HUGE:
             return Tile(rows=128, tokens=columns, inputs=128, stages=4)
         return Tile(rows=64, tokens=columns, inputs=128, stages=7 if out >= WIDE and columns == 16 else 3)
+    if columns == 64 and out >= HUGE:
+        return Tile(rows=128, tokens=64, inputs=64, warps=8, stages=5)
     if columns == 64:
         return _of_64_tokens(shape)
     if columns == 128:
@@ -67,7 +69,7 @@ def _int8_tile(shape: tuple[int, int], columns: int) -> Tile:
             return Tile(rows=128, tokens=128, inputs=64, warps=8)
         return Tile(rows=64, tokens=64, inputs=128)
     if out >= HUGE:
-        return Tile(rows=128, tokens=128, more=64, inputs=64, warps=8, stages=3)
+        return Tile(rows=128, tokens=64, more=32, inputs=64, warps=8)
     if out >= WIDE:
         return Tile(rows=128, tokens=64, inputs=128, warps=8, stages=3)
     return Tile(rows=64, tokens=64, inputs=128, stages=3 if inputs >= LONG else 4)

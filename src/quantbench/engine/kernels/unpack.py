@@ -98,6 +98,26 @@ def in_order(a, b, c, d, ROWS: tl.constexpr, INPUTS: tl.constexpr, RUN: tl.const
 
 
 @triton.jit
+def in_halves(low, high, ROWS: tl.constexpr, INPUTS: tl.constexpr):
+    """[ROWS, INPUTS / 2] twice -> [ROWS, INPUTS], one behind the other; only names change."""
+    return tl.reshape(tl.permute(tl.join(low, high), (0, 2, 1)), (ROWS, INPUTS))
+
+
+@triton.jit
+def settled(acc, ASSEMBLY: tl.constexpr):
+    """acc as it is, once the tensor cores have written it.
+
+    They read weights from registers while the code goes on, and Triton (3.6, its issue 9433) lets the next
+    round's weights be written there too early. What looks like a use of the sums makes it wait.
+    """
+    if ASSEMBLY:
+        acc = tl.inline_asm_elementwise(
+            "mov.b32 $0, $1;", "=r,r", [acc], dtype=tl.float32, is_pure=True, pack=1
+        )
+    return acc
+
+
+@triton.jit
 def scale_and_zero(affine):
     """int32 words of a 4-bit row -> float16 scale (low half) and zero (high half)."""
     scale = (affine & 0xFFFF).to(tl.int16).to(tl.float16, bitcast=True)
