@@ -14,6 +14,7 @@ from quantbench.engine.kernels.operations import PLAIN
 from quantbench.engine.kernels.rotate import rotation_tables
 from quantbench.engine.step_graphs import buckets_of
 from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
+from quantbench.errors import UsageError
 from tests.engine.models import VARIANTS, keep_float, native, prompts, reference_model
 
 KNOWN = [name for name in VARIANTS if name != "llama-biases"]  # its activation has no kernel
@@ -194,3 +195,12 @@ def test_float_weights_of_another_type_are_converted_on_use() -> None:
     assert isinstance(plain, NativeDecoder)
     asked = requests()
     assert fast(plain).generate(asked, batch_size=6) == plain.generate(asked, batch_size=6)
+
+
+@pytest.mark.parametrize("token", [97, -1])
+def test_a_token_beyond_the_vocabulary_is_refused(token: int) -> None:
+    _, ours = pair()
+    with pytest.raises(UsageError, match=f"holds the token {token}, but the model has 97"):
+        ours.generate([Request(prompt_ids=(3, token), max_new_tokens=2)], batch_size=1)
+    with pytest.raises(UsageError, match="use the tokenizer"):
+        list(ours.score([(3, token)]))

@@ -29,6 +29,7 @@ from quantbench.engine.kernels.triton_or_not import MISSING
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.state import StepState, allocate_state
 from quantbench.engine.step_graphs import Step
+from quantbench.errors import UsageError
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
 FEW_ROWS = 4  # rows up to which the persistent kernel takes the steps: above, this one was faster
@@ -133,6 +134,7 @@ class CudaDecoder:
         check_requests(requests, batch_size=batch_size, max_positions=self.max_positions)
         if not requests:
             return []
+        check_ids([request.prompt_ids for request in requests], self.vocab_size)
         with torch.inference_mode():
             machine = self._machine_for(requests, min(batch_size, len(requests)))
             return CudaRun(machine, requests, on_finish).finish(on_first_token)
@@ -181,6 +183,7 @@ class CudaDecoder:
         return ManyRowsStep(self._model, state, self._tables, self._ops)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        check_ids(sequences, self.vocab_size)
         budget = max(1, SCORE_FLOATS // self.vocab_size)
         for group in grouped(sequences, min(budget, PREFILL_TOKENS)):
             with torch.inference_mode():
@@ -228,6 +231,17 @@ class CudaDecoder:
     def synchronize(self) -> None:
         if self._model.device.type == "cuda":
             torch.cuda.synchronize(self._model.device)
+
+
+def check_ids(sequences: Sequence[Sequence[int]], vocab_size: int) -> None:
+    """UsageError for a token the model does not have: kernels would read beyond its embedding."""
+    for number, ids in enumerate(sequences):
+        if ids and not 0 <= min(ids) <= max(ids) < vocab_size:
+            wrong = next(token for token in ids if not 0 <= token < vocab_size)
+            raise UsageError(
+                f"text {number} holds the token {wrong}, but the model has {vocab_size} of them; "
+                "use the tokenizer that belongs to the model"
+            )
 
 
 @dataclass(frozen=True, slots=True)
