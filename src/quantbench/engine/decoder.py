@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from quantbench.decoding import FinishReason, Generation, Request
-from quantbench.engine.attention import PromptAttention
 from quantbench.engine.batch import Row, check_requests
 from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.config import ModelConfig
@@ -85,7 +84,7 @@ class NativeDecoder:
             "embedding": f"{self._parameters.embedding.weight.scheme} rows dequantized",
             "linear": model.layers[0].qkv.kernel,
             "head": model.head.kernel,
-            "attention": f"prompts: torch scaled_dot_product_attention; tokens: {model.operations.name}",
+            "attention": model.operations.name,
             "activations": str(model.dtype).removeprefix("torch."),
             "batch invariance": "always: a row's sums have one order in every batch"
             if self.batch_invariant
@@ -222,13 +221,17 @@ def prompt_pass(
     *,
     ends_only: bool = False,
 ) -> Tensor:
-    """Final states of whole prompts, [all tokens, hidden_size], or of each one's last token alone."""
+    """Final states of whole prompts, [all tokens, hidden_size], or of each one's last token alone.
+
+    Only prompts that are to be continued, those with a cache, may take a faster way with fewer bits: what is
+    scored tells what a method's weights do, and keeps the activations that a token pass has.
+    """
     lengths = [len(prompt) for prompt in prompts]
     model.rotation.reserve(max(lengths))
-    attention = PromptAttention(model.config, model.rotation, lengths, cache, rows)
+    attention = model.operations.prompt_attention(cache, model.rotation, lengths, rows)
     ids = torch.tensor([token for prompt in prompts for token in prompt], device=model.device)
     ends = torch.tensor(lengths, device=model.device).cumsum(0) - 1 if ends_only else None
-    return model.hidden(ids, attention, ends)
+    return model.hidden(ids, attention, ends, prompt=cache is not None)
 
 
 def grouped(sequences: Sequence[Sequence[int]], budget: int) -> Iterator[list[Sequence[int]]]:

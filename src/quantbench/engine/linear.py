@@ -20,8 +20,12 @@ class Linear(Protocol):
 
     kernel: str  # what computes it
 
-    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """x [tokens, in] -> [tokens, out], plus `residual` [tokens, out] if given."""
+    def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
+        """x [tokens, in] -> [tokens, out], plus `residual` [tokens, out] if given.
+
+        `prompt` says that the tokens are those of prompts to be continued: there a device may take a faster
+        way with fewer bits, which `kernel` then names. The number of tokens does not decide it.
+        """
         ...
 
     def rows(self, ids: Tensor) -> Tensor:
@@ -43,7 +47,7 @@ class PlainLinear:
         if isinstance(matrix.weight, FloatWeight):
             self.kernel = f"torch linear, {kind}"
 
-    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
         y = F.linear(x, self._values(x.dtype), self._matrix.bias)
         return y if residual is None else y + residual
 

@@ -50,8 +50,12 @@ class Model:
         self.head = self.embedding if parameters.tied else operations.linear(parameters.head)
         self.rotation = Rotation(config, device, dtype)
 
-    def hidden(self, ids: Tensor, attention: Attention, wanted: Tensor | None = None) -> Tensor:
+    def hidden(
+        self, ids: Tensor, attention: Attention, wanted: Tensor | None = None, *, prompt: bool = False
+    ) -> Tensor:
         """Final normalised states [tokens, hidden_size] of tokens int64 [tokens].
+
+        `prompt` says that they are prompts to be continued; see `linear.Linear`.
 
         With `wanted` (places int64 [n]) only theirs, [n, hidden_size]: the rest of the last layer behind its
         keys and values is not computed, as nothing reads it.
@@ -59,15 +63,16 @@ class Model:
         norm, gate = self.operations.norm, self.operations.gate
         x = self.embedding.rows(ids).to(self.dtype)
         for number, layer in enumerate(self.layers):
-            mixed = attention(number, layer.qkv(norm(x, layer.input_norm)), layer.head_norms)
+            mixed = attention(number, layer.qkv(norm(x, layer.input_norm), prompt=prompt), layer.head_norms)
             if wanted is not None and number == len(self.layers) - 1:
                 mixed, x = mixed[wanted], x[wanted]
-            x = layer.output(mixed, x)
-            x = layer.down(gate(layer.gate_up(norm(x, layer.post_norm))), x)
+            x = layer.output(mixed, x, prompt=prompt)
+            wide = layer.gate_up(norm(x, layer.post_norm), prompt=prompt)
+            x = layer.down(gate(wide), x, prompt=prompt)
         return norm(x, self.norm)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """float32 [tokens, vocab_size] of states [tokens, hidden_size]."""
+        """float32 [tokens, vocab_size] of states [tokens, hidden_size], of prompts too with all bits."""
         return self.head(hidden).float()
 
 

@@ -4,7 +4,7 @@
 reference for `cpu.operations`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,6 +78,15 @@ class Operations(Protocol):
         """
         ...
 
+    def prompt_attention(
+        self, kv: KeyValueCache | None, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
+    ) -> Attention:
+        """Causal attention within whole prompts that start at position 0, laid out one after another.
+
+        `rows[i]` is where prompt i goes in `kv`; without `kv` nothing is stored.
+        """
+        ...
+
 
 class PlainOperations:
     """In torch, on every device."""
@@ -104,6 +113,13 @@ class PlainOperations:
         from quantbench.engine.attention import TokenAttention
 
         return TokenAttention(self, kv, rotation, positions, longest, uniform)
+
+    def prompt_attention(
+        self, kv: KeyValueCache | None, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
+    ) -> Attention:
+        from quantbench.engine.attention import PromptAttention
+
+        return PromptAttention(self.config, rotation, lengths, kv, rows)
 
     def heads(
         self, projections: Tensor, norms: HeadNorms, cos: Tensor, sin: Tensor

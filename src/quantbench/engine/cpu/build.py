@@ -18,7 +18,17 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
-SOURCES = ("kernels.cpp", "product.hpp", "readers.hpp", "rows.hpp", "vectors.hpp")
+SOURCES = (
+    "kernels.cpp",
+    "codes.hpp",
+    "panels.hpp",
+    "product.hpp",
+    "prompt_attention.hpp",
+    "prompt_product.hpp",
+    "readers.hpp",
+    "rows.hpp",
+    "vectors.hpp",
+)
 SWITCH = "QUANTBENCH_CPU_KERNELS"
 FLAGS = (
     "-fPIC",
@@ -41,7 +51,6 @@ class Built:
 
     library: ctypes.CDLL | None
     reason: str | None = None
-    threaded: bool = True
 
 
 @cache
@@ -70,12 +79,12 @@ def cache_folder() -> Path:
 def build(compiler: str, folder: Path) -> Built:
     """Load the library from `folder`, compiling it first where it is not there."""
     reason = "no attempt"
-    for number, (compile_flags, link_flags) in enumerate(THREADINGS):
+    for compile_flags, link_flags in THREADINGS:
         path = folder / f"cpu-kernels-{digest(compiler, (*FLAGS, *compile_flags, *link_flags))}.so"
         try:
             if not path.exists():
                 compile_to(path, compiler, [*FLAGS, *compile_flags], list(link_flags))
-            return Built(ctypes.CDLL(str(path)), threaded=number < len(THREADINGS) - 1)
+            return Built(ctypes.CDLL(str(path)))
         except subprocess.CalledProcessError as error:
             reason = f"{compiler} failed: {(error.stderr or '').strip()[-300:]}"
         except (OSError, subprocess.TimeoutExpired) as error:

@@ -5,8 +5,8 @@
 // is summed in the same order whatever the number of rows, so a row's result does not depend on its batch.
 // Nothing is allocated that outlives a call, and no argument is checked here: `linear.py` and `operations.py` do.
 
-#include "product.hpp"
-#include "rows.hpp"
+#include "prompt_attention.hpp"
+#include "prompt_product.hpp"
 
 extern "C" {
 
@@ -28,6 +28,29 @@ void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_
         case 3: return multiply<Int8>(p);
         case 4: return multiply<Int4>(p);
     }
+}
+
+// Bits of activations (and at most of weights) in `quantbench_linear_prompt`; 0 where it has no way of its own.
+int quantbench_prompt_bits(int kind) {
+#ifdef QUANTBENCH_VNNI
+    return kind == 2 ? 13 : kind >= 3 ? 8 : 0;
+#else
+    return 0;
+#endif
+}
+
+// As `quantbench_linear`, for the kinds whose `quantbench_prompt_bits` are not 0, in integer arithmetic.
+void quantbench_linear_prompt(int kind, const float* x, int64_t rows, int64_t k, int64_t n, const void* data,
+                              const void* scale, const void* zero, int64_t group, const float* bias,
+                              const float* residual, float* y) {
+#ifdef QUANTBENCH_VNNI
+    const Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group};
+    switch (kind) {
+        case 2: return multiply_prompt<Halves>(p);
+        case 3: return multiply_prompt<Bytes>(p);
+        case 4: return multiply_prompt<Nibbles>(p);
+    }
+#endif
 }
 
 // y [rows, length] = x / root mean square of its row * weight; length is a multiple of 16.
@@ -84,6 +107,33 @@ void quantbench_attend(float* qkv, int64_t rows, int64_t heads, int64_t kv_heads
                                 scores, out + (b * heads + h * groups + g) * dim);
                 }
             }
+    }
+}
+
+// Whole prompts from position 0 on: norms (if given) and rotation of queries and keys in place, keys and values
+// into the cache (if given) at rows [count], causal attention. begins [count + 1]: each prompt's first token;
+// qkv [tokens, (heads + 2 kv_heads) * dim], out [tokens, heads * dim], the rest as in `quantbench_attend`.
+void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t* rows, int64_t count, int64_t heads,
+                               int64_t kv_heads, int64_t dim, const float* cos, const float* sin,
+                               const float* q_norm, const float* k_norm, float eps, float* keys, float* values,
+                               int64_t capacity, int64_t window, float* out) {
+    const Prompts p{qkv, count, heads, kv_heads, dim, window, begins, rows};
+    for (int64_t prompt = 0; prompt < count; ++prompt) {
+#pragma omp parallel for schedule(static) if (p.length(prompt) * p.width() > FEW_FLOATS)
+        for (int64_t at = 0; at < p.length(prompt); ++at) {
+            float* row = qkv + (begins[prompt] + at) * p.width();
+            for (int64_t h = 0; h < heads + kv_heads; ++h) {
+                const float* norm = h < heads ? q_norm : k_norm;
+                if (norm) norm_row(row + h * dim, norm, dim, eps, row + h * dim);
+                rotate(row + h * dim, cos + at * dim, sin + at * dim, dim);
+            }
+            for (int64_t h = 0; keys && h < kv_heads; ++h) {
+                const int64_t to = ((rows[prompt] * kv_heads + h) * capacity + at) * dim;
+                std::memcpy(keys + to, row + (heads + h) * dim, dim * sizeof(float));
+                std::memcpy(values + to, row + (heads + kv_heads + h) * dim, dim * sizeof(float));
+            }
+        }
+        attend_prompt(p, prompt, out);
     }
 }
 

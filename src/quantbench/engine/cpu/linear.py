@@ -4,6 +4,12 @@ Arithmetic is float32 throughout: a weight's stored value (float16, bfloat16, 8 
 converted exactly in registers, products are summed in float32, in an order that does not depend on the
 number of rows. So nothing is lost against dequantizing first, and a row's result is the same in any batch.
 Activations of other types than float32 are converted on the way in and out.
+
+Prompts that are to be continued are another matter where the CPU has AVX-512 VNNI: there products are made
+of integers, exactly within a group of inputs. Activations get 8 bits with a scale per token and group of 64
+inputs (int4: the weights' own group, at most 128); with float16 weights both get 13 bits with a scale per
+128. That too does not depend on the number of rows; what was chosen is in `kernel`. Where there is no such
+way, prompts are multiplied like everything else.
 """
 
 import ctypes
@@ -12,16 +18,23 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from quantbench.engine.cpu.space import Space
 from quantbench.engine.parameters import Matrix
 from quantbench.engine.weights import FloatWeight, Int8Weight, Weight
 
 VECTOR = 16  # floats; a matrix must be a multiple of it wide
 FLOAT_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+PROMPTS = {  # by the bits of their activations
+    8: "8-bit activations, a scale per token and group of inputs, integer arithmetic",
+    13: "13-bit activations and weights, a scale per 128 inputs, integer arithmetic",
+}
 ARGUMENTS = {
     "quantbench_linear": "ipqqqpppqppp",
+    "quantbench_linear_prompt": "ipqqqpppqppp",
     "quantbench_norm": "ppqqfp",
     "quantbench_gate": "ipqqp",
     "quantbench_attend": "pqqqqpppppfppqqp",
+    "quantbench_attend_prompts": "pppqqqqppppfppqqp",
 }
 TYPES = {"i": ctypes.c_int, "p": ctypes.c_void_p, "q": ctypes.c_int64, "f": ctypes.c_float}
 
@@ -32,6 +45,8 @@ def declare(library: ctypes.CDLL) -> None:
         function = getattr(library, name)
         function.argtypes = [TYPES[letter] for letter in letters]
         function.restype = None
+    library.quantbench_prompt_bits.argtypes = [ctypes.c_int]
+    library.quantbench_prompt_bits.restype = ctypes.c_int
 
 
 def fits(weight: Weight) -> bool:
@@ -50,9 +65,11 @@ def fits(weight: Weight) -> bool:
 class CpuLinear:
     """One matrix and its bias; see the module for its arithmetic."""
 
-    def __init__(self, library: ctypes.CDLL, matrix: Matrix) -> None:
+    def __init__(self, library: ctypes.CDLL, matrix: Matrix, space: Space | None = None) -> None:
+        """Results of prompts go into `space`: one buffer with a residual, one without."""
         self._matrix = matrix
-        self._call = library.quantbench_linear
+        self._space = space or Space()
+        self._call = self._prompt_call = library.quantbench_linear
         self._out, self._in = matrix.weight.shape
         self._bias = None if matrix.bias is None else matrix.bias.float().contiguous()
         self._kind, self._group, tensors = describe(matrix.weight)
@@ -60,15 +77,20 @@ class CpuLinear:
         self._data, self._scale, self._zero = (*addresses, 0, 0)[:3]
         self._bias_address = 0 if self._bias is None else self._bias.data_ptr()
         self.kernel = f"own C++, {matrix.weight.scheme} read packed, float32 arithmetic"
+        if bits := library.quantbench_prompt_bits(self._kind):
+            self._prompt_call = library.quantbench_linear_prompt
+            self.kernel += f"; prompts of generation: {PROMPTS[bits]}"
 
-    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
         if x.dtype is not torch.float32:
             wide = None if residual is None else residual.float()
-            return self(x.float(), wide).to(x.dtype)
+            return self(x.float(), wide, prompt=prompt).to(x.dtype)
         x = x.contiguous()
         rows = len(x)
-        y = torch.empty(rows, self._out)
-        self._call(
+        use = "product" if residual is None else "sum"
+        y = self._space.take(use, rows, self._out) if prompt else torch.empty(rows, self._out)
+        call = self._prompt_call if prompt else self._call
+        call(
             self._kind,
             x.data_ptr(),
             rows,

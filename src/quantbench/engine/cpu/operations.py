@@ -1,10 +1,11 @@
 """The small steps between matrix products on the CPU, by `kernels.cpp`, each beside its plain form.
 
 A step of a small model is bound by the number of calls, not by arithmetic: rotation, norms, cache and
-attention of one token are one call here. Prompts are attended in torch, like everywhere.
+attention of one token are one call here, and so are those of whole prompts.
 """
 
 import ctypes
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cpu.build import load_kernels
 from quantbench.engine.cpu.linear import VECTOR, CpuLinear, declare, fits
+from quantbench.engine.cpu.space import Space
 from quantbench.engine.linear import Linear, PlainLinear
 from quantbench.engine.operations import Attention, HeadNorms, Operations, PlainOperations, Rotation
 from quantbench.engine.parameters import Matrix
@@ -39,12 +41,13 @@ class CpuOperations:
         self, library: ctypes.CDLL, config: ModelConfig, dtype: torch.dtype, plain: PlainOperations
     ) -> None:
         self._library, self._config, self._plain = library, config, plain
+        self._space = Space()
         shapes = (config.hidden_size, config.intermediate_size, config.head_dim)
         self._own = dtype is torch.float32 and all(size % VECTOR == 0 for size in shapes)
         self.name = "own C++" if self._own else plain.name
 
     def linear(self, matrix: Matrix) -> Linear:
-        return CpuLinear(self._library, matrix) if fits(matrix.weight) else PlainLinear(matrix)
+        return CpuLinear(self._library, matrix, self._space) if fits(matrix.weight) else PlainLinear(matrix)
 
     def norm(self, x: Tensor, weight: Tensor) -> Tensor:
         if not self._own:
@@ -60,7 +63,7 @@ class CpuOperations:
         if not self._own:
             return self._plain.gate(x)
         rows, length = x.shape[0], x.shape[1] // 2
-        y = torch.empty(rows, length)
+        y = self._space.take("gate", rows, length)
         kind = GATES[self._config.activation]
         self._library.quantbench_gate(kind, x.data_ptr(), rows, length, y.data_ptr())
         return y
@@ -68,9 +71,18 @@ class CpuOperations:
     def token_attention(
         self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, longest: int, uniform: bool
     ) -> Attention:
+        self._space.close()
         if not self._own:
             return self._plain.token_attention(kv, rotation, positions, longest, uniform)
         return CpuTokenAttention(self._library, self._config, kv, rotation, positions)
+
+    def prompt_attention(
+        self, kv: KeyValueCache | None, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
+    ) -> Attention:
+        self._space.open()
+        if not self._own:
+            return self._plain.prompt_attention(kv, rotation, lengths, rows)
+        return CpuPromptAttention(self._library, self._config, kv, rotation, Places(lengths, rows))
 
 
 class CpuTokenAttention:
@@ -85,7 +97,7 @@ class CpuTokenAttention:
         positions: Tensor,
     ) -> None:
         self._call = library.quantbench_attend
-        self._config, self._kv, self._positions, self._rotation = config, kv, positions, rotation
+        self._config, self._kv, self._positions = config, kv, positions
         self._tables = (rotation.cos.data_ptr(), rotation.sin.data_ptr())
 
     def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
@@ -105,6 +117,54 @@ class CpuTokenAttention:
             self._kv.keys[layer].data_ptr(),
             self._kv.values[layer].data_ptr(),
             self._kv.capacity,
+            config.windows[layer] or 0,
+            out.data_ptr(),
+        )
+        return out
+
+
+class Places:
+    """Where prompts lie: each one's first token, int64 [prompts + 1], and its row in the cache."""
+
+    def __init__(self, lengths: Sequence[int], rows: Sequence[int]) -> None:
+        self.count = len(lengths)
+        self.begins = torch.tensor([0, *lengths]).cumsum(0)
+        self.rows = torch.tensor([*rows], dtype=torch.int64)
+
+
+class CpuPromptAttention:
+    """Norms, rotation, cache and causal attention of whole prompts, in one call a layer."""
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        config: ModelConfig,
+        kv: KeyValueCache | None,
+        rotation: Rotation,
+        places: Places,
+    ) -> None:
+        self._call = library.quantbench_attend_prompts
+        self._config, self._kv, self._places = config, kv, places
+        self._tables = (rotation.cos.data_ptr(), rotation.sin.data_ptr())
+
+    def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
+        config, kv, places = self._config, self._kv, self._places
+        out = torch.empty(len(projections), config.q_size)
+        self._call(
+            projections.data_ptr(),
+            places.begins.data_ptr(),
+            places.rows.data_ptr(),
+            places.count,
+            config.heads,
+            config.kv_heads,
+            config.head_dim,
+            *self._tables,
+            0 if norms.queries is None else norms.queries.data_ptr(),
+            0 if norms.keys is None else norms.keys.data_ptr(),
+            config.norm_eps,
+            0 if kv is None else kv.keys[layer].data_ptr(),
+            0 if kv is None else kv.values[layer].data_ptr(),
+            0 if kv is None else kv.capacity,
             config.windows[layer] or 0,
             out.data_ptr(),
         )

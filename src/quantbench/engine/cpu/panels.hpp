@@ -1,0 +1,167 @@
+// Packed weights of 32 outputs, laid out once a call for the integer products of prompts. Each kind says how
+// wide its codes are, how activations are packed to meet them, and how a panel is filled.
+#pragma once
+
+#include "codes.hpp"
+
+#ifdef QUANTBENCH_VNNI
+
+namespace {
+
+constexpr int PANEL = 2 * W;  // outputs side by side
+
+// `words` [k * bytes / 4, PANEL]; `scales` and `zeros` [groups, PANEL] where a kind has them.
+struct Panel {
+    Scratch words, scales, zeros;
+    Panel(int64_t k, int64_t groups, int bytes)
+        : words(k * bytes / 4 * PANEL), scales(groups * PANEL), zeros(groups * PANEL) {}
+};
+
+inline void transpose(__m512i* r) {  // 16 x 16 words
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; ++j) {
+            r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
+            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
+        }
+    for (int i = 0; i < 16; i += 8)
+        for (int j = 0; j < 4; ++j) {
+            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
+            t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
+        }
+    for (int j = 0; j < 8; ++j) {
+        r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
+        r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
+    }
+}
+
+// `count` words from each of 16 rows of bytes, transposed; rows that do not exist are zero.
+inline void gather(const void* data, int64_t stride, int64_t row, int64_t end, int64_t at, int64_t count, __m512i* r) {
+    const __mmask16 mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1 << count) - 1);
+    const char* bytes = static_cast<const char*>(data) + at * 4;
+    for (int i = 0; i < 16; ++i)
+        r[i] = row + i < end ? _mm512_maskz_loadu_epi32(mask, bytes + (row + i) * stride) : _mm512_setzero_si512();
+    transpose(r);
+}
+
+// The instruction itself: around its intrinsic gcc 12 copies every sum twice a step.
+inline void add_bytes(__m512i& sums, __m512i w, __m512i x) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(w), "v"(x));
+}
+
+inline int pack_bytes(__m512i q, int32_t* out) {
+    _mm_store_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(q));
+    return 4;
+}
+
+struct Bytes {  // int8 weights
+    static constexpr int BYTES = 1, OFFSET = 128;
+    static constexpr float LIMIT = 127;
+    static constexpr bool SCALES = false, ZEROS = false;
+    static int64_t span(int64_t) { return 64; }
+    static int pack(__m512i q, int32_t* out) { return pack_bytes(q, out); }
+    static void dot(__m512i& sums, __m512i w, __m512i x) { add_bytes(sums, w, x); }
+    static void fill(const Problem& p, const Codes&, int64_t n, Panel& panel) {
+        const int64_t words = p.k / 4;
+        for (int v = 0; v < 2; ++v)
+            for (int64_t at = 0; at < words; at += 16) {
+                const int64_t count = words - at < 16 ? words - at : 16;
+                __m512i r[16];
+                gather(p.data, p.k, n + v * W, p.n, at, count, r);
+                for (int64_t j = 0; j < count; ++j)
+                    _mm512_store_si512(panel.words.data + (at + j) * PANEL + v * W,
+                                       _mm512_xor_si512(r[j], _mm512_set1_epi8(-128)));
+            }
+    }
+};
+
+struct Nibbles {  // int4 weights: of eight inputs first the even ones, then the odd ones
+    static constexpr int BYTES = 1, OFFSET = 8;
+    static constexpr float LIMIT = 127;
+    static constexpr bool SCALES = true, ZEROS = true;
+    static int64_t span(int64_t group) {
+        return group <= 128 ? group : group % 128 == 0 ? 128 : group % 64 == 0 ? 64 : 32;
+    }
+    static int pack(__m512i q, int32_t* out) {
+        const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+        _mm_store_si128(reinterpret_cast<__m128i*>(out), _mm_shuffle_epi8(_mm512_cvtepi32_epi8(q), order));
+        return 4;
+    }
+    static void dot(__m512i& sums, __m512i w, __m512i x) { add_bytes(sums, w, x); }
+    static void fill(const Problem& p, const Codes& c, int64_t n, Panel& panel) {
+        const __m512i low = _mm512_set1_epi8(15);
+        const int64_t words = p.k / 8;
+        for (int v = 0; v < 2; ++v)
+            for (int64_t at = 0; at < words; at += 16) {
+                const int64_t count = words - at < 16 ? words - at : 16;
+                __m512i r[16];
+                gather(p.data, p.k / 2, n + v * W, p.n, at, count, r);
+                for (int64_t j = 0; j < count; ++j) {
+                    float* to = panel.words.data + 2 * (at + j) * PANEL + v * W;
+                    _mm512_store_si512(to, _mm512_and_si512(r[j], low));
+                    _mm512_store_si512(to + PANEL, _mm512_and_si512(_mm512_srli_epi32(r[j], 4), low));
+                }
+            }
+        const int64_t groups = p.k / p.group;
+        for (int64_t i = 0; i < PANEL; ++i)
+            for (int64_t g = 0; g < c.groups; ++g) {
+                const int64_t at = (n + i) * groups + g * c.span / p.group;
+                const bool there = n + i < p.n;
+                panel.scales.data[g * PANEL + i] = there ? half_to_float(static_cast<const uint16_t*>(p.scale)[at]) : 0;
+                panel.zeros.data[g * PANEL + i] = there ? half_to_float(static_cast<const uint16_t*>(p.zero)[at]) : 0;
+            }
+    }
+};
+
+// float16 weights and activations as 13-bit integers with a scale per 128 inputs: 4095 * 4095 * 128 < 2^31.
+struct Halves {
+    static constexpr int BYTES = 2, OFFSET = 0;
+    static constexpr float LIMIT = 4095;
+    static constexpr bool SCALES = true, ZEROS = false;
+    static int64_t span(int64_t) { return 128; }
+    static int pack(__m512i q, int32_t* out) {
+        _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(q));
+        return 8;
+    }
+    static void dot(__m512i& sums, __m512i w, __m512i x) {
+        asm("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(w), "v"(x));
+    }
+    // Codes of one group of one row [count], and their scale.
+    static float encode_row(const uint16_t* w, int64_t count, int16_t* out) {
+        vec high = {};
+        for (int64_t i = 0; i < count; i += W)
+            high = (vec)_mm512_max_ps((__m512)high, (__m512)magnitude(halves_to_floats(w + i)));
+        const float top = greatest(high), inverse = top > 0 ? LIMIT / top : 0.0f;
+        for (int64_t i = 0; i < count; i += W)
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i),
+                                _mm512_cvtepi32_epi16(_mm512_cvtps_epi32((__m512)(halves_to_floats(w + i) * inverse))));
+        return top / LIMIT;
+    }
+    static void fill(const Problem& p, const Codes& c, int64_t n, Panel& panel) {
+        alignas(64) int16_t codes[16][128] = {};
+        for (int v = 0; v < 2; ++v)
+            for (int64_t g = 0; g < c.groups; ++g) {
+                const int64_t begin = g * c.span, count = p.k - begin < c.span ? p.k - begin : c.span;
+                for (int i = 0; i < W; ++i) {
+                    const int64_t row = n + v * W + i;
+                    const auto* w = static_cast<const uint16_t*>(p.data) + row * p.k + begin;
+                    panel.scales.data[g * PANEL + v * W + i] = row < p.n ? encode_row(w, count, codes[i]) : 0.0f;
+                }
+                for (int64_t at = 0; at < count / 2; at += 16) {
+                    __m512i r[16];
+                    const int64_t width = count / 2 - at < 16 ? count / 2 - at : 16;
+                    gather(codes, sizeof codes[0], 0, 16, at, width, r);
+                    for (int64_t j = 0; j < width; ++j)
+                        _mm512_store_si512(panel.words.data + (begin / 2 + at + j) * PANEL + v * W, r[j]);
+                }
+            }
+    }
+};
+
+}  // namespace
+
+#endif

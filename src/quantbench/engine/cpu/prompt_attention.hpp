@@ -1,0 +1,143 @@
+// Causal attention within whole prompts, float32: blocks of six queries, scores kept for a block at a time.
+// A query's result depends on its own prompt alone, in an order that its position fixes.
+#pragma once
+
+#include "product.hpp"
+#include "rows.hpp"
+
+namespace {
+
+constexpr int QUERIES = 6;
+constexpr int KEYS = 4 * W;  // scored together
+
+struct Prompts {
+    float* qkv;  // [tokens, (heads + 2 kv_heads) * dim]
+    int64_t count, heads, kv_heads, dim, window;
+    const int64_t *begins, *rows;  // [count + 1] first tokens; [count] rows of the cache
+    int64_t width() const { return (heads + 2 * kv_heads) * dim; }
+    int64_t length(int64_t prompt) const { return begins[prompt + 1] - begins[prompt]; }
+    int64_t padded(int64_t prompt) const { return (length(prompt) + KEYS - 1) / KEYS * KEYS; }
+};
+
+// Keys of one head of one prompt, [tokens, dim] with a row every `stride` floats -> [dim, padded], rest zero.
+void lay_out_keys(const float* keys, int64_t length, int64_t padded, int64_t stride, int64_t dim, float* out) {
+    for (int64_t d = 0; d < dim; ++d) {
+        for (int64_t j = 0; j < length; ++j) out[d * padded + j] = keys[j * stride + d];
+        for (int64_t j = length; j < padded; ++j) out[d * padded + j] = 0.0f;
+    }
+}
+
+// R queries times KEYS keys: scores[i * room + 0..KEYS).
+template <int R>
+inline void score_block(const float* q, int64_t stride, const float* keys, int64_t padded, int64_t dim, float factor,
+                        float* scores, int64_t room) {
+    vec acc[R][4] = {};
+    for (int64_t d = 0; d < dim; ++d) {
+        vec k[4];
+        for (int v = 0; v < 4; ++v) k[v] = load(keys + d * padded + v * W);
+        for (int i = 0; i < R; ++i) {
+            const vec query = fill(q[i * stride + d]);
+            for (int v = 0; v < 4; ++v) acc[i][v] += query * k[v];
+        }
+    }
+    for (int i = 0; i < R; ++i)
+        for (int v = 0; v < 4; ++v) store(scores + i * room + v * W, acc[i][v] * factor);
+}
+
+// scores [0, end) -> weights of [begin, end), not yet divided by their sum, which is returned; the rest
+// within [0, room) becomes zero.
+inline float weigh(float* scores, int64_t begin, int64_t end, int64_t room) {
+    const float least = -INFINITY;
+    for (int64_t j = 0; j < begin; ++j) scores[j] = least;
+    for (int64_t j = end; j < room; ++j) scores[j] = least;
+    vec high = fill(least), total = {};
+    for (int64_t j = 0; j < room; j += W) {
+        const vec s = load(scores + j);
+        high = s > high ? s : high;
+    }
+    float top = high[0];
+    for (int i = 1; i < W; ++i) top = high[i] > top ? high[i] : top;
+    for (int64_t j = 0; j < room; j += W) {
+        const vec s = load(scores + j), e = exponential(s - top);
+        const vec kept = s > fill(least) ? e : vec{};
+        store(scores + j, kept);
+        total += kept;
+    }
+    return sum(total);
+}
+
+// out rows of V vectors = weights [R, length of `room`] times values, over `factors`.
+template <int R, int V>
+inline void mix_block(const float* weights, int64_t room, int64_t length, const float* values, int64_t stride,
+                      const float* factors, float* out, int64_t out_stride) {
+    vec acc[R][V] = {};
+    for (int64_t j = 0; j < length; ++j) {
+        vec value[V];
+        for (int v = 0; v < V; ++v) value[v] = load(values + j * stride + v * W);
+        for (int i = 0; i < R; ++i) {
+            const vec weight = fill(weights[i * room + j]);
+            for (int v = 0; v < V; ++v) acc[i][v] += weight * value[v];
+        }
+    }
+    for (int i = 0; i < R; ++i)
+        for (int v = 0; v < V; ++v) store(out + i * out_stride + v * W, acc[i][v] * factors[i]);
+}
+
+// Queries first..first+R of one head of one prompt; `keys` as laid out, `scores` [R, padded].
+template <int R>
+void attend_block(const Prompts& p, int64_t prompt, int64_t head, int64_t first, const float* keys, float* scores,
+                  float* out) {
+    const int64_t stride = p.width(), padded = p.padded(prompt), dim = p.dim, last = first + R;
+    const int64_t start = p.window > 0 && first + 1 > p.window ? (first + 1 - p.window) / KEYS * KEYS : 0;
+    const int64_t room = (last - start + KEYS - 1) / KEYS * KEYS;
+    const float* base = p.qkv + p.begins[prompt] * stride;
+    const float* values = base + (p.heads + p.kv_heads + head / (p.heads / p.kv_heads)) * dim + start * stride;
+    for (int64_t j = 0; j < room; j += KEYS)
+        score_block<R>(base + first * stride + head * dim, stride, keys + start + j, padded, dim,
+                       1.0f / std::sqrt(static_cast<float>(dim)), scores + j, room);
+    float factors[R];
+    for (int i = 0; i < R; ++i) {
+        const int64_t end = first + i + 1, begin = p.window > 0 && end > p.window ? end - p.window : 0;
+        factors[i] = 1.0f / weigh(scores + i * room, begin > start ? begin - start : 0, end - start, room);
+    }
+    float* to = out + (p.begins[prompt] + first) * p.heads * dim + head * dim;
+    int64_t d = 0;
+    for (; d + 4 * W <= dim; d += 4 * W)
+        mix_block<R, 4>(scores, room, last - start, values + d, stride, factors, to + d, p.heads * dim);
+    for (; d < dim; d += W)
+        mix_block<R, 1>(scores, room, last - start, values + d, stride, factors, to + d, p.heads * dim);
+}
+
+void attend_queries(const Prompts& p, int64_t prompt, int64_t head, int64_t first, const float* keys, float* scores,
+                    float* out) {
+    switch (p.length(prompt) - first) {
+        case 1: return attend_block<1>(p, prompt, head, first, keys, scores, out);
+        case 2: return attend_block<2>(p, prompt, head, first, keys, scores, out);
+        case 3: return attend_block<3>(p, prompt, head, first, keys, scores, out);
+        case 4: return attend_block<4>(p, prompt, head, first, keys, scores, out);
+        case 5: return attend_block<5>(p, prompt, head, first, keys, scores, out);
+        default: return attend_block<QUERIES>(p, prompt, head, first, keys, scores, out);
+    }
+}
+
+// All heads of one prompt.
+void attend_prompt(const Prompts& p, int64_t prompt, float* out) {
+    const int64_t length = p.length(prompt), padded = p.padded(prompt), groups = p.heads / p.kv_heads;
+    const int64_t blocks = (length + QUERIES - 1) / QUERIES, share = p.dim * padded;
+    const Scratch keys(p.kv_heads * share);
+#pragma omp parallel if (length * length * p.heads * p.dim > FEW_PRODUCTS)
+    {
+        const Scratch scores(QUERIES * padded);
+#pragma omp for schedule(static)
+        for (int64_t h = 0; h < p.kv_heads; ++h)
+            lay_out_keys(p.qkv + p.begins[prompt] * p.width() + (p.heads + h) * p.dim, length, padded, p.width(),
+                         p.dim, keys.data + h * share);
+#pragma omp for collapse(2) schedule(dynamic, 8)
+        for (int64_t h = 0; h < p.heads; ++h)
+            for (int64_t b = 0; b < blocks; ++b)  // the longest first
+                attend_queries(p, prompt, h, (blocks - 1 - b) * QUERIES, keys.data + h / groups * share, scores.data,
+                               out);
+    }
+}
+
+}  // namespace

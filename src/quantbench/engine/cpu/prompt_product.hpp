@@ -1,0 +1,96 @@
+// Products of prompts with packed weights in integer arithmetic (AVX-512 VNNI): sums within a group of inputs
+// are exact, groups are added in float32 in their order. So an element depends on its row and its column
+// alone, whatever stands beside them.
+#pragma once
+
+#include "panels.hpp"
+
+#ifdef QUANTBENCH_VNNI
+
+namespace {
+
+// One output vector of one row: scale per output (int8), bias and residual; `mask` are the outputs there are.
+template <class B>
+inline void deliver(const Problem& p, int64_t m, int64_t n, vec total, __mmask16 mask) {
+    __m512 y = (__m512)total;
+    if constexpr (!B::SCALES) y = _mm512_mul_ps(y, _mm512_maskz_loadu_ps(mask, static_cast<const float*>(p.scale) + n));
+    if (p.bias) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p.bias + n));
+    if (p.residual) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p.residual + m * p.n + n));
+    _mm512_mask_storeu_ps(p.y + m * p.n + n, mask, y);
+}
+
+// `steps` words of R rows times PANEL outputs, exact.
+template <class B, int R>
+inline void dot_group(const int32_t* x, const float* w, int64_t steps, const int32_t* starts, __m512i (&sums)[R][2]) {
+#pragma GCC unroll 12
+    for (int i = 0; i < R; ++i) sums[i][0] = sums[i][1] = _mm512_set1_epi32(starts[i]);
+    for (int64_t s = 0; s < steps; ++s, x += R, w += PANEL) {
+        const __m512i left = _mm512_load_si512(w), right = _mm512_load_si512(w + W);
+#pragma GCC unroll 12
+        for (int i = 0; i < R; ++i) {
+            const __m512i value = _mm512_set1_epi32(x[i]);
+            B::dot(sums[i][0], left, value);
+            B::dot(sums[i][1], right, value);
+        }
+    }
+}
+
+template <class B, int R>
+void tile_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t m, int64_t n) {
+    vec totals[R][2] = {};
+    const int32_t* x = c.words() + m * (c.k * B::BYTES / 4);
+    const float* w = panel.words.data;
+    for (int64_t g = 0; g < c.groups; ++g) {
+        const int64_t at = m * c.groups + g * R, left = c.k - g * c.span;
+        const int64_t steps = (left < c.span ? left : c.span) * B::BYTES / 4;
+        __m512i sums[R][2];
+        dot_group<B, R>(x, w, steps, c.starts() + at, sums);
+        x += steps * R;
+        w += steps * PANEL;
+#pragma GCC unroll 12
+        for (int i = 0; i < R; ++i)
+#pragma GCC unroll 2
+            for (int v = 0; v < 2; ++v) {
+                vec part = to_floats((ivec)sums[i][v]);
+                const int64_t column = g * PANEL + v * W;
+                if constexpr (B::SCALES) part = part * load(panel.scales.data + column);
+                totals[i][v] = (vec)_mm512_fmadd_ps((__m512)part, _mm512_set1_ps(c.scales.data[at + i]), (__m512)totals[i][v]);
+                if constexpr (B::ZEROS)
+                    totals[i][v] = (vec)_mm512_fmadd_ps((__m512)load(panel.zeros.data + column),
+                                                        _mm512_set1_ps(c.sums.data[at + i]), (__m512)totals[i][v]);
+            }
+    }
+    for (int v = 0; v < 2; ++v) {
+        const int64_t column = n + v * W, there = p.n - column;
+        if (there <= 0) break;
+        const __mmask16 mask = static_cast<__mmask16>(there >= W ? 0xffff : (1 << there) - 1);
+        for (int i = 0; i < R && m + i < p.rows; ++i) deliver<B>(p, m + i, column, totals[i][v], mask);
+    }
+}
+
+template <class B>
+void panel_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t n) {
+    int64_t m = 0;
+    for (; m + TILE <= c.rows; m += TILE) tile_rows<B, TILE>(p, c, panel, m, n);
+    if (c.rows - m == 8) tile_rows<B, 8>(p, c, panel, m, n);
+    if (c.rows - m == 4) tile_rows<B, 4>(p, c, panel, m, n);
+}
+
+template <class B>
+void multiply_prompt(const Problem& p) {
+    const Codes codes(p.rows, p.k, B::span(p.group), B::BYTES);
+    encode<B>(p, codes);
+#pragma omp parallel if (p.rows * p.n * p.k > FEW_PRODUCTS || p.n * p.k > FEW_WEIGHTS)
+    {
+        Panel panel(p.k, codes.groups, B::BYTES);
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t n = 0; n < p.n; n += PANEL) {
+            B::fill(p, codes, n, panel);
+            panel_rows<B>(p, codes, panel, n);
+        }
+    }
+}
+
+}  // namespace
+
+#endif
