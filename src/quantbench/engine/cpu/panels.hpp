@@ -62,6 +62,7 @@ struct Bytes {  // int8 weights
     static constexpr int BYTES = 1, OFFSET = 128;
     static constexpr float LIMIT = 127;
     static constexpr bool SCALES = false, ZEROS = false;
+    static int64_t row_bytes(int64_t k) { return k; }
     static int64_t span(int64_t) { return 64; }
     static int pack(__m512i q, int32_t* out) { return pack_bytes(q, out); }
     static void dot(__m512i& sums, __m512i w, __m512i x) { add_bytes(sums, w, x); }
@@ -83,6 +84,7 @@ struct Nibbles {  // int4 weights: of eight inputs first the even ones, then the
     static constexpr int BYTES = 1, OFFSET = 8;
     static constexpr float LIMIT = 127;
     static constexpr bool SCALES = true, ZEROS = true;
+    static int64_t row_bytes(int64_t k) { return k / 2; }
     static int64_t span(int64_t group) {
         return group <= 128 ? group : group % 128 == 0 ? 128 : group % 64 == 0 ? 64 : 32;
     }
@@ -122,6 +124,7 @@ struct Halves {
     static constexpr int BYTES = 2, OFFSET = 0;
     static constexpr float LIMIT = 4095;
     static constexpr bool SCALES = true, ZEROS = false;
+    static int64_t row_bytes(int64_t k) { return 2 * k; }
     static int64_t span(int64_t) { return 128; }
     static int pack(__m512i q, int32_t* out) {
         _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(q));

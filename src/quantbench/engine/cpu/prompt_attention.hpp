@@ -19,22 +19,25 @@ struct Prompts {
     int64_t padded(int64_t prompt) const { return (length(prompt) + KEYS - 1) / KEYS * KEYS; }
 };
 
-// Keys of one head of one prompt, [tokens, dim] with a row every `stride` floats -> [dim, padded], rest zero.
-void lay_out_keys(const float* keys, int64_t length, int64_t padded, int64_t stride, int64_t dim, float* out) {
-    for (int64_t d = 0; d < dim; ++d) {
-        for (int64_t j = 0; j < length; ++j) out[d * padded + j] = keys[j * stride + d];
-        for (int64_t j = length; j < padded; ++j) out[d * padded + j] = 0.0f;
+// Keys and values of one head of one prompt, [tokens, dim] with a row every `stride` floats, so that they are
+// read one after another: keys [padded / KEYS, dim, KEYS], zero behind the last; values [tokens, dim].
+void lay_out(const float* from, const float* values, int64_t length, int64_t padded, int64_t stride, int64_t dim,
+             float* keys_out, float* values_out) {
+    for (int64_t j = 0; j < padded; ++j) {
+        float* to = keys_out + j / KEYS * KEYS * dim + j % KEYS;
+        for (int64_t d = 0; d < dim; ++d) to[d * KEYS] = j < length ? from[j * stride + d] : 0.0f;
     }
+    for (int64_t j = 0; j < length; ++j) std::memcpy(values_out + j * dim, values + j * stride, dim * sizeof(float));
 }
 
 // R queries times KEYS keys: scores[i * room + 0..KEYS).
 template <int R>
-inline void score_block(const float* q, int64_t stride, const float* keys, int64_t padded, int64_t dim, float factor,
-                        float* scores, int64_t room) {
+inline void score_block(const float* q, int64_t stride, const float* keys, int64_t dim, float factor, float* scores,
+                        int64_t room) {
     vec acc[R][4] = {};
     for (int64_t d = 0; d < dim; ++d) {
         vec k[4];
-        for (int v = 0; v < 4; ++v) k[v] = load(keys + d * padded + v * W);
+        for (int v = 0; v < 4; ++v) k[v] = load(keys + d * KEYS + v * W);
         for (int i = 0; i < R; ++i) {
             const vec query = fill(q[i * stride + d]);
             for (int v = 0; v < 4; ++v) acc[i][v] += query * k[v];
@@ -68,12 +71,12 @@ inline float weigh(float* scores, int64_t begin, int64_t end, int64_t room) {
 
 // out rows of V vectors = weights [R, length of `room`] times values, over `factors`.
 template <int R, int V>
-inline void mix_block(const float* weights, int64_t room, int64_t length, const float* values, int64_t stride,
+inline void mix_block(const float* weights, int64_t room, int64_t length, const float* values, int64_t dim,
                       const float* factors, float* out, int64_t out_stride) {
     vec acc[R][V] = {};
     for (int64_t j = 0; j < length; ++j) {
         vec value[V];
-        for (int v = 0; v < V; ++v) value[v] = load(values + j * stride + v * W);
+        for (int v = 0; v < V; ++v) value[v] = load(values + j * dim + v * W);
         for (int i = 0; i < R; ++i) {
             const vec weight = fill(weights[i * room + j]);
             for (int v = 0; v < V; ++v) acc[i][v] += weight * value[v];
@@ -83,40 +86,44 @@ inline void mix_block(const float* weights, int64_t room, int64_t length, const 
         for (int v = 0; v < V; ++v) store(out + i * out_stride + v * W, acc[i][v] * factors[i]);
 }
 
-// Queries first..first+R of one head of one prompt; `keys` as laid out, `scores` [R, padded].
+// One head of one prompt: its keys and values as `lay_out` makes them.
+struct Head {
+    int64_t prompt, head;
+    const float *keys, *values;
+};
+
+// Queries first..first+R of one head; `scores` [R, padded].
 template <int R>
-void attend_block(const Prompts& p, int64_t prompt, int64_t head, int64_t first, const float* keys, float* scores,
-                  float* out) {
-    const int64_t stride = p.width(), padded = p.padded(prompt), dim = p.dim, last = first + R;
+void attend_block(const Prompts& p, const Head& h, int64_t first, float* scores, float* out) {
+    const int64_t stride = p.width(), dim = p.dim, last = first + R, out_stride = p.heads * dim;
     const int64_t start = p.window > 0 && first + 1 > p.window ? (first + 1 - p.window) / KEYS * KEYS : 0;
     const int64_t room = (last - start + KEYS - 1) / KEYS * KEYS;
-    const float* base = p.qkv + p.begins[prompt] * stride;
-    const float* values = base + (p.heads + p.kv_heads + head / (p.heads / p.kv_heads)) * dim + start * stride;
+    const float* queries = p.qkv + (p.begins[h.prompt] + first) * stride + h.head * dim;
+    const float factor = 1.0f / std::sqrt(static_cast<float>(dim));
     for (int64_t j = 0; j < room; j += KEYS)
-        score_block<R>(base + first * stride + head * dim, stride, keys + start + j, padded, dim,
-                       1.0f / std::sqrt(static_cast<float>(dim)), scores + j, room);
+        score_block<R>(queries, stride, h.keys + (start + j) * dim, dim, factor, scores + j, room);
     float factors[R];
     for (int i = 0; i < R; ++i) {
         const int64_t end = first + i + 1, begin = p.window > 0 && end > p.window ? end - p.window : 0;
         factors[i] = 1.0f / weigh(scores + i * room, begin > start ? begin - start : 0, end - start, room);
     }
-    float* to = out + (p.begins[prompt] + first) * p.heads * dim + head * dim;
+    const float* values = h.values + start * dim;
+    float* to = out + (p.begins[h.prompt] + first) * out_stride + h.head * dim;
     int64_t d = 0;
     for (; d + 4 * W <= dim; d += 4 * W)
-        mix_block<R, 4>(scores, room, last - start, values + d, stride, factors, to + d, p.heads * dim);
+        mix_block<R, 4>(scores, room, last - start, values + d, dim, factors, to + d, out_stride);
     for (; d < dim; d += W)
-        mix_block<R, 1>(scores, room, last - start, values + d, stride, factors, to + d, p.heads * dim);
+        mix_block<R, 1>(scores, room, last - start, values + d, dim, factors, to + d, out_stride);
 }
 
-void attend_queries(const Prompts& p, int64_t prompt, int64_t head, int64_t first, const float* keys, float* scores,
-                    float* out) {
-    switch (p.length(prompt) - first) {
-        case 1: return attend_block<1>(p, prompt, head, first, keys, scores, out);
-        case 2: return attend_block<2>(p, prompt, head, first, keys, scores, out);
-        case 3: return attend_block<3>(p, prompt, head, first, keys, scores, out);
-        case 4: return attend_block<4>(p, prompt, head, first, keys, scores, out);
-        case 5: return attend_block<5>(p, prompt, head, first, keys, scores, out);
-        default: return attend_block<QUERIES>(p, prompt, head, first, keys, scores, out);
+void attend_queries(const Prompts& p, const Head& h, int64_t first, float* scores, float* out) {
+    switch (p.length(h.prompt) - first) {
+        case 1: return attend_block<1>(p, h, first, scores, out);
+        case 2: return attend_block<2>(p, h, first, scores, out);
+        case 3: return attend_block<3>(p, h, first, scores, out);
+        case 4: return attend_block<4>(p, h, first, scores, out);
+        case 5: return attend_block<5>(p, h, first, scores, out);
+        default: return attend_block<QUERIES>(p, h, first, scores, out);
     }
 }
 
@@ -124,19 +131,23 @@ void attend_queries(const Prompts& p, int64_t prompt, int64_t head, int64_t firs
 void attend_prompt(const Prompts& p, int64_t prompt, float* out) {
     const int64_t length = p.length(prompt), padded = p.padded(prompt), groups = p.heads / p.kv_heads;
     const int64_t blocks = (length + QUERIES - 1) / QUERIES, share = p.dim * padded;
-    const Scratch keys(p.kv_heads * share);
+    const Scratch keys(p.kv_heads * share), values(p.kv_heads * share);
 #pragma omp parallel if (length * length * p.heads * p.dim > FEW_PRODUCTS)
     {
         const Scratch scores(QUERIES * padded);
 #pragma omp for schedule(static)
-        for (int64_t h = 0; h < p.kv_heads; ++h)
-            lay_out_keys(p.qkv + p.begins[prompt] * p.width() + (p.heads + h) * p.dim, length, padded, p.width(),
-                         p.dim, keys.data + h * share);
+        for (int64_t h = 0; h < p.kv_heads; ++h) {
+            const float* first = p.qkv + p.begins[prompt] * p.width() + (p.heads + h) * p.dim;
+            lay_out(first, first + p.kv_heads * p.dim, length, padded, p.width(), p.dim, keys.data + h * share,
+                    values.data + h * share);
+        }
 #pragma omp for collapse(2) schedule(dynamic, 8)
         for (int64_t h = 0; h < p.heads; ++h)
-            for (int64_t b = 0; b < blocks; ++b)  // the longest first
-                attend_queries(p, prompt, h, (blocks - 1 - b) * QUERIES, keys.data + h / groups * share, scores.data,
-                               out);
+            for (int64_t b = blocks - 1; b >= 0; --b) {  // the longest first
+                const int64_t shared = h / groups * share;
+                const Head head{prompt, h, keys.data + shared, values.data + shared};
+                attend_queries(p, head, b * QUERIES, scores.data, out);
+            }
     }
 }
 

@@ -4,10 +4,21 @@
 #pragma once
 
 #include "panels.hpp"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #ifdef QUANTBENCH_VNNI
 
 namespace {
+
+inline int team() {
+#ifdef _OPENMP
+    return omp_get_num_threads();
+#else
+    return 1;
+#endif
+}
 
 // One output vector of one row: scale per output (int8), bias and residual; `mask` are the outputs there are.
 template <class B>
@@ -68,10 +79,22 @@ void tile_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t m, 
     }
 }
 
+// Share m / rows of the weights that this thread will most likely lay out next.
 template <class B>
-void panel_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t n) {
+inline void expect_panel(const Problem& p, const Codes& c, int64_t n, int64_t m) {
+    const int64_t row = B::row_bytes(p.k), begin = n * row, end = (n + PANEL < p.n ? n + PANEL : p.n) * row;
+    const int64_t share = PANEL * row * TILE / c.rows + 64, from = begin + m / TILE * share;
+    const char* data = static_cast<const char*>(p.data);
+    for (int64_t at = from; at < from + share && at < end; at += 64) __builtin_prefetch(data + at, 0, 2);
+}
+
+template <class B>
+void panel_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t n, int64_t next) {
     int64_t m = 0;
-    for (; m + TILE <= c.rows; m += TILE) tile_rows<B, TILE>(p, c, panel, m, n);
+    for (; m + TILE <= c.rows; m += TILE) {
+        expect_panel<B>(p, c, next, m);
+        tile_rows<B, TILE>(p, c, panel, m, n);
+    }
     if (c.rows - m == 8) tile_rows<B, 8>(p, c, panel, m, n);
     if (c.rows - m == 4) tile_rows<B, 4>(p, c, panel, m, n);
 }
@@ -83,10 +106,11 @@ void multiply_prompt(const Problem& p) {
 #pragma omp parallel if (p.rows * p.n * p.k > FEW_PRODUCTS || p.n * p.k > FEW_WEIGHTS)
     {
         Panel panel(p.k, codes.groups, B::BYTES);
+        const int64_t ahead = team() * PANEL;
 #pragma omp for schedule(dynamic, 1)
         for (int64_t n = 0; n < p.n; n += PANEL) {
             B::fill(p, codes, n, panel);
-            panel_rows<B>(p, codes, panel, n);
+            panel_rows<B>(p, codes, panel, n, n + ahead);
         }
     }
 }

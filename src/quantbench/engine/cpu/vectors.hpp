@@ -35,7 +35,13 @@ struct Scratch {
 
 inline vec load(const float* p) { return *reinterpret_cast<const loose_vec*>(p); }
 inline void store(float* p, vec v) { *reinterpret_cast<loose_vec*>(p) = v; }
-inline vec fill(float value) { return vec{} + value; }
+inline vec fill(float value) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_set1_ps(value);
+#else
+    return vec{} + value;
+#endif
+}
 
 inline float sum(vec v) {  // always in this order: eight apart, four apart, two apart, neighbours
 #if defined(__AVX512F__)
