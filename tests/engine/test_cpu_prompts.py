@@ -191,3 +191,8 @@ def test_a_prompt_pass_takes_a_buffer_again_and_other_passes_do_not() -> None:
     assert space.take("product", 2, 3) is not first
     space.close()
     assert space.take("sum", 2, 3) is not first
+
+
+def test_the_cached_files_name_holds_every_source() -> None:
+    folder = build.SOURCE.parent
+    assert sorted(build.SOURCES) == sorted(path.name for path in folder.glob("*.[ch]pp"))
