@@ -176,6 +176,21 @@ inline float shuffle_xor(float value, int mask) {
 inline int shuffle_xor(int value, int mask) { return (int)machine::exchange((u32)value, (thread() & 31) ^ mask); }
 inline float shuffle_from(float value, int lane) { return bits_float((u32)machine::exchange(float_bits(value), lane)); }
 inline int shuffle_from(int value, int lane) { return (int)machine::exchange((u32)value, lane); }
+inline u32 max_lanes(u32 value) {
+  machine::exchange(value, 0);
+  machine::Meeting& w = machine::my_warp();
+  u32 top = 0;
+  for (auto& left : w.left[(w.round & 1) ^ 1]) top = left[0] > top ? (u32)left[0] : top;
+  return top;
+}
+inline u32 transpose8(u32 pair) {
+  machine::exchange(pair, 0);
+  machine::Meeting& w = machine::my_warp();
+  auto& left = w.left[(w.round & 1) ^ 1];
+  const int g = (thread() & 31) >> 2, t = thread() & 3, shift = (g & 1) * 16;
+  const u32 low = (u32)left[2 * t * 4 + g / 2][0] >> shift, high = (u32)left[(2 * t + 1) * 4 + g / 2][0] >> shift;
+  return (low & 0xffff) | high << 16;
+}
 inline float exp2_fast(float x) { return exp2f(x); }
 inline float log2_fast(float x) { return log2f(x); }
 inline float reciprocal_root(float x) { return 1 / sqrtf(x); }

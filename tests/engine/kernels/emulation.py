@@ -14,7 +14,7 @@ from quantbench.engine.kernels.step_shape import StepShape
 from quantbench.engine.state import StepState
 
 COMPILER = shutil.which("g++")
-SHAPE = {"shared_bytes": 60_000, "short_split": 6, "short_splits": 3, "slot_limit": 4096}
+SHAPE = {"shared_bytes": 60_000, "short_split": 16, "short_splits": 2, "least_run": 16, "slot_limit": 4096}
 
 
 def emulated_step(

@@ -24,6 +24,14 @@ CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
     "int4 in groups of 64, sliding window": ("mistral", "int4", [8, 30], {"group": 64}),
     "bfloat16, window in a long text": ("mistral", "float", [35], {"dtype": torch.bfloat16}),
     "an idle row between busy ones, another warp count": ("qwen3", "float", [25, -1, 3], {"warps": 4}),
+    "heads of 128 dimensions": ("qwen3", "float", [21], {"head_dim": 128}),
+    "int8, more warps than slices of an input": ("qwen2", "int8", [20], {"warps": 4, "blocks": 4}),
+    "int4 in groups of 128, tiles of both heights": (
+        "qwen2",
+        "int4",
+        [17],
+        {"group": 128, "hidden_size": 256, "intermediate_size": 384, "num_attention_heads": 8, "blocks": 20},
+    ),
 }
 
 

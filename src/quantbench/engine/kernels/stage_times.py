@@ -11,14 +11,12 @@ from quantbench.engine.kernels.step_shape import MARKS, StepShape
 from quantbench.engine.state import StepState
 
 STAGES = (
-    "wait for the residual stream",
-    "norm",
+    "wait for the residual stream, norm",
     "queries, keys, values",
     "attention",
     "wait for attention",
     "output",
-    "wait for the residual stream (MLP)",
-    "norm (MLP)",
+    "wait for the residual stream, norm (MLP)",
     "gate, up, activation",
     "wait for the activations",
     "down",

@@ -8,12 +8,13 @@ import torch
 from quantbench.engine.kernels.layout import Int4Rows, PackedLayer, PackedMatrix, PackedModel, PackedWeight
 from quantbench.engine.weights import FloatWeight, Int8Weight
 
+SLICE = 128  # inputs that a warp takes at once
 MAX_ROWS = 8  # columns of one tensor-core product
-WARPS = 15  # that compute, beside the one that copies: 16 warps may use 128 registers a thread
-SHORT_SPLIT, SHORT_SPLITS = 120, 4  # up to 480 positions each block takes one head and 120 positions
+WARPS = 7  # that compute, beside the one that copies: 8 warps may use 255 registers a thread
+SHORT_SPLIT, SHORT_SPLITS = 448, 4  # texts of up to 4 times 448 positions are attended to in at most 4 runs
 MAX_LONG_SPLITS = 60
 REPLICAS = 1  # copies of what all blocks read, so that they do not all poll the same lines
-MARKS = 11  # times that a block notes a layer, where asked to
+MARKS = 9  # times that a block notes a layer, where asked to
 SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most
 ACTIVATIONS = {"silu": 0, "swish": 0, "gelu": 1, "gelu_pytorch_tanh": 2, "relu": 3}
 FLOAT, INT8, INT4 = range(3)
@@ -29,6 +30,7 @@ class StepShape:
     warps: int = WARPS
     short_split: int = SHORT_SPLIT
     short_splits: int = SHORT_SPLITS
+    least_run: int = 16 * WARPS  # positions that a block attends to at least, where there are as many
     slot_limit: int = SLOT_LIMIT
     replicas: int = REPLICAS
     pause_ns: int = 0  # between two polls
@@ -56,6 +58,7 @@ class StepShape:
             "BLOCKS": self.blocks,
             "WARPS": self.warps,
             "SHORT_SPLIT": self.short_split,
+            "LEAST_RUN": self.least_run,
             "SHORT_SPLITS": self.short_splits,
             "LONG_SPLITS": self.long_splits(config.kv_heads),
             "SLOT_BYTES": self.slot_bytes(model),
@@ -74,7 +77,10 @@ class StepShape:
         group, hidden = group_size(model), model.config.hidden_size
         kinds = {kind_of(weight) for weight in (model.layers[0].qkv.weight, model.head.weight)}
         whole = max(tile_bytes(kind, hidden, group, padded=False) for kind in kinds)
-        least = max(tile_bytes(kind, 4 * group if kind == INT4 else 64, group, padded=True) for kind in kinds)
+        least = max(
+            tile_bytes(kind, max(4 * group, SLICE) if kind == INT4 else SLICE, group, padded=True)
+            for kind in kinds
+        )
         return max(min(whole, self.slot_limit), least)
 
 
@@ -129,7 +135,7 @@ def unsupported(model: PackedModel) -> str | None:
     unit = 64 if INT8 in layers else 32
     if any(n % unit for n in (config.hidden_size, config.intermediate_size, config.q_size)):
         return f"a matrix has inputs that are not a multiple of {unit}"
-    if config.head_dim not in (32, 64, 128, 256) or config.heads // config.kv_heads > 8:
+    if config.head_dim not in (32, 64, 128) or config.heads // config.kv_heads > 8:
         return f"heads of {config.head_dim} dimensions, {config.heads} over {config.kv_heads}"
     return None
 

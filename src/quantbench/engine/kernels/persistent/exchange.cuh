@@ -28,13 +28,11 @@ DEVICE float poll_word(const u32* from, u32 epoch) {
   return untagged(word);
 }
 
-// Polls COUNT quads of tagged words, all in flight at once, those again that were not new; null pointers are left
-// out.
+// Polls COUNT quads of tagged words, all in flight at once, those again that were not new; only those that are
+// `waiting`, though every pointer must be good, for the compiler may load ahead of the question.
 template <int COUNT>
-DEVICE void poll_quads(Quad (&got)[COUNT], const Quad* const (&from)[COUNT], u32 epoch) {
-  bool waiting[COUNT], complete = false;
-#pragma unroll
-  for (int i = 0; i < COUNT; ++i) waiting[i] = from[i] != nullptr;
+DEVICE void poll_quads(Quad (&got)[COUNT], const Quad* const (&from)[COUNT], bool (&waiting)[COUNT], u32 epoch) {
+  bool complete = false;
   for (u32 spins = 0; !complete; ++spins) {
 #pragma unroll
     for (int i = 0; i < COUNT; ++i)
@@ -57,26 +55,25 @@ DEVICE void store_replicas(u32* buffer, int words, int at, u32 word) {
   for (int r = 0; r < REPLICAS; ++r) store_far(buffer + r * words + at, word);
 }
 
-template <int LANES>
-DEVICE float sum_lanes(float value) {
-#pragma unroll
-  for (int mask = LANES / 2; mask; mask >>= 1) value += shuffle_xor(value, mask);
-  return value;
-}
-
-// Four inputs k .. k + 3 (k a multiple of 4) of batch row b, for a product with weights of KIND: 4-bit units want
-// them as (0, 2, 1, 3).
-template <int KIND>
-DEVICE void put_four(int b, int k, u32 low, u32 high) {
-  u32* x = (u32*)&shared().x[b][k];
-  x[0] = KIND == INT4 ? permute_bytes(low, high, 0x5410) : low;
-  x[1] = KIND == INT4 ? permute_bytes(low, high, 0x7632) : high;
-}
-
-// Sums of x over groups, for 4-bit tiles of 16 rows: lanes hold fours of inputs, `four` counts them.
-DEVICE void put_group_sum(int b, int four, float sum, bool valid) {
-  sum = sum_lanes<GROUP / 4>(sum);
-  if (valid && lane() % (GROUP / 4) == 0) shared().x_sum[b][four / (GROUP / 4)] = sum;
+// Four inputs of batch row b into x for a product S: fours of a row are counted, those beyond its end dropped. 4-bit
+// units want them as (0, 2, 1, 3). Also keeps the sums over groups for 4-bit tiles of 16 rows, or returns this
+// lane's sum for 8-bit ones: of the 16-bit values that the tensor cores see. All lanes of a warp call.
+template <class S>
+DEVICE float put_inputs(int b, int four, u32 low, u32 high) {
+  constexpr bool PERMUTE = S::KIND == INT4;
+  if (four < S::INPUTS / 4) {
+    u32* x = (u32*)&shared().x[b][4 * four];
+    x[0] = PERMUTE ? permute_bytes(low, high, 0x5410) : low;
+    x[1] = PERMUTE ? permute_bytes(low, high, 0x7632) : high;
+  }
+  if (!S::SUMS) return 0;
+  const float sum = (half_float((u16)low) + half_float((u16)(low >> 16))) +
+                    (half_float((u16)high) + half_float((u16)(high >> 16)));
+  if (S::KIND == INT8) return sum;
+  constexpr int LANES = GROUP / 8;  // that hold half a group
+  const float half = sum_lanes<LANES>(sum), other = shuffle_xor(half, LANES);
+  if (lane() % (2 * LANES) == 0 && four < S::INPUTS / 4) shared().x_sum[b][four / (2 * LANES)] = {half, other};
+  return 0;
 }
 
 constexpr int HIDDEN_FOURS = HIDDEN / 4, FOURS_EACH = ceil_div(HIDDEN_FOURS, THREADS);
@@ -87,6 +84,11 @@ struct HiddenFours {
 };
 struct NormFours {
   u32 low[FOURS_EACH], high[FOURS_EACH];
+
+  DEVICE float weight(int i, int e) const {
+    const u32 word = e < 2 ? low[i] : high[i];
+    return half_float((u16)(e & 1 ? word >> 16 : word));
+  }
 };
 
 DEVICE void read_norm(NormFours& norm, const u16* weight) {
@@ -103,15 +105,17 @@ DEVICE void read_norm(NormFours& norm, const u16* weight) {
 
 DEVICE void read_hidden(HiddenFours& h, const u32* words, u32 epoch) {
   const Quad* from[ROWS * FOURS_EACH];
+  bool waiting[ROWS * FOURS_EACH];
   Quad got[ROWS * FOURS_EACH];
   words = replica(words, ROWS * HIDDEN);
 #pragma unroll
   for (int i = 0; i < ROWS * FOURS_EACH; ++i) {
     const int four = thread() + (i % FOURS_EACH) * THREADS;
     got[i] = {0, 0, 0, 0};
-    from[i] = four < HIDDEN_FOURS ? (const Quad*)(words + (i / FOURS_EACH) * HIDDEN) + four : nullptr;
+    waiting[i] = four < HIDDEN_FOURS;
+    from[i] = (const Quad*)(words + (i / FOURS_EACH) * HIDDEN) + least(four, HIDDEN_FOURS - 1);
   }
-  poll_quads(got, from, epoch);
+  poll_quads(got, from, waiting, epoch);
 #pragma unroll
   for (int i = 0; i < ROWS * FOURS_EACH; ++i) {
     const u32 word[4] = {got[i].x, got[i].y, got[i].z, got[i].w};
@@ -120,69 +124,107 @@ DEVICE void read_hidden(HiddenFours& h, const u32* words, u32 epoch) {
   }
 }
 
-// RMS norm of the residual stream into x, for a product with weights of KIND. Ends with a barrier.
-template <int KIND>
-DEVICE void normalize(const HiddenFours& h, const NormFours& norm, float eps) {
-  constexpr int HOLDERS = least(WARPS, ceil_div(HIDDEN_FOURS, 32));  // warps with a part of the stream
-  float weighted[ROWS][FOURS_EACH][4];
+// Each warp's part of the sum of the residual stream's squares, for `norm_scale` after a barrier.
+DEVICE void leave_squares(const HiddenFours& h, int half) {
 #pragma unroll
   for (int b = 0; b < ROWS; ++b) {
     float squares = 0;
 #pragma unroll
     for (int i = 0; i < FOURS_EACH; ++i) {
-      const float weight[4] = {half_float((u16)norm.low[i]), half_float((u16)(norm.low[i] >> 16)),
-                               half_float((u16)norm.high[i]), half_float((u16)(norm.high[i] >> 16))};
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        squares += h.value[b][i][e] * h.value[b][i][e];
-        weighted[b][i][e] = h.value[b][i][e] * weight[e];
-      }
+      for (int e = 0; e < 4; ++e) squares += h.value[b][i][e] * h.value[b][i][e];
     }
     squares = sum_lanes<32>(squares);
-    if (lane() == 0) shared().squares[b][warp()] = squares;
+    if (lane() == 0) shared().squares[half][b][warp()] = squares;
   }
+}
+DEVICE float norm_scale(int b, int half) {
+  return reciprocal_root(sum_shares(shared().squares[half][b]) / HIDDEN + shared().params.norm_eps);
+}
+
+// The residual stream times the norm's weights into x: this warp's slices, for a product S. What the norm divides
+// by is not known yet (`leave_squares`), so every warp scales its inputs by a power of two that brings the greatest
+// between 2^8 and 2^9. Both are undone on the sums.
+template <class S>
+DEVICE void put_weighted(Mine& mine, const HiddenFours& h, const NormFours& norm) {
+#pragma unroll
+  for (int b = 0; b < ROWS; ++b) {
+    float weighted[FOURS_EACH][4], whole = 0;
+    u32 top = 0;
+#pragma unroll
+    for (int i = 0; i < FOURS_EACH; ++i) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        weighted[i][e] = h.value[b][i][e] * norm.weight(i, e);
+        const u32 size = float_bits(weighted[i][e]) & 0x7fffffffu;
+        top = size > top ? size : top;
+      }
+    }
+    const u32 exponent = most((int)(max_lanes(top) >> 23), 16);
+    const float scale = bits_float((2 * 127 + 8 - exponent) << 23);
+    mine.unscale.of[b] = bits_float((exponent - 8) << 23);
+#pragma unroll
+    for (int i = 0; i < FOURS_EACH; ++i) {
+      const float(&x)[4] = weighted[i];
+      whole += put_inputs<S>(b, thread() + i * THREADS, pack2(x[0] * scale, x[1] * scale),
+                             pack2(x[2] * scale, x[3] * scale));
+    }
+    mine.take_whole<S>(b, whole);
+  }
+  warp_barrier();
+}
+
+// RMS norm of the residual stream into x, all of it for every warp, for a product S; sums of x. Ends with a barrier.
+template <class S>
+DEVICE void normalize(PerRow& whole, const HiddenFours& h, const NormFours& norm) {
+  leave_squares(h, 0);
   consumer_barrier();
 #pragma unroll
   for (int b = 0; b < ROWS; ++b) {
-    float squares = 0;
-#pragma unroll
-    for (int w = 0; w < HOLDERS; ++w) squares += shared().squares[b][w];
-    const float scale = reciprocal_root(squares / HIDDEN + eps);
+    const float scale = norm_scale(b, 0);
+    float sum = 0;
 #pragma unroll
     for (int i = 0; i < FOURS_EACH; ++i) {
-      const int four = thread() + i * THREADS;
-      float(&x)[4] = weighted[b][i];
+      float x[4];
 #pragma unroll
-      for (int e = 0; e < 4; ++e) x[e] *= scale;
-      if (four < HIDDEN_FOURS) put_four<KIND>(b, 4 * four, pack2(x[0], x[1]), pack2(x[2], x[3]));
-      if (KIND == INT4) put_group_sum(b, four, (x[0] + x[1]) + (x[2] + x[3]), four < HIDDEN_FOURS);
+      for (int e = 0; e < 4; ++e) x[e] = h.value[b][i][e] * scale * norm.weight(i, e);
+      sum += put_inputs<S>(b, thread() + i * THREADS, pack2(x[0], x[1]), pack2(x[2], x[3]));
     }
+    sum = sum_lanes<32>(sum);
+    if (lane() == 0) shared().squares[1][b][warp()] = sum;
   }
   consumer_barrier();
+#pragma unroll
+  for (int b = 0; b < ROWS; ++b) whole.of[b] = sum_shares(shared().squares[1][b]);
 }
 
-// The MLP's activations into x. Ends with a barrier.
-DEVICE void read_activations(const u32* words, u32 epoch) {
-  constexpr int FOURS = INTERMEDIATE / 4, EACH = ceil_div(ROWS * FOURS, THREADS);
-  const Quad* from[EACH];
-  Quad got[EACH];
+// The MLP's activations into x, this warp's slices.
+DEVICE void read_activations(Mine& mine, const u32* words, u32 epoch) {
+  constexpr int EACH = DownStage::SLICES_EACH, COUNT = EACH * ROWS;
+  const Quad* from[COUNT];
+  bool waiting[COUNT];
+  Quad got[COUNT];
   words = replica(words, ROWS * INTERMEDIATE);
 #pragma unroll
-  for (int i = 0; i < EACH; ++i) {
-    const int four = thread() + i * THREADS;
+  for (int i = 0; i < COUNT; ++i) {
+    const int four = thread() + i % EACH * THREADS;
     got[i] = {0, 0, 0, 0};
-    from[i] = four < ROWS * FOURS ? (const Quad*)words + four : nullptr;
+    waiting[i] = four < INTERMEDIATE / 4;
+    from[i] = (const Quad*)(words + i / EACH * INTERMEDIATE) + least(four, INTERMEDIATE / 4 - 1);
   }
-  poll_quads(got, from, epoch);
+  poll_quads(got, from, waiting, epoch);
 #pragma unroll
-  for (int i = 0; i < EACH; ++i) {
-    const int four = thread() + i * THREADS;
-    const float x[4] = {untagged(got[i].x), untagged(got[i].y), untagged(got[i].z), untagged(got[i].w)};
-    if (from[i]) put_four<LAYER_KIND>(four / FOURS, four % FOURS * 4, pack2(x[0], x[1]), pack2(x[2], x[3]));
-    if (LAYER_KIND == INT4 && !DownStage::SHORT)
-      put_group_sum(four / FOURS, four % FOURS, (x[0] + x[1]) + (x[2] + x[3]), from[i] != nullptr);
+  for (int b = 0; b < ROWS; ++b) {
+    float whole = 0;
+#pragma unroll
+    for (int i = 0; i < EACH; ++i) {
+      const Quad& q = got[b * EACH + i];
+      whole += put_inputs<DownStage>(b, thread() + i * THREADS, pack2(untagged(q.x), untagged(q.y)),
+                                     pack2(untagged(q.z), untagged(q.w)));
+    }
+    mine.take_whole<DownStage>(b, whole);
   }
-  consumer_barrier();
+  warp_barrier();
 }
 
 // One four of attention's result: the parts over which a head's positions were split, weighed by their log-sums.
@@ -223,23 +265,23 @@ DEVICE void join_four(float (&x)[4], const Packet* pairs, const Packet* weights,
   for (int e = 0; e < 4; ++e) x[e] *= scale;
 }
 
-DEVICE int parts_of(int b) { return shared().parts[b]; }
-
-// Attention's result into x; Shared::parts says how many parts of every head exist. Ends with a barrier.
-DEVICE void read_attention(const Params& p, u32 epoch) {
-  constexpr int FOURS = Q_SIZE / 4;
+// Attention's result into x, this warp's slices; every head exists in parts[b] parts.
+DEVICE void read_attention(Mine& mine, const Params& p, const int (&parts)[ROWS], u32 epoch) {
+#pragma unroll
+  for (int b = 0; b < ROWS; ++b) {
+    float whole = 0;
 #pragma unroll 1
-  for (int start = 0; start < ROWS * FOURS; start += THREADS) {
-    const int i = start + thread(), b = i / FOURS, four = i % FOURS, head = four / (HEAD_DIM / 4);
-    const bool valid = i < ROWS * FOURS;
-    float x[4] = {0, 0, 0, 0};
-    if (valid) {
-      const int first = (b * HEADS + head) * SHORT_SPLITS;
-      const Packet* pairs = p.part_packets + (long long)first * (HEAD_DIM / 2) + four % (HEAD_DIM / 4) * 2;
-      join_four(x, pairs, p.part_weight + first, parts_of(b), epoch);
-      put_four<LAYER_KIND>(b, four * 4, pack2(x[0], x[1]), pack2(x[2], x[3]));
+    for (int i = 0; i < OutputStage::SLICES_EACH; ++i) {
+      const int four = thread() + i * THREADS, head = four / (HEAD_DIM / 4);
+      float x[4] = {0, 0, 0, 0};
+      if (four < Q_SIZE / 4) {
+        const int first = (b * HEADS + head) * SHORT_SPLITS;
+        const Packet* pairs = p.part_packets + (long long)first * (HEAD_DIM / 2) + four % (HEAD_DIM / 4) * 2;
+        join_four(x, pairs, p.part_weight + first, parts[b], epoch);
+      }
+      whole += put_inputs<OutputStage>(b, four, pack2(x[0], x[1]), pack2(x[2], x[3]));
     }
-    if (LAYER_KIND == INT4 && !OutputStage::SHORT) put_group_sum(b, four, (x[0] + x[1]) + (x[2] + x[3]), valid);
+    mine.take_whole<OutputStage>(b, whole);
   }
-  consumer_barrier();
+  warp_barrier();
 }

@@ -13,8 +13,15 @@ struct Best {
 DEVICE void head_stage(const Params& p, Ring& ring, u32 epoch) {
   using S = HeadStage;
   const Own own = shared().head;
+  HiddenFours h;
+  NormFours norm;
+  PerRow whole;
+  read_norm(norm, p.final_norm);
+  read_hidden(h, p.hidden_words[1], epoch - 1);
+  mark(p, LAYERS * MARKS + 1);
+  normalize<S>(whole, h, norm);
   Best best[2] = {{-INFINITY_BITS, 0x7fffffff}, {-INFINITY_BITS, 0x7fffffff}};
-  multiply<S>(ring, own, [&](int tile, int, float (&sum)[4]) {
+  multiply_whole<S>(ring, own, whole, [&](int tile, float (&sum)[4]) {
 #pragma unroll
     for (int i = 0; i < (S::SHORT ? 2 : 4); ++i) {
       const int out = tile * S::TILE_OUT + (lane() >> 2) + (i >> 1) * 8, row = own.first + out, b = batch_row<S>(i);

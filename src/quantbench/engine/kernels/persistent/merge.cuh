@@ -1,86 +1,73 @@
-// One block's attention accumulators: adding positions, and joining the accumulators of all lanes and warps.
-// Scores are in powers of two. attention.cuh says who takes which positions.
+// A head's attention in parts: values with the highest score and the sum of the weights; joining them. Scores are in
+// powers of two. attention.cuh says who takes which positions.
 #pragma once
 
-constexpr int SUB = HEAD_DIM / 8;                  // lanes that share a position, 8 dimensions each
-constexpr int SIDE = 32 / SUB;                     // positions of a warp at once
-constexpr int SWEEP = WARPS * SIDE;                // positions of a block at once
-constexpr float NOTHING = -1e30f;                  // a score below all others that still subtracts
+constexpr float NOTHING = -1e30f;  // a score below all others that still subtracts
 
-template <int N>
-struct Accumulator {  // of N query heads, 8 dimensions a lane
-  float top[N], sum[N], value[N][8];
-
-  DEVICE void clear() {
+// Joins the parts that `count` warps left in shared memory: each head goes out as packets, pairs of values and a
+// log-sum. `splits` parts lie from one head's packets to the next's.
+DEVICE void send_heads(int count, Packet* pairs, Packet* weights, int splits, u32 epoch) {
+  const Shared& s = shared();
+#pragma unroll 1
+  for (int i = thread(); i < HEAD_GROUP * HEAD_DIM / 2; i += THREADS) {
+    const int head = i / (HEAD_DIM / 2), pair = i % (HEAD_DIM / 2);
+    Pair weight[WARPS];
+    float highest = NOTHING, whole = 0, low = 0, high = 0;
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
-      top[n] = NOTHING;
-      sum[n] = 0;
-#pragma unroll
-      for (int e = 0; e < 8; ++e) value[n][e] = 0;
+    for (int w = 0; w < WARPS; ++w) {
+      weight[w] = {NOTHING, 0};
+      if (w < count) weight[w] = s.part_weight[w][head];
+      highest = fmaxf(highest, weight[w].a);
     }
-  }
-  DEVICE void add(int n, float score, const float (&v)[8], bool valid) {
-    const float now = fmaxf(top[n], score);
-    const float keep = exp2_fast(top[n] - now), share = valid ? exp2_fast(score - now) : 0;
-    top[n] = now;
-    sum[n] = sum[n] * keep + share;
 #pragma unroll
-    for (int e = 0; e < 8; ++e) value[n][e] = value[n][e] * keep + share * v[e];
-  }
-};
-
-DEVICE void unpack8(float (&to)[8], const Quad& from) {
-  const u32 words[4] = {from.x, from.y, from.z, from.w};
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    to[2 * i] = half_float((u16)words[i]);
-    to[2 * i + 1] = half_float((u16)(words[i] >> 16));
+    for (int w = 0; w < WARPS; ++w) {
+      if (w >= count) continue;
+      const float share = exp2_fast(weight[w].a - highest);
+      const Pair value = ((const Pair*)s.part_value[w][head])[pair];
+      whole += share * weight[w].b;
+      low += share * value.a;
+      high += share * value.b;
+    }
+    const float scale = divide(1, whole);
+    store_far(pairs + (long long)head * splits * (HEAD_DIM / 2) + pair, pack2(low * scale, high * scale), epoch);
+    if (pair == 0) store_far(weights + head * splits, float_bits(highest + log2_fast(whole)), epoch);
   }
 }
 
-// Joins one head's accumulators of all lanes and warps; the result goes out as pairs and a log-sum.
-template <int N>
-DEVICE void merge(Accumulator<N>& a, int n, Packet* pairs, Packet* weight, u32 epoch) {
-  Line(&lines)[WARPS] = shared().merge[n & 1];
-  float top = a.top[n];
-#pragma unroll
-  for (int mask = SUB; mask < 32; mask <<= 1) top = fmaxf(top, shuffle_xor(top, mask));
-  const float keep = exp2_fast(a.top[n] - top);
-  float sum = a.sum[n] * keep, value[8];
-#pragma unroll
-  for (int e = 0; e < 8; ++e) value[e] = a.value[n][e] * keep;
-#pragma unroll
-  for (int mask = SUB; mask < 32; mask <<= 1) {
-    sum += shuffle_xor(sum, mask);
-#pragma unroll
-    for (int e = 0; e < 8; ++e) value[e] += shuffle_xor(value[e], mask);
-  }
-  Line& line = lines[warp()];
-  if (lane() < SUB) {
-#pragma unroll
-    for (int e = 0; e < 8; e += 2) line.pair[lane() * 4 + e / 2] = {value[e], value[e + 1]};
-  }
-  if (lane() == 0) line.weight = {top, sum};
-  consumer_barrier();
+// Joins the `count` long parts of one head: a thread a pair of values.
+DEVICE void join_parts(const Packet* pairs, const Packet* weights, int count, Packet* to, Packet* to_weight,
+                       u32 epoch) {
+  constexpr int AT_ONCE = 4;
   if (thread() >= HEAD_DIM / 2) return;
   float highest = NOTHING, whole = 0, low = 0, high = 0;
-  Pair weights[WARPS];
+#pragma unroll 1
+  for (int start = 0; start < count; start += AT_ONCE) {
+    Packet value[AT_ONCE], weight[AT_ONCE];
+    bool complete = false;
+    for (u32 spins = 0; !complete; ++spins) {
+      complete = true;
 #pragma unroll
-  for (int w = 0; w < WARPS; ++w) {
-    weights[w] = lines[w].weight;
-    highest = fmaxf(highest, weights[w].a);
-  }
+      for (int i = 0; i < AT_ONCE; ++i) {
+        const int part = least(start + i, count - 1);
+        weight[i] = load_far(weights + part);
+        value[i] = load_far(pairs + part * (HEAD_DIM / 2) + thread());
+      }
 #pragma unroll
-  for (int w = 0; w < WARPS; ++w) {
-    const float share = exp2_fast(weights[w].a - highest);
-    const Pair pair = lines[w].pair[thread()];
-    whole += share * weights[w].b;
-    low += share * pair.a;
-    high += share * pair.b;
+      for (int i = 0; i < AT_ONCE; ++i) complete = complete && weight[i].epoch == epoch && value[i].epoch == epoch;
+      if (spins > SPIN_LIMIT) give_up();
+    }
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i) {
+      if (start + i >= count) continue;
+      const float now = fmaxf(highest, bits_float(weight[i].value));
+      const float keep = exp2_fast(highest - now), share = exp2_fast(bits_float(weight[i].value) - now);
+      highest = now;
+      whole = whole * keep + share;
+      low = low * keep + share * half_float((u16)value[i].value);
+      high = high * keep + share * half_float((u16)(value[i].value >> 16));
+    }
   }
   const float scale = divide(1, whole);
-  store_far(pairs + thread(), pack2(low * scale, high * scale), epoch);
-  if (thread() == 0) store_far(weight, float_bits(highest + log2_fast(whole)), epoch);
+  store_far(to + thread(), pack2(low * scale, high * scale), epoch);
+  if (thread() == 0) store_far(to_weight, float_bits(highest + log2_fast(whole)), epoch);
 }
-

@@ -45,6 +45,14 @@ DEVICE int shuffle_xor(int value, int mask) { return __shfl_xor_sync(0xffffffffu
 DEVICE float shuffle_from(float value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
 DEVICE int shuffle_from(int value, int lane) { return __shfl_sync(0xffffffffu, value, lane); }
 
+DEVICE u32 max_lanes(u32 value) { return __reduce_max_sync(0xffffffffu, value); }
+// Lane 4 g + t holds elements (g, 2 t) and (g, 2 t + 1) of an 8 x 8 matrix of 16-bit values: the same of its transpose.
+DEVICE u32 transpose8(u32 pair) {
+  u32 d;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(d) : "r"(pair));
+  return d;
+}
+
 DEVICE u32 float_bits(float value) { return __float_as_uint(value); }
 DEVICE float bits_float(u32 bits) { return __uint_as_float(bits); }
 DEVICE float exp2_fast(float x) {

@@ -1,129 +1,187 @@
 // Matrix times a few vectors: tensor-core products of 16 rows with up to 8 columns, straight from the ring.
-// 8-bit and 4-bit weights become exact float16 integers on the way (a byte or nibble is put under the
-// exponent of 1024); scales are applied to float32 sums. The order of inputs within a unit is whatever makes
-// loads wide: both operands use the same order, so that no sum changes its terms.
+// 8-bit and 4-bit weights become exact float16 integers on the way: a byte or nibble is put under the exponent of
+// 1024, and what that adds, a multiple of the sum of the inputs, is taken off the float32 sums, to which the
+// scales are applied too. The order of inputs within a unit is whatever makes loads wide: both operands use the
+// same order, so that no sum changes its terms.
+//
+// A warp multiplies the inputs that it fetched itself (slices of 128, slice s by warp s modulo WARPS), so that it
+// waits for no other warp of its block before the partial sums meet.
 #pragma once
 
-// Where input k of a product lies in x: 4-bit units want (0, 2, 1, 3) of every four.
-template <int KIND>
-DEVICE int place(int k) {
-  return KIND == INT4 ? (k & ~3) | ((k & 1) << 1) | ((k >> 1) & 1) : k;
-}
-
 template <int WORDS>
-DEVICE void load_words(u32 (&w)[WORDS], const void* from) {
+DEVICE void load_words(u32* w, const void* from) {
+  if (WORDS == 1) w[0] = *(const u32*)from;
+  if (WORDS == 2) *(u64*)w = *(const u64*)from;
 #pragma unroll
-  for (int i = 0; i < WORDS; i += 4) *(Quad*)&w[i] = ((const Quad*)from)[i / 4];
+  for (int i = 0; i < WORDS / 4; ++i) *(Quad*)(w + 4 * i) = ((const Quad*)from)[i];
 }
-template <>
-DEVICE void load_words<2>(u32 (&w)[2], const void* from) { *(u64*)&w[0] = *(const u64*)from; }
-template <>
-DEVICE void load_words<1>(u32 (&w)[1], const void* from) { w[0] = *(const u32*)from; }
 
-DEVICE void unit_float(float (&sum)[2][4], const u8* low, const u8* high, bool both, const u16* x) {
+template <int LANES>
+DEVICE float sum_lanes(float value) {
+#pragma unroll
+  for (int mask = LANES / 2; mask; mask >>= 1) value += shuffle_xor(value, mask);
+  return value;
+}
+
+// One number a batch row; read with an index that is not known at compile time.
+struct PerRow {
+  float of[ROWS];
+  DEVICE float at(int b) const {
+    float value = of[0];
+#pragma unroll
+    for (int i = 1; i < ROWS; ++i) value = b == i ? of[i] : value;
+    return value;
+  }
+};
+
+// What a warp knows of its own slices of x.
+struct Mine {
+  PerRow unscale;  // by which its sums are multiplied
+  PerRow whole;    // sum of x, for 8-bit weights
+
+  DEVICE void clear() {
+#pragma unroll
+    for (int b = 0; b < ROWS; ++b) unscale.of[b] = 1, whole.of[b] = 0;
+  }
+  template <class S>
+  DEVICE void take_whole(int b, float lane_sum) {
+    if (S::SUMS && S::KIND == INT8) whole.of[b] = sum_lanes<32>(lane_sum);
+  }
+};
+
+constexpr int SLICE_WORDS = SLICE / 8;  // of x that a lane holds for one slice
+constexpr u32 ONES = 0x3c003c00u;       // two float16 ones
+constexpr float BYTE_OFFSET = 1152, LOW_OFFSET = 1032, HIGH_OFFSET = 72;  // see the functions below
+
+// Two tiles of 8 rows: sums of the tensor core in two chains, and what they are worth.
+struct Sums {
+  float a[4], b[4];
+  DEVICE void clear() {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) a[i] = b[i] = 0;
+  }
+};
+
+DEVICE void unit_float(Sums& sum, const u8* low, const u8* high, bool both, const u32* x) {
   const int t = lane() & 3;
-  u32 a[4], b[4] = {0, 0, 0, 0}, v[4];
-  load_words(a, low + 16 * t);
-  if (both) load_words(b, high + 16 * t);
-  load_words(v, x + 8 * t);
-  multiply_accumulate(sum[0], a[0], b[0], a[1], b[1], v[0], v[1]);
-  multiply_accumulate(sum[1], a[2], b[2], a[3], b[3], v[2], v[3]);
+  __align__(16) u32 a[4], b[4] = {0, 0, 0, 0};
+  load_words<4>(a, low + 16 * t);
+  if (both) load_words<4>(b, high + 16 * t);
+  multiply_accumulate(sum.a, a[0], b[0], a[1], b[1], x[0], x[1]);
+  multiply_accumulate(sum.b, a[2], b[2], a[3], b[3], x[2], x[3]);
 }
 
+// Four bytes as 1152 + byte.
 DEVICE void bytes_to_halves(u32 (&h)[2], u32 word) {
-  const u32 shifted = word ^ 0x80808080u;  // q + 128, unsigned
-  h[0] = half2_subtract(permute_bytes(shifted, 0x64646464u, 0x4140), 0x64806480u);
-  h[1] = half2_subtract(permute_bytes(shifted, 0x64646464u, 0x4342), 0x64806480u);
+  const u32 shifted = word ^ 0x80808080u;
+  h[0] = permute_bytes(shifted, 0x64646464u, 0x4140);
+  h[1] = permute_bytes(shifted, 0x64646464u, 0x4342);
 }
 
-DEVICE void unit_int8(float (&sum)[2][4], const u8* low, const u8* high, bool both, const u16* x) {
+// Where a tile has 8 rows, the other 8 of the operand are ones and give the sum of x.
+DEVICE void unit_int8(Sums& sum, const u8* low, const u8* high, bool both, const u32* x) {
   const int t = lane() & 3;
-  u32 a[4], b[4] = {0, 0, 0, 0}, v[8];
-  load_words(a, low + 16 * t);
-  if (both) load_words(b, high + 16 * t);
-  load_words(v, x + 16 * t);
+  __align__(16) u32 a[4], b[4];
+  load_words<4>(a, low + 16 * t);
+  if (both) load_words<4>(b, high + 16 * t);
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    u32 p[2], q[2] = {0, 0};
+    u32 p[2], q[2] = {ONES, ONES};
     bytes_to_halves(p, a[i]);
     if (both) bytes_to_halves(q, b[i]);
-    multiply_accumulate(sum[i & 1], p[0], q[0], p[1], q[1], v[2 * i], v[2 * i + 1]);
+    multiply_accumulate(i & 1 ? sum.b : sum.a, p[0], q[0], p[1], q[1], x[2 * i], x[2 * i + 1]);
   }
 }
 
-// Eight nibbles less 8: h[0] bytes 0 and 2 low, h[1] bytes 0 and 2 high, h[2], h[3] the same of bytes 1 and 3.
+// Eight nibbles: h[0] bytes 0 and 2 low as 1024 + n, h[1] bytes 0 and 2 high as 1024 + 16 n; h[2] and h[3] the same
+// of bytes 1 and 3.
 DEVICE void nibbles_to_halves(u32 (&h)[4], u32 word) {
 #pragma unroll
   for (int i = 0; i < 4; i += 2, word >>= 8) {
-    h[i] = half2_subtract(and_or(word, 0x000f000fu, 0x64006400u), 0x64086408u);
-    h[i + 1] = half2_multiply_add(and_or(word, 0x00f000f0u, 0x64006400u), 0x2c002c00u, 0xd480d480u);  // /16 - 72
+    h[i] = and_or(word, 0x000f000fu, 0x64006400u);
+    h[i + 1] = and_or(word, 0x00f000f0u, 0x64006400u);
   }
 }
 
-// One group: sum += scale * (sum of nibbles * x) + zero * (sum of x). Where a tile has 8 rows, the other 8 rows
-// of the operand are ones and give the sum of x; else it lies ready at x_sum[b * X_SUM_STRIDE].
-DEVICE void unit_int4(float (&sum)[2][4], const u8* low, const u8* high, const u8* low_scale,
-                      const u8* high_scale, bool both, const u16* x, const float* x_sum) {
+// One group: sum += scale * (sum of (nibble - 8) * x) + zero * (sum of x). The sums of x over the group's low and
+// high nibbles come from rows of ones where a tile has 8 rows; else they lie ready at x_sum[b * X_SUM_STRIDE].
+DEVICE void unit_int4(float (&sum)[4], const u8* low, const u8* high, const u8* low_scale, const u8* high_scale,
+                      bool both, const u32* x, const Pair* x_sum) {
   constexpr int W = GROUP / 32;  // words of a group per lane
-  constexpr u32 ONES = 0x3c003c00u;
   const int t = lane() & 3;
-  u32 a[W], b[W], v[2 * W], w[2 * W];
-  load_words(a, low + 4 * W * t);
-  if (both) load_words(b, high + 4 * W * t);
-  load_words(v, x + 4 * W * t);
-  load_words(w, x + 4 * W * t + GROUP / 2);
+  __align__(16) u32 a[W], b[W];
+  load_words<W>(a, low + 4 * W * t);
+  if (both) load_words<W>(b, high + 4 * W * t);
   const u32 affine = *(const u32*)low_scale, affine_high = both ? *(const u32*)high_scale : 0;
-  float x_sums[2] = {0, 0};
+  Pair whole[2];  // of columns 2 t and 2 t + 1
   if (both) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) x_sums[i] = x_sum[least(2 * t + i, ROWS - 1) * X_SUM_STRIDE];
+    for (int i = 0; i < 2; ++i) whole[i] = x_sum[least(2 * t + i, ROWS - 1) * X_SUM_STRIDE];
   }
-  float part[2][4] = {};
+  float part[2][2][4] = {};  // [chain, low or high nibbles]
 #pragma unroll
   for (int i = 0; i < W; ++i) {
     u32 p[4], q[4] = {ONES, ONES, ONES, ONES};
     nibbles_to_halves(p, a[i]);
     if (both) nibbles_to_halves(q, b[i]);
-    multiply_accumulate(part[0], p[0], q[0], p[2], q[2], v[2 * i], v[2 * i + 1]);
-    multiply_accumulate(part[1], p[1], q[1], p[3], q[3], w[2 * i], w[2 * i + 1]);
+    multiply_accumulate(part[i & 1][0], p[0], q[0], p[2], q[2], x[2 * i], x[2 * i + 1]);
+    multiply_accumulate(part[i & 1][1], p[1], q[1], p[3], q[3], x[2 * (W + i)], x[2 * (W + i) + 1]);
   }
   const float scale = real_half_float((u16)affine), zero = real_half_float((u16)(affine >> 16));
   const float scale_high = real_half_float((u16)affine_high), zero_high = real_half_float((u16)(affine_high >> 16));
 #pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    part[0][0][i] += part[1][0][i];
+    part[0][1][i] += part[1][1][i];
+  }
+#pragma unroll
   for (int i = 0; i < 2; ++i) {
-    const float whole = both ? x_sums[i] : part[0][i + 2] + part[1][i + 2];
-    sum[0][i] += scale * (part[0][i] + part[1][i]) + zero * whole;
-    if (both) sum[0][i + 2] += scale_high * (part[0][i + 2] + part[1][i + 2]) + zero_high * whole;
+    if (!both) whole[i] = {part[0][0][i + 2], part[0][1][i + 2]};
+    const float offset = LOW_OFFSET * whole[i].a + HIGH_OFFSET * whole[i].b, all = whole[i].a + whole[i].b;
+    sum[i] += scale * (part[0][0][i] + 0.0625f * part[0][1][i] - offset) + zero * all;
+    if (both) sum[i + 2] += scale_high * (part[0][0][i + 2] + 0.0625f * part[0][1][i + 2] - offset) + zero_high * all;
   }
 }
 
-// This warp's share (steps congruent to `mine` modulo WARPS_K) of one tile chunk that lies in a slot.
+// One slice of x, as the lanes hold it for the second operand.
 template <class S>
-DEVICE void multiply_chunk(float (&sum)[2][4], const u8* slot, int chunk, int mine) {
-  constexpr int STEPS = ceil_div(S::CHUNK, S::STEP);
-  const int g = lane() >> 2, units = least(S::CHUNK, S::UNITS - chunk * S::CHUNK);
-  const int odd = S::SWAP ? g & 1 : 0, swapped = S::SWAP ? g >> 2 : 0, row = S::SWAP ? g & 3 : g;
-  const u8* low = slot + g * S::STRIDE + odd * S::UNIT_BYTES;
+struct Slice {
+  __align__(16) u32 words[SLICE_WORDS];
+
+  DEVICE void load(int slice) {
+    const int t = lane() & 3, g = lane() >> 2, row = S::SWAP ? g & 3 : g;
+    const bool swapped = S::SWAP && g >> 2;
+    const u16* x = shared().x[least(row, ROWS - 1)] + slice * SLICE;
+    constexpr int PIECE = S::KIND == INT4 ? GROUP / 16 : S::UNIT / 8;  // words that lie together
+    constexpr int PIECES = SLICE_WORDS / PIECE;
+#pragma unroll
+    for (int i = 0; i < PIECES; ++i) {
+      const int at = (i ^ (swapped ? 1 : 0)) * PIECE * 8 + 2 * PIECE * t;
+      load_words<PIECE>(words + i * PIECE, x + at);
+    }
+  }
+};
+
+// A slice of the rows of one tile chunk times a slice of x; `units` counts those of the chunk, `unit` from its start.
+template <class S>
+DEVICE void multiply_slice(Sums& sum, const u8* slot, int units, int unit, const u32 (&x)[SLICE_WORDS],
+                           const Pair* x_sum) {
+  const int g = lane() >> 2, odd = S::SWAP ? g & 1 : 0;
+  const u8* low = slot + g * S::STRIDE + unit * S::UNIT_BYTES;
   const u8* high = low + 8 * S::STRIDE;
-  const u16* x = shared().x[least(row, ROWS - 1)] + chunk * S::CHUNK * S::UNIT + swapped * S::UNIT;
-  const float* x_sum = shared().x_sum[0] + chunk * S::CHUNK;
-  int step = mine - chunk * STEPS % S::WARPS_K;
-  if (step < 0) step += S::WARPS_K;
-#pragma unroll 1
-  for (int u = step * S::STEP; u < units; u += S::WARPS_K * S::STEP) {
-    const u8 *a = low + u * S::UNIT_BYTES, *b = high + u * S::UNIT_BYTES;
+  constexpr int WORDS = S::UNIT / 8;  // of x in a unit
+#pragma unroll
+  for (int u = 0; u < S::SLICE_UNITS; ++u) {
+    if (S::PARTIAL && unit + u >= units) break;
     if (S::KIND == INT4) {
-      const int scales = units * S::UNIT_BYTES - u * (S::UNIT_BYTES - 4);
-      unit_int4(sum, a, b, a + scales, b + scales, !S::SHORT, x + u * S::UNIT, x_sum + u);
+      const int scales = units * S::UNIT_BYTES - unit * S::UNIT_BYTES + 4 * (unit + u);
+      const int at = u * S::UNIT_BYTES;
+      unit_int4(sum.a, low + at, high + at, low + scales, high + scales, !S::SHORT, x + u * WORDS, x_sum + unit + u);
       continue;
     }
-#pragma unroll
-    for (int half = 0; half < S::STEP; ++half) {
-      const int shift = half ? (odd ? -S::UNIT_BYTES : S::UNIT_BYTES) : 0;
-      const int x_shift = half ? (swapped ? -S::UNIT : S::UNIT) : 0;
-      if (S::KIND == FLOAT) unit_float(sum, a + shift, b + shift, !S::SHORT, x + u * S::UNIT + x_shift);
-      if (S::KIND == INT8) unit_int8(sum, a + shift, b + shift, !S::SHORT, x + u * S::UNIT + x_shift);
-    }
+    const int at = (u ^ odd) * S::UNIT_BYTES;
+    if (S::KIND == FLOAT) unit_float(sum, low + at, high + at, !S::SHORT, x + u * WORDS);
+    if (S::KIND == INT8) unit_int8(sum, low + at, high + at, !S::SHORT, x + u * WORDS);
   }
 }
 
@@ -135,26 +193,16 @@ DEVICE int batch_row(int i) {
   return (column >> 2) == ((lane() >> 2) & 1) ? column & 3 : ROWS;
 }
 
-// All tiles of this block: emit(tile, share, sum) with the warp's share of the tile's sums, laid out as
-// multiply_accumulate leaves them.
-template <class S, class Emit>
-DEVICE void multiply(Ring& ring, Own own, Emit emit) {
-  const int tiles = S::tiles(own), share = warp() % S::WARPS_K;
-  const u32 weight = WARPS / S::WARPS_K + (share < WARPS % S::WARPS_K);
-  if (warp() < S::WARPS_M * S::WARPS_K) {
-#pragma unroll 1
-    for (int m = warp() / S::WARPS_K; m < tiles; m += S::WARPS_M) {
-      float sum[2][4] = {};
-#pragma unroll 1
-      for (int c = 0; c < S::CHUNKS; ++c) {
-        const u32 tile = ring.next + m * S::CHUNKS + c;
-        multiply_chunk<S>(sum, ring.wait_full(tile), c, share);
-        ring.release(tile, weight);
-      }
+// The sums of a tile, less what bytes were raised by: in 8-row tiles the rows of ones say the sum of x.
+template <class S>
+DEVICE void settle(float (&to)[4], const Sums& sum, const PerRow& x_whole) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) sum[0][i] += sum[1][i];
-      emit(m, share, sum[0]);
-    }
+  for (int i = 0; i < 4; ++i) to[i] = sum.a[i] + sum.b[i];
+  if (S::KIND != INT8) return;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float whole = S::SHORT ? to[(i & 1) + 2] : x_whole.at(least(batch_row<S>(i), ROWS - 1));
+    if (!S::SHORT || i < 2) to[i] -= BYTE_OFFSET * whole;
   }
 }
 
@@ -164,35 +212,84 @@ DEVICE u32 tiles_of(Own own) {
   return S::tiles(own) * S::CHUNKS;
 }
 
-// The same, with the shares left in shared memory for `total`. Ends with a barrier.
+// All tiles of this block, this warp's slices: leaves the partial sums in shared memory for `total`. Ends with a
+// barrier. `half` alternates from product to product, so that partial sums may still be read meanwhile.
 template <class S>
-DEVICE void multiply_shares(Ring& ring, Own own) {
-  multiply<S>(ring, own, [](int tile, int share, float (&sum)[4]) {
-    const int row = tile * 16 + (lane() >> 2);
+DEVICE void multiply(const Ring& ring, Own own, const Mine& mine, int half) {
+  const int tiles = S::tiles(own);
+  Slice<S> x;
+  if (S::SLICES_EACH == 1) x.load(warp());
+#pragma unroll 1
+  for (int m = 0; m < tiles; ++m) {
+    Sums sum;
+    sum.clear();
+#pragma unroll 1
+    for (int c = 0; c < S::CHUNKS; ++c) {
+      const u32 tile = ring.next + m * S::CHUNKS + c;
+      const u8* slot = ring.wait_next(tile);
+      const int units = least(S::CHUNK, S::UNITS - c * S::CHUNK), first = c * S::CHUNK / S::SLICE_UNITS;
+      int s = warp() - first % WARPS;
+      if (s < 0) s += WARPS;
+#pragma unroll 1
+      for (; s * S::SLICE_UNITS < units; s += WARPS) {
+        if (S::SLICES_EACH > 1) x.load(first + s);
+        multiply_slice<S>(sum, slot, units, s * S::SLICE_UNITS, x.words, shared().x_sum[0] + c * S::CHUNK);
+      }
+      ring.release(tile, 1);
+    }
+    float sums[4];
+    settle<S>(sums, sum, mine.whole);
+    float* to = shared().partial[half] + warp();
+    const int row = m * 16 + (lane() >> 2);
 #pragma unroll
     for (int i = 0; i < (S::SHORT ? 2 : 4); ++i) {
       const int b = batch_row<S>(i);
-      if (b < ROWS) shared().partial[((b * S::TILES * 16) + row + (i >> 1) * 8) * S::SHARES + share] = sum[i];
+      if (b < ROWS) to[(b * S::TILES * 16 + row + (i >> 1) * 8) * SHARES] = sums[i] * mine.unscale.at(b);
     }
-  });
+  }
   consumer_barrier();
+}
+
+// The same, but each tile by one warp, from x that all warps have left: emit(tile, sums).
+template <class S, class Emit>
+DEVICE void multiply_whole(Ring& ring, Own own, const PerRow& whole, Emit emit) {
+#pragma unroll 1
+  for (int m = warp(); m < S::tiles(own); m += WARPS) {
+    Sums sum;
+    sum.clear();
+#pragma unroll 1
+    for (int c = 0; c < S::CHUNKS; ++c) {
+      const u32 tile = ring.next + m * S::CHUNKS + c;
+      const u8* slot = ring.wait_full(tile);
+      const int units = least(S::CHUNK, S::UNITS - c * S::CHUNK);
+#pragma unroll 1
+      for (int unit = 0; unit < units; unit += S::SLICE_UNITS) {
+        Slice<S> x;
+        x.load((c * S::CHUNK + unit) / S::SLICE_UNITS);
+        multiply_slice<S>(sum, slot, units, unit, x.words, shared().x_sum[0] + c * S::CHUNK);
+      }
+      ring.release(tile, WARPS);
+    }
+    float sums[4];
+    settle<S>(sums, sum, whole);
+    emit(m, sums);
+  }
+}
+
+// Shares of one output, or of anything else that each warp adds to.
+DEVICE float sum_shares(const float* at) {
+  float sum = 0;
+#pragma unroll
+  for (int share = 0; share < WARPS; share += 4) {
+    const Fours four = *(const Fours*)(at + share);
+    const float high = share + 3 < WARPS ? four.v[3] : 0, middle = share + 2 < WARPS ? four.v[2] : 0;
+    sum += (four.v[0] + (share + 1 < WARPS ? four.v[1] : 0)) + (middle + high);
+  }
+  return sum;
 }
 
 // Sum of the shares of one output: `row` counts 16 rows a tile.
 template <class S>
-DEVICE float total(int row, int b) {
-  const float* at = shared().partial + (b * S::TILES * 16 + row) * S::SHARES;
-  float sum = 0;
-  if (S::SHARES < 4) {
-#pragma unroll
-    for (int share = 0; share < S::WARPS_K; ++share) sum += at[share];
-    return sum;
-  }
-#pragma unroll
-  for (int share = 0; share < S::WARPS_K; share += 4) {
-    const Fours four = *(const Fours*)(at + share);
-    const float high = share + 3 < S::WARPS_K ? four.v[3] : 0, middle = share + 2 < S::WARPS_K ? four.v[2] : 0;
-    sum += (four.v[0] + (share + 1 < S::WARPS_K ? four.v[1] : 0)) + (middle + high);
-  }
-  return sum;
+DEVICE float total(int row, int b, int half) {
+  return sum_shares(shared().partial[half] + (b * S::TILES * 16 + row) * SHARES);
 }

@@ -18,7 +18,12 @@ struct Ring {
     }
     barrier_init_done();
   }
-  // A barrier tells only odd rounds from even ones, and a warp that skipped tiles may be several rounds ahead of
+  // For warps that wait for every tile in turn.
+  DEVICE const u8* wait_next(u32 tile) const {
+    barrier_wait(full + tile % SLOTS, (tile / SLOTS) & 1);
+    return slots + (tile % SLOTS) * SLOT_BYTES;
+  }
+  // For warps that skip tiles. A barrier tells only odd rounds from even ones, and a warp that skipped tiles may be several rounds ahead of
   // the copying warp: so first the round, then the barrier.
   DEVICE u8* wait_full(u32 tile) {
     for (u32 spins = 0; load_shared(round + tile % SLOTS) != tile / SLOTS; ++spins)
@@ -26,7 +31,7 @@ struct Ring {
     barrier_wait(full + tile % SLOTS, (tile / SLOTS) & 1);
     return slots + (tile % SLOTS) * SLOT_BYTES;
   }
-  DEVICE void release(u32 tile, u32 weight) {
+  DEVICE void release(u32 tile, u32 weight) const {
     warp_barrier();
     if (lane() == 0) barrier_arrive(empty + tile % SLOTS, weight);
   }

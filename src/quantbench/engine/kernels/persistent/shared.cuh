@@ -34,7 +34,7 @@ struct Params {
   u64* times;                        // [BLOCKS, LAYERS * MARKS + 4] clock ticks, where compiled with TIMES
 };
 
-constexpr int MARKS = 11;  // times taken a layer
+constexpr int MARKS = 9;  // times taken a layer
 constexpr int Q_SIZE = HEADS * HEAD_DIM, KV_SIZE = KV_HEADS * HEAD_DIM, QKV = Q_SIZE + 2 * KV_SIZE;
 constexpr int HEAD_GROUP = HEADS / KV_HEADS;
 constexpr int THREADS = WARPS * 32;  // that compute; one more warp copies
@@ -43,44 +43,36 @@ using QkvStage = Stage<LAYER_KIND, HIDDEN, QKV, false>;
 using OutputStage = Stage<LAYER_KIND, Q_SIZE, HIDDEN, false>;
 using GateUpStage = Stage<LAYER_KIND, HIDDEN, INTERMEDIATE, true>;
 using DownStage = Stage<LAYER_KIND, INTERMEDIATE, HIDDEN, false>;
-using HeadStage = Stage<HEAD_KIND, HIDDEN, VOCAB, false, true>;
+using HeadStage = Stage<HEAD_KIND, HIDDEN, VOCAB, false>;
 
 constexpr int OWN = OutputStage::OWN;
 constexpr int X_LENGTH = most(most(HIDDEN, INTERMEDIATE), Q_SIZE);
-constexpr int X_STRIDE = round_up(X_LENGTH, 64) + 8;  // halves; rows are 16 bytes apart modulo 128
-template <class S>
-ANYWHERE constexpr int partial_sums() {
-  return S::TILES * 16 * S::SHARES;
-}
-constexpr int PARTIAL_SUMS = ROWS * most(most(partial_sums<QkvStage>(), partial_sums<OutputStage>()),
-                                         most(partial_sums<GateUpStage>(), partial_sums<DownStage>()));
-constexpr int X_SUM_STRIDE = round_up(X_LENGTH / GROUP + 1, 4);
+constexpr int X_STRIDE = round_up(X_LENGTH, SLICE) + 8;  // halves; rows are 16 bytes apart modulo 128
+constexpr int SHARES = round_up(WARPS, 4);  // room for an output's partial sums, one a warp
+constexpr int PARTIAL_SUMS =
+    ROWS * 16 * SHARES * most(most(QkvStage::TILES, OutputStage::TILES), most(GateUpStage::TILES, DownStage::TILES));
+constexpr int X_SUM_STRIDE = round_up(X_LENGTH, SLICE) / GROUP + 1;
 
 struct __align__(8) Pair {
   float a, b;
 };
-struct Line {  // one warp's part of a head's attention: values, then the highest score and the sum
-  Pair pair[HEAD_DIM / 2], weight;
-};
-
 constexpr int MAX_SLOTS = 64;
 
 struct __align__(128) Shared {
   u16 x[ROWS][X_STRIDE];                      // the input of the product at hand, 16-bit
-  float partial[PARTIAL_SUMS];                // [batch row, row of the block, share]
-  float x_sum[ROWS][X_SUM_STRIDE];            // sums of x over groups, for 4-bit tiles of 16 rows
+  float partial[2][PARTIAL_SUMS];             // of two products in turn: [batch row, row of the block, warp]
+  float squares[2][ROWS][SHARES];             // of the residual stream, of two norms in turn: a sum a warp
+  Fours part_value[WARPS][HEAD_GROUP][HEAD_DIM / 4];  // attention: a warp's part of each head
+  Pair part_weight[WARPS][HEAD_GROUP];        // its highest score and its sum
+  Pair x_sum[ROWS][X_SUM_STRIDE];             // sums of x over a group's low and high nibbles, for tiles of 16 rows
   Own qkv, output, gate_up, down, head;       // this block's outputs
-  Line merge[2][WARPS];
-  float query[HEAD_GROUP][HEAD_DIM];          // of long texts
   float residual[ROWS][OWN];                  // this block's part of the residual stream
-  float squares[ROWS][WARPS];
   float cosine[ROWS][HEAD_DIM / 2], sine[ROWS][HEAD_DIM / 2];
   float best_value[WARPS][8];
   int best_index[WARPS][8];
   int position[ROWS], token[ROWS], busy[ROWS];
   Layer layers[LAYERS];
   Params params;
-  int parts[ROWS];                            // of every head's attention in this layer
   u64 full[MAX_SLOTS], empty[MAX_SLOTS];
   u32 round[MAX_SLOTS];
 };
@@ -90,3 +82,10 @@ constexpr int SLOTS = least(MAX_SLOTS, (SHARED_LIMIT - RING_START) / SLOT_BYTES)
 static_assert(SLOTS >= 2, "the ring has no room");
 
 DEVICE Shared& shared() { return *(Shared*)shared_memory(); }
+
+// Notes when this block got so far; nothing unless compiled with TIMES.
+DEVICE void mark(const Params& p, int which) {
+#if TIMES
+  if (thread() == 0) p.times[block() * (LAYERS * MARKS + 4) + which] = ticks();
+#endif
+}

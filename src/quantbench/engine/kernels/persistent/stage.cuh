@@ -22,10 +22,12 @@ struct Own {
   int first, count;
 };
 
+constexpr int SLICE = 128;  // inputs that a warp fetches and multiplies at once: four a lane
+
 // One matrix [OUT, INPUTS]: blocks own consecutive outputs. A paired matrix has 2 * OUT rows (gate, up) and a
-// block owns the rows of both. A tile is up to 16 rows x CHUNK units of inputs; where WHOLE, one warp multiplies
-// all of it. A tile of whole rows is one run of memory, copied at once; chunks of rows are copied row by row.
-template <int KIND_, int INPUTS_, int OUT_, bool PAIRED_, bool WHOLE = false>
+// block owns the rows of both. A tile is up to 16 rows x CHUNK units of inputs. A tile of whole rows is one run of
+// memory, copied at once; chunks of rows are copied row by row.
+template <int KIND_, int INPUTS_, int OUT_, bool PAIRED_>
 struct Stage {
   static constexpr int KIND = KIND_, INPUTS = INPUTS_, OUT = OUT_;
   static constexpr bool PAIRED = PAIRED_;
@@ -36,6 +38,10 @@ struct Stage {
   static constexpr int UNIT = KIND == INT4 ? GROUP : KIND == INT8 ? 64 : 32;  // inputs of one warp step
   static constexpr int UNIT_BYTES = KIND == INT4 ? GROUP / 2 : 64;
   static constexpr int UNITS = INPUTS / UNIT;
+  static constexpr int SLICE_UNITS = SLICE / UNIT;
+  static constexpr int SLICES = ceil_div(INPUTS, SLICE);
+  static constexpr int SLICES_EACH = ceil_div(SLICES, WARPS);
+  static constexpr bool PARTIAL = INPUTS % SLICE != 0;  // the last slice is not whole
   static constexpr int DATA_BYTES = UNITS * UNIT_BYTES;
   static constexpr int ROW_BYTES = KIND == INT4 ? round_up(DATA_BYTES + 4 * UNITS, 16) : DATA_BYTES;
 
@@ -44,13 +50,12 @@ struct Stage {
   ANYWHERE static constexpr int stride(int units) {
     return round_up(units * UNIT_BYTES + scale_bytes(units) + 64, 128) - 64;
   }
-  ANYWHERE static constexpr int chunk() {
+  ANYWHERE static constexpr int chunk() {  // whole slices, and scales that start at a multiple of 16 bytes
     if (TILE_ROWS * ROW_BYTES <= SLOT_BYTES) return UNITS;
-    int units = UNITS;
-    while (units > (KIND == INT4 ? 4 : 1) && TILE_ROWS * stride(units) > SLOT_BYTES)
-      units -= KIND != INT4 ? 1 : units % 4 ? units % 4 : 4;
-    int even = ceil_div(UNITS, ceil_div(UNITS, units));
-    return least(units, KIND == INT4 && even < UNITS ? round_up(even, 4) : even);
+    constexpr int STEP = most(SLICE_UNITS, KIND == INT4 ? 4 : 1);
+    int units = round_up(UNITS, STEP);
+    while (units > STEP && TILE_ROWS * stride(units) > SLOT_BYTES) units -= STEP;
+    return round_up(ceil_div(UNITS, ceil_div(UNITS, units)), STEP);
   }
   static constexpr int CHUNK = chunk();
   static constexpr int CHUNKS = ceil_div(UNITS, CHUNK);
@@ -60,12 +65,8 @@ struct Stage {
   // Whole rows often start at the same bank. Then units go in pairs, odd rows take a pair's second half first,
   // and columns 4 to 7 hold the inputs in that order: rows of either parity find their sums in their columns.
   static constexpr bool SWAP = KIND != INT4 && ROWS <= 4 && CHUNKS == 1 && ROW_BYTES % 128 == 0;
-  static constexpr int STEP = SWAP ? 2 : 1;  // units taken at once
-
   static constexpr int TILES = ceil_div(OWN, TILE_OUT);
-  static constexpr int WARPS_M = least(TILES, WARPS);              // tiles at work at once
-  static constexpr int WARPS_K = WHOLE ? 1 : WARPS / WARPS_M;      // warps that share a tile's inputs
-  static constexpr int SHARES = round_up(WARPS_K, WARPS_K < 3 ? WARPS_K : 4);  // room for a row's partial sums
+  static constexpr bool SUMS = KIND != FLOAT && !SHORT;  // whether sums of x must be known beforehand
 
   DEVICE static Own own() {
     const int first = (int)((long long)OUT * block() / BLOCKS);

@@ -25,13 +25,6 @@ DEVICE Affine read_affine(const float* scale, const u16* bias, int row) {
   return {scale ? scale[row] : 1, bias ? half_float(bias[row]) : 0};
 }
 
-// Notes when this block got so far; nothing unless compiled with TIMES.
-DEVICE void mark(const Params& p, int which) {
-#if TIMES
-  if (thread() == 0) p.times[block() * (LAYERS * MARKS + 4) + which] = ticks();
-#endif
-}
-
 // Thread i finishes output i % STRIDE of batch row i / STRIDE.
 template <class S>
 struct Finish {
@@ -44,80 +37,22 @@ struct Finish {
   DEVICE Finish(Own own_, const float* scale_, const u16* bias_) : own(own_), scale(scale_), bias(bias_) {
     ahead = read_affine(scale, bias, own.first + least(thread() % STRIDE, own.count - 1));
   }
-  // use(output of the block, batch row, its value) for every output.
+  // use(output of the block, batch row, its value over scale) for every output.
   template <class Use>
-  DEVICE void each(Use use) const {
+  DEVICE void each(int half, Use use) const {
 #pragma unroll 1
     for (int i = thread(); i < STRIDE * ROWS; i += THREADS) {
       const int out = i % STRIDE, b = i / STRIDE;
       if (out >= own.count) continue;
       const Affine a = THREADS % STRIDE == 0 || i < THREADS ? ahead : read_affine(scale, bias, own.first + out);
-      use(out, b, total<S>(out, b) * a.scale + a.bias);
+      use(out, b, total<S>(out, b, half) * a.scale, a.bias);
     }
   }
 };
 
-DEVICE_CALL void gate_up_stage(Ring ring, int l, u32 epoch) {
-  const Params& p = shared().params;
-  const Layer& layer = shared().layers[l];
-  using S = GateUpStage;
-  constexpr int STRIDE = power_of_two(S::OWN);
-  const Own own = shared().gate_up;
-  const int mine = own.first + least(thread() % STRIDE, own.count - 1);
-  const Affine gate = read_affine(layer.gate_up_scale, layer.gate_up_bias, mine);
-  const Affine up = read_affine(layer.gate_up_scale, layer.gate_up_bias, mine + INTERMEDIATE);
-  multiply_shares<S>(ring, own);
-#pragma unroll 1
-  for (int i = thread(); i < STRIDE * ROWS; i += THREADS) {
-    const int out = i % STRIDE, b = i / STRIDE, row = out / 8 * 16 + out % 8;
-    if (out >= own.count) continue;
-    Affine g = gate, u = up;
-    if (THREADS % STRIDE != 0 && i >= THREADS) {
-      g = read_affine(layer.gate_up_scale, layer.gate_up_bias, own.first + out);
-      u = read_affine(layer.gate_up_scale, layer.gate_up_bias, own.first + out + INTERMEDIATE);
-    }
-    const float x = activate(total<S>(row, b) * g.scale + g.bias) * (total<S>(row + 8, b) * u.scale + u.bias);
-    store_replicas(p.act_words, ROWS * INTERMEDIATE, b * INTERMEDIATE + own.first + out, tagged(x, epoch));
-  }
-}
-
-DEVICE_CALL void qkv_stage(Ring ring, int l, u32 epoch) {
-  const Layer& layer = shared().layers[l];
-  const Finish<QkvStage> finish(shared().qkv, layer.qkv_scale, layer.qkv_bias);
-  multiply_shares<QkvStage>(ring, finish.own);
-  u32* to = shared().params.qkv_words + finish.own.first;
-  finish.each([&](int out, int b, float y) { store_far(to + b * QKV + out, tagged(y, epoch)); });
-}
-
-// Output and down projections: their sums join the residual stream.
-template <class S>
-DEVICE void residual_stage(Ring& ring, const Finish<S>& finish, u32* to, u32 epoch) {
-  multiply_shares<S>(ring, finish.own);
-  finish.each([&](int out, int b, float y) {
-    const float residual = shared().residual[b][out] += y;
-    store_replicas(to, ROWS * HIDDEN, b * HIDDEN + finish.own.first + out, tagged(residual, epoch));
-  });
-}
-
-DEVICE_CALL void output_stage(Ring ring, int l, u32 epoch) {
-  const Layer& layer = shared().layers[l];
-  const Finish<OutputStage> finish(shared().output, layer.output_scale, layer.output_bias);
-  read_attention(shared().params, epoch);
-  mark(shared().params, l * MARKS + 4);
-  residual_stage<OutputStage>(ring, finish, shared().params.hidden_words[0], epoch);
-}
-
-DEVICE_CALL void down_stage(Ring ring, int l, u32 epoch) {
-  const Layer& layer = shared().layers[l];
-  const Finish<DownStage> finish(shared().down, layer.down_scale, layer.down_bias);
-  read_activations(shared().params.act_words, epoch);
-  mark(shared().params, l * MARKS + 9);
-  residual_stage<DownStage>(ring, finish, shared().params.hidden_words[1], epoch);
-}
-
 // Row `token` of the embedding, input k.
 DEVICE float embedding(const Params& p, int token, int k) {
-  using S = Stage<EMBEDDING_KIND, HIDDEN, VOCAB, false, true>;
+  using S = Stage<EMBEDDING_KIND, HIDDEN, VOCAB, false>;
   const u8* row = p.embedding + (long long)token * S::ROW_BYTES;
   if (EMBEDDING_KIND == FLOAT) return half_float(((const u16*)row)[k]);
   if (EMBEDDING_KIND == INT8) return (float)(signed char)row[k] * p.embedding_scale[token];
@@ -143,9 +78,9 @@ DEVICE void embed(HiddenFours& h, const Params& p) {
   }
 }
 
-// The norm before a product: of the residual stream as of `epoch`, or of the embedding where there are no words.
-template <int KIND>
-DEVICE_CALL void norm_stage(const u32* words, const u16* weight, u32 epoch, int at) {
+// The norm before a product S: of the residual stream as of `epoch`, or of the embedding where there are no words.
+template <class S>
+DEVICE void read_normed(Mine& mine, const u32* words, const u16* weight, u32 epoch, int half) {
   HiddenFours h;
   NormFours norm;
   read_norm(norm, weight);
@@ -154,8 +89,89 @@ DEVICE_CALL void norm_stage(const u32* words, const u16* weight, u32 epoch, int 
   } else {
     embed(h, shared().params);
   }
-  mark(shared().params, at);
-  normalize<KIND>(h, norm, shared().params.norm_eps);
+  put_weighted<S>(mine, h, norm);
+  leave_squares(h, half);
+}
+
+DEVICE_CALL void gate_up_stage(Ring ring, int l, u32 epoch) {
+  const Params& p = shared().params;
+  const Layer& layer = shared().layers[l];
+  using S = GateUpStage;
+  constexpr int STRIDE = power_of_two(S::OWN);
+  const Own own = shared().gate_up;
+  const int first = own.first + least(thread() % STRIDE, own.count - 1);
+  const Affine gate = read_affine(layer.gate_up_scale, layer.gate_up_bias, first);
+  const Affine up = read_affine(layer.gate_up_scale, layer.gate_up_bias, first + INTERMEDIATE);
+  Mine mine;
+  read_normed<S>(mine, p.hidden_words[0], layer.post_norm, epoch, 0);
+  mark(p, l * MARKS + 5);
+  multiply<S>(ring, own, mine, 0);
+#pragma unroll 1
+  for (int i = thread(); i < STRIDE * ROWS; i += THREADS) {
+    const int out = i % STRIDE, b = i / STRIDE, row = out / 8 * 16 + out % 8;
+    if (out >= own.count) continue;
+    Affine g = gate, u = up;
+    if (THREADS % STRIDE != 0 && i >= THREADS) {
+      g = read_affine(layer.gate_up_scale, layer.gate_up_bias, own.first + out);
+      u = read_affine(layer.gate_up_scale, layer.gate_up_bias, own.first + out + INTERMEDIATE);
+    }
+    const float norm = norm_scale(b, 0);
+    const float x = activate(total<S>(row, b, 0) * norm * g.scale + g.bias) *
+                    (total<S>(row + 8, b, 0) * norm * u.scale + u.bias);
+    store_replicas(p.act_words, ROWS * INTERMEDIATE, b * INTERMEDIATE + own.first + out, tagged(x, epoch));
+  }
+  mark(p, l * MARKS + 6);
+}
+
+DEVICE_CALL void qkv_stage(Ring ring, int l, u32 epoch) {
+  const Params& p = shared().params;
+  const Layer& layer = shared().layers[l];
+  const Finish<QkvStage> finish(shared().qkv, layer.qkv_scale, layer.qkv_bias);
+  Mine mine;
+  read_normed<QkvStage>(mine, l ? p.hidden_words[1] : nullptr, layer.input_norm, epoch - 1, 0);
+  mark(p, l * MARKS);
+  multiply<QkvStage>(ring, finish.own, mine, 0);
+  u32* to = p.qkv_words + finish.own.first;
+  finish.each(0, [&](int out, int b, float y, float bias) {
+    store_far(to + b * QKV + out, tagged(y * norm_scale(b, 0) + bias, epoch));
+  });
+  mark(p, l * MARKS + 1);
+}
+
+// Output and down projections: their sums join the residual stream.
+template <class S>
+DEVICE void residual_stage(const Ring& ring, const Finish<S>& finish, const Mine& mine, u32* to, u32 epoch) {
+  multiply<S>(ring, finish.own, mine, 1);
+  finish.each(1, [&](int out, int b, float y, float bias) {
+    const float residual = shared().residual[b][out] += y + bias;
+    store_replicas(to, ROWS * HIDDEN, b * HIDDEN + finish.own.first + out, tagged(residual, epoch));
+  });
+}
+
+DEVICE_CALL void output_stage(Ring ring, int l, u32 epoch) {
+  const Params& p = shared().params;
+  const Layer& layer = shared().layers[l];
+  const Finish<OutputStage> finish(shared().output, layer.output_scale, layer.output_bias);
+  int parts[ROWS];
+  count_parts(parts, layer.window);
+  Mine mine;
+  mine.clear();
+  read_attention(mine, p, parts, epoch);
+  mark(p, l * MARKS + 3);
+  residual_stage<OutputStage>(ring, finish, mine, p.hidden_words[0], epoch);
+  mark(p, l * MARKS + 4);
+}
+
+DEVICE_CALL void down_stage(Ring ring, int l, u32 epoch) {
+  const Params& p = shared().params;
+  const Layer& layer = shared().layers[l];
+  const Finish<DownStage> finish(shared().down, layer.down_scale, layer.down_bias);
+  Mine mine;
+  mine.clear();
+  read_activations(mine, p.act_words, epoch);
+  mark(p, l * MARKS + 7);
+  residual_stage<DownStage>(ring, finish, mine, p.hidden_words[1], epoch);
+  mark(p, l * MARKS + 8);
 }
 
 // The stages run as calls: so each has the registers to itself and none is spilled to memory that the weights
@@ -163,27 +179,17 @@ DEVICE_CALL void norm_stage(const u32* words, const u16* weight, u32 epoch, int 
 DEVICE void run_layers(const Params& p, Ring& ring, u32 epoch) {
 #pragma unroll 1
   for (int l = 0; l < LAYERS; ++l, ++epoch) {
-    const Layer& layer = shared().layers[l];
-    norm_stage<LAYER_KIND>(l ? p.hidden_words[1] : nullptr, layer.input_norm, epoch - 1, l * MARKS);
-    mark(p, l * MARKS + 1);
     qkv_stage(ring, l, epoch);
     ring.next += tiles_of<QkvStage>(shared().qkv);
-    mark(p, l * MARKS + 2);
     attention(l, epoch);
-    mark(p, l * MARKS + 3);
+    mark(p, l * MARKS + 2);
     output_stage(ring, l, epoch);
     ring.next += tiles_of<OutputStage>(shared().output);
-    mark(p, l * MARKS + 5);
-    norm_stage<LAYER_KIND>(p.hidden_words[0], layer.post_norm, epoch, l * MARKS + 6);
-    mark(p, l * MARKS + 7);
     gate_up_stage(ring, l, epoch);
     ring.next += tiles_of<GateUpStage>(shared().gate_up);
-    mark(p, l * MARKS + 8);
     down_stage(ring, l, epoch);
     ring.next += tiles_of<DownStage>(shared().down);
-    mark(p, l * MARKS + 10);
   }
-  norm_stage<HEAD_KIND>(p.hidden_words[1], p.final_norm, epoch - 1, LAYERS * MARKS + 1);
 }
 
 DEVICE void begin(const Params& p, Ring& ring) {
