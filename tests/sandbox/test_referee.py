@@ -108,4 +108,5 @@ def test_many_programs_pass_through_one_lane(arena: Arena) -> None:
     ],
 )
 def test_each_end_has_its_outcome(arena: Arena, source: str, outcome: str) -> None:
-    assert verdict(arena, source, "def check(c):\n    assert c() == 1\n")[0] == outcome
+    found, detail = verdict(arena, source, "def check(c):\n    assert c() == 1\n")
+    assert found == outcome, detail
