@@ -7,6 +7,7 @@
 #include "product.cuh"
 #include "exchange.cuh"
 #include "merge.cuh"
+#include "positions.cuh"
 #include "attention.cuh"
 #include "head.cuh"
 #include "step.cu"

@@ -27,6 +27,7 @@ SOURCES = (
     "product",
     "exchange",
     "merge",
+    "positions",
     "attention",
     "head",
     "step",

@@ -23,8 +23,8 @@ struct Ring {
     barrier_wait(full + tile % SLOTS, (tile / SLOTS) & 1);
     return slots + (tile % SLOTS) * SLOT_BYTES;
   }
-  // For warps that skip tiles. A barrier tells only odd rounds from even ones, and a warp that skipped tiles may be several rounds ahead of
-  // the copying warp: so first the round, then the barrier.
+  // For warps that skip tiles. A barrier tells only odd rounds from even ones, and a warp that skipped tiles may be
+  // several rounds ahead of the copying warp: so first the round, then the barrier.
   DEVICE u8* wait_full(u32 tile) {
     for (u32 spins = 0; load_shared(round + tile % SLOTS) != tile / SLOTS; ++spins)
       if (spins > SPIN_LIMIT) give_up();
