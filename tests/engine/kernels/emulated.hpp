@@ -163,7 +163,6 @@ inline int block() { return machine::now->block; }
 inline u8* shared_memory() { return (u8*)(((uintptr_t)machine::here().shared.data() + 127) & ~(uintptr_t)127); }
 inline u64 ticks() { return 0; }
 inline void give_up() { machine::give_up("a wait never ended"); }
-inline void pause() {}
 inline void warp_barrier() { machine::meet(machine::my_warp()); }
 inline void block_barrier() { machine::meet(machine::here().all); }
 inline void consumer_barrier() { machine::meet(machine::here().consumers); }
@@ -210,16 +209,6 @@ inline float half_float(u16 bits) { return real_half_float(bits); }
 inline u16 short_bits(float value) { return half_bits(value); }
 #endif
 inline u32 pack2(float low, float high) { return short_bits(low) | (u32)short_bits(high) << 16; }
-inline u32 half2_subtract(u32 a, u32 b) {
-  return half_bits(real_half_float((u16)a) - real_half_float((u16)b)) |
-         (u32)half_bits(real_half_float(a >> 16) - real_half_float(b >> 16)) << 16;
-}
-inline u32 half2_multiply_add(u32 a, u32 b, u32 c) {
-  auto one = [](u16 x, u16 y, u16 z) {
-    return half_bits((float)((double)real_half_float(x) * real_half_float(y) + real_half_float(z)));
-  };
-  return one((u16)a, (u16)b, (u16)c) | (u32)one(a >> 16, b >> 16, c >> 16) << 16;
-}
 inline u32 and_or(u32 a, u32 mask, u32 bits) { return (a & mask) | bits; }
 inline u32 permute_bytes(u32 a, u32 b, u32 selector) {
   const u64 both = (u64)b << 32 | a;

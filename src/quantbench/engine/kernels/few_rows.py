@@ -106,9 +106,9 @@ def buffer_bytes(model: PackedModel, shape: StepShape) -> tuple[int, ...]:
     heads, long = rows * config.heads, shape.long_splits(config.kv_heads)
     return (
         4 * rows * (config.q_size + 2 * config.kv_size),
-        4 * rows * config.hidden_size * shape.replicas,
-        4 * rows * config.hidden_size * shape.replicas,
-        4 * rows * config.intermediate_size * shape.replicas,
+        4 * rows * config.hidden_size,
+        4 * rows * config.hidden_size,
+        4 * rows * config.intermediate_size,
         8 * heads * shape.short_splits * config.head_dim // 2,
         8 * heads * shape.short_splits,
         8 * heads * long * config.head_dim // 2,

@@ -13,7 +13,6 @@ MAX_ROWS = 8  # columns of one tensor-core product
 WARPS = 7  # that compute, beside the one that copies: 8 warps may use 255 registers a thread
 SHORT_SPLIT, SHORT_SPLITS = 448, 4  # texts of up to 4 times 448 positions are attended to in at most 4 runs
 MAX_LONG_SPLITS = 60
-REPLICAS = 1  # copies of what all blocks read, so that they do not all poll the same lines
 MARKS = 9  # times that a block notes a layer, where asked to
 SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most
 ACTIVATIONS = {"silu": 0, "swish": 0, "gelu": 1, "gelu_pytorch_tanh": 2, "relu": 3}
@@ -32,8 +31,6 @@ class StepShape:
     short_splits: int = SHORT_SPLITS
     least_run: int = 16 * WARPS  # positions that a block attends to at least, where there are as many
     slot_limit: int = SLOT_LIMIT
-    replicas: int = REPLICAS
-    pause_ns: int = 0  # between two polls
     times: bool = False  # whether each block notes clock ticks at every stage
 
     def defines(self, model: PackedModel) -> dict[str, object]:
@@ -63,8 +60,6 @@ class StepShape:
             "LONG_SPLITS": self.long_splits(config.kv_heads),
             "SLOT_BYTES": self.slot_bytes(model),
             "SHARED_LIMIT": self.shared_bytes,
-            "REPLICAS": self.replicas,
-            "PAUSE": self.pause_ns,
             "TIMES": int(self.times),
         }
 

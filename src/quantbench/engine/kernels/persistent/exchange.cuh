@@ -4,8 +4,7 @@
 //     written in every layer: what is stale is then always one or two epochs old.
 //   packet: 32 bits of anything and the whole epoch.
 // A buffer may be written again only after every reader is done: each product needs the values of all blocks, and
-// five of them lie between two uses of one buffer. Words that all blocks read exist REPLICAS times, so that not
-// all of them poll the same lines.
+// five of them lie between two uses of one buffer.
 #pragma once
 
 DEVICE u32 tagged(float value, u32 epoch) {
@@ -17,15 +16,6 @@ DEVICE float untagged(u32 word) { return bits_float(word & ~0xffu); }
 DEVICE bool is_new(u32 word, u32 epoch) { return ((word ^ epoch) & 0xff) == 0; }
 DEVICE bool is_new(const Quad& q, u32 epoch) {
   return (((q.x ^ epoch) | (q.y ^ epoch) | (q.z ^ epoch) | (q.w ^ epoch)) & 0xff) == 0;
-}
-
-DEVICE float poll_word(const u32* from, u32 epoch) {
-  u32 word = load_far(from);
-  for (u32 spins = 0; !is_new(word, epoch); ++spins) {
-    word = load_far(from);
-    if (spins > SPIN_LIMIT) give_up();
-  }
-  return untagged(word);
 }
 
 // Polls COUNT quads of tagged words, all in flight at once, those again that were not new; only those that are
@@ -43,16 +33,8 @@ DEVICE void poll_quads(Quad (&got)[COUNT], const Quad* const (&from)[COUNT], boo
       waiting[i] = waiting[i] && !is_new(got[i], epoch);
       complete = complete && !waiting[i];
     }
-    if (!complete) pause();
     if (spins > SPIN_LIMIT) give_up();
   }
-}
-
-// Where this block reads a replicated buffer; what is written goes to all replicas.
-DEVICE const u32* replica(const u32* buffer, int words) { return buffer + block() % REPLICAS * words; }
-DEVICE void store_replicas(u32* buffer, int words, int at, u32 word) {
-#pragma unroll
-  for (int r = 0; r < REPLICAS; ++r) store_far(buffer + r * words + at, word);
 }
 
 // Four inputs of batch row b into x for a product S: fours of a row are counted, those beyond its end dropped. 4-bit
@@ -107,7 +89,6 @@ DEVICE void read_hidden(HiddenFours& h, const u32* words, u32 epoch) {
   const Quad* from[ROWS * FOURS_EACH];
   bool waiting[ROWS * FOURS_EACH];
   Quad got[ROWS * FOURS_EACH];
-  words = replica(words, ROWS * HIDDEN);
 #pragma unroll
   for (int i = 0; i < ROWS * FOURS_EACH; ++i) {
     const int four = thread() + (i % FOURS_EACH) * THREADS;
@@ -204,7 +185,6 @@ DEVICE void read_activations(Mine& mine, const u32* words, u32 epoch) {
   const Quad* from[COUNT];
   bool waiting[COUNT];
   Quad got[COUNT];
-  words = replica(words, ROWS * INTERMEDIATE);
 #pragma unroll
   for (int i = 0; i < COUNT; ++i) {
     const int four = thread() + i % EACH * THREADS;

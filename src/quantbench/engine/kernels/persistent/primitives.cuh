@@ -29,12 +29,6 @@ DEVICE u32 shared_address(const void* pointer) { return (u32)__cvta_generic_to_s
 
 DEVICE u64 ticks() { return clock64(); }
 DEVICE void give_up() { __trap(); }
-#ifndef PAUSE
-#define PAUSE 0  // nanoseconds between two polls
-#endif
-DEVICE void pause() {
-  if (PAUSE) __nanosleep(PAUSE);
-}
 DEVICE void warp_barrier() { __syncwarp(); }
 DEVICE void block_barrier() { __syncthreads(); }
 DEVICE void consumer_barrier() { asm volatile("bar.sync 1, %0;" ::"n"(WARPS * 32) : "memory"); }
@@ -88,16 +82,6 @@ DEVICE float real_half_float(u16 bits) {  // always float16: the scales of 4-bit
   float value;
   asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
   return value;
-}
-DEVICE u32 half2_subtract(u32 a, u32 b) {
-  u32 d;
-  asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
-  return d;
-}
-DEVICE u32 half2_multiply_add(u32 a, u32 b, u32 c) {
-  u32 d;
-  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
-  return d;
 }
 DEVICE u32 and_or(u32 a, u32 mask, u32 bits) {  // (a & mask) | bits
   u32 d;

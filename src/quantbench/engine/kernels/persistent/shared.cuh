@@ -26,8 +26,8 @@ struct Params {
   float norm_eps, attention_factor;
   u32* counter;                      // steps made with this workspace
   u32* qkv_words;                    // [ROWS, QKV]
-  u32* hidden_words[2];              // [REPLICAS, ROWS, HIDDEN]: after attention, after the MLP
-  u32* act_words;                    // [REPLICAS, ROWS, INTERMEDIATE]
+  u32* hidden_words[2];              // [ROWS, HIDDEN]: after attention, after the MLP
+  u32* act_words;                    // [ROWS, INTERMEDIATE]
   Packet *part_packets, *part_weight;    // [ROWS, HEADS, SHORT_SPLITS, HEAD_DIM / 2] pairs, and a log-sum each
   Packet *long_packets, *long_weight;    // the same with LONG_SPLITS
   Packet *best_packets;              // [ROWS, BLOCKS, 2]: value, index

@@ -118,7 +118,7 @@ DEVICE_CALL void gate_up_stage(Ring ring, int l, u32 epoch) {
     const float norm = norm_scale(b, 0);
     const float x = activate(total<S>(row, b, 0) * norm * g.scale + g.bias) *
                     (total<S>(row + 8, b, 0) * norm * u.scale + u.bias);
-    store_replicas(p.act_words, ROWS * INTERMEDIATE, b * INTERMEDIATE + own.first + out, tagged(x, epoch));
+    store_far(p.act_words + b * INTERMEDIATE + own.first + out, tagged(x, epoch));
   }
   mark(p, l * MARKS + 6);
 }
@@ -144,7 +144,7 @@ DEVICE void residual_stage(const Ring& ring, const Finish<S>& finish, const Mine
   multiply<S>(ring, finish.own, mine, 1);
   finish.each(1, [&](int out, int b, float y, float bias) {
     const float residual = shared().residual[b][out] += y + bias;
-    store_replicas(to, ROWS * HIDDEN, b * HIDDEN + finish.own.first + out, tagged(residual, epoch));
+    store_far(to + b * HIDDEN + finish.own.first + out, tagged(residual, epoch));
   });
 }
 
