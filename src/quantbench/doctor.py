@@ -51,8 +51,8 @@ def check_kernels() -> list[Finding]:
     from quantbench.engine.cpu.build import load_kernels
 
     built = load_kernels()
-    cpu = "compiled" if built.library else f"plain torch, much slower: {built.reason}"
-    return [("CPU kernels", built.library is not None, cpu), *check_gpu_kernels()]
+    cpu = "compiled" if built.kernels else f"plain torch, much slower: {built.reason}"
+    return [("CPU kernels", built.kernels is not None, cpu), *check_gpu_kernels()]
 
 
 def check_gpu_kernels() -> list[Finding]:

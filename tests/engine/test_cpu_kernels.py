@@ -20,7 +20,7 @@ from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weigh
 from tests.engine.models import SHAPE, native, prompts, reference_model
 
 pytestmark = pytest.mark.skipif(
-    build.load_kernels().library is None, reason=f"no CPU kernels: {build.load_kernels().reason}"
+    build.load_kernels().kernels is None, reason=f"no CPU kernels: {build.load_kernels().reason}"
 )
 SINGLE = torch.finfo(torch.float32).eps
 
@@ -56,7 +56,7 @@ def weight(kind: str, rows: int, columns: int) -> Weight:
 
 
 def linear(held: Weight, bias: Tensor | None = None) -> CpuLinear:
-    library = build.load_kernels().library
+    library = build.load_kernels().kernels
     assert library is not None
     return CpuLinear(library, Matrix(weight=held, bias=bias, parts=(("w", held.shape[0]),)))
 
@@ -174,7 +174,7 @@ def test_without_a_compiler_there_is_a_reason(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.delenv(build.SWITCH, raising=False)
     found = build.load_kernels.__wrapped__()
-    assert found.library is None
+    assert found.kernels is None
     assert "install g++" in str(found.reason)
 
 
@@ -183,7 +183,7 @@ def test_a_compiler_that_fails_is_a_reason_too(tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\necho no such instruction >&2\nexit 1\n")
     broken.chmod(0o755)
     found = build.build(str(broken), tmp_path / "cache")
-    assert found.library is None
+    assert found.kernels is None
     assert "no such instruction" in str(found.reason)
     assert not list((tmp_path / "cache").iterdir())
 

@@ -20,7 +20,7 @@ from quantbench.methods.quantizers.int8 import quantize_int8
 from tests.engine.models import native, prompts, reference_model
 from tests.engine.test_cpu_kernels import config, linear, operations, weight
 
-LIBRARY = build.load_kernels().library
+LIBRARY = build.load_kernels().kernels
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason=f"no CPU kernels: {build.load_kernels().reason}")
 SINGLE = torch.finfo(torch.float32).eps
 KINDS = ("float16", "int8", "int4-32", "int4-64", "int4-96", "int4-128", "int4-192", "int4-384")
@@ -129,7 +129,7 @@ def test_without_vnni_prompts_are_multiplied_like_everything_else(
     compiler = build.find_compiler()
     assert compiler is not None
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-DQUANTBENCH_PORTABLE", "-O1"))
-    library = build.build(compiler, tmp_path).library
+    library = build.build(compiler, tmp_path).kernels
     assert isinstance(library, ctypes.CDLL)
     declare(library)
     for kind in ("float16", "int8", "int4-128"):

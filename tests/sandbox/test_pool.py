@@ -99,7 +99,8 @@ def test_closing_leaves_no_process() -> None:
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 from quantbench.sandbox.pool import open_sandbox
 from quantbench.sandbox.program import Program
 source = "def f():\\n    while True: pass"

@@ -47,9 +47,9 @@ COMPILE_LIMIT_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The loaded library, or the reason why there is none."""
+    """The loaded kernels, or the reason why there are none."""
 
-    library: ctypes.CDLL | None
+    kernels: ctypes.CDLL | None
     reason: str | None = None
 
 

@@ -28,10 +28,10 @@ def cpu_operations(config: ModelConfig, device: str, dtype: torch.dtype) -> tupl
     if device != "cpu":
         return plain, None
     built = load_kernels()
-    if built.library is None:
+    if built.kernels is None:
         return plain, built.reason
-    declare(built.library)
-    return CpuOperations(built.library, config, dtype, plain), None
+    declare(built.kernels)
+    return CpuOperations(built.kernels, config, dtype, plain), None
 
 
 class CpuOperations:
