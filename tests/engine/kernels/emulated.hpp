@@ -238,6 +238,8 @@ inline T load_far(const T* from) {
   machine::yield();
   return *from;
 }
+inline Quad load_far_whole(const Quad* from) { return load_far(from); }
+inline void store_far_whole(Quad* to, const Quad& q) { *to = q; }
 inline void store_far(u32* to, u32 value) { *to = value; }
 inline void store_far(Packet* to, u32 value, u32 epoch) { *to = {value, epoch}; }
 inline void prefetch(const void*) {}

@@ -25,8 +25,8 @@ SOURCES = (
     "shared",
     "ring",
     "product",
-    "exchange",
     "merge",
+    "exchange",
     "positions",
     "attention",
     "head",
@@ -62,7 +62,7 @@ class Parameters(ctypes.Structure):
         ("norm_eps", ctypes.c_float),
         ("attention_factor", ctypes.c_float),
         ("counter", ctypes.c_void_p),
-        ("buffers", ctypes.c_void_p * 9),
+        ("buffers", ctypes.c_void_p * 7),
         ("times", ctypes.c_void_p),
     )
 
@@ -109,10 +109,8 @@ def buffer_bytes(model: PackedModel, shape: StepShape) -> tuple[int, ...]:
         4 * rows * config.hidden_size,
         4 * rows * config.hidden_size,
         4 * rows * config.intermediate_size,
-        8 * heads * shape.short_splits * config.head_dim // 2,
-        8 * heads * shape.short_splits,
-        8 * heads * long * config.head_dim // 2,
-        8 * heads * long,
+        16 * heads * shape.short_splits * config.head_dim // 4,
+        16 * heads * long * config.head_dim // 4,
         8 * rows * shape.blocks * 2,
     )
 

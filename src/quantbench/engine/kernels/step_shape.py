@@ -15,6 +15,7 @@ SHORT_SPLIT, SHORT_SPLITS = 448, 4  # texts of up to 4 times 448 positions are a
 MAX_LONG_SPLITS = 60
 MARKS = 9  # times that a block notes a layer, where asked to
 SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most
+IN_FLIGHT = 32 * 1024  # bytes of weights on their way to a block at once, at most
 ACTIVATIONS = {"silu": 0, "swish": 0, "gelu": 1, "gelu_pytorch_tanh": 2, "relu": 3}
 FLOAT, INT8, INT4 = range(3)
 
@@ -31,6 +32,7 @@ class StepShape:
     short_splits: int = SHORT_SPLITS
     least_run: int = 16 * WARPS  # positions that a block attends to at least, where there are as many
     slot_limit: int = SLOT_LIMIT
+    in_flight: int = IN_FLIGHT
     times: bool = False  # whether each block notes clock ticks at every stage
 
     def defines(self, model: PackedModel) -> dict[str, object]:
@@ -59,6 +61,7 @@ class StepShape:
             "SHORT_SPLITS": self.short_splits,
             "LONG_SPLITS": self.long_splits(config.kv_heads),
             "SLOT_BYTES": self.slot_bytes(model),
+            "IN_FLIGHT_BYTES": self.in_flight,
             "SHARED_LIMIT": self.shared_bytes,
             "TIMES": int(self.times),
         }

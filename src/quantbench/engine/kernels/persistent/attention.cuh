@@ -71,25 +71,25 @@ struct Accumulator {
   }
 };
 
-// One item; its results go to pairs and weights, `splits` parts apart from head to head.
-DEVICE void attend(int layer, const Item& item, Packet* pairs, Packet* weights, int splits, u32 epoch) {
+// One item; its result goes to parts, those of two heads `splits` parts apart.
+DEVICE void attend(int layer, const Item& item, Quad* parts, int splits, u32 epoch) {
   const int position = shared().position[item.b], count = item.end - item.begin;
   const bool newest = item.end > position;  // the token fed now is among them
   const Cache cache = cache_of(shared().params, layer, item.b, item.kv);
   const int stored = newest ? item.end - 1 : item.end, mine = item.begin + warp() * RUN;
+  Positions p;
+  p.load(cache, mine, stored);
+  const long long place = newest && shared().busy[item.b] ? (long long)position * HEAD_DIM : -1;
+  read_new(shared().layers[layer], item, cache, place, epoch);
   if (mine < item.end) {
-    Positions p;
-    p.load(cache, mine, stored);
     const bool holder = newest && (count - 1) / RUN % WARPS == warp();
-    u32 query[KEY_WORDS];
-    NewToken token;
-    read_new(query, token, shared().layers[layer], item, holder, epoch);
-    if (holder && shared().busy[item.b]) token.store(cache, position);
+    __align__(16) u32 query[KEY_WORDS];
+    load_words<KEY_WORDS>(query, shared().fed.query[least(lane() >> 2, HEAD_GROUP - 1)] + KEY_PART * (lane() & 3));
     Accumulator sums;
     sums.clear();
 #pragma unroll 1
     for (int at = mine;;) {
-      if (holder && item.end - at <= RUN) token.put_into(p, item.end - 1 - at);
+      if (holder && item.end - at <= RUN) put_new(p, item.end - 1 - at);
       sums.add(p, query, item.end - at);
       if ((at += SWEEP) >= item.end) break;
       p.load(cache, at, stored);
@@ -97,7 +97,7 @@ DEVICE void attend(int layer, const Item& item, Packet* pairs, Packet* weights, 
     sums.leave();
   }
   consumer_barrier();
-  send_heads(least(ceil_div(count, RUN), WARPS), pairs, weights, splits, epoch);
+  send_heads(least(ceil_div(count, RUN), WARPS), parts, splits, epoch);
 }
 
 // The positions that a token sees, and how they are shared out.
@@ -118,12 +118,13 @@ DEVICE bool all_short(long long window) {
 }
 DEVICE int run_length(int count, int splits) { return most(LEAST_RUN, round_up(ceil_div(count, splits), RUN)); }
 
-// Item i of a layer whose texts take at most `splits` parts; empty where begin >= end. `split` says which part.
-DEVICE Item item_of(int i, int splits, long long window, int& split) {
-  const int kv = i % KV_HEADS, b = i / (KV_HEADS * splits);
-  split = i / KV_HEADS % splits;
+// Item i of a layer whose texts take at most SPLITS parts; empty where begin >= end. `split` says which part.
+template <int SPLITS>
+DEVICE Item item_of(int i, long long window, int& split) {
+  const int kv = i % KV_HEADS, b = i / (KV_HEADS * SPLITS);
+  split = i / KV_HEADS % SPLITS;
   const Span span = span_of(b, window);
-  const int length = run_length(span.count, splits), begin = split * length;
+  const int length = run_length(span.count, SPLITS), begin = split * length;
   return {b, kv, span.first + begin, span.first + least(begin + length, span.count)};
 }
 
@@ -142,7 +143,7 @@ DEVICE void prefetch_cache(const Params& p, int layer) {
   const long long window = shared().layers[layer].window;
   if (block() >= ROWS * KV_HEADS * SHORT_SPLITS || !all_short(window)) return;
   int split;
-  const Item item = item_of(block(), SHORT_SPLITS, window, split);
+  const Item item = item_of<SHORT_SPLITS>(block(), window, split);
   const Cache cache = cache_of(p, layer, item.b, item.kv);
 #pragma unroll 1
   for (int at = item.begin + lane(); at < item.end; at += 32) {
@@ -157,23 +158,22 @@ DEVICE_CALL void attention(int layer, u32 epoch) {
   const long long window = shared().layers[layer].window;
   const bool is_short = all_short(window);
   const int splits = is_short ? SHORT_SPLITS : LONG_SPLITS;
-  Packet* packets = is_short ? p.part_packets : p.long_packets;
-  Packet* weights = is_short ? p.part_weight : p.long_weight;
+  Quad* parts = is_short ? p.parts : p.long_parts;
 #pragma unroll 1
   for (int i = block(); i < ROWS * KV_HEADS * splits; i += BLOCKS) {
     int split;
-    const Item item = item_of(i, splits, window, split);
-    const int part = (item.b * HEADS + item.kv * HEAD_GROUP) * splits + split;
+    const Item item =
+        is_short ? item_of<SHORT_SPLITS>(i, window, split) : item_of<LONG_SPLITS>(i, window, split);
     if (item.begin >= item.end) continue;
     if (i >= BLOCKS) consumer_barrier();  // the last item's parts have been read
-    attend(layer, item, packets + (long long)part * (HEAD_DIM / 2), weights + part, splits, epoch);
+    const int part = (item.b * HEADS + item.kv * HEAD_GROUP) * splits + split;
+    attend(layer, item, parts + (long long)part * PART, splits, epoch);
   }
   if (is_short) return;
 #pragma unroll 1
   for (int i = block(); i < ROWS * HEADS; i += BLOCKS) {
     const int count = span_of(i / HEADS, window).count;
-    join_parts(p.long_packets + (long long)i * LONG_SPLITS * (HEAD_DIM / 2), p.long_weight + i * LONG_SPLITS,
-               ceil_div(count, run_length(count, LONG_SPLITS)),
-               p.part_packets + (long long)i * SHORT_SPLITS * (HEAD_DIM / 2), p.part_weight + i * SHORT_SPLITS, epoch);
+    join_parts(p.long_parts + (long long)i * LONG_SPLITS * PART, ceil_div(count, run_length(count, LONG_SPLITS)),
+               p.parts + i * SHORT_SPLITS * PART, epoch);
   }
 }

@@ -208,41 +208,27 @@ DEVICE void read_activations(Mine& mine, const u32* words, u32 epoch) {
 }
 
 // One four of attention's result: the parts over which a head's positions were split, weighed by their log-sums.
-DEVICE void join_four(float (&x)[4], const Packet* pairs, const Packet* weights, int count, u32 epoch) {
-  Packet low[SHORT_SPLITS], high[SHORT_SPLITS], weight[SHORT_SPLITS];
+DEVICE void join_four(float (&x)[4], const Quad* parts, int count, u32 epoch) {
+  Quad part[SHORT_SPLITS];
   bool complete = false;
   for (u32 spins = 0; !complete; ++spins) {
     complete = true;
 #pragma unroll
-    for (int s = 0; s < SHORT_SPLITS; ++s) {
-      if (s >= count) continue;
-      low[s] = load_far(pairs + s * (HEAD_DIM / 2));
-      high[s] = load_far(pairs + s * (HEAD_DIM / 2) + 1);
-      weight[s] = load_far(weights + s);
-    }
+    for (int s = 0; s < SHORT_SPLITS; ++s)
+      if (s < count) part[s] = load_far_whole(parts + s * PART);
 #pragma unroll
     for (int s = 0; s < SHORT_SPLITS; ++s)
-      if (s < count) complete = complete && low[s].epoch == epoch && high[s].epoch == epoch && weight[s].epoch == epoch;
+      if (s < count) complete = complete && is_new_part(part[s], epoch);
     if (spins > SPIN_LIMIT) give_up();
   }
-  float top = bits_float(weight[0].value), whole = 0;
+  Joined joined;
+  joined.clear();
 #pragma unroll
-  for (int s = 1; s < SHORT_SPLITS; ++s)
-    if (s < count) top = fmaxf(top, bits_float(weight[s].value));
-  x[0] = x[1] = x[2] = x[3] = 0;
+  for (int s = 0; s < SHORT_SPLITS; ++s)
+    if (s < count) joined.add(part[s]);
+  joined.finish();
 #pragma unroll
-  for (int s = 0; s < SHORT_SPLITS; ++s) {
-    if (s >= count) continue;
-    const float share = exp2_fast(bits_float(weight[s].value) - top);
-    whole += share;
-    x[0] += share * half_float((u16)low[s].value);
-    x[1] += share * half_float((u16)(low[s].value >> 16));
-    x[2] += share * half_float((u16)high[s].value);
-    x[3] += share * half_float((u16)(high[s].value >> 16));
-  }
-  const float scale = divide(1, whole);
-#pragma unroll
-  for (int e = 0; e < 4; ++e) x[e] *= scale;
+  for (int e = 0; e < 4; ++e) x[e] = joined.value[e];
 }
 
 // Attention's result into x, this warp's slices; every head exists in parts[b] parts.
@@ -252,16 +238,13 @@ DEVICE void read_attention(Mine& mine, const Params& p, const int (&parts)[ROWS]
     float whole = 0;
 #pragma unroll 1
     for (int i = 0; i < OutputStage::SLICES_EACH; ++i) {
-      const int four = thread() + i * THREADS, head = four / (HEAD_DIM / 4);
+      const int four = thread() + i * THREADS, head = four / PART;
       float x[4] = {0, 0, 0, 0};
-      if (four < Q_SIZE / 4) {
-        const int first = (b * HEADS + head) * SHORT_SPLITS;
-        const Packet* pairs = p.part_packets + (long long)first * (HEAD_DIM / 2) + four % (HEAD_DIM / 4) * 2;
-        join_four(x, pairs, p.part_weight + first, parts[b], epoch);
-      }
+      if (four < Q_SIZE / 4)
+        join_four(x, p.parts + (b * HEADS + head) * SHORT_SPLITS * PART + four % PART, parts[b], epoch);
       whole += put_inputs<OutputStage>(b, four, pack2(x[0], x[1]), pack2(x[2], x[3]));
     }
-    mine.take_whole<OutputStage>(b, whole);
+  mine.take_whole<OutputStage>(b, whole);
   }
   warp_barrier();
 }

@@ -1,73 +1,98 @@
 // A head's attention in parts: values with the highest score and the sum of the weights; joining them. Scores are in
-// powers of two. attention.cuh says who takes which positions.
+// powers of two. attention.cuh says who takes which positions. A part travels as one 16-byte store a lane: four values
+// in 16 bits, the log-sum of the part's weights, the epoch.
 #pragma once
 
 constexpr float NOTHING = -1e30f;  // a score below all others that still subtracts
+constexpr int PART = HEAD_DIM / 4;  // 16-byte words of a part
 
-// Joins the parts that `count` warps left in shared memory: each head goes out as packets, pairs of values and a
-// log-sum. `splits` parts lie from one head's packets to the next's.
-DEVICE void send_heads(int count, Packet* pairs, Packet* weights, int splits, u32 epoch) {
+DEVICE bool is_new_part(const Quad& q, u32 epoch) { return q.w == epoch; }
+
+// Four values of several parts, as they are joined.
+struct Joined {
+  float value[4], highest, whole;
+
+  DEVICE void clear() {
+    highest = NOTHING, whole = 0;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) value[e] = 0;
+  }
+  DEVICE void add(const float (&x)[4], float log_sum) {
+    const float now = fmaxf(highest, log_sum), keep = exp2_fast(highest - now), share = exp2_fast(log_sum - now);
+    highest = now;
+    whole = whole * keep + share;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) value[e] = value[e] * keep + share * x[e];
+  }
+  DEVICE void add(const Quad& part) {
+    const float x[4] = {half_float((u16)part.x), half_float((u16)(part.x >> 16)), half_float((u16)part.y),
+                        half_float((u16)(part.y >> 16))};
+    add(x, bits_float(part.z));
+  }
+  DEVICE void finish() {
+    const float scale = divide(1, whole);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) value[e] *= scale;
+  }
+  DEVICE void send(Quad* to, u32 epoch) const {
+    store_far_whole(to, {pack2(value[0], value[1]), pack2(value[2], value[3]),
+                         float_bits(highest + log2_fast(whole)), epoch});
+  }
+};
+
+// Joins the parts that `count` warps left in shared memory: each head goes out as a part. `splits` parts lie from one
+// head's to the next's.
+DEVICE void send_heads(int count, Quad* parts, int splits, u32 epoch) {
   const Shared& s = shared();
 #pragma unroll 1
-  for (int i = thread(); i < HEAD_GROUP * HEAD_DIM / 2; i += THREADS) {
-    const int head = i / (HEAD_DIM / 2), pair = i % (HEAD_DIM / 2);
+  for (int i = thread(); i < HEAD_GROUP * PART; i += THREADS) {
+    const int head = i / PART, four = i % PART;
     Pair weight[WARPS];
-    float highest = NOTHING, whole = 0, low = 0, high = 0;
+    Joined joined;
+    joined.clear();
 #pragma unroll
     for (int w = 0; w < WARPS; ++w) {
       weight[w] = {NOTHING, 0};
       if (w < count) weight[w] = s.part_weight[w][head];
-      highest = fmaxf(highest, weight[w].a);
+      joined.highest = fmaxf(joined.highest, weight[w].a);
     }
 #pragma unroll
     for (int w = 0; w < WARPS; ++w) {
       if (w >= count) continue;
-      const float share = exp2_fast(weight[w].a - highest);
-      const Pair value = ((const Pair*)s.part_value[w][head])[pair];
-      whole += share * weight[w].b;
-      low += share * value.a;
-      high += share * value.b;
+      const float share = exp2_fast(weight[w].a - joined.highest);
+      const Fours value = s.part_value[w][head][four];
+      joined.whole += share * weight[w].b;
+#pragma unroll
+      for (int e = 0; e < 4; ++e) joined.value[e] += share * value.v[e];
     }
-    const float scale = divide(1, whole);
-    store_far(pairs + (long long)head * splits * (HEAD_DIM / 2) + pair, pack2(low * scale, high * scale), epoch);
-    if (pair == 0) store_far(weights + head * splits, float_bits(highest + log2_fast(whole)), epoch);
+    joined.finish();
+    joined.send(parts + (long long)head * splits * PART + four, epoch);
   }
 }
 
-// Joins the `count` long parts of one head: a thread a pair of values.
-DEVICE void join_parts(const Packet* pairs, const Packet* weights, int count, Packet* to, Packet* to_weight,
-                       u32 epoch) {
+// Joins the `count` long parts of one head: a thread four values.
+DEVICE void join_parts(const Quad* parts, int count, Quad* to, u32 epoch) {
   constexpr int AT_ONCE = 4;
-  if (thread() >= HEAD_DIM / 2) return;
-  float highest = NOTHING, whole = 0, low = 0, high = 0;
+  if (thread() >= PART) return;
+  Joined joined;
+  joined.clear();
 #pragma unroll 1
   for (int start = 0; start < count; start += AT_ONCE) {
-    Packet value[AT_ONCE], weight[AT_ONCE];
+    Quad part[AT_ONCE];
     bool complete = false;
     for (u32 spins = 0; !complete; ++spins) {
       complete = true;
 #pragma unroll
-      for (int i = 0; i < AT_ONCE; ++i) {
-        const int part = least(start + i, count - 1);
-        weight[i] = load_far(weights + part);
-        value[i] = load_far(pairs + part * (HEAD_DIM / 2) + thread());
-      }
+      for (int i = 0; i < AT_ONCE; ++i)
+        part[i] = load_far_whole(parts + least(start + i, count - 1) * PART + thread());
 #pragma unroll
-      for (int i = 0; i < AT_ONCE; ++i) complete = complete && weight[i].epoch == epoch && value[i].epoch == epoch;
+      for (int i = 0; i < AT_ONCE; ++i) complete = complete && is_new_part(part[i], epoch);
       if (spins > SPIN_LIMIT) give_up();
     }
 #pragma unroll
-    for (int i = 0; i < AT_ONCE; ++i) {
-      if (start + i >= count) continue;
-      const float now = fmaxf(highest, bits_float(weight[i].value));
-      const float keep = exp2_fast(highest - now), share = exp2_fast(bits_float(weight[i].value) - now);
-      highest = now;
-      whole = whole * keep + share;
-      low = low * keep + share * half_float((u16)value[i].value);
-      high = high * keep + share * half_float((u16)(value[i].value >> 16));
-    }
+    for (int i = 0; i < AT_ONCE; ++i)
+      if (start + i < count) joined.add(part[i]);
   }
-  const float scale = divide(1, whole);
-  store_far(to + thread(), pack2(low * scale, high * scale), epoch);
-  if (thread() == 0) store_far(to_weight, float_bits(highest + log2_fast(whole)), epoch);
+  joined.finish();
+  joined.send(to + thread(), epoch);
 }

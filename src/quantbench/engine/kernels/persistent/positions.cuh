@@ -9,49 +9,6 @@ constexpr int STEPS = HEAD_DIM / 16;   // tensor-core products of 16 dimensions
 constexpr int RUN = 16;                // positions of a warp at once
 constexpr int SWEEP = WARPS * RUN;     // of a block
 
-// Key or value numbers of the token fed now: COUNT of them from `words`.
-template <int COUNT>
-DEVICE void list_quads(const Quad** from, const u32* words) {
-#pragma unroll
-  for (int i = 0; i < COUNT / 4; ++i) from[i] = (const Quad*)words + i;
-}
-template <int COUNT>
-DEVICE void read_quads(float (&to)[COUNT], const Quad* got) {
-#pragma unroll
-  for (int i = 0; i < COUNT / 4; ++i) {
-    to[4 * i] = untagged(got[i].x);
-    to[4 * i + 1] = untagged(got[i].y);
-    to[4 * i + 2] = untagged(got[i].z);
-    to[4 * i + 3] = untagged(got[i].w);
-  }
-}
-
-// This lane's part of a query or key: normed where there is a norm, rotated, times `factor`, in 16 bits.
-DEVICE void turn(u32 (&to)[KEY_WORDS], float (&x)[KEY_PART], const u16* norm, int b, float factor) {
-  const int t = lane() & 3;
-  if (QK_NORM) {
-    float squares = 0;
-#pragma unroll
-    for (int e = 0; e < KEY_PART; ++e) squares += x[e] * x[e];
-    squares += shuffle_xor(squares, 1);
-    squares += shuffle_xor(squares, 2);
-    const float scale = reciprocal_root(squares / HEAD_DIM + shared().params.norm_eps);
-#pragma unroll
-    for (int e = 0; e < KEY_PART; ++e) x[e] *= scale * half_float(norm[KEY_PART * t + e]);
-  }
-  const float* cosine = shared().cosine[b] + KEY_PART * (t & 1);
-  const float* sine = shared().sine[b] + KEY_PART * (t & 1);
-  const float sign = t < 2 ? -factor : factor;
-  float y[KEY_PART];
-#pragma unroll
-  for (int e = 0; e < KEY_PART; ++e) {
-    const float other = shuffle_xor(x[e], 2);  // half a head away
-    y[e] = x[e] * cosine[e] * factor + other * sine[e] * sign;
-  }
-#pragma unroll
-  for (int i = 0; i < KEY_WORDS; ++i) to[i] = pack2(y[2 * i], y[2 * i + 1]);
-}
-
 struct Cache {  // of one layer, batch row and key-value head
   u16 *keys, *values;
 };
@@ -91,62 +48,80 @@ struct Positions {
   }
 };
 
-// The key and value of the token fed now, as the lanes of the warp that holds its position have them.
-struct NewToken {
-  u32 key[KEY_WORDS], value[VALUE_WORDS];
-
-  DEVICE void put_into(Positions& p, int at) const {  // `at` of its 16
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-#pragma unroll
-      for (int w = 0; w < KEY_WORDS; ++w) p.key[i][w] = Positions::key_at(i) == at ? key[w] : p.key[i][w];
-    }
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-#pragma unroll
-      for (int w = 0; w < VALUE_WORDS; ++w) p.value[i][w] = Positions::value_at(i) == at ? value[w] : p.value[i][w];
-    }
-  }
-  DEVICE void store(const Cache& cache, int position) const {
-    const int g = lane() >> 2, t = lane() & 3;
-    u32* keys = (u32*)(cache.keys + (long long)position * HEAD_DIM + KEY_PART * t);
-    u32* values = (u32*)(cache.values + (long long)position * HEAD_DIM + VALUE_PART * g);
-#pragma unroll
-    for (int w = 0; w < KEY_WORDS; ++w)
-      if (g == 0) keys[w] = key[w];
-#pragma unroll
-    for (int w = 0; w < VALUE_WORDS; ++w)
-      if (t == 0) values[w] = value[w];
-  }
-};
-
-// Waits for the queries and, where `holder`, for the new key and value.
-DEVICE void read_new(u32 (&query)[KEY_WORDS], NewToken& token, const Layer& layer, const Item& item, bool holder,
-                     u32 epoch) {
-  const Params& p = shared().params;
+// Puts the key and value of the token fed now in their place, `at` of the 16.
+DEVICE void put_new(Positions& p, int at) {
   const int g = lane() >> 2, t = lane() & 3;
-  constexpr int KEY_QUADS = KEY_PART / 4, VALUE_QUADS = VALUE_PART / 4, COUNT = 2 * KEY_QUADS + VALUE_QUADS;
-  const u32* words = p.qkv_words + item.b * QKV;
-  const Quad* from[COUNT];
-  bool waiting[COUNT];
-  Quad got[COUNT];
-  list_quads<KEY_PART>(from, words + (item.kv * HEAD_GROUP + least(g, HEAD_GROUP - 1)) * HEAD_DIM + KEY_PART * t);
-  list_quads<KEY_PART>(from + KEY_QUADS, words + Q_SIZE + item.kv * HEAD_DIM + KEY_PART * t);
-  list_quads<VALUE_PART>(from + 2 * KEY_QUADS, words + Q_SIZE + KV_SIZE + item.kv * HEAD_DIM + VALUE_PART * g);
+  __align__(16) u32 key[KEY_WORDS], value[VALUE_WORDS];
+  load_words<KEY_WORDS>(key, shared().fed.key + KEY_PART * t);
+  load_words<VALUE_WORDS>(value, shared().fed.value + VALUE_PART * g);
 #pragma unroll
-  for (int i = 0; i < COUNT; ++i) {
-    waiting[i] = i < KEY_QUADS || holder;
+  for (int i = 0; i < 2; ++i) {
+#pragma unroll
+    for (int w = 0; w < KEY_WORDS; ++w) p.key[i][w] = Positions::key_at(i) == at ? key[w] : p.key[i][w];
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+#pragma unroll
+    for (int w = 0; w < VALUE_WORDS; ++w) p.value[i][w] = Positions::value_at(i) == at ? value[w] : p.value[i][w];
+  }
+}
+
+// Four of a query or key, HEAD_FOURS of them in as many lanes: normed where there is a norm, rotated, times `factor`.
+constexpr int HEAD_FOURS = HEAD_DIM / 4;
+DEVICE void turn(float (&x)[4], const u16* norm, int b, int four, float factor) {
+  if (QK_NORM) {
+    const float squares = sum_lanes<HEAD_FOURS>(x[0] * x[0] + x[1] * x[1] + x[2] * x[2] + x[3] * x[3]);
+    const float scale = reciprocal_root(squares / HEAD_DIM + shared().params.norm_eps);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) x[e] *= scale * half_float(norm[4 * four + e]);
+  }
+  const int angle = four % (HEAD_FOURS / 2) * 4;
+  const float sign = four < HEAD_FOURS / 2 ? -factor : factor;
+#pragma unroll
+  for (int e = 0; e < 4; ++e) {
+    const float other = shuffle_xor(x[e], HEAD_FOURS / 2);  // half a head away
+    x[e] = x[e] * shared().cosine[b][angle + e] * factor + other * shared().sine[b][angle + e] * sign;
+  }
+}
+
+// Waits for the queries of one key-value head and for its new key and value, which all threads leave in shared
+// memory; ends with a barrier. `place` is where they belong in the cache, negative where they do not.
+DEVICE void read_new(const Layer& layer, const Item& item, const Cache& cache, long long place, u32 epoch) {
+  constexpr int FOURS = (HEAD_GROUP + 2) * HEAD_FOURS, EACH = ceil_div(FOURS, THREADS);
+  const u32* words = shared().params.qkv_words + item.b * QKV;
+  const Quad* from[EACH];
+  bool waiting[EACH];
+  Quad got[EACH];
+#pragma unroll
+  for (int i = 0; i < EACH; ++i) {
+    const int all = thread() + i * THREADS, line = least(all / HEAD_FOURS, HEAD_GROUP + 1);
+    const int head = line < HEAD_GROUP    ? item.kv * HEAD_GROUP + line
+                     : line == HEAD_GROUP ? HEADS + item.kv
+                                          : HEADS + KV_HEADS + item.kv;
+    from[i] = (const Quad*)words + head * HEAD_FOURS + all % HEAD_FOURS;
+    waiting[i] = all < FOURS;
     got[i] = {0, 0, 0, 0};
   }
   poll_quads(got, from, waiting, epoch);
-  float line[KEY_PART];
-  read_quads<KEY_PART>(line, got);
-  turn(query, line, layer.q_norm, item.b, SOFTMAX_SCALE * 1.44269504f);
-  if (!holder) return;
-  read_quads<KEY_PART>(line, got + KEY_QUADS);
-  turn(token.key, line, layer.k_norm, item.b, 1);
-  float value[VALUE_PART];
-  read_quads<VALUE_PART>(value, got + 2 * KEY_QUADS);
+  NewToken& to = shared().fed;
 #pragma unroll
-  for (int i = 0; i < VALUE_WORDS; ++i) token.value[i] = pack2(value[2 * i], value[2 * i + 1]);
+  for (int i = 0; i < EACH; ++i) {
+    const int all = thread() + i * THREADS, line = all / HEAD_FOURS, four = all % HEAD_FOURS;
+    float x[4] = {untagged(got[i].x), untagged(got[i].y), untagged(got[i].z), untagged(got[i].w)};
+    float turned[4] = {x[0], x[1], x[2], x[3]};
+    const bool query = line < HEAD_GROUP;
+    turn(turned, query ? layer.q_norm : layer.k_norm, item.b, four, query ? SOFTMAX_SCALE * 1.44269504f : 1);
+    u16* row = query ? to.query[least(line, HEAD_GROUP - 1)] : line == HEAD_GROUP ? to.key : to.value;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) x[e] = line <= HEAD_GROUP ? turned[e] : x[e];
+    const u32 low = pack2(x[0], x[1]), high = pack2(x[2], x[3]);
+    if (all >= FOURS) continue;
+    u32* word = (u32*)(row + 4 * four);
+    word[0] = low, word[1] = high;
+    if (!query && place >= 0) {
+      u32* cached = (u32*)((line == HEAD_GROUP ? cache.keys : cache.values) + place + 4 * four);
+      cached[0] = low, cached[1] = high;
+    }
+  }
+  consumer_barrier();
 }

@@ -113,6 +113,20 @@ DEVICE Quad load_far(const Quad* from) {
                : "memory");
   return q;
 }
+// 16 bytes as one: a reader sees all of a store or nothing of it.
+DEVICE Quad load_far_whole(const Quad* from) {
+  u64 low, high;
+  asm volatile("{ .reg .b128 q; ld.relaxed.gpu.global.b128 q, [%2]; mov.b128 {%0, %1}, q; }"
+               : "=l"(low), "=l"(high)
+               : "l"(from)
+               : "memory");
+  return {(u32)low, (u32)(low >> 32), (u32)high, (u32)(high >> 32)};
+}
+DEVICE void store_far_whole(Quad* to, const Quad& q) {
+  asm volatile("{ .reg .b128 q; mov.b128 q, {%1, %2}; st.relaxed.gpu.global.b128 [%0], q; }" ::"l"(to),
+               "l"((u64)q.y << 32 | q.x), "l"((u64)q.w << 32 | q.z)
+               : "memory");
+}
 DEVICE Packet load_far(const Packet* from) {
   u64 both;
   asm volatile("ld.relaxed.gpu.global.b64 %0, [%1];" : "=l"(both) : "l"(from) : "memory");

@@ -62,35 +62,11 @@ struct Sums {
   }
 };
 
-DEVICE void unit_float(Sums& sum, const u8* low, const u8* high, bool both, const u32* x) {
-  const int t = lane() & 3;
-  __align__(16) u32 a[4], b[4] = {0, 0, 0, 0};
-  load_words<4>(a, low + 16 * t);
-  if (both) load_words<4>(b, high + 16 * t);
-  multiply_accumulate(sum.a, a[0], b[0], a[1], b[1], x[0], x[1]);
-  multiply_accumulate(sum.b, a[2], b[2], a[3], b[3], x[2], x[3]);
-}
-
 // Four bytes as 1152 + byte.
 DEVICE void bytes_to_halves(u32 (&h)[2], u32 word) {
   const u32 shifted = word ^ 0x80808080u;
   h[0] = permute_bytes(shifted, 0x64646464u, 0x4140);
   h[1] = permute_bytes(shifted, 0x64646464u, 0x4342);
-}
-
-// Where a tile has 8 rows, the other 8 of the operand are ones and give the sum of x.
-DEVICE void unit_int8(Sums& sum, const u8* low, const u8* high, bool both, const u32* x) {
-  const int t = lane() & 3;
-  __align__(16) u32 a[4], b[4];
-  load_words<4>(a, low + 16 * t);
-  if (both) load_words<4>(b, high + 16 * t);
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    u32 p[2], q[2] = {ONES, ONES};
-    bytes_to_halves(p, a[i]);
-    if (both) bytes_to_halves(q, b[i]);
-    multiply_accumulate(i & 1 ? sum.b : sum.a, p[0], q[0], p[1], q[1], x[2 * i], x[2 * i + 1]);
-  }
 }
 
 // Eight nibbles: h[0] bytes 0 and 2 low as 1024 + n, h[1] bytes 0 and 2 high as 1024 + 16 n; h[2] and h[3] the same
@@ -103,50 +79,16 @@ DEVICE void nibbles_to_halves(u32 (&h)[4], u32 word) {
   }
 }
 
-// One group: sum += scale * (sum of (nibble - 8) * x) + zero * (sum of x). The sums of x over the group's low and
-// high nibbles come from rows of ones where a tile has 8 rows; else they lie ready at x_sum[b * X_SUM_STRIDE].
-DEVICE void unit_int4(float (&sum)[4], const u8* low, const u8* high, const u8* low_scale, const u8* high_scale,
-                      bool both, const u32* x, const Pair* x_sum) {
-  constexpr int W = GROUP / 32;  // words of a group per lane
-  const int t = lane() & 3;
-  __align__(16) u32 a[W], b[W];
-  load_words<W>(a, low + 4 * W * t);
-  if (both) load_words<W>(b, high + 4 * W * t);
-  const u32 affine = *(const u32*)low_scale, affine_high = both ? *(const u32*)high_scale : 0;
-  Pair whole[2];  // of columns 2 t and 2 t + 1
-  if (both) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) whole[i] = x_sum[least(2 * t + i, ROWS - 1) * X_SUM_STRIDE];
-  }
-  float part[2][2][4] = {};  // [chain, low or high nibbles]
-#pragma unroll
-  for (int i = 0; i < W; ++i) {
-    u32 p[4], q[4] = {ONES, ONES, ONES, ONES};
-    nibbles_to_halves(p, a[i]);
-    if (both) nibbles_to_halves(q, b[i]);
-    multiply_accumulate(part[i & 1][0], p[0], q[0], p[2], q[2], x[2 * i], x[2 * i + 1]);
-    multiply_accumulate(part[i & 1][1], p[1], q[1], p[3], q[3], x[2 * (W + i)], x[2 * (W + i) + 1]);
-  }
-  const float scale = real_half_float((u16)affine), zero = real_half_float((u16)(affine >> 16));
-  const float scale_high = real_half_float((u16)affine_high), zero_high = real_half_float((u16)(affine_high >> 16));
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    part[0][0][i] += part[1][0][i];
-    part[0][1][i] += part[1][1][i];
-  }
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    if (!both) whole[i] = {part[0][0][i + 2], part[0][1][i + 2]};
-    const float offset = LOW_OFFSET * whole[i].a + HIGH_OFFSET * whole[i].b, all = whole[i].a + whole[i].b;
-    sum[i] += scale * (part[0][0][i] + 0.0625f * part[0][1][i] - offset) + zero * all;
-    if (both) sum[i + 2] += scale_high * (part[0][0][i + 2] + 0.0625f * part[0][1][i + 2] - offset) + zero_high * all;
-  }
-}
+// By what the sums of one 4-bit group exceed those of its nibbles less 8, and the sum of x: from its sums over the
+// group's low and high nibbles.
+DEVICE Pair raised(float low, float high) { return {LOW_OFFSET * low + HIGH_OFFSET * high, low + high}; }
 
 // One slice of x, as the lanes hold it for the second operand.
 template <class S>
 struct Slice {
+  static constexpr bool GROUPS = S::KIND == INT4 && S::SUMS;
   __align__(16) u32 words[SLICE_WORDS];
+  Pair above[GROUPS ? S::SLICE_UNITS : 1][2];  // `raised` of columns 2 t and 2 t + 1, for 4-bit tiles of 16 rows
 
   DEVICE void load(int slice) {
     const int t = lane() & 3, g = lane() >> 2, row = S::SWAP ? g & 3 : g;
@@ -159,31 +101,95 @@ struct Slice {
       const int at = (i ^ (swapped ? 1 : 0)) * PIECE * 8 + 2 * PIECE * t;
       load_words<PIECE>(words + i * PIECE, x + at);
     }
+    if (!GROUPS) return;
+#pragma unroll
+    for (int u = 0; u < S::SLICE_UNITS; ++u) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const Pair sums = shared().x_sum[least(2 * t + i, ROWS - 1)][slice * S::SLICE_UNITS + u];
+        above[GROUPS ? u : 0][i] = raised(sums.a, sums.b);
+      }
+    }
   }
 };
 
-// A slice of the rows of one tile chunk times a slice of x; `units` counts those of the chunk, `unit` from its start.
+// One slice of the rows of a tile, as the lanes hold it for the first operand: rows g and, in tiles of 16, g + 8.
+// Where a tile has 8 rows, the other 8 of the operand are ones for packed weights and give the sum of x.
 template <class S>
-DEVICE void multiply_slice(Sums& sum, const u8* slot, int units, int unit, const u32 (&x)[SLICE_WORDS],
-                           const Pair* x_sum) {
-  const int g = lane() >> 2, odd = S::SWAP ? g & 1 : 0;
-  const u8* low = slot + g * S::STRIDE + unit * S::UNIT_BYTES;
-  const u8* high = low + 8 * S::STRIDE;
-  constexpr int WORDS = S::UNIT / 8;  // of x in a unit
+struct Operand {
+  static constexpr int WORDS = S::KIND == INT4 ? GROUP / 32 : 4;  // of a unit
+  static constexpr int HALVES = S::SHORT ? 1 : 2;
+  __align__(16) u32 word[HALVES][S::SLICE_UNITS][WORDS];
+  u32 affine[HALVES][S::KIND == INT4 ? S::SLICE_UNITS : 1];
+
+  // The slice that begins at `unit` of a chunk of `units`.
+  DEVICE void load(const u8* slot, int units, int unit) {
+    const int g = lane() >> 2, t = lane() & 3, odd = S::SWAP ? g & 1 : 0;
 #pragma unroll
-  for (int u = 0; u < S::SLICE_UNITS; ++u) {
-    if (S::PARTIAL && unit + u >= units) break;
-    if (S::KIND == INT4) {
-      const int scales = units * S::UNIT_BYTES - unit * S::UNIT_BYTES + 4 * (unit + u);
-      const int at = u * S::UNIT_BYTES;
-      unit_int4(sum.a, low + at, high + at, low + scales, high + scales, !S::SHORT, x + u * WORDS, x_sum + unit + u);
-      continue;
+    for (int h = 0; h < HALVES; ++h) {
+      const u8* row = slot + (g + 8 * h) * S::STRIDE;
+#pragma unroll
+      for (int u = 0; u < S::SLICE_UNITS; ++u) {
+        if (S::PARTIAL && unit + u >= units) break;
+        load_words<WORDS>(word[h][u], row + (unit + (u ^ odd)) * S::UNIT_BYTES + 4 * WORDS * t);
+        if (S::KIND == INT4) affine[h][u] = *(const u32*)(row + units * S::UNIT_BYTES + 4 * (unit + u));
+      }
     }
-    const int at = (u ^ odd) * S::UNIT_BYTES;
-    if (S::KIND == FLOAT) unit_float(sum, low + at, high + at, !S::SHORT, x + u * WORDS);
-    if (S::KIND == INT8) unit_int8(sum, low + at, high + at, !S::SHORT, x + u * WORDS);
   }
-}
+  // Adds its products with x, of which the first `units` units count.
+  DEVICE void multiply(Sums& sum, const Slice<S>& x, int units) const {
+#pragma unroll
+    for (int u = 0; u < S::SLICE_UNITS; ++u) {
+      if (S::PARTIAL && u >= units) break;
+      const u32* inputs = x.words + u * (S::UNIT / 8);
+      if (S::KIND == FLOAT) multiply_float(sum, u, inputs);
+      if (S::KIND == INT8) multiply_int8(sum, u, inputs);
+      if (S::KIND == INT4) multiply_int4(sum.a, u, inputs, x.above[Slice<S>::GROUPS ? u : 0]);
+    }
+  }
+
+ private:
+  DEVICE u32 high(int u, int i) const { return HALVES == 2 ? word[HALVES - 1][u][i] : 0; }
+
+  DEVICE void multiply_float(Sums& sum, int u, const u32* x) const {
+    const u32(&a)[WORDS] = word[0][u];
+    multiply_accumulate(sum.a, a[0], high(u, 0), a[1], high(u, 1), x[0], x[1]);
+    multiply_accumulate(sum.b, a[2], high(u, 2), a[3], high(u, 3), x[2], x[3]);
+  }
+  DEVICE void multiply_int8(Sums& sum, int u, const u32* x) const {
+#pragma unroll
+    for (int i = 0; i < WORDS; ++i) {
+      u32 p[2], q[2] = {ONES, ONES};
+      bytes_to_halves(p, word[0][u][i]);
+      if (HALVES == 2) bytes_to_halves(q, high(u, i));
+      multiply_accumulate(i & 1 ? sum.b : sum.a, p[0], q[0], p[1], q[1], x[2 * i], x[2 * i + 1]);
+    }
+  }
+  // One group: sum += scale * (sum of (nibble - 8) * x) + zero * (sum of x).
+  DEVICE void multiply_int4(float (&sum)[4], int u, const u32* x, const Pair (&above)[2]) const {
+    float part[2][2][4] = {};  // [chain, low or high nibbles]
+#pragma unroll
+    for (int i = 0; i < WORDS; ++i) {
+      u32 p[4], q[4] = {ONES, ONES, ONES, ONES};
+      nibbles_to_halves(p, word[0][u][i]);
+      if (HALVES == 2) nibbles_to_halves(q, high(u, i));
+      multiply_accumulate(part[i & 1][0], p[0], q[0], p[2], q[2], x[2 * i], x[2 * i + 1]);
+      multiply_accumulate(part[i & 1][1], p[1], q[1], p[3], q[3], x[2 * (WORDS + i)], x[2 * (WORDS + i) + 1]);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) part[0][half][i] += part[1][half][i];
+    }
+#pragma unroll
+    for (int i = 0; i < 2 * HALVES; ++i) {
+      const Pair over = HALVES == 2 ? above[i & 1] : raised(part[0][0][i + 2], part[0][1][i + 2]);
+      const u32 both = affine[i >> 1][u];
+      const float scale = real_half_float((u16)both), zero = real_half_float((u16)(both >> 16));
+      sum[i] += scale * (part[0][0][i] + 0.0625f * part[0][1][i] - over.a) + zero * over.b;
+    }
+  }
+};
 
 // Which batch row this lane's sums i (0..3) belong to; ROWS or more where to none.
 template <class S>
@@ -213,39 +219,56 @@ DEVICE u32 tiles_of(Own own) {
 }
 
 // All tiles of this block, this warp's slices: leaves the partial sums in shared memory for `total`. Ends with a
-// barrier. `half` alternates from product to product, so that partial sums may still be read meanwhile.
+// barrier. `half` alternates from product to product, so that partial sums may still be read meanwhile. Operands are
+// loaded while the products before are still on their way.
 template <class S>
 DEVICE void multiply(const Ring& ring, Own own, const Mine& mine, int half) {
-  const int tiles = S::tiles(own);
+  constexpr int CHUNK_SLICES = S::CHUNK / S::SLICE_UNITS;
+  const int count = S::tiles(own) * S::CHUNKS;
   Slice<S> x;
+  Operand<S> a;
+  Sums sum;
+  sum.clear();
   if (S::SLICES_EACH == 1) x.load(warp());
+  const auto load = [&](const u8* slot, int chunk, int slice) {  // a slice of the chunk, if it has so many
+    const int units = least(S::CHUNK, S::UNITS - chunk * S::CHUNK);
+    if (slice * S::SLICE_UNITS >= units) return false;
+    a.load(slot, units, slice * S::SLICE_UNITS);
+    if (S::SLICES_EACH > 1) x.load(chunk * CHUNK_SLICES + slice);
+    return true;
+  };
+  const auto first_of = [&](int chunk) {  // this warp's first slice of a chunk
+    const int slice = warp() - chunk * CHUNK_SLICES % WARPS;
+    return S::CHUNKS > 1 && slice < 0 ? slice + WARPS : slice;
+  };
+  const u8* slot = ring.wait_next(ring.next);
+  bool loaded = load(slot, 0, warp());
 #pragma unroll 1
-  for (int m = 0; m < tiles; ++m) {
-    Sums sum;
-    sum.clear();
+  for (int tile = 0, chunk = 0, m = 0; tile < count; ++tile) {
+    const int units = least(S::CHUNK, S::UNITS - chunk * S::CHUNK);
 #pragma unroll 1
-    for (int c = 0; c < S::CHUNKS; ++c) {
-      const u32 tile = ring.next + m * S::CHUNKS + c;
-      const u8* slot = ring.wait_next(tile);
-      const int units = least(S::CHUNK, S::UNITS - c * S::CHUNK), first = c * S::CHUNK / S::SLICE_UNITS;
-      int s = warp() - first % WARPS;
-      if (s < 0) s += WARPS;
-#pragma unroll 1
-      for (; s * S::SLICE_UNITS < units; s += WARPS) {
-        if (S::SLICES_EACH > 1) x.load(first + s);
-        multiply_slice<S>(sum, slot, units, s * S::SLICE_UNITS, x.words, shared().x_sum[0] + c * S::CHUNK);
-      }
-      ring.release(tile, 1);
+    for (int slice = first_of(chunk); loaded; slice += WARPS) {
+      a.multiply(sum, x, units - slice * S::SLICE_UNITS);
+      loaded = S::SLICES_EACH > 1 && load(slot, chunk, slice + WARPS);
     }
+    const bool last = S::CHUNKS == 1 || ++chunk == S::CHUNKS;
+    if (last) chunk = 0;
+    if (tile + 1 < count) {
+      slot = ring.wait_next(ring.next + tile + 1);
+      loaded = load(slot, chunk, first_of(chunk));
+    }
+    ring.release(ring.next + tile, 1);
+    if (!last) continue;
     float sums[4];
     settle<S>(sums, sum, mine.whole);
     float* to = shared().partial[half] + warp();
-    const int row = m * 16 + (lane() >> 2);
+    const int row = m++ * 16 + (lane() >> 2);
 #pragma unroll
     for (int i = 0; i < (S::SHORT ? 2 : 4); ++i) {
       const int b = batch_row<S>(i);
       if (b < ROWS) to[(b * S::TILES * 16 + row + (i >> 1) * 8) * SHARES] = sums[i] * mine.unscale.at(b);
     }
+    sum.clear();
   }
   consumer_barrier();
 }
@@ -265,8 +288,10 @@ DEVICE void multiply_whole(Ring& ring, Own own, const PerRow& whole, Emit emit) 
 #pragma unroll 1
       for (int unit = 0; unit < units; unit += S::SLICE_UNITS) {
         Slice<S> x;
+        Operand<S> a;
+        a.load(slot, units, unit);
         x.load((c * S::CHUNK + unit) / S::SLICE_UNITS);
-        multiply_slice<S>(sum, slot, units, unit, x.words, shared().x_sum[0] + c * S::CHUNK);
+        a.multiply(sum, x, units - unit);
       }
       ring.release(tile, WARPS);
     }

@@ -37,8 +37,12 @@ struct Ring {
   }
 };
 
+// Tiles of a layer on their way at once, at most: more of them would come no sooner, but what blocks hand to each
+// other would queue behind them.
+constexpr u32 IN_FLIGHT = least(SLOTS, most(1, IN_FLIGHT_BYTES / SLOT_BYTES));
+
 // The copying warp: all tiles of this block of one matrix, in the order tile by tile, chunk by chunk.
-template <class S>
+template <class S, u32 FLIGHT = IN_FLIGHT>
 DEVICE void stream(Ring& ring, const u8* matrix, Own own) {
   const int tiles = S::tiles(own);
   for (int m = 0; m < tiles; ++m) {
@@ -50,6 +54,7 @@ DEVICE void stream(Ring& ring, const u8* matrix, Own own) {
       const u32 data = units * S::UNIT_BYTES, scales = S::scale_bytes(units);
       const u32 row = S::CHUNKS == 1 ? S::ROW_BYTES : data + scales;
       if (round > 0) barrier_wait(ring.empty + slot, (round - 1) & 1);
+      if (FLIGHT < SLOTS && ring.next >= FLIGHT) ring.wait_next(ring.next - FLIGHT);
       if (lane() == 0) store_shared(ring.round + slot, round);
       if (lane() == 0) barrier_expect(ring.full + slot, outputs * (S::PAIRED ? 2 : 1) * row);
       warp_barrier();

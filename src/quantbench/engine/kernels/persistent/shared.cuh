@@ -28,8 +28,7 @@ struct Params {
   u32* qkv_words;                    // [ROWS, QKV]
   u32* hidden_words[2];              // [ROWS, HIDDEN]: after attention, after the MLP
   u32* act_words;                    // [ROWS, INTERMEDIATE]
-  Packet *part_packets, *part_weight;    // [ROWS, HEADS, SHORT_SPLITS, HEAD_DIM / 2] pairs, and a log-sum each
-  Packet *long_packets, *long_weight;    // the same with LONG_SPLITS
+  Quad *parts, *long_parts;          // of attention, [ROWS, HEADS, SHORT_SPLITS or LONG_SPLITS, HEAD_DIM / 4]
   Packet *best_packets;              // [ROWS, BLOCKS, 2]: value, index
   u64* times;                        // [BLOCKS, LAYERS * MARKS + 4] clock ticks, where compiled with TIMES
 };
@@ -58,12 +57,18 @@ struct __align__(8) Pair {
 };
 constexpr int MAX_SLOTS = 64;
 
+// What the token fed now has of one key-value head, ready for products: queries, key, value in 16 bits.
+struct __align__(16) NewToken {
+  u16 query[HEAD_GROUP][HEAD_DIM + 8], key[HEAD_DIM], value[HEAD_DIM];
+};
+
 struct __align__(128) Shared {
   u16 x[ROWS][X_STRIDE];                      // the input of the product at hand, 16-bit
   float partial[2][PARTIAL_SUMS];             // of two products in turn: [batch row, row of the block, warp]
   float squares[2][ROWS][SHARES];             // of the residual stream, of two norms in turn: a sum a warp
   Fours part_value[WARPS][HEAD_GROUP][HEAD_DIM / 4];  // attention: a warp's part of each head
   Pair part_weight[WARPS][HEAD_GROUP];        // its highest score and its sum
+  NewToken fed;                               // attention: of the token fed now
   Pair x_sum[ROWS][X_SUM_STRIDE];             // sums of x over a group's low and high nibbles, for tiles of 16 rows
   Own qkv, output, gate_up, down, head;       // this block's outputs
   float residual[ROWS][OWN];                  // this block's part of the residual stream

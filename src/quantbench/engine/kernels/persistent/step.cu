@@ -260,7 +260,7 @@ KERNEL void decode_step(const __grid_constant__ Params given) {
       stream<GateUpStage>(ring, s.layers[l].gate_up, s.gate_up);
       stream<DownStage>(ring, s.layers[l].down, s.down);
     }
-    stream<HeadStage>(ring, p.head, s.head);
+    stream<HeadStage, SLOTS>(ring, p.head, s.head);
     return;
   }
   mark(p, LAYERS * MARKS);
