@@ -118,32 +118,36 @@ DEVICE bool all_short(long long window) {
 }
 DEVICE int run_length(int count, int splits) { return most(LEAST_RUN, round_up(ceil_div(count, splits), RUN)); }
 
-// Item i of a layer whose texts take at most SPLITS parts; empty where begin >= end. `split` says which part.
+// Item i of a layer whose texts take at most SPLITS parts; empty where begin >= end.
 template <int SPLITS>
-DEVICE Item item_of(int i, long long window, int& split) {
-  const int kv = i % KV_HEADS, b = i / (KV_HEADS * SPLITS);
-  split = i / KV_HEADS % SPLITS;
+DEVICE Item item_of(int i, long long window) {
+  const int kv = i % KV_HEADS, split = i / KV_HEADS % SPLITS, b = i / (KV_HEADS * SPLITS);
+  if (b >= ROWS) return {0, 0, 0, 0, 0};
   const Span span = span_of(b, window);
   const int length = run_length(span.count, SPLITS), begin = split * length;
-  return {b, kv, span.first + begin, span.first + least(begin + length, span.count)};
+  return {b, kv, split, span.first + begin, span.first + least(begin + length, span.count)};
+}
+DEVICE Item item_of(int i, long long window, bool is_long) {
+  return is_long ? item_of<LONG_SPLITS>(i, window) : item_of<SHORT_SPLITS>(i, window);
 }
 
-// Into how many parts each batch row's attention comes.
-DEVICE void count_parts(int (&parts)[ROWS], long long window) {
-  const bool is_short = all_short(window);
-#pragma unroll
+// Before the first layer: positions stay the same for the whole step.
+DEVICE void share_out(int layer) {
+  const long long window = shared().layers[layer].window;
+  Share& share = shared().shares[layer];
+  share.is_long = !all_short(window);
+  share.item = item_of(block(), window, share.is_long);
   for (int b = 0; b < ROWS; ++b) {
     const int count = span_of(b, window).count;
-    parts[b] = is_short ? ceil_div(count, run_length(count, SHORT_SPLITS)) : 1;
+    share.parts[b] = share.is_long ? 1 : ceil_div(count, run_length(count, SHORT_SPLITS));
   }
 }
 
 // The copying warp asks for the keys and values that this block will need.
 DEVICE void prefetch_cache(const Params& p, int layer) {
-  const long long window = shared().layers[layer].window;
-  if (block() >= ROWS * KV_HEADS * SHORT_SPLITS || !all_short(window)) return;
-  int split;
-  const Item item = item_of<SHORT_SPLITS>(block(), window, split);
+  const Share& share = shared().shares[layer];
+  if (share.is_long) return;
+  const Item& item = share.item;
   const Cache cache = cache_of(p, layer, item.b, item.kv);
 #pragma unroll 1
   for (int at = item.begin + lane(); at < item.end; at += 32) {
@@ -155,21 +159,21 @@ DEVICE void prefetch_cache(const Params& p, int layer) {
 // The attention of all batch rows, on its way to all blocks.
 DEVICE_CALL void attention(int layer, u32 epoch) {
   const Params& p = shared().params;
+  const bool is_long = shared().shares[layer].is_long;
   const long long window = shared().layers[layer].window;
-  const bool is_short = all_short(window);
-  const int splits = is_short ? SHORT_SPLITS : LONG_SPLITS;
-  Quad* parts = is_short ? p.parts : p.long_parts;
+  const int splits = is_long ? LONG_SPLITS : SHORT_SPLITS;
+  Quad* parts = is_long ? p.long_parts : p.parts;
+  Item item = shared().shares[layer].item;
 #pragma unroll 1
   for (int i = block(); i < ROWS * KV_HEADS * splits; i += BLOCKS) {
-    int split;
-    const Item item =
-        is_short ? item_of<SHORT_SPLITS>(i, window, split) : item_of<LONG_SPLITS>(i, window, split);
-    if (item.begin >= item.end) continue;
-    if (i >= BLOCKS) consumer_barrier();  // the last item's parts have been read
-    const int part = (item.b * HEADS + item.kv * HEAD_GROUP) * splits + split;
-    attend(layer, item, parts + (long long)part * PART, splits, epoch);
+    if (i >= BLOCKS) {
+      item = item_of(i, window, is_long);
+      consumer_barrier();  // the last item's parts have been read
+    }
+    const int part = (item.b * HEADS + item.kv * HEAD_GROUP) * splits + item.split;
+    if (item.begin < item.end) attend(layer, item, parts + (long long)part * PART, splits, epoch);
   }
-  if (is_short) return;
+  if (!is_long) return;
 #pragma unroll 1
   for (int i = block(); i < ROWS * HEADS; i += BLOCKS) {
     const int count = span_of(i / HEADS, window).count;

@@ -18,10 +18,6 @@ DEVICE Cache cache_of(const Params& p, int layer, int b, int kv) {
   return {p.keys + at, p.values + at};
 }
 
-struct Item {  // all query heads of key-value head kv over positions begin .. end - 1 of batch row b
-  int b, kv, begin, end;
-};
-
 // This lane's part of 16 cached positions: keys g and g + 8, values 2 t, 2 t + 1, 2 t + 8, 2 t + 9.
 struct Positions {
   __align__(16) u32 key[2][KEY_WORDS], value[4][VALUE_WORDS];
@@ -84,6 +80,9 @@ DEVICE void turn(float (&x)[4], const u16* norm, int b, int four, float factor) 
   }
 }
 
+// Which of the fours a thread takes: counted from the last thread, for the first ones come later from the stage before.
+DEVICE int new_four(int i) { return THREADS - 1 - thread() + i * THREADS; }
+
 // Waits for the queries of one key-value head and for its new key and value, which all threads leave in shared
 // memory; ends with a barrier. `place` is where they belong in the cache, negative where they do not.
 DEVICE void read_new(const Layer& layer, const Item& item, const Cache& cache, long long place, u32 epoch) {
@@ -94,7 +93,7 @@ DEVICE void read_new(const Layer& layer, const Item& item, const Cache& cache, l
   Quad got[EACH];
 #pragma unroll
   for (int i = 0; i < EACH; ++i) {
-    const int all = thread() + i * THREADS, line = least(all / HEAD_FOURS, HEAD_GROUP + 1);
+    const int all = new_four(i), line = least(all / HEAD_FOURS, HEAD_GROUP + 1);
     const int head = line < HEAD_GROUP    ? item.kv * HEAD_GROUP + line
                      : line == HEAD_GROUP ? HEADS + item.kv
                                           : HEADS + KV_HEADS + item.kv;
@@ -106,7 +105,8 @@ DEVICE void read_new(const Layer& layer, const Item& item, const Cache& cache, l
   NewToken& to = shared().fed;
 #pragma unroll
   for (int i = 0; i < EACH; ++i) {
-    const int all = thread() + i * THREADS, line = all / HEAD_FOURS, four = all % HEAD_FOURS;
+    const int all = new_four(i), line = all / HEAD_FOURS, four = all % HEAD_FOURS;
+    if ((all & ~31) >= FOURS) continue;  // none of this warp's
     float x[4] = {untagged(got[i].x), untagged(got[i].y), untagged(got[i].z), untagged(got[i].w)};
     float turned[4] = {x[0], x[1], x[2], x[3]};
     const bool query = line < HEAD_GROUP;

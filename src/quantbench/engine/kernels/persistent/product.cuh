@@ -60,6 +60,10 @@ struct Sums {
 #pragma unroll
     for (int i = 0; i < 4; ++i) a[i] = b[i] = 0;
   }
+  DEVICE void add(const Sums& more) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) a[i] += more.a[i], b[i] += more.b[i];
+  }
 };
 
 // Four bytes as 1152 + byte.
@@ -103,11 +107,11 @@ struct Slice {
     }
     if (!GROUPS) return;
 #pragma unroll
-    for (int u = 0; u < S::SLICE_UNITS; ++u) {
+    for (int u = 0; u < (GROUPS ? S::SLICE_UNITS : 1); ++u) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const Pair sums = shared().x_sum[least(2 * t + i, ROWS - 1)][slice * S::SLICE_UNITS + u];
-        above[GROUPS ? u : 0][i] = raised(sums.a, sums.b);
+        above[u][i] = raised(sums.a, sums.b);
       }
     }
   }
@@ -218,57 +222,113 @@ DEVICE u32 tiles_of(Own own) {
   return S::tiles(own) * S::CHUNKS;
 }
 
-// All tiles of this block, this warp's slices: leaves the partial sums in shared memory for `total`. Ends with a
-// barrier. `half` alternates from product to product, so that partial sums may still be read meanwhile. Operands are
-// loaded while the products before are still on their way.
+// This warp's part of a tile's sums, for `total`.
 template <class S>
-DEVICE void multiply(const Ring& ring, Own own, const Mine& mine, int half) {
-  constexpr int CHUNK_SLICES = S::CHUNK / S::SLICE_UNITS;
-  const int count = S::tiles(own) * S::CHUNKS;
+DEVICE void leave_sums(int tile, const Sums& sum, const Mine& mine, int half) {
+  float sums[4];
+  settle<S>(sums, sum, mine.whole);
+  float* to = shared().partial[half] + warp();
+  const int row = tile * 16 + (lane() >> 2);
+#pragma unroll
+  for (int i = 0; i < (S::SHORT ? 2 : 4); ++i) {
+    const int b = batch_row<S>(i);
+    if (b < ROWS) to[(b * S::TILES * 16 + row + (i >> 1) * 8) * SHARES] = sums[i] * mine.unscale.at(b);
+  }
+}
+
+// Products go two at a time, where there are two, so that one is worked at while the other waits for its operands.
+//
+// Where a tile is one chunk and a warp has one slice of it: two tiles at a time.
+template <class S>
+DEVICE void multiply_tiles(const Ring& ring, int tiles, const Mine& mine, int half) {
+  const int unit = warp() * S::SLICE_UNITS;
+  const bool works = warp() < S::SLICES;
   Slice<S> x;
-  Operand<S> a;
+  x.load(works ? warp() : 0);
+  int m = 0;
+#pragma unroll 1
+  for (; S::TILES > 1 && m + 1 < tiles; m += 2) {
+    const u32 first = ring.next + m;
+    const u8 *slot, *next;
+    ring.wait_two(first, slot, next);
+    Sums sum, more;
+    sum.clear();
+    more.clear();
+    if (works) {
+      Operand<S> a, b;
+      a.load(slot, S::UNITS, unit);
+      b.load(next, S::UNITS, unit);
+      a.multiply(sum, x, S::UNITS - unit);
+      b.multiply(more, x, S::UNITS - unit);
+    }
+    ring.release(first, 1);
+    ring.release(first + 1, 1);
+    leave_sums<S>(m, sum, mine, half);
+    leave_sums<S>(m + 1, more, mine, half);
+  }
+  if (m >= tiles) return;
+  const u8* slot = ring.wait_next(ring.next + m);
   Sums sum;
   sum.clear();
-  if (S::SLICES_EACH == 1) x.load(warp());
-  const auto load = [&](const u8* slot, int chunk, int slice) {  // a slice of the chunk, if it has so many
-    const int units = least(S::CHUNK, S::UNITS - chunk * S::CHUNK);
-    if (slice * S::SLICE_UNITS >= units) return false;
-    a.load(slot, units, slice * S::SLICE_UNITS);
-    if (S::SLICES_EACH > 1) x.load(chunk * CHUNK_SLICES + slice);
-    return true;
-  };
-  const auto first_of = [&](int chunk) {  // this warp's first slice of a chunk
-    const int slice = warp() - chunk * CHUNK_SLICES % WARPS;
-    return S::CHUNKS > 1 && slice < 0 ? slice + WARPS : slice;
-  };
-  const u8* slot = ring.wait_next(ring.next);
-  bool loaded = load(slot, 0, warp());
+  if (works) {
+    Operand<S> a;
+    a.load(slot, S::UNITS, unit);
+    a.multiply(sum, x, S::UNITS - unit);
+  }
+  ring.release(ring.next + m, 1);
+  leave_sums<S>(m, sum, mine, half);
+}
+
+// Else two slices of one chunk at a time.
+template <class S>
+DEVICE void multiply_slices(const Ring& ring, int tiles, const Mine& mine, int half) {
+  constexpr int CHUNK_SLICES = S::CHUNK / S::SLICE_UNITS;
+  u32 tile = ring.next;
 #pragma unroll 1
-  for (int tile = 0, chunk = 0, m = 0; tile < count; ++tile) {
-    const int units = least(S::CHUNK, S::UNITS - chunk * S::CHUNK);
-#pragma unroll 1
-    for (int slice = first_of(chunk); loaded; slice += WARPS) {
-      a.multiply(sum, x, units - slice * S::SLICE_UNITS);
-      loaded = S::SLICES_EACH > 1 && load(slot, chunk, slice + WARPS);
-    }
-    const bool last = S::CHUNKS == 1 || ++chunk == S::CHUNKS;
-    if (last) chunk = 0;
-    if (tile + 1 < count) {
-      slot = ring.wait_next(ring.next + tile + 1);
-      loaded = load(slot, chunk, first_of(chunk));
-    }
-    ring.release(ring.next + tile, 1);
-    if (!last) continue;
-    float sums[4];
-    settle<S>(sums, sum, mine.whole);
-    float* to = shared().partial[half] + warp();
-    const int row = m++ * 16 + (lane() >> 2);
-#pragma unroll
-    for (int i = 0; i < (S::SHORT ? 2 : 4); ++i) {
-      const int b = batch_row<S>(i);
-      if (b < ROWS) to[(b * S::TILES * 16 + row + (i >> 1) * 8) * SHARES] = sums[i] * mine.unscale.at(b);
-    }
+  for (int m = 0; m < tiles; ++m) {
+    Sums sum, more;
     sum.clear();
+    more.clear();
+#pragma unroll 1
+    for (int c = 0; c < S::CHUNKS; ++c, ++tile) {
+      const u8* slot = ring.wait_next(tile);
+      const int units = least(S::CHUNK, S::UNITS - c * S::CHUNK), slices = ceil_div(units, S::SLICE_UNITS);
+      int s = warp() - c * CHUNK_SLICES % WARPS;
+      if (s < 0) s += WARPS;
+#pragma unroll 1
+      for (; s + WARPS < slices; s += 2 * WARPS) {
+        const int next = s + WARPS;
+        Operand<S> a, b;
+        Slice<S> x, y;
+        a.load(slot, units, s * S::SLICE_UNITS);
+        b.load(slot, units, next * S::SLICE_UNITS);
+        x.load(c * CHUNK_SLICES + s);
+        y.load(c * CHUNK_SLICES + next);
+        a.multiply(sum, x, units - s * S::SLICE_UNITS);
+        b.multiply(more, y, units - next * S::SLICE_UNITS);
+      }
+      if (s < slices) {
+        Operand<S> a;
+        Slice<S> x;
+        a.load(slot, units, s * S::SLICE_UNITS);
+        x.load(c * CHUNK_SLICES + s);
+        a.multiply(sum, x, units - s * S::SLICE_UNITS);
+      }
+      ring.release(tile, 1);
+    }
+    sum.add(more);
+    leave_sums<S>(m, sum, mine, half);
+  }
+}
+
+// All tiles of this block, this warp's slices: leaves the partial sums in shared memory for `total`. Ends with a
+// barrier. `half` alternates from product to product, so that partial sums may still be read meanwhile.
+template <class S>
+DEVICE void multiply(const Ring& ring, Own own, const Mine& mine, int half) {
+  if (S::CHUNKS == 1 && S::SLICES_EACH == 1) {
+    multiply_tiles<S>(ring, S::tiles(own), mine, half);
+  } else {
+    multiply_slices<S>(ring, S::tiles(own), mine, half);
   }
   consumer_barrier();
 }

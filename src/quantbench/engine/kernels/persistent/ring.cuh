@@ -23,6 +23,13 @@ struct Ring {
     barrier_wait(full + tile % SLOTS, (tile / SLOTS) & 1);
     return slots + (tile % SLOTS) * SLOT_BYTES;
   }
+  // The same for a tile and the next at once: half of the lanes wait for each.
+  DEVICE void wait_two(u32 tile, const u8*& slot, const u8*& next_slot) const {
+    wait_next(tile + (lane() & 1));
+    warp_barrier();
+    slot = slots + (tile % SLOTS) * SLOT_BYTES;
+    next_slot = slots + ((tile + 1) % SLOTS) * SLOT_BYTES;
+  }
   // For warps that skip tiles. A barrier tells only odd rounds from even ones, and a warp that skipped tiles may be
   // several rounds ahead of the copying warp: so first the round, then the barrier.
   DEVICE u8* wait_full(u32 tile) {

@@ -57,6 +57,18 @@ struct __align__(8) Pair {
 };
 constexpr int MAX_SLOTS = 64;
 
+// All query heads of key-value head kv over positions begin .. end - 1 of batch row b: part `split` of that.
+struct Item {
+  int b, kv, split, begin, end;
+};
+
+// What a block has to know of a layer's attention: its first item, and in how many parts each row's result comes.
+struct Share {
+  bool is_long;
+  Item item;
+  int parts[ROWS];
+};
+
 // What the token fed now has of one key-value head, ready for products: queries, key, value in 16 bits.
 struct __align__(16) NewToken {
   u16 query[HEAD_GROUP][HEAD_DIM + 8], key[HEAD_DIM], value[HEAD_DIM];
@@ -77,6 +89,7 @@ struct __align__(128) Shared {
   int best_index[WARPS][8];
   int position[ROWS], token[ROWS], busy[ROWS];
   Layer layers[LAYERS];
+  Share shares[LAYERS];
   Params params;
   u64 full[MAX_SLOTS], empty[MAX_SLOTS];
   u32 round[MAX_SLOTS];

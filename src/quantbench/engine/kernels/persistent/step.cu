@@ -152,11 +152,9 @@ DEVICE_CALL void output_stage(Ring ring, int l, u32 epoch) {
   const Params& p = shared().params;
   const Layer& layer = shared().layers[l];
   const Finish<OutputStage> finish(shared().output, layer.output_scale, layer.output_bias);
-  int parts[ROWS];
-  count_parts(parts, layer.window);
   Mine mine;
   mine.clear();
-  read_attention(mine, p, parts, epoch);
+  read_attention(mine, p, shared().shares[l].parts, epoch);
   mark(p, l * MARKS + 3);
   residual_stage<OutputStage>(ring, finish, mine, p.hidden_words[0], epoch);
   mark(p, l * MARKS + 4);
@@ -212,6 +210,7 @@ DEVICE void begin(const Params& p, Ring& ring) {
   u64* to = (u64*)s.layers;
   for (int i = thread(); i < (int)(sizeof(s.layers) / 8); i += THREADS + 32) to[i] = from[i];
   block_barrier();
+  for (int l = thread(); l < LAYERS; l += THREADS + 32) share_out(l);
   for (int i = thread(); i < ROWS * HEAD_DIM / 2; i += THREADS + 32) {
     const int b = i / (HEAD_DIM / 2), d = i % (HEAD_DIM / 2);
     float sine, cosine;
