@@ -15,7 +15,7 @@ SHORT_SPLIT, SHORT_SPLITS = 448, 4  # texts of up to 4 times 448 positions are a
 MAX_LONG_SPLITS = 60
 MARKS = 9  # times that a block notes a layer, where asked to
 SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most
-IN_FLIGHT = 32 * 1024  # bytes of weights on their way to a block at once, at most
+IN_FLIGHT = 24 * 1024  # bytes of weights on their way to a block at once, at most
 ACTIVATIONS = {"silu": 0, "swish": 0, "gelu": 1, "gelu_pytorch_tanh": 2, "relu": 3}
 FLOAT, INT8, INT4 = range(3)
 
@@ -71,22 +71,25 @@ class StepShape:
         return max(1, min(MAX_LONG_SPLITS, self.blocks // (self.rows * kv_heads)))
 
     def slot_bytes(self, model: PackedModel) -> int:
-        """Bytes of a tile: 16 rows of the hidden size, or what a longer row's chunk may take."""
-        group, hidden = group_size(model), model.config.hidden_size
+        """Bytes of a tile: the largest of whole rows of a layer within the limit, or what a row's chunk may take."""
+        config, group = model.config, group_size(model)
         kinds = {kind_of(weight) for weight in (model.layers[0].qkv.weight, model.head.weight)}
-        whole = max(tile_bytes(kind, hidden, group, padded=False) for kind in kinds)
+        rows = 8 if -(-config.hidden_size // self.blocks) <= 8 else 16  # of the down projection in one tile
+        whole = [tile_bytes(kind, 16, config.hidden_size, group, padded=False) for kind in kinds]
+        down = [tile_bytes(kind, rows, config.intermediate_size, group, padded=False) for kind in kinds]
         least = max(
-            tile_bytes(kind, max(4 * group, SLICE) if kind == INT4 else SLICE, group, padded=True)
+            tile_bytes(kind, 16, max(4 * group, SLICE) if kind == INT4 else SLICE, group, padded=True)
             for kind in kinds
         )
-        return max(min(whole, self.slot_limit), least)
+        most = max(whole + down) if max(down) <= self.slot_limit else max(whole)
+        return max(min(most, self.slot_limit), least)
 
 
-def tile_bytes(kind: int, inputs: int, group: int, *, padded: bool) -> int:
-    """Of 16 rows in shared memory; chunks of rows are padded so that they lie 64 bytes apart modulo 128."""
+def tile_bytes(kind: int, rows: int, inputs: int, group: int, *, padded: bool) -> int:
+    """Of rows in shared memory; chunks of rows are padded so that they lie 64 bytes apart modulo 128."""
     row = inputs * {FLOAT: 16, INT8: 8, INT4: 4}[kind] // 8
     row += -(-inputs // group // 4) * 16 if kind == INT4 else 0
-    return int(16 * (-(-(row + 64) // 128) * 128 - 64 if padded else row))
+    return int(rows * (-(-(row + 64) // 128) * 128 - 64 if padded else row))
 
 
 def kind_of(weight: PackedWeight) -> int:

@@ -145,9 +145,9 @@ DEVICE void share_out(int layer) {
 
 // The copying warp asks for the keys and values that this block will need.
 DEVICE void prefetch_cache(const Params& p, int layer) {
-  const Share& share = shared().shares[layer];
-  if (share.is_long) return;
-  const Item& item = share.item;
+  const long long window = shared().layers[layer].window;
+  if (!all_short(window)) return;
+  const Item item = item_of<SHORT_SPLITS>(block(), window);
   const Cache cache = cache_of(p, layer, item.b, item.kv);
 #pragma unroll 1
   for (int at = item.begin + lane(); at < item.end; at += 32) {

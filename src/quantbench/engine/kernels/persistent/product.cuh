@@ -279,10 +279,31 @@ DEVICE void multiply_tiles(const Ring& ring, int tiles, const Mine& mine, int ha
   leave_sums<S>(m, sum, mine, half);
 }
 
-// Else two slices of one chunk at a time.
+// Else two slices of one chunk at a time: slice, slice + step and so on of the chunk.
+template <class S>
+DEVICE void multiply_chunk(Sums& sum, Sums& more, const u8* slot, int chunk, int slice, int step) {
+  constexpr int CHUNK_SLICES = S::CHUNK / S::SLICE_UNITS;
+  const int units = least(S::CHUNK, S::UNITS - chunk * S::CHUNK), slices = ceil_div(units, S::SLICE_UNITS);
+#pragma unroll 1
+  for (; slice + step < slices; slice += 2 * step) {
+    Operand<S> a, b;
+    Slice<S> x, y;
+    a.load(slot, units, slice * S::SLICE_UNITS);
+    b.load(slot, units, (slice + step) * S::SLICE_UNITS);
+    x.load(chunk * CHUNK_SLICES + slice);
+    y.load(chunk * CHUNK_SLICES + slice + step);
+    a.multiply(sum, x, units - slice * S::SLICE_UNITS);
+    b.multiply(more, y, units - (slice + step) * S::SLICE_UNITS);
+  }
+  if (slice >= slices) return;
+  Operand<S> a;
+  Slice<S> x;
+  a.load(slot, units, slice * S::SLICE_UNITS);
+  x.load(chunk * CHUNK_SLICES + slice);
+  a.multiply(sum, x, units - slice * S::SLICE_UNITS);
+}
 template <class S>
 DEVICE void multiply_slices(const Ring& ring, int tiles, const Mine& mine, int half) {
-  constexpr int CHUNK_SLICES = S::CHUNK / S::SLICE_UNITS;
   u32 tile = ring.next;
 #pragma unroll 1
   for (int m = 0; m < tiles; ++m) {
@@ -292,28 +313,8 @@ DEVICE void multiply_slices(const Ring& ring, int tiles, const Mine& mine, int h
 #pragma unroll 1
     for (int c = 0; c < S::CHUNKS; ++c, ++tile) {
       const u8* slot = ring.wait_next(tile);
-      const int units = least(S::CHUNK, S::UNITS - c * S::CHUNK), slices = ceil_div(units, S::SLICE_UNITS);
-      int s = warp() - c * CHUNK_SLICES % WARPS;
-      if (s < 0) s += WARPS;
-#pragma unroll 1
-      for (; s + WARPS < slices; s += 2 * WARPS) {
-        const int next = s + WARPS;
-        Operand<S> a, b;
-        Slice<S> x, y;
-        a.load(slot, units, s * S::SLICE_UNITS);
-        b.load(slot, units, next * S::SLICE_UNITS);
-        x.load(c * CHUNK_SLICES + s);
-        y.load(c * CHUNK_SLICES + next);
-        a.multiply(sum, x, units - s * S::SLICE_UNITS);
-        b.multiply(more, y, units - next * S::SLICE_UNITS);
-      }
-      if (s < slices) {
-        Operand<S> a;
-        Slice<S> x;
-        a.load(slot, units, s * S::SLICE_UNITS);
-        x.load(c * CHUNK_SLICES + s);
-        a.multiply(sum, x, units - s * S::SLICE_UNITS);
-      }
+      const int first = warp() - c * (S::CHUNK / S::SLICE_UNITS) % WARPS;
+      multiply_chunk<S>(sum, more, slot, c, first < 0 ? first + WARPS : first, WARPS);
       ring.release(tile, 1);
     }
     sum.add(more);
@@ -324,11 +325,11 @@ DEVICE void multiply_slices(const Ring& ring, int tiles, const Mine& mine, int h
 // All tiles of this block, this warp's slices: leaves the partial sums in shared memory for `total`. Ends with a
 // barrier. `half` alternates from product to product, so that partial sums may still be read meanwhile.
 template <class S>
-DEVICE void multiply(const Ring& ring, Own own, const Mine& mine, int half) {
+DEVICE void multiply(const Ring& ring, int tiles, const Mine& mine, int half) {
   if (S::CHUNKS == 1 && S::SLICES_EACH == 1) {
-    multiply_tiles<S>(ring, S::tiles(own), mine, half);
+    multiply_tiles<S>(ring, tiles, mine, half);
   } else {
-    multiply_slices<S>(ring, S::tiles(own), mine, half);
+    multiply_slices<S>(ring, tiles, mine, half);
   }
   consumer_barrier();
 }
@@ -338,23 +339,17 @@ template <class S, class Emit>
 DEVICE void multiply_whole(Ring& ring, Own own, const PerRow& whole, Emit emit) {
 #pragma unroll 1
   for (int m = warp(); m < S::tiles(own); m += WARPS) {
-    Sums sum;
+    Sums sum, more;
     sum.clear();
+    more.clear();
 #pragma unroll 1
     for (int c = 0; c < S::CHUNKS; ++c) {
       const u32 tile = ring.next + m * S::CHUNKS + c;
       const u8* slot = ring.wait_full(tile);
-      const int units = least(S::CHUNK, S::UNITS - c * S::CHUNK);
-#pragma unroll 1
-      for (int unit = 0; unit < units; unit += S::SLICE_UNITS) {
-        Slice<S> x;
-        Operand<S> a;
-        a.load(slot, units, unit);
-        x.load((c * S::CHUNK + unit) / S::SLICE_UNITS);
-        a.multiply(sum, x, units - unit);
-      }
+      multiply_chunk<S>(sum, more, slot, c, 0, 1);
       ring.release(tile, WARPS);
     }
+    sum.add(more);
     float sums[4];
     settle<S>(sums, sum, whole);
     emit(m, sums);

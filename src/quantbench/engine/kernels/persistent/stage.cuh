@@ -1,6 +1,15 @@
 // How a matrix is shared out over blocks, and how its rows are cut into tiles.
 #pragma once
 
+template <bool FIRST, class A, class B>
+struct Select {
+  using Type = A;
+};
+template <class A, class B>
+struct Select<false, A, B> {
+  using Type = B;
+};
+
 enum Kind { FLOAT = 0, INT8 = 1, INT4 = 2 };
 
 ANYWHERE constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }

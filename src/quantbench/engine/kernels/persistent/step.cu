@@ -25,8 +25,8 @@ DEVICE Affine read_affine(const float* scale, const u16* bias, int row) {
   return {scale ? scale[row] : 1, bias ? half_float(bias[row]) : 0};
 }
 
-// Thread i finishes output i % STRIDE of batch row i / STRIDE.
-template <class S>
+// Thread i finishes output i % STRIDE of batch row i / STRIDE; P says where the sums lie.
+template <class S, class P = S>
 struct Finish {
   static constexpr int STRIDE = power_of_two(S::OWN);
   Own own;
@@ -45,7 +45,7 @@ struct Finish {
       const int out = i % STRIDE, b = i / STRIDE;
       if (out >= own.count) continue;
       const Affine a = THREADS % STRIDE == 0 || i < THREADS ? ahead : read_affine(scale, bias, own.first + out);
-      use(out, b, total<S>(out, b, half) * a.scale, a.bias);
+      use(out, b, total<P>(out, b, half) * a.scale, a.bias);
     }
   }
 };
@@ -63,35 +63,34 @@ DEVICE float embedding(const Params& p, int token, int k) {
   return nibble * real_half_float(affine[0]) + real_half_float(affine[1]);
 }
 
-DEVICE void embed(HiddenFours& h, const Params& p) {
+// Every block gives all blocks its part of the residual stream, as if a layer had left it.
+DEVICE void embed(const Params& p, u32 epoch) {
   const Own own = shared().output;
-#pragma unroll
-  for (int i = 0; i < ROWS * FOURS_EACH; ++i) {
-    const int b = i / FOURS_EACH, four = thread() + (i % FOURS_EACH) * THREADS;
-#pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      const int k = 4 * four + e;
-      const float x = four < HIDDEN_FOURS ? embedding(p, shared().token[b], k) : 0;
-      h.value[b][i % FOURS_EACH][e] = x;
-      if (k >= own.first && k < own.first + own.count) shared().residual[b][k - own.first] = x;
-    }
+#pragma unroll 1
+  for (int i = thread(); i < ROWS * OWN; i += THREADS) {
+    const int b = i / OWN, out = i % OWN, k = own.first + out;
+    if (out >= own.count) continue;
+    const float x = embedding(p, shared().token[b], k);
+    shared().residual[b][out] = x;
+    store_far(p.hidden_words[1] + b * HIDDEN + k, tagged(x, epoch));
   }
 }
 
-// The norm before a product S: of the residual stream as of `epoch`, or of the embedding where there are no words.
+// The product of the normed residual stream, as of `epoch`, with `tiles` tiles; its sums lie ready for `total`.
+// One function for both of a layer, so that the second finds its instructions at hand.
 template <class S>
-DEVICE void read_normed(Mine& mine, const u32* words, const u16* weight, u32 epoch, int half) {
+DEVICE_CALL void normed_product(Ring ring, int tiles, const u32* words, const u16* weight, u32 epoch) {
   HiddenFours h;
   NormFours norm;
+  Mine mine;
   read_norm(norm, weight);
-  if (words) {
-    read_hidden(h, words, epoch);
-  } else {
-    embed(h, shared().params);
-  }
+  read_hidden(h, words, epoch);
   put_weighted<S>(mine, h, norm);
-  leave_squares(h, half);
+  leave_squares(h, 0);
+  multiply<S>(ring, tiles, mine, 0);
 }
+// Tiles of either matrix look alike where those of the first have 16 rows too.
+using NormedQkv = Select<QkvStage::SHORT || (QkvStage::TILES > GateUpStage::TILES), QkvStage, GateUpStage>::Type;
 
 DEVICE_CALL void gate_up_stage(Ring ring, int l, u32 epoch) {
   const Params& p = shared().params;
@@ -102,10 +101,8 @@ DEVICE_CALL void gate_up_stage(Ring ring, int l, u32 epoch) {
   const int first = own.first + least(thread() % STRIDE, own.count - 1);
   const Affine gate = read_affine(layer.gate_up_scale, layer.gate_up_bias, first);
   const Affine up = read_affine(layer.gate_up_scale, layer.gate_up_bias, first + INTERMEDIATE);
-  Mine mine;
-  read_normed<S>(mine, p.hidden_words[0], layer.post_norm, epoch, 0);
   mark(p, l * MARKS + 5);
-  multiply<S>(ring, own, mine, 0);
+  normed_product<S>(ring, S::tiles(own), p.hidden_words[0], layer.post_norm, epoch);
 #pragma unroll 1
   for (int i = thread(); i < STRIDE * ROWS; i += THREADS) {
     const int out = i % STRIDE, b = i / STRIDE, row = out / 8 * 16 + out % 8;
@@ -126,11 +123,9 @@ DEVICE_CALL void gate_up_stage(Ring ring, int l, u32 epoch) {
 DEVICE_CALL void qkv_stage(Ring ring, int l, u32 epoch) {
   const Params& p = shared().params;
   const Layer& layer = shared().layers[l];
-  const Finish<QkvStage> finish(shared().qkv, layer.qkv_scale, layer.qkv_bias);
-  Mine mine;
-  read_normed<QkvStage>(mine, l ? p.hidden_words[1] : nullptr, layer.input_norm, epoch - 1, 0);
+  const Finish<QkvStage, NormedQkv> finish(shared().qkv, layer.qkv_scale, layer.qkv_bias);
   mark(p, l * MARKS);
-  multiply<QkvStage>(ring, finish.own, mine, 0);
+  normed_product<NormedQkv>(ring, QkvStage::tiles(finish.own), p.hidden_words[1], layer.input_norm, epoch - 1);
   u32* to = p.qkv_words + finish.own.first;
   finish.each(0, [&](int out, int b, float y, float bias) {
     store_far(to + b * QKV + out, tagged(y * norm_scale(b, 0) + bias, epoch));
@@ -141,7 +136,7 @@ DEVICE_CALL void qkv_stage(Ring ring, int l, u32 epoch) {
 // Output and down projections: their sums join the residual stream.
 template <class S>
 DEVICE void residual_stage(const Ring& ring, const Finish<S>& finish, const Mine& mine, u32* to, u32 epoch) {
-  multiply<S>(ring, finish.own, mine, 1);
+  multiply<S>(ring, S::tiles(finish.own), mine, 1);
   finish.each(1, [&](int out, int b, float y, float bias) {
     const float residual = shared().residual[b][out] += y + bias;
     store_far(to + b * HIDDEN + finish.own.first + out, tagged(residual, epoch));
@@ -190,9 +185,10 @@ DEVICE void run_layers(const Params& p, Ring& ring, u32 epoch) {
   }
 }
 
-DEVICE void begin(const Params& p, Ring& ring) {
+// What all warps need; ends with a barrier of the block.
+DEVICE void begin(const Params& given, Ring& ring) {
   Shared& s = shared();
-  if (thread() == 0) {
+  if (thread() == THREADS) {  // of the copying warp
     ring.begin_shared();
     s.qkv = QkvStage::own();
     s.output = OutputStage::own();
@@ -201,24 +197,30 @@ DEVICE void begin(const Params& p, Ring& ring) {
     s.head = HeadStage::own();
   }
   if (thread() < ROWS) {
-    const int position = p.positions[thread()], token = p.tokens[thread()];
-    s.busy[thread()] = position >= 0 && position < p.capacity;
+    const int position = given.positions[thread()], token = given.tokens[thread()];
+    s.busy[thread()] = position >= 0 && position < given.capacity;
     s.position[thread()] = s.busy[thread()] ? position : 0;
     s.token[thread()] = token >= 0 && token < VOCAB ? token : 0;
   }
-  const u64* from = (const u64*)p.layers;
+  const u64* from = (const u64*)given.layers;
   u64* to = (u64*)s.layers;
   for (int i = thread(); i < (int)(sizeof(s.layers) / 8); i += THREADS + 32) to[i] = from[i];
+  if (thread() < (int)(sizeof(Params) / 8)) ((u64*)&s.params)[thread()] = ((const u64*)&given)[thread()];
   block_barrier();
-  for (int l = thread(); l < LAYERS; l += THREADS + 32) share_out(l);
-  for (int i = thread(); i < ROWS * HEAD_DIM / 2; i += THREADS + 32) {
+}
+
+// What the computing warps need besides, while the first weights are on their way; ends with their barrier.
+DEVICE void begin_computing(const Params& p) {
+  Shared& s = shared();
+  for (int l = thread(); l < LAYERS; l += THREADS) share_out(l);
+  for (int i = thread(); i < ROWS * HEAD_DIM / 2; i += THREADS) {
     const int b = i / (HEAD_DIM / 2), d = i % (HEAD_DIM / 2);
     float sine, cosine;
     sine_cosine(s.position[b] * p.inverse_frequencies[d], &sine, &cosine);
     s.cosine[b][d] = cosine * p.attention_factor;
     s.sine[b][d] = sine * p.attention_factor;
   }
-  block_barrier();
+  consumer_barrier();
 }
 
 template <class T>
@@ -241,14 +243,15 @@ DEVICE void prefetch_small(const Layer& layer) {
   if (layer.qkv_bias) prefetch_run(layer.qkv_bias + s.qkv.first, s.qkv.count);
 }
 
+static_assert((LAYERS + 1) % 256 != 0, "the first tag would be that of fresh memory");
+
 KERNEL void decode_step(const __grid_constant__ Params given) {
   Shared& s = shared();
-  if (thread() < (int)(sizeof(Params) / 8)) ((u64*)&s.params)[thread()] = ((const u64*)&given)[thread()];
-  block_barrier();
   const Params& p = s.params;
   Ring ring = {shared_memory() + RING_START, s.full, s.empty, s.round, 0};
-  const u32 epoch = *p.counter * (LAYERS + 1) + 1;  // of the first layer; the head's is LAYERS later
-  begin(p, ring);
+  // Of the first layer: the embedding's is one less, the head's LAYERS more. None is 0, which fresh memory holds.
+  const u32 epoch = (*given.counter + 1) * (LAYERS + 1) + 1;
+  begin(given, ring);
   if (warp() == WARPS) {
 #pragma unroll 1
     for (int l = 0; l < LAYERS; ++l) {
@@ -262,6 +265,8 @@ KERNEL void decode_step(const __grid_constant__ Params given) {
     stream<HeadStage, SLOTS>(ring, p.head, s.head);
     return;
   }
+  embed(p, epoch - 1);
+  begin_computing(p);
   mark(p, LAYERS * MARKS);
   run_layers(p, ring, epoch);
   head_stage(p, ring, epoch + LAYERS);
