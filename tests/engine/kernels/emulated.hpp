@@ -242,7 +242,6 @@ inline Quad load_far_whole(const Quad* from) { return load_far(from); }
 inline void store_far_whole(Quad* to, const Quad& q) { *to = q; }
 inline void store_far(u32* to, u32 value) { *to = value; }
 inline void store_far(Packet* to, u32 value, u32 epoch) { *to = {value, epoch}; }
-inline void prefetch(const void*) {}
 
 inline u32 load_shared(const u32* from) {
   machine::yield();
@@ -268,7 +267,8 @@ inline void barrier_wait(u64* barrier, u32 parity) {
     if (spins > SPIN_LIMIT) give_up();
   }
 }
-inline void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier) {
+inline u64 passing() { return 0; }
+inline void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier, u64) {
   if (bytes % 16 || (uintptr_t)to % 16 || (uintptr_t)from % 16) machine::give_up("a copy that is not aligned");
   machine::copies.push_back({to, from, bytes, &machine::here().barriers.at(barrier)});
 }

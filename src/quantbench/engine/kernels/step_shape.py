@@ -61,7 +61,7 @@ class StepShape:
             "SHORT_SPLITS": self.short_splits,
             "LONG_SPLITS": self.long_splits(config.kv_heads),
             "SLOT_BYTES": self.slot_bytes(model),
-            "IN_FLIGHT_BYTES": self.in_flight,
+            "IN_FLIGHT_BYTES": self.flight_bytes(model),
             "SHARED_LIMIT": self.shared_bytes,
             "TIMES": int(self.times),
         }
@@ -70,8 +70,23 @@ class StepShape:
         """Into how many parts a long text is split, so that each block has about one."""
         return max(1, min(MAX_LONG_SPLITS, self.blocks // (self.rows * kv_heads)))
 
+    def flight_bytes(self, model: PackedModel) -> int:
+        """Bytes of weights that may be on their way to a block at once, while it computes layers.
+
+        Where a layer's weights about fit into shared memory, few: the values that blocks hand to each other
+        would queue behind them. Where weights take most of the time, as many as there is room for.
+        """
+        config, kind, group = model.config, kind_of(model.layers[0].qkv.weight), group_size(model)
+        outputs = (
+            2 * config.q_size + 2 * config.kv_size + 2 * config.intermediate_size
+        )  # the output projection counted as if it read the hidden size
+        layer = tile_bytes(kind, outputs, config.hidden_size, group, padded=False) + tile_bytes(
+            kind, config.hidden_size, config.intermediate_size, group, padded=False
+        )
+        return self.in_flight if layer < 1.5 * self.blocks * self.shared_bytes else self.shared_bytes
+
     def slot_bytes(self, model: PackedModel) -> int:
-        """Bytes of a tile: the largest of whole rows of a layer within the limit, or what a row's chunk may take."""
+        """Bytes of a tile: whole rows of a layer where the limit lets them, else what a chunk takes."""
         config, group = model.config, group_size(model)
         kinds = {kind_of(weight) for weight in (model.layers[0].qkv.weight, model.head.weight)}
         rows = 8 if -(-config.hidden_size // self.blocks) <= 8 else 16  # of the down projection in one tile

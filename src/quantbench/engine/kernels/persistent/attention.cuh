@@ -64,9 +64,17 @@ struct Accumulator {
       const int head = 2 * t + h;
       if (head >= HEAD_GROUP) continue;
       if (g == 0) shared().part_weight[warp()][head] = {top[h], sum[h]};
-      Pair* to = (Pair*)shared().part_value[warp()][head] + VALUE_WORDS * g;
+      Fours* to = shared().part_value[warp()][head] + STEPS / 2 * g;
 #pragma unroll
-      for (int j = 0; j < STEPS; ++j) to[j] = {value[j][h], value[j][h + 2]};
+      for (int j = 0; j < STEPS; j += 2) {  // odd rows begin with the second four, so that all banks are busy
+        const bool odd = STEPS > 2 && g & 1;
+        const int other = STEPS > 2 ? j ^ 2 : j;
+        Fours four;
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          four.v[e] = odd ? value[other + e / 2][h + 2 * (e % 2)] : value[j + e / 2][h + 2 * (e % 2)];
+        to[(odd ? other : j) / 2] = four;
+      }
     }
   }
 };
@@ -140,19 +148,6 @@ DEVICE void share_out(int layer) {
   for (int b = 0; b < ROWS; ++b) {
     const int count = span_of(b, window).count;
     share.parts[b] = share.is_long ? 1 : ceil_div(count, run_length(count, SHORT_SPLITS));
-  }
-}
-
-// The copying warp asks for the keys and values that this block will need.
-DEVICE void prefetch_cache(const Params& p, int layer) {
-  const long long window = shared().layers[layer].window;
-  if (!all_short(window)) return;
-  const Item item = item_of<SHORT_SPLITS>(block(), window);
-  const Cache cache = cache_of(p, layer, item.b, item.kv);
-#pragma unroll 1
-  for (int at = item.begin + lane(); at < item.end; at += 32) {
-    prefetch(cache.keys + (long long)at * HEAD_DIM);
-    prefetch(cache.values + (long long)at * HEAD_DIM);
   }
 }
 

@@ -120,7 +120,7 @@ DEVICE void leave_squares(const HiddenFours& h, int half) {
   }
 }
 DEVICE float norm_scale(int b, int half) {
-  return reciprocal_root(sum_shares(shared().squares[half][b]) / HIDDEN + shared().params.norm_eps);
+  return reciprocal_root(sum_shares(shared().squares[half][b]) * (1.0f / HIDDEN) + shared().params.norm_eps);
 }
 
 // The residual stream times the norm's weights into x: this warp's slices, for a product S. What the norm divides
@@ -225,7 +225,10 @@ DEVICE void join_four(float (&x)[4], const Quad* parts, int count, u32 epoch) {
   joined.clear();
 #pragma unroll
   for (int s = 0; s < SHORT_SPLITS; ++s)
-    if (s < count) joined.add(part[s]);
+    if (s < count) joined.highest = fmaxf(joined.highest, bits_float(part[s].z));
+#pragma unroll
+  for (int s = 0; s < SHORT_SPLITS; ++s)
+    if (s < count) joined.add_below(part[s]);
   joined.finish();
 #pragma unroll
   for (int e = 0; e < 4; ++e) x[e] = joined.value[e];

@@ -17,17 +17,22 @@ struct Joined {
 #pragma unroll
     for (int e = 0; e < 4; ++e) value[e] = 0;
   }
-  DEVICE void add(const float (&x)[4], float log_sum) {
-    const float now = fmaxf(highest, log_sum), keep = exp2_fast(highest - now), share = exp2_fast(log_sum - now);
-    highest = now;
-    whole = whole * keep + share;
-#pragma unroll
-    for (int e = 0; e < 4; ++e) value[e] = value[e] * keep + share * x[e];
+  // A part whose log-sum is at most `highest`.
+  DEVICE void add_below(const Quad& part) {
+    const float share = exp2_fast(bits_float(part.z) - highest);
+    whole += share;
+    value[0] += share * half_float((u16)part.x);
+    value[1] += share * half_float((u16)(part.x >> 16));
+    value[2] += share * half_float((u16)part.y);
+    value[3] += share * half_float((u16)(part.y >> 16));
   }
   DEVICE void add(const Quad& part) {
-    const float x[4] = {half_float((u16)part.x), half_float((u16)(part.x >> 16)), half_float((u16)part.y),
-                        half_float((u16)(part.y >> 16))};
-    add(x, bits_float(part.z));
+    const float now = fmaxf(highest, bits_float(part.z)), keep = exp2_fast(highest - now);
+    highest = now;
+    whole *= keep;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) value[e] *= keep;
+    add_below(part);
   }
   DEVICE void finish() {
     const float scale = divide(1, whole);

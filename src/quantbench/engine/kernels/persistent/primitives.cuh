@@ -55,7 +55,11 @@ DEVICE float exp2_fast(float x) {
   return y;
 }
 DEVICE float log2_fast(float x) { return __log2f(x); }
-DEVICE float reciprocal_root(float x) { return rsqrtf(x); }
+DEVICE float reciprocal_root(float x) {
+  float y;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 DEVICE float divide(float a, float b) { return __fdividef(a, b); }
 DEVICE void sine_cosine(float x, float* sine, float* cosine) { sincosf(x, sine, cosine); }
 
@@ -143,7 +147,6 @@ DEVICE void store_far(u32* to, u32 value) {
 DEVICE void store_far(Packet* to, u32 value, u32 epoch) {
   asm volatile("st.relaxed.gpu.global.b64 [%0], %1;" ::"l"(to), "l"((u64)epoch << 32 | value) : "memory");
 }
-DEVICE void prefetch(const void* pointer) { asm volatile("prefetch.global.L2 [%0];" ::"l"(pointer)); }
 
 // Shared memory that another warp writes meanwhile.
 DEVICE u32 load_shared(const u32* from) { return *(const volatile u32*)from; }
@@ -173,11 +176,18 @@ DEVICE void barrier_wait(u64* barrier, u32 parity) {
   }
 }
 // Copies bytes (a multiple of 16) from device to shared memory; the barrier counts them as they arrive.
-DEVICE void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                   shared_address(to)),
-               "l"(from), "r"(bytes), "r"(shared_address(barrier))
-               : "memory");
+// Weights pass through the second-level cache as what is the first to go, so that all else of a step stays there.
+DEVICE u64 passing() {
+  u64 policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+DEVICE void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier, u64 policy) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(
+          shared_address(to)),
+      "l"(from), "r"(bytes), "r"(shared_address(barrier)), "l"(policy)
+      : "memory");
 }
 
 #define KERNEL extern "C" __global__ __launch_bounds__(WARPS * 32 + 32, 1)

@@ -50,7 +50,7 @@ constexpr u32 IN_FLIGHT = least(SLOTS, most(1, IN_FLIGHT_BYTES / SLOT_BYTES));
 
 // The copying warp: all tiles of this block of one matrix, in the order tile by tile, chunk by chunk.
 template <class S, u32 FLIGHT = IN_FLIGHT>
-DEVICE void stream(Ring& ring, const u8* matrix, Own own) {
+DEVICE void stream(Ring& ring, const u8* matrix, Own own, u64 policy) {
   const int tiles = S::tiles(own);
   for (int m = 0; m < tiles; ++m) {
     const int outputs = least(S::TILE_OUT, own.count - m * S::TILE_OUT);
@@ -69,7 +69,7 @@ DEVICE void stream(Ring& ring, const u8* matrix, Own own) {
       if (S::CHUNKS == 1) {
         const u8* source = start + (lane() ? (long long)S::OUT * S::ROW_BYTES : 0);  // lane 1: the up rows
         if (lane() < (S::PAIRED ? 2 : 1))
-          copy_bulk(target + lane() * 8 * S::STRIDE, source, outputs * S::ROW_BYTES, ring.full + slot);
+          copy_bulk(target + lane() * 8 * S::STRIDE, source, outputs * S::ROW_BYTES, ring.full + slot, policy);
         continue;
       }
       const int i = lane() & 15;  // row of the tile
@@ -77,9 +77,9 @@ DEVICE void stream(Ring& ring, const u8* matrix, Own own) {
       const u8* source = start + (long long)(S::PAIRED ? (i & 7) + (i >> 3) * S::OUT : i) * S::ROW_BYTES;
       target += i * S::STRIDE;
       if (lane() < 16) {
-        copy_bulk(target, source + c * S::CHUNK * S::UNIT_BYTES, data, ring.full + slot);
+        copy_bulk(target, source + c * S::CHUNK * S::UNIT_BYTES, data, ring.full + slot, policy);
       } else if (S::KIND == INT4) {
-        copy_bulk(target + data, source + S::DATA_BYTES + c * S::CHUNK * 4, scales, ring.full + slot);
+        copy_bulk(target + data, source + S::DATA_BYTES + c * S::CHUNK * 4, scales, ring.full + slot, policy);
       }
     }
   }

@@ -78,7 +78,7 @@ struct __align__(128) Shared {
   u16 x[ROWS][X_STRIDE];                      // the input of the product at hand, 16-bit
   float partial[2][PARTIAL_SUMS];             // of two products in turn: [batch row, row of the block, warp]
   float squares[2][ROWS][SHARES];             // of the residual stream, of two norms in turn: a sum a warp
-  Fours part_value[WARPS][HEAD_GROUP][HEAD_DIM / 4];  // attention: a warp's part of each head
+  Fours part_value[WARPS][HEAD_GROUP][HEAD_DIM / 4 + 1];  // attention: a warp's part of each head
   Pair part_weight[WARPS][HEAD_GROUP];        // its highest score and its sum
   NewToken fed;                               // attention: of the token fed now
   Pair x_sum[ROWS][X_SUM_STRIDE];             // sums of x over a group's low and high nibbles, for tiles of 16 rows

@@ -223,26 +223,6 @@ DEVICE void begin_computing(const Params& p) {
   consumer_barrier();
 }
 
-template <class T>
-DEVICE void prefetch_run(const T* from, int count) {
-  for (int at = lane() * 128; from && at < count * (int)sizeof(T); at += 32 * 128) prefetch((const u8*)from + at);
-}
-
-// The copying warp is ahead of the others: it asks for the norms, and for scales and biases of this block's rows.
-DEVICE void prefetch_small(const Layer& layer) {
-  const Shared& s = shared();
-  prefetch_run(layer.input_norm, HIDDEN);
-  prefetch_run(layer.post_norm, HIDDEN);
-  if (layer.qkv_scale) {
-    prefetch_run(layer.qkv_scale + s.qkv.first, s.qkv.count);
-    prefetch_run(layer.output_scale + s.output.first, s.output.count);
-    prefetch_run(layer.gate_up_scale + s.gate_up.first, s.gate_up.count);
-    prefetch_run(layer.gate_up_scale + INTERMEDIATE + s.gate_up.first, s.gate_up.count);
-    prefetch_run(layer.down_scale + s.down.first, s.down.count);
-  }
-  if (layer.qkv_bias) prefetch_run(layer.qkv_bias + s.qkv.first, s.qkv.count);
-}
-
 static_assert((LAYERS + 1) % 256 != 0, "the first tag would be that of fresh memory");
 
 KERNEL void decode_step(const __grid_constant__ Params given) {
@@ -253,16 +233,15 @@ KERNEL void decode_step(const __grid_constant__ Params given) {
   const u32 epoch = (*given.counter + 1) * (LAYERS + 1) + 1;
   begin(given, ring);
   if (warp() == WARPS) {
+    const u64 policy = passing();
 #pragma unroll 1
     for (int l = 0; l < LAYERS; ++l) {
-      prefetch_small(s.layers[l]);
-      prefetch_cache(p, l);
-      stream<QkvStage>(ring, s.layers[l].qkv, s.qkv);
-      stream<OutputStage>(ring, s.layers[l].output, s.output);
-      stream<GateUpStage>(ring, s.layers[l].gate_up, s.gate_up);
-      stream<DownStage>(ring, s.layers[l].down, s.down);
+      stream<QkvStage>(ring, s.layers[l].qkv, s.qkv, policy);
+      stream<OutputStage>(ring, s.layers[l].output, s.output, policy);
+      stream<GateUpStage>(ring, s.layers[l].gate_up, s.gate_up, policy);
+      stream<DownStage>(ring, s.layers[l].down, s.down, policy);
     }
-    stream<HeadStage, SLOTS>(ring, p.head, s.head);
+    stream<HeadStage, SLOTS>(ring, p.head, s.head, policy);
     return;
   }
   embed(p, epoch - 1);
