@@ -77,9 +77,7 @@ class StepShape:
         would queue behind them. Where weights take most of the time, as many as there is room for.
         """
         config, kind, group = model.config, kind_of(model.layers[0].qkv.weight), group_size(model)
-        outputs = (
-            2 * config.q_size + 2 * config.kv_size + 2 * config.intermediate_size
-        )  # the output projection counted as if it read the hidden size
+        outputs = 2 * (config.q_size + config.kv_size + config.intermediate_size)  # all but of `down`
         layer = tile_bytes(kind, outputs, config.hidden_size, group, padded=False) + tile_bytes(
             kind, config.hidden_size, config.intermediate_size, group, padded=False
         )
