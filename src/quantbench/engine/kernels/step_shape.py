@@ -88,8 +88,8 @@ class StepShape:
         config, group = model.config, group_size(model)
         kinds = {kind_of(weight) for weight in (model.layers[0].qkv.weight, model.head.weight)}
         rows = 8 if -(-config.hidden_size // self.blocks) <= 8 else 16  # of the down projection in one tile
-        whole = [tile_bytes(k, 16, config.hidden_size, group, padded=k == FLOAT) for k in kinds]
-        down = [tile_bytes(k, rows, config.intermediate_size, group, padded=k == FLOAT) for k in kinds]
+        whole = [tile_bytes(kind, 16, config.hidden_size, group, padded=False) for kind in kinds]
+        down = [tile_bytes(kind, rows, config.intermediate_size, group, padded=False) for kind in kinds]
         least = max(
             tile_bytes(kind, 16, max(4 * group, SLICE) if kind == INT4 else SLICE, group, padded=True)
             for kind in kinds

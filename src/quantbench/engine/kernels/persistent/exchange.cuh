@@ -37,22 +37,16 @@ DEVICE void poll_quads(Quad (&got)[COUNT], const Quad* const (&from)[COUNT], boo
   }
 }
 
-// Whether thread() + i * THREADS is below `count`; known beforehand for most i.
-DEVICE bool within(int i, int count) { return (i + 1) * THREADS <= count || thread() + i * THREADS < count; }
-
-// Inputs 4 k to 4 k + 3 of batch row b, k = thread() + i * THREADS, into x for a product S; those beyond a row's end are
-// dropped. 4-bit units want them as (0, 2, 1, 3), folded ones the words of two fours as (0, 2, 1, 3). Also keeps the
-// sums over groups for 4-bit tiles of 16 rows, or returns this lane's sum for 8-bit ones: of the 16-bit values that
-// the tensor cores see. All lanes of a warp call.
+// Four inputs of batch row b into x for a product S: fours of a row are counted, those beyond its end dropped. 4-bit
+// units want them as (0, 2, 1, 3). Also keeps the sums over groups for 4-bit tiles of 16 rows, or returns this
+// lane's sum for 8-bit ones: of the 16-bit values that the tensor cores see. All lanes of a warp call.
 template <class S>
-DEVICE float put_inputs(int b, int i, u32 low, u32 high) {
+DEVICE float put_inputs(int b, int four, u32 low, u32 high) {
   constexpr bool PERMUTE = S::KIND == INT4;
-  const u32 t = thread();
-  const bool inside = within(i, S::INPUTS / 4);
-  if (inside) {
-    u32* x = (u32*)shared().x[b] + 2 * THREADS * i + (S::FOLD ? t / 2 * 4 + t % 2 : 2 * t);
+  if (four < S::INPUTS / 4) {
+    u32* x = (u32*)&shared().x[b][4 * four];
     x[0] = PERMUTE ? permute_bytes(low, high, 0x5410) : low;
-    x[S::FOLD ? 2 : 1] = PERMUTE ? permute_bytes(low, high, 0x7632) : high;
+    x[1] = PERMUTE ? permute_bytes(low, high, 0x7632) : high;
   }
   if (!S::SUMS) return 0;
   const float sum = (half_float((u16)low) + half_float((u16)(low >> 16))) +
@@ -60,7 +54,7 @@ DEVICE float put_inputs(int b, int i, u32 low, u32 high) {
   if (S::KIND == INT8) return sum;
   constexpr int LANES = GROUP / 8;  // that hold half a group
   const float half = sum_lanes<LANES>(sum), other = shuffle_xor(half, LANES);
-  if (lane() % (2 * LANES) == 0 && inside) shared().x_sum[b][(t + i * THREADS) / (2 * LANES)] = {half, other};
+  if (lane() % (2 * LANES) == 0 && four < S::INPUTS / 4) shared().x_sum[b][four / (2 * LANES)] = {half, other};
   return 0;
 }
 
@@ -82,9 +76,12 @@ struct NormFours {
 DEVICE void read_norm(NormFours& norm, const u16* weight) {
 #pragma unroll
   for (int i = 0; i < FOURS_EACH; ++i) {
-    const u32* from = (const u32*)weight + 2 * (thread() + i * THREADS);
-    norm.low[i] = within(i, HIDDEN_FOURS) ? from[0] : 0;
-    norm.high[i] = within(i, HIDDEN_FOURS) ? from[1] : 0;
+    const int four = thread() + i * THREADS;
+    norm.low[i] = norm.high[i] = 0;
+    if (four < HIDDEN_FOURS) {
+      norm.low[i] = ((const u32*)weight)[2 * four];
+      norm.high[i] = ((const u32*)weight)[2 * four + 1];
+    }
   }
 }
 
@@ -94,10 +91,10 @@ DEVICE void read_hidden(HiddenFours& h, const u32* words, u32 epoch) {
   Quad got[ROWS * FOURS_EACH];
 #pragma unroll
   for (int i = 0; i < ROWS * FOURS_EACH; ++i) {
-    const int part = i % FOURS_EACH, four = thread() + part * THREADS;
+    const int four = thread() + (i % FOURS_EACH) * THREADS;
     got[i] = {0, 0, 0, 0};
-    waiting[i] = within(part, HIDDEN_FOURS);
-    from[i] = (const Quad*)(words + (i / FOURS_EACH) * HIDDEN) + (waiting[i] ? four : 0);
+    waiting[i] = four < HIDDEN_FOURS;
+    from[i] = (const Quad*)(words + (i / FOURS_EACH) * HIDDEN) + least(four, HIDDEN_FOURS - 1);
   }
   poll_quads(got, from, waiting, epoch);
 #pragma unroll
@@ -150,7 +147,7 @@ DEVICE void put_weighted(Mine& mine, const HiddenFours& h, const NormFours& norm
 #pragma unroll
     for (int i = 0; i < FOURS_EACH; ++i) {
       const float(&x)[4] = weighted[i];
-      whole += put_inputs<S>(b, i, pack2(x[0] * scale, x[1] * scale),
+      whole += put_inputs<S>(b, thread() + i * THREADS, pack2(x[0] * scale, x[1] * scale),
                              pack2(x[2] * scale, x[3] * scale));
     }
     mine.take_whole<S>(b, whole);
@@ -172,7 +169,7 @@ DEVICE void normalize(PerRow& whole, const HiddenFours& h, const NormFours& norm
       float x[4];
 #pragma unroll
       for (int e = 0; e < 4; ++e) x[e] = h.value[b][i][e] * scale * norm.weight(i, e);
-      sum += put_inputs<S>(b, i, pack2(x[0], x[1]), pack2(x[2], x[3]));
+      sum += put_inputs<S>(b, thread() + i * THREADS, pack2(x[0], x[1]), pack2(x[2], x[3]));
     }
     sum = sum_lanes<32>(sum);
     if (lane() == 0) shared().squares[1][b][warp()] = sum;
@@ -192,8 +189,8 @@ DEVICE void read_activations(Mine& mine, const u32* words, u32 epoch) {
   for (int i = 0; i < COUNT; ++i) {
     const int four = thread() + i % EACH * THREADS;
     got[i] = {0, 0, 0, 0};
-    waiting[i] = within(i % EACH, INTERMEDIATE / 4);
-    from[i] = (const Quad*)(words + i / EACH * INTERMEDIATE) + (waiting[i] ? four : 0);
+    waiting[i] = four < INTERMEDIATE / 4;
+    from[i] = (const Quad*)(words + i / EACH * INTERMEDIATE) + least(four, INTERMEDIATE / 4 - 1);
   }
   poll_quads(got, from, waiting, epoch);
 #pragma unroll
@@ -202,7 +199,7 @@ DEVICE void read_activations(Mine& mine, const u32* words, u32 epoch) {
 #pragma unroll
     for (int i = 0; i < EACH; ++i) {
       const Quad& q = got[b * EACH + i];
-      whole += put_inputs<DownStage>(b, i, pack2(untagged(q.x), untagged(q.y)),
+      whole += put_inputs<DownStage>(b, thread() + i * THREADS, pack2(untagged(q.x), untagged(q.y)),
                                      pack2(untagged(q.z), untagged(q.w)));
     }
     mine.take_whole<DownStage>(b, whole);
@@ -246,9 +243,9 @@ DEVICE void read_attention(Mine& mine, const Params& p, const int (&parts)[ROWS]
     for (int i = 0; i < OutputStage::SLICES_EACH; ++i) {
       const int four = thread() + i * THREADS, head = four / PART;
       float x[4] = {0, 0, 0, 0};
-      if (within(i, Q_SIZE / 4))
+      if (four < Q_SIZE / 4)
         join_four(x, p.parts + (b * HEADS + head) * SHORT_SPLITS * PART + four % PART, parts[b], epoch);
-      whole += put_inputs<OutputStage>(b, i, pack2(x[0], x[1]), pack2(x[2], x[3]));
+      whole += put_inputs<OutputStage>(b, four, pack2(x[0], x[1]), pack2(x[2], x[3]));
     }
   mine.take_whole<OutputStage>(b, whole);
   }

@@ -91,19 +91,18 @@ DEVICE Pair raised(float low, float high) { return {LOW_OFFSET * low + HIGH_OFFS
 template <class S>
 struct Slice {
   static constexpr bool GROUPS = S::KIND == INT4 && S::SUMS;
-  static constexpr int WORDS = SLICE_WORDS / (S::FOLD ? 2 : 1), UNIT_WORDS = WORDS / S::SLICE_UNITS;
-  __align__(16) u32 words[WORDS];
+  __align__(16) u32 words[SLICE_WORDS];
   Pair above[GROUPS ? S::SLICE_UNITS : 1][2];  // `raised` of columns 2 t and 2 t + 1, for 4-bit tiles of 16 rows
 
   DEVICE void load(int slice) {
-    const int t = lane() & 3, g = lane() >> 2, row = S::SWAP || S::FOLD ? g & 3 : g;
-    const int other = g >> 2;  // whether in a column of 4 to 7
+    const int t = lane() & 3, g = lane() >> 2, row = S::SWAP ? g & 3 : g;
+    const bool swapped = S::SWAP && g >> 2;
     const u16* x = shared().x[least(row, ROWS - 1)] + slice * SLICE;
-    constexpr int PIECE = S::KIND == INT4 ? GROUP / 16 : S::FOLD ? 2 : S::UNIT / 8;  // words that lie together
-    constexpr int PIECES = WORDS / PIECE;
+    constexpr int PIECE = S::KIND == INT4 ? GROUP / 16 : S::UNIT / 8;  // words that lie together
+    constexpr int PIECES = SLICE_WORDS / PIECE;
 #pragma unroll
     for (int i = 0; i < PIECES; ++i) {
-      const int at = S::FOLD ? i * S::UNIT + 8 * t + 4 * other : (i ^ (S::SWAP ? other : 0)) * PIECE * 8 + 2 * PIECE * t;
+      const int at = (i ^ (swapped ? 1 : 0)) * PIECE * 8 + 2 * PIECE * t;
       load_words<PIECE>(words + i * PIECE, x + at);
     }
     if (!GROUPS) return;
@@ -146,7 +145,7 @@ struct Operand {
 #pragma unroll
     for (int u = 0; u < S::SLICE_UNITS; ++u) {
       if (S::PARTIAL && u >= units) break;
-      const u32* inputs = x.words + u * Slice<S>::UNIT_WORDS;
+      const u32* inputs = x.words + u * (S::UNIT / 8);
       if (S::KIND == FLOAT) multiply_float(sum, u, inputs);
       if (S::KIND == INT8) multiply_int8(sum, u, inputs);
       if (S::KIND == INT4) multiply_int4(sum.a, u, inputs, x.above[Slice<S>::GROUPS ? u : 0]);
@@ -158,11 +157,6 @@ struct Operand {
 
   DEVICE void multiply_float(Sums& sum, int u, const u32* x) const {
     const u32(&a)[WORDS] = word[0][u];
-    if (S::FOLD) {
-      multiply_accumulate(S::SHORT && u % 2 ? sum.b : sum.a, a[0], a[1], a[2], a[3], x[0], x[1]);
-      if (HALVES == 2) multiply_accumulate(sum.b, high(u, 0), high(u, 1), high(u, 2), high(u, 3), x[0], x[1]);
-      return;
-    }
     multiply_accumulate(sum.a, a[0], high(u, 0), a[1], high(u, 1), x[0], x[1]);
     multiply_accumulate(sum.b, a[2], high(u, 2), a[3], high(u, 3), x[2], x[3]);
   }
@@ -209,19 +203,11 @@ DEVICE int batch_row(int i) {
   return (column >> 2) == ((lane() >> 2) & 1) ? column & 3 : ROWS;
 }
 
-// The sums of a tile, less what bytes were raised by: in 8-row tiles the rows of ones say the sum of x. All lanes call.
+// The sums of a tile, less what bytes were raised by: in 8-row tiles the rows of ones say the sum of x.
 template <class S>
 DEVICE void settle(float (&to)[4], const Sums& sum, const PerRow& x_whole) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) to[i] = sum.a[i] + sum.b[i];
-  if (S::FOLD) {  // the two parts of a row lie two lanes apart
-#pragma unroll
-    for (int i = 0; i < least(ROWS, 2); ++i) {
-      const float low = S::SHORT ? to[i + 2] : sum.a[i + 2], high = sum.b[i + 2];
-      to[i] = (S::SHORT ? to[i] : sum.a[i]) + shuffle_xor(low, 2);
-      if (!S::SHORT) to[i + 2] = sum.b[i] + shuffle_xor(high, 2);
-    }
-  }
   if (S::KIND != INT8) return;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {

@@ -59,14 +59,14 @@ DEVICE void stream(Ring& ring, const u8* matrix, Own own, u64 policy) {
       const u32 slot = ring.next % SLOTS, round = ring.next / SLOTS;
       const int units = least(S::CHUNK, S::UNITS - c * S::CHUNK);
       const u32 data = units * S::UNIT_BYTES, scales = S::scale_bytes(units);
-      const u32 row = S::AT_ONCE ? S::ROW_BYTES : data + scales;
+      const u32 row = S::CHUNKS == 1 ? S::ROW_BYTES : data + scales;
       if (round > 0) barrier_wait(ring.empty + slot, (round - 1) & 1);
       if (FLIGHT < SLOTS && ring.next >= FLIGHT) ring.wait_next(ring.next - FLIGHT);
       if (lane() == 0) store_shared(ring.round + slot, round);
       if (lane() == 0) barrier_expect(ring.full + slot, outputs * (S::PAIRED ? 2 : 1) * row);
       warp_barrier();
       u8* target = ring.slots + slot * SLOT_BYTES;
-      if (S::AT_ONCE) {
+      if (S::CHUNKS == 1) {
         const u8* source = start + (lane() ? (long long)S::OUT * S::ROW_BYTES : 0);  // lane 1: the up rows
         if (lane() < (S::PAIRED ? 2 : 1))
           copy_bulk(target + lane() * 8 * S::STRIDE, source, outputs * S::ROW_BYTES, ring.full + slot, policy);

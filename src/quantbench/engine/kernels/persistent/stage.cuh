@@ -35,7 +35,7 @@ constexpr int SLICE = 128;  // inputs that a warp fetches and multiplies at once
 
 // One matrix [OUT, INPUTS]: blocks own consecutive outputs. A paired matrix has 2 * OUT rows (gate, up) and a
 // block owns the rows of both. A tile is up to 16 rows x CHUNK units of inputs. A tile of whole rows is one run of
-// memory, copied at once unless rows are padded; chunks of rows are copied row by row.
+// memory, copied at once; chunks of rows are copied row by row.
 template <int KIND_, int INPUTS_, int OUT_, bool PAIRED_>
 struct Stage {
   static constexpr int KIND = KIND_, INPUTS = INPUTS_, OUT = OUT_;
@@ -54,15 +54,13 @@ struct Stage {
   static constexpr int DATA_BYTES = UNITS * UNIT_BYTES;
   static constexpr int ROW_BYTES = KIND == INT4 ? round_up(DATA_BYTES + 4 * UNITS, 16) : DATA_BYTES;
 
-  static constexpr bool PADDED = KIND == FLOAT && ROW_BYTES % 128 == 0;
-
   ANYWHERE static constexpr int scale_bytes(int units) { return KIND == INT4 ? round_up(units * 4, 16) : 0; }
   // In shared memory chunks lie 64 bytes apart modulo 128, so that two rows are read without conflict.
   ANYWHERE static constexpr int stride(int units) {
     return round_up(units * UNIT_BYTES + scale_bytes(units) + 64, 128) - 64;
   }
   ANYWHERE static constexpr int chunk() {  // whole slices, and scales that start at a multiple of 16 bytes
-    if (TILE_ROWS * (PADDED ? stride(UNITS) : ROW_BYTES) <= SLOT_BYTES) return UNITS;
+    if (TILE_ROWS * ROW_BYTES <= SLOT_BYTES) return UNITS;
     constexpr int STEP = most(SLICE_UNITS, KIND == INT4 ? 4 : 1);
     int units = round_up(UNITS, STEP);
     while (units > STEP && TILE_ROWS * stride(units) > SLOT_BYTES) units -= STEP;
@@ -70,17 +68,12 @@ struct Stage {
   }
   static constexpr int CHUNK = chunk();
   static constexpr int CHUNKS = ceil_div(UNITS, CHUNK);
-  static constexpr bool AT_ONCE = CHUNKS == 1 && !PADDED;  // a tile is one run of memory
-  static constexpr int STRIDE = AT_ONCE ? ROW_BYTES : stride(CHUNK);
+  static constexpr int STRIDE = CHUNKS == 1 ? ROW_BYTES : stride(CHUNK);
   static_assert(INPUTS % UNIT == 0, "a shape that the layout does not hold");
   static_assert(TILE_ROWS * STRIDE <= SLOT_BYTES, "a tile does not fit its slot");
-  // Whole rows often start at the same bank. For 8-bit weights units then go in pairs, odd rows take a pair's second
-  // half first, and columns 4 to 7 hold the inputs in that order: rows of either parity find their sums in their
-  // columns. Rows of floats are copied one by one, to be padded.
-  static constexpr bool SWAP = KIND == INT8 && ROWS <= 4 && CHUNKS == 1 && ROW_BYTES % 128 == 0;
-  // Floats need no unpacking, so that 16 bytes of a row are four registers in a row, as one operand has them: its
-  // rows 8 to 15 then are other inputs of rows 0 to 7, and columns 4 to 7 hold those.
-  static constexpr bool FOLD = KIND == FLOAT && ROWS <= 4;
+  // Whole rows often start at the same bank. Then units go in pairs, odd rows take a pair's second half first,
+  // and columns 4 to 7 hold the inputs in that order: rows of either parity find their sums in their columns.
+  static constexpr bool SWAP = KIND != INT4 && ROWS <= 4 && CHUNKS == 1 && ROW_BYTES % 128 == 0;
   static constexpr int TILES = ceil_div(OWN, TILE_OUT);
   static constexpr bool SUMS = KIND != FLOAT && !SHORT;  // whether sums of x must be known beforehand
 
