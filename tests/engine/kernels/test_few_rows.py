@@ -8,7 +8,7 @@ import torch
 
 from quantbench.engine.kernels import few_rows
 from quantbench.engine.kernels.reference import reference_step
-from quantbench.engine.kernels.step_shape import unsupported
+from quantbench.engine.kernels.step_shape import StepShape, unsupported
 from tests.engine.kernels.emulation import COMPILER, emulated_step
 from tests.engine.kernels.step_models import moved, random_model, random_state
 
@@ -26,6 +26,19 @@ CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
     "an idle row between busy ones, another warp count": ("qwen3", "float", [25, -1, 3], {"warps": 4}),
     "heads of 128 dimensions": ("qwen3", "float", [21], {"head_dim": 128}),
     "int8, more warps than slices of an input": ("qwen2", "int8", [20], {"warps": 4, "blocks": 4}),
+    "int4, two slices of one chunk for a warp": ("qwen2", "int4", [9], {"warps": 2}),
+    "float, at most 8 rows of every matrix but one a block": (
+        "qwen2",
+        "float",
+        [7],
+        {
+            "hidden_size": 64,
+            "intermediate_size": 160,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "blocks": 16,
+        },
+    ),
     "int4 in groups of 128, tiles of both heights": (
         "qwen2",
         "int4",
@@ -64,6 +77,21 @@ def test_steps_choose_tokens_and_advance_as_the_reference(tmp_path: Path) -> Non
     assert state.tokens.tolist() == expected.tokens.tolist()
     assert state.positions.tolist() == expected.positions.tolist() == [7, -1, CAPACITY]
     assert torch.equal(state.output, expected.output)
+
+
+def test_few_weights_are_under_way_where_a_layer_fits_into_shared_memory() -> None:
+    model = random_model("qwen2", "float")  # 0.6 MB a layer
+    small, large = (StepShape(rows=1, blocks=4, shared_bytes=size) for size in (40_000, 200_000))
+    assert small.flight_bytes(model) == small.shared_bytes
+    assert large.flight_bytes(model) == large.in_flight < large.shared_bytes
+
+
+def test_a_slot_holds_whole_rows_where_the_limit_lets_it() -> None:
+    model = random_model("qwen2", "int8")  # rows of 192 and of 320 bytes
+    shapes = [StepShape(rows=1, blocks=4, shared_bytes=60_000, slot_limit=n) for n in (8192, 4096, 1024)]
+    whole, hidden, chunks = (shape.slot_bytes(model) for shape in shapes)
+    assert (whole, hidden) == (16 * 320, 16 * 192)
+    assert chunks == 16 * (128 + 64), "never less than one slice of 16 padded rows"
 
 
 def test_a_model_that_the_kernel_cannot_run_is_named() -> None:

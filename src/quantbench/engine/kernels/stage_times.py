@@ -11,13 +11,11 @@ from quantbench.engine.kernels.step_shape import MARKS, StepShape
 from quantbench.engine.state import StepState
 
 STAGES = (
-    "wait for the residual stream, norm",
-    "queries, keys, values",
+    "norm, queries, keys, values",
     "attention",
     "wait for attention",
     "output",
-    "wait for the residual stream, norm (MLP)",
-    "gate, up, activation",
+    "norm, gate, up, activation",
     "wait for the activations",
     "down",
 )

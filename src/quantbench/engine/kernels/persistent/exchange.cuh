@@ -106,7 +106,7 @@ DEVICE void read_hidden(HiddenFours& h, const u32* words, u32 epoch) {
 }
 
 // Each warp's part of the sum of the residual stream's squares, for `norm_scale` after a barrier.
-DEVICE void leave_squares(const HiddenFours& h, int half) {
+DEVICE void leave_squares(const HiddenFours& h) {
 #pragma unroll
   for (int b = 0; b < ROWS; ++b) {
     float squares = 0;
@@ -116,11 +116,11 @@ DEVICE void leave_squares(const HiddenFours& h, int half) {
       for (int e = 0; e < 4; ++e) squares += h.value[b][i][e] * h.value[b][i][e];
     }
     squares = sum_lanes<32>(squares);
-    if (lane() == 0) shared().squares[half][b][warp()] = squares;
+    if (lane() == 0) shared().squares[b][warp()] = squares;
   }
 }
-DEVICE float norm_scale(int b, int half) {
-  return reciprocal_root(sum_shares(shared().squares[half][b]) * (1.0f / HIDDEN) + shared().params.norm_eps);
+DEVICE float norm_scale(int b) {
+  return reciprocal_root(sum_shares(shared().squares[b]) * (1.0f / HIDDEN) + shared().params.norm_eps);
 }
 
 // The residual stream times the norm's weights into x: this warp's slices, for a product S. What the norm divides
@@ -158,11 +158,11 @@ DEVICE void put_weighted(Mine& mine, const HiddenFours& h, const NormFours& norm
 // RMS norm of the residual stream into x, all of it for every warp, for a product S; sums of x. Ends with a barrier.
 template <class S>
 DEVICE void normalize(PerRow& whole, const HiddenFours& h, const NormFours& norm) {
-  leave_squares(h, 0);
+  leave_squares(h);
   consumer_barrier();
 #pragma unroll
   for (int b = 0; b < ROWS; ++b) {
-    const float scale = norm_scale(b, 0);
+    const float scale = norm_scale(b);
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < FOURS_EACH; ++i) {
@@ -172,11 +172,11 @@ DEVICE void normalize(PerRow& whole, const HiddenFours& h, const NormFours& norm
       sum += put_inputs<S>(b, thread() + i * THREADS, pack2(x[0], x[1]), pack2(x[2], x[3]));
     }
     sum = sum_lanes<32>(sum);
-    if (lane() == 0) shared().squares[1][b][warp()] = sum;
+    if (lane() == 0) shared().sums[b][warp()] = sum;
   }
   consumer_barrier();
 #pragma unroll
-  for (int b = 0; b < ROWS; ++b) whole.of[b] = sum_shares(shared().squares[1][b]);
+  for (int b = 0; b < ROWS; ++b) whole.of[b] = sum_shares(shared().sums[b]);
 }
 
 // The MLP's activations into x, this warp's slices.

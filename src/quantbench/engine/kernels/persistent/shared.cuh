@@ -33,7 +33,7 @@ struct Params {
   u64* times;                        // [BLOCKS, LAYERS * MARKS + 4] clock ticks, where compiled with TIMES
 };
 
-constexpr int MARKS = 9;  // times taken a layer
+constexpr int MARKS = 7;  // times taken a layer
 constexpr int Q_SIZE = HEADS * HEAD_DIM, KV_SIZE = KV_HEADS * HEAD_DIM, QKV = Q_SIZE + 2 * KV_SIZE;
 constexpr int HEAD_GROUP = HEADS / KV_HEADS;
 constexpr int THREADS = WARPS * 32;  // that compute; one more warp copies
@@ -77,7 +77,8 @@ struct __align__(16) NewToken {
 struct __align__(128) Shared {
   u16 x[ROWS][X_STRIDE];                      // the input of the product at hand, 16-bit
   float partial[2][PARTIAL_SUMS];             // of two products in turn: [batch row, row of the block, warp]
-  float squares[2][ROWS][SHARES];             // of the residual stream, of two norms in turn: a sum a warp
+  float squares[ROWS][SHARES];                // of the residual stream: a sum a warp
+  float sums[ROWS][SHARES];                   // of the head's input, the same
   Fours part_value[WARPS][HEAD_GROUP][HEAD_DIM / 4 + 1];  // attention: a warp's part of each head
   Pair part_weight[WARPS][HEAD_GROUP];        // its highest score and its sum
   NewToken fed;                               // attention: of the token fed now

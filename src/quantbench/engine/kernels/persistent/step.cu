@@ -86,7 +86,7 @@ DEVICE_CALL void normed_product(Ring ring, int tiles, const u32* words, const u1
   read_norm(norm, weight);
   read_hidden(h, words, epoch);
   put_weighted<S>(mine, h, norm);
-  leave_squares(h, 0);
+  leave_squares(h);
   multiply<S>(ring, tiles, mine, 0);
 }
 // Tiles of either matrix look alike where those of the first have 16 rows too.
@@ -101,7 +101,6 @@ DEVICE_CALL void gate_up_stage(Ring ring, int l, u32 epoch) {
   const int first = own.first + least(thread() % STRIDE, own.count - 1);
   const Affine gate = read_affine(layer.gate_up_scale, layer.gate_up_bias, first);
   const Affine up = read_affine(layer.gate_up_scale, layer.gate_up_bias, first + INTERMEDIATE);
-  mark(p, l * MARKS + 5);
   normed_product<S>(ring, S::tiles(own), p.hidden_words[0], layer.post_norm, epoch);
 #pragma unroll 1
   for (int i = thread(); i < STRIDE * ROWS; i += THREADS) {
@@ -112,25 +111,24 @@ DEVICE_CALL void gate_up_stage(Ring ring, int l, u32 epoch) {
       g = read_affine(layer.gate_up_scale, layer.gate_up_bias, own.first + out);
       u = read_affine(layer.gate_up_scale, layer.gate_up_bias, own.first + out + INTERMEDIATE);
     }
-    const float norm = norm_scale(b, 0);
+    const float norm = norm_scale(b);
     const float x = activate(total<S>(row, b, 0) * norm * g.scale + g.bias) *
                     (total<S>(row + 8, b, 0) * norm * u.scale + u.bias);
     store_far(p.act_words + b * INTERMEDIATE + own.first + out, tagged(x, epoch));
   }
-  mark(p, l * MARKS + 6);
+  mark(p, l * MARKS + 4);
 }
 
 DEVICE_CALL void qkv_stage(Ring ring, int l, u32 epoch) {
   const Params& p = shared().params;
   const Layer& layer = shared().layers[l];
   const Finish<QkvStage, NormedQkv> finish(shared().qkv, layer.qkv_scale, layer.qkv_bias);
-  mark(p, l * MARKS);
   normed_product<NormedQkv>(ring, QkvStage::tiles(finish.own), p.hidden_words[1], layer.input_norm, epoch - 1);
   u32* to = p.qkv_words + finish.own.first;
   finish.each(0, [&](int out, int b, float y, float bias) {
-    store_far(to + b * QKV + out, tagged(y * norm_scale(b, 0) + bias, epoch));
+    store_far(to + b * QKV + out, tagged(y * norm_scale(b) + bias, epoch));
   });
-  mark(p, l * MARKS + 1);
+  mark(p, l * MARKS);
 }
 
 // Output and down projections: their sums join the residual stream.
@@ -150,9 +148,9 @@ DEVICE_CALL void output_stage(Ring ring, int l, u32 epoch) {
   Mine mine;
   mine.clear();
   read_attention(mine, p, shared().shares[l].parts, epoch);
-  mark(p, l * MARKS + 3);
+  mark(p, l * MARKS + 2);
   residual_stage<OutputStage>(ring, finish, mine, p.hidden_words[0], epoch);
-  mark(p, l * MARKS + 4);
+  mark(p, l * MARKS + 3);
 }
 
 DEVICE_CALL void down_stage(Ring ring, int l, u32 epoch) {
@@ -162,9 +160,9 @@ DEVICE_CALL void down_stage(Ring ring, int l, u32 epoch) {
   Mine mine;
   mine.clear();
   read_activations(mine, p.act_words, epoch);
-  mark(p, l * MARKS + 7);
+  mark(p, l * MARKS + 5);
   residual_stage<DownStage>(ring, finish, mine, p.hidden_words[1], epoch);
-  mark(p, l * MARKS + 8);
+  mark(p, l * MARKS + 6);
 }
 
 // The stages run as calls: so each has the registers to itself and none is spilled to memory that the weights
@@ -175,7 +173,7 @@ DEVICE void run_layers(const Params& p, Ring& ring, u32 epoch) {
     qkv_stage(ring, l, epoch);
     ring.next += tiles_of<QkvStage>(shared().qkv);
     attention(l, epoch);
-    mark(p, l * MARKS + 2);
+    mark(p, l * MARKS + 1);
     output_stage(ring, l, epoch);
     ring.next += tiles_of<OutputStage>(shared().output);
     gate_up_stage(ring, l, epoch);
