@@ -100,6 +100,20 @@ def test_a_prompts_token_is_the_same_bit_for_bit_among_any_others(kind: str) -> 
 
 
 @NEEDS_VNNI
+@pytest.mark.parametrize("activation", ["silu", "gelu", "gelu_pytorch_tanh", "relu"])
+@pytest.mark.parametrize(("kind", "outputs"), [("float16", 96), ("int8", 70), ("int4-64", 32)])
+def test_a_prompts_gates_are_joined_to_their_ups_as_if_stored_between(
+    kind: str, outputs: int, activation: str
+) -> None:
+    shape = config(hidden_act=activation)
+    product, x = linear(weight(kind, outputs, 384), torch.randn(outputs)), torch.randn(29, 384)
+    joined = operations(shape).gated(product, x, prompt=True)
+    stored = product(x, prompt=True)
+    torch.testing.assert_close(joined, PlainOperations(shape).gate(stored), rtol=1e-5, atol=1e-5)
+    assert torch.equal(operations(shape).gated(product, x[4:9], prompt=True), joined[4:9])
+
+
+@NEEDS_VNNI
 @pytest.mark.parametrize("kind", ["float16", "int8", "int4-128"])
 def test_what_is_not_finite_stays_so_and_in_its_row(kind: str) -> None:
     x = torch.randn(3, 256)

@@ -60,15 +60,15 @@ class Model:
         With `wanted` (places int64 [n]) only theirs, [n, hidden_size]: the rest of the last layer behind its
         keys and values is not computed, as nothing reads it.
         """
-        norm, gate = self.operations.norm, self.operations.gate
+        norm, gated = self.operations.norm, self.operations.gated
         x = self.embedding.rows(ids).to(self.dtype)
         for number, layer in enumerate(self.layers):
             mixed = attention(number, layer.qkv(norm(x, layer.input_norm), prompt=prompt), layer.head_norms)
             if wanted is not None and number == len(self.layers) - 1:
                 mixed, x = mixed[wanted], x[wanted]
             x = layer.output(mixed, x, prompt=prompt)
-            wide = layer.gate_up(norm(x, layer.post_norm), prompt=prompt)
-            x = layer.down(gate(wide), x, prompt=prompt)
+            wide = gated(layer.gate_up, norm(x, layer.post_norm), prompt=prompt)
+            x = layer.down(wide, x, prompt=prompt)
         return norm(x, self.norm)
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -65,8 +65,8 @@ class Operations(Protocol):
         """RMS norm of rows [tokens, n] or heads [..., n]."""
         ...
 
-    def gate(self, x: Tensor) -> Tensor:
-        """activation(gate) * up of [tokens, 2 n], gate first -> [tokens, n]."""
+    def gated(self, product: Linear, x: Tensor, *, prompt: bool) -> Tensor:
+        """activation(gate) * up of product(x), [tokens, 2 n], gate first -> [tokens, n]."""
         ...
 
     def token_attention(
@@ -103,7 +103,11 @@ class PlainOperations:
     def norm(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, weight.shape, weight, self.config.norm_eps)
 
+    def gated(self, product: Linear, x: Tensor, *, prompt: bool) -> Tensor:
+        return self.gate(product(x, prompt=prompt))
+
     def gate(self, x: Tensor) -> Tensor:
+        """The gates [tokens, n] and ups beside them, joined."""
         gate, up = x.chunk(2, dim=-1)
         return self._activation(gate) * up
 

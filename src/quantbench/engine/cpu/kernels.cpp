@@ -39,12 +39,14 @@ int quantbench_prompt_bits(int kind) {
 #endif
 }
 
-// As `quantbench_linear`, for the kinds whose `quantbench_prompt_bits` are not 0, in integer arithmetic.
+// As `quantbench_linear`, for the kinds whose `quantbench_prompt_bits` are not 0, in integer arithmetic. With gate
+// (0 silu, 1 gelu, 2 gelu by tanh, 3 relu; -1 none) the weights are gates, then ups: y [rows, n / 2] =
+// activation(gate) * up.
 void quantbench_linear_prompt(int kind, const float* x, int64_t rows, int64_t k, int64_t n, const void* data,
                               const void* scale, const void* zero, int64_t group, const float* bias,
-                              const float* residual, float* y) {
+                              const float* residual, float* y, int gate) {
 #ifdef QUANTBENCH_VNNI
-    const Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group};
+    const Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group, gate};
     switch (kind) {
         case 2: return multiply_prompt<Halves>(p);
         case 3: return multiply_prompt<Bytes>(p);

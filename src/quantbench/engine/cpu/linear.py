@@ -23,6 +23,7 @@ from quantbench.engine.parameters import Matrix
 from quantbench.engine.weights import FloatWeight, Int8Weight, Weight
 
 VECTOR = 16  # floats; a matrix must be a multiple of it wide
+NO_GATE = -1
 FLOAT_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 PROMPTS = {  # by the bits of their activations
     8: "8-bit activations, a scale per token and group of inputs, integer arithmetic",
@@ -30,7 +31,7 @@ PROMPTS = {  # by the bits of their activations
 }
 ARGUMENTS = {
     "quantbench_linear": "ipqqqpppqppp",
-    "quantbench_linear_prompt": "ipqqqpppqppp",
+    "quantbench_linear_prompt": "ipqqqpppqpppi",
     "quantbench_norm": "ppqqfp",
     "quantbench_gate": "ipqqp",
     "quantbench_attend": "pqqqqpppppfppqqp",
@@ -69,7 +70,7 @@ class CpuLinear:
         """Results of prompts go into `space`: one buffer with a residual, one without."""
         self._matrix = matrix
         self._space = space or Space()
-        self._call = self._prompt_call = library.quantbench_linear
+        self._call, self._prompt_call = library.quantbench_linear, library.quantbench_linear_prompt
         self._out, self._in = matrix.weight.shape
         self._bias = None if matrix.bias is None else matrix.bias.float().contiguous()
         self._kind, self._group, tensors = describe(matrix.weight)
@@ -77,8 +78,9 @@ class CpuLinear:
         self._data, self._scale, self._zero = (*addresses, 0, 0)[:3]
         self._bias_address = 0 if self._bias is None else self._bias.data_ptr()
         self.kernel = f"own C++, {matrix.weight.scheme} read packed, float32 arithmetic"
-        if bits := library.quantbench_prompt_bits(self._kind):
-            self._prompt_call = library.quantbench_linear_prompt
+        bits = library.quantbench_prompt_bits(self._kind)
+        self.own_prompts = bits > 0  # whether prompts have a way of their own
+        if bits:
             self.kernel += f"; prompts of generation: {PROMPTS[bits]}"
 
     def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
@@ -89,11 +91,24 @@ class CpuLinear:
         rows = len(x)
         use = "product" if residual is None else "sum"
         y = self._space.take(use, rows, self._out) if prompt else torch.empty(rows, self._out)
-        call = self._prompt_call if prompt else self._call
-        call(
+        if prompt and self.own_prompts:
+            self._prompt_call(*self._arguments(x, residual, y), NO_GATE)
+        else:
+            self._call(*self._arguments(x, residual, y))
+        return y
+
+    def gated(self, x: Tensor, gate: int) -> Tensor:
+        """Of a prompt: activation(gate) * up, float32 [rows, out / 2]; only where there are `own_prompts`."""
+        x = x.contiguous()
+        y = self._space.take("gate", len(x), self._out // 2)
+        self._prompt_call(*self._arguments(x, None, y), gate)
+        return y
+
+    def _arguments(self, x: Tensor, residual: Tensor | None, y: Tensor) -> tuple[int, ...]:
+        return (
             self._kind,
             x.data_ptr(),
-            rows,
+            len(x),
             self._in,
             self._out,
             self._data,
@@ -104,7 +119,6 @@ class CpuLinear:
             0 if residual is None else residual.data_ptr(),
             y.data_ptr(),
         )
-        return y
 
     def rows(self, ids: Tensor) -> Tensor:
         return self._matrix.weight.dequantize(ids)

@@ -59,12 +59,17 @@ class CpuOperations:
         )
         return y
 
-    def gate(self, x: Tensor) -> Tensor:
+    def gated(self, product: Linear, x: Tensor, *, prompt: bool) -> Tensor:
+        kind = GATES[self._config.activation]
+        if self._own and prompt and isinstance(product, CpuLinear) and product.own_prompts:
+            return product.gated(x, kind)
+        return self._gate(product(x, prompt=prompt), kind)
+
+    def _gate(self, x: Tensor, kind: int) -> Tensor:
         if not self._own:
             return self._plain.gate(x)
         rows, length = x.shape[0], x.shape[1] // 2
         y = self._space.take("gate", rows, length)
-        kind = GATES[self._config.activation]
         self._library.quantbench_gate(kind, x.data_ptr(), rows, length, y.data_ptr())
         return y
 

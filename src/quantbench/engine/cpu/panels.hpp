@@ -8,7 +8,10 @@
 
 namespace {
 
-constexpr int PANEL = 2 * W;  // outputs side by side
+constexpr int PANEL = 2 * W;  // outputs side by side; where gated 16 gates, then their ups
+
+// Row of the weights where half `v` of the panel that begins at output n begins.
+inline int64_t row_of(const Problem& p, int64_t n, int v) { return n + v * (p.gate < 0 ? W : p.n / 2); }
 
 // `words` [k * bytes / 4, PANEL]; `scales` and `zeros` [groups, PANEL] where a kind has them.
 struct Panel {
@@ -72,7 +75,7 @@ struct Bytes {  // int8 weights
             for (int64_t at = 0; at < words; at += 16) {
                 const int64_t count = words - at < 16 ? words - at : 16;
                 __m512i r[16];
-                gather(p.data, p.k, n + v * W, p.n, at, count, r);
+                gather(p.data, p.k, row_of(p, n, v), p.n, at, count, r);
                 for (int64_t j = 0; j < count; ++j)
                     _mm512_store_si512(panel.words.data + (at + j) * PANEL + v * W,
                                        _mm512_xor_si512(r[j], _mm512_set1_epi8(-128)));
@@ -101,7 +104,7 @@ struct Nibbles {  // int4 weights: of eight inputs first the even ones, then the
             for (int64_t at = 0; at < words; at += 16) {
                 const int64_t count = words - at < 16 ? words - at : 16;
                 __m512i r[16];
-                gather(p.data, p.k / 2, n + v * W, p.n, at, count, r);
+                gather(p.data, p.k / 2, row_of(p, n, v), p.n, at, count, r);
                 for (int64_t j = 0; j < count; ++j) {
                     float* to = panel.words.data + 2 * (at + j) * PANEL + v * W;
                     _mm512_store_si512(to, _mm512_and_si512(r[j], low));
@@ -111,8 +114,8 @@ struct Nibbles {  // int4 weights: of eight inputs first the even ones, then the
         const int64_t groups = p.k / p.group;
         for (int64_t i = 0; i < PANEL; ++i)
             for (int64_t g = 0; g < c.groups; ++g) {
-                const int64_t at = (n + i) * groups + g * c.span / p.group;
-                const bool there = n + i < p.n;
+                const int64_t row = row_of(p, n, i / W) + i % W, at = row * groups + g * c.span / p.group;
+                const bool there = row < p.n;
                 panel.scales.data[g * PANEL + i] = there ? half_to_float(static_cast<const uint16_t*>(p.scale)[at]) : 0;
                 panel.zeros.data[g * PANEL + i] = there ? half_to_float(static_cast<const uint16_t*>(p.zero)[at]) : 0;
             }
@@ -150,7 +153,7 @@ struct Halves {
             for (int64_t g = 0; g < c.groups; ++g) {
                 const int64_t begin = g * c.span, count = p.k - begin < c.span ? p.k - begin : c.span;
                 for (int i = 0; i < W; ++i) {
-                    const int64_t row = n + v * W + i;
+                    const int64_t row = row_of(p, n, v) + i;
                     const auto* w = static_cast<const uint16_t*>(p.data) + row * p.k + begin;
                     panel.scales.data[g * PANEL + v * W + i] = row < p.n ? encode_row(w, count, codes[i]) : 0.0f;
                 }

@@ -15,8 +15,9 @@ struct Problem {
     const float* x;  // [rows, k]; for Int4 with pairs split
     const void *data, *scale, *zero;
     const float *bias, *residual;
-    float* y;  // [rows, n]
+    float* y;  // [rows, n], or [rows, n / 2] where gated
     int64_t rows, k, n, group;
+    int gate = -1;  // of prompts: outputs are gates, then ups, and this activation joins them; -1 is none
 };
 
 // Sums, scales and stores NR neighbouring elements of one row.

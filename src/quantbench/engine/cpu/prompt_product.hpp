@@ -4,6 +4,7 @@
 #pragma once
 
 #include "panels.hpp"
+#include "rows.hpp"
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -20,14 +21,37 @@ inline int team() {
 #endif
 }
 
-// One output vector of one row: scale per output (int8), bias and residual; `mask` are the outputs there are.
+// Sums of 16 rows of weights from `n` on: times their scales (int8), plus bias; `mask` are those there are.
 template <class B>
-inline void deliver(const Problem& p, int64_t m, int64_t n, vec total, __mmask16 mask) {
+inline __m512 settled(const Problem& p, int64_t n, vec total, __mmask16 mask) {
     __m512 y = (__m512)total;
     if constexpr (!B::SCALES) y = _mm512_mul_ps(y, _mm512_maskz_loadu_ps(mask, static_cast<const float*>(p.scale) + n));
-    if (p.bias) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p.bias + n));
-    if (p.residual) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p.residual + m * p.n + n));
-    _mm512_mask_storeu_ps(p.y + m * p.n + n, mask, y);
+    return p.bias ? _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p.bias + n)) : y;
+}
+
+inline __mmask16 mask_of(int64_t there) { return static_cast<__mmask16>(there >= W ? 0xffff : (1 << there) - 1); }
+
+// The outputs of `rows` rows of a panel. Kept apart: where it is inlined, gcc 12 holds the sums of the products before
+// it in memory.
+template <class B>
+[[gnu::noinline]] void deliver(const Problem& p, int64_t m, int64_t n, int64_t rows, const vec (*totals)[2]) {
+    for (const int64_t end = m + rows; m < end; ++m, ++totals) {
+        if (p.gate >= 0) {
+            const int64_t half = p.n / 2;
+            const __mmask16 mask = mask_of(half - n);
+            const vec gate = (vec)settled<B>(p, n, (*totals)[0], mask);
+            const vec up = (vec)settled<B>(p, n + half, (*totals)[1], mask);
+            _mm512_mask_storeu_ps(p.y + m * half + n, mask, (__m512)(activate(p.gate, gate) * up));
+            continue;
+        }
+        for (int v = 0; v < 2 && n + v * W < p.n; ++v) {
+            const int64_t column = n + v * W, at = m * p.n + column;
+            const __mmask16 mask = mask_of(p.n - column);
+            __m512 y = settled<B>(p, column, (*totals)[v], mask);
+            if (p.residual) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p.residual + at));
+            _mm512_mask_storeu_ps(p.y + at, mask, y);
+        }
+    }
 }
 
 // `steps` words of R rows times PANEL outputs, exact.
@@ -71,21 +95,19 @@ void tile_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t m, 
                                                         _mm512_set1_ps(c.sums.data[at + i]), (__m512)totals[i][v]);
             }
     }
-    for (int v = 0; v < 2; ++v) {
-        const int64_t column = n + v * W, there = p.n - column;
-        if (there <= 0) break;
-        const __mmask16 mask = static_cast<__mmask16>(there >= W ? 0xffff : (1 << there) - 1);
-        for (int i = 0; i < R && m + i < p.rows; ++i) deliver<B>(p, m + i, column, totals[i][v], mask);
-    }
+    deliver<B>(p, m, n, m + R < p.rows ? R : p.rows - m, totals);
 }
 
 // Share m / rows of the weights that this thread will most likely lay out next.
 template <class B>
 inline void expect_panel(const Problem& p, const Codes& c, int64_t n, int64_t m) {
-    const int64_t row = B::row_bytes(p.k), begin = n * row, end = (n + PANEL < p.n ? n + PANEL : p.n) * row;
-    const int64_t share = PANEL * row * TILE / c.rows + 64, from = begin + m / TILE * share;
+    const int64_t row = B::row_bytes(p.k), share = W * row * TILE / c.rows + 64;
     const char* data = static_cast<const char*>(p.data);
-    for (int64_t at = from; at < from + share && at < end; at += 64) __builtin_prefetch(data + at, 0, 2);
+    for (int v = 0; v < 2; ++v) {
+        const int64_t begin = row_of(p, n, v) * row, from = begin + m / TILE * share;
+        for (int64_t at = from; at < from + share && at < begin + W * row && at < p.n * row; at += 64)
+            __builtin_prefetch(data + at, 0, 2);
+    }
 }
 
 template <class B>
@@ -106,11 +128,11 @@ void multiply_prompt(const Problem& p) {
 #pragma omp parallel if (p.rows * p.n * p.k > FEW_PRODUCTS || p.n * p.k > FEW_WEIGHTS)
     {
         Panel panel(p.k, codes.groups, B::BYTES);
-        const int64_t ahead = team() * PANEL;
+        const int64_t outputs = p.gate < 0 ? p.n : p.n / 2, step = p.gate < 0 ? PANEL : W;
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t n = 0; n < p.n; n += PANEL) {
+        for (int64_t n = 0; n < outputs; n += step) {
             B::fill(p, codes, n, panel);
-            panel_rows<B>(p, codes, panel, n, n + ahead);
+            panel_rows<B>(p, codes, panel, n, n + team() * step);
         }
     }
 }
