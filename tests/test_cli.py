@@ -1,5 +1,6 @@
 """A user's mistake ends in one sentence that names the fix, exit code 2 and no traceback."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -97,9 +98,7 @@ def test_every_help_fits_a_screen_and_has_an_example(
     assert len(text.splitlines()) <= 50
 
 
-def test_help_imports_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    import subprocess
-
+def test_help_imports_no_torch() -> None:
     code = (
         "import sys; sys.argv = ['quantbench', '--help']\n"
         "from quantbench.cli import main\n"
@@ -114,6 +113,13 @@ def test_help_imports_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["--version"], monkeypatch) == 0
     assert capsys.readouterr().out.strip() == __version__
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "quantbench", "runn"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "Did you mean 'run'?" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("spelling", ["--output-dir", "--output_dir"])
