@@ -89,7 +89,8 @@ void tile_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t m, 
                 vec part = to_floats((ivec)sums[i][v]);
                 const int64_t column = g * PANEL + v * W;
                 if constexpr (B::SCALES) part = part * load(panel.scales.data + column);
-                totals[i][v] = (vec)_mm512_fmadd_ps((__m512)part, _mm512_set1_ps(c.scales.data[at + i]), (__m512)totals[i][v]);
+                const __m512 scale = _mm512_set1_ps(c.scales.data[at + i]);
+                totals[i][v] = (vec)_mm512_fmadd_ps((__m512)part, scale, (__m512)totals[i][v]);
                 if constexpr (B::ZEROS)
                     totals[i][v] = (vec)_mm512_fmadd_ps((__m512)load(panel.zeros.data + column),
                                                         _mm512_set1_ps(c.sums.data[at + i]), (__m512)totals[i][v]);

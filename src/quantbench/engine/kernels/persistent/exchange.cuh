@@ -2,7 +2,7 @@
 // run so far), so that a reader polls the data itself until it is new: neither barrier nor fence nor flag.
 //   tagged word: a float32 rounded to 16 bits of mantissa, the epoch's low 8 bits below. Only for buffers that are
 //     written in every layer: what is stale is then always one or two epochs old.
-//   packet: 32 bits of anything and the whole epoch.
+//   packet: 32 bits of anything and the whole epoch; a part of attention (merge.cuh) is 16 bytes in one store.
 // A buffer may be written again only after every reader is done: each product needs the values of all blocks, and
 // five of them lie between two uses of one buffer.
 #pragma once
@@ -247,7 +247,7 @@ DEVICE void read_attention(Mine& mine, const Params& p, const int (&parts)[ROWS]
         join_four(x, p.parts + (b * HEADS + head) * SHORT_SPLITS * PART + four % PART, parts[b], epoch);
       whole += put_inputs<OutputStage>(b, four, pack2(x[0], x[1]), pack2(x[2], x[3]));
     }
-  mine.take_whole<OutputStage>(b, whole);
+    mine.take_whole<OutputStage>(b, whole);
   }
   warp_barrier();
 }

@@ -183,10 +183,10 @@ DEVICE u64 passing() {
   return policy;
 }
 DEVICE void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier, u64 policy) {
+  const u32 target = shared_address(to), waiting = shared_address(barrier);
   asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(
-          shared_address(to)),
-      "l"(from), "r"(bytes), "r"(shared_address(barrier)), "l"(policy)
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
+      ::"r"(target), "l"(from), "r"(bytes), "r"(waiting), "l"(policy)
       : "memory");
 }
 
