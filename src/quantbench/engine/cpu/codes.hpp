@@ -9,7 +9,8 @@
 
 namespace {
 
-constexpr int TILE = 12;  // rows multiplied together; the last tile of a call has 4, 8 or 12
+constexpr int MOST_SPAN = 128;  // inputs that share a scale, at most
+constexpr int TILE = 8;  // rows multiplied together; the last tile of a call has 4 or 8
 
 // Rows of tile t start at t * TILE; with R rows in it, all arrays hold its groups one after another, and
 // within a group the R rows' values side by side: `data` four bytes of a row, then those of the next row.
@@ -22,6 +23,37 @@ struct Codes {
     int32_t* words() const { return reinterpret_cast<int32_t*>(data.data); }
     int32_t* starts() const { return reinterpret_cast<int32_t*>(offsets.data); }
 };
+
+inline void transpose(__m512i* r) {  // 16 x 16 words
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; ++j) {
+            r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
+            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
+        }
+    for (int i = 0; i < 16; i += 8)
+        for (int j = 0; j < 4; ++j) {
+            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
+            t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
+        }
+    for (int j = 0; j < 8; ++j) {
+        r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
+        r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
+    }
+}
+
+// `count` words from each of 16 rows of bytes, transposed; rows that do not exist are zero.
+inline void gather(const void* data, int64_t stride, int64_t row, int64_t end, int64_t at, int64_t count, __m512i* r) {
+    const __mmask16 mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1 << count) - 1);
+    const char* bytes = static_cast<const char*>(data) + at * 4;
+    for (int i = 0; i < 16; ++i)
+        r[i] = row + i < end ? _mm512_maskz_loadu_epi32(mask, bytes + (row + i) * stride) : _mm512_setzero_si512();
+    transpose(r);
+}
 
 inline float greatest(vec v) { return _mm512_reduce_max_ps((__m512)v); }
 inline vec magnitude(vec v) { return (vec)_mm512_abs_ps((__m512)v); }
@@ -40,19 +72,16 @@ inline void survey(const float* x, int64_t count, float* top, float* total) {
 
 // One group of one row: codes of 8 bits (or 16: B::BYTES 2), the scale, and what the sums start from.
 template <class B>
-inline void encode_group(const float* x, int64_t count, int64_t stride, int32_t* words, float* scale,
-                         float* total, int32_t* start) {
+inline void encode_group(const float* x, int64_t count, int32_t* words, float* scale, float* total, int32_t* start) {
     float top;
     survey(x, count, &top, total);
     const float inverse = top > 0 ? B::LIMIT / top : 0.0f;
     *scale = top / B::LIMIT + (*total - *total);  // what is not finite stays so
     __m512i sums = _mm512_setzero_si512();
-    alignas(64) int32_t out[8];
     for (int64_t i = 0; i < count; i += W) {
         const __m512i q = _mm512_cvtps_epi32((__m512)(load(x + i) * inverse));
         sums = _mm512_add_epi32(sums, q);
-        const int n = B::pack(q, out);
-        for (int j = 0; j < n; ++j, words += stride) *words = out[j];
+        words += B::pack(q, words);
     }
     *start = -B::OFFSET * _mm512_reduce_add_epi32(sums);
 }
@@ -60,21 +89,27 @@ inline void encode_group(const float* x, int64_t count, int64_t stride, int32_t*
 template <class B>
 void encode_tile(const Problem& p, const Codes& c, int64_t first) {
     const int64_t high = c.rows - first < TILE ? c.rows - first : TILE;
-    const int64_t words = c.k * B::BYTES / 4, group_words = c.span * B::BYTES / 4;
-    for (int64_t i = 0; i < high; ++i)
-        for (int64_t g = 0; g < c.groups; ++g) {
-            const int64_t at = first * c.groups + g * high + i, begin = g * c.span;
-            const int64_t count = c.k - begin < c.span ? c.k - begin : c.span;
-            int32_t* to = c.words() + first * words + g * group_words * high + i;
-            if (first + i < p.rows) {
-                encode_group<B>(p.x + (first + i) * c.k + begin, count, high, to, c.scales.data + at,
-                                c.sums.data + at, c.starts() + at);
-                continue;
-            }
-            for (int64_t j = 0; j < count * B::BYTES / 4; ++j) to[j * high] = 0;
+    int32_t* to = c.words() + first * c.k * B::BYTES / 4;
+    alignas(64) int32_t codes[TILE][MOST_SPAN * B::BYTES / 4] = {};  // of one group, row by row
+    for (int64_t g = 0; g < c.groups; ++g) {
+        const int64_t begin = g * c.span, count = c.k - begin < c.span ? c.k - begin : c.span;
+        for (int64_t i = 0; i < high; ++i) {
+            const int64_t at = first * c.groups + g * high + i;
             c.scales.data[at] = c.sums.data[at] = 0;
             c.starts()[at] = 0;
+            if (first + i < p.rows)
+                encode_group<B>(p.x + (first + i) * c.k + begin, count, codes[i], c.scales.data + at,
+                                c.sums.data + at, c.starts() + at);
         }
+        const int64_t words = count * B::BYTES / 4;
+        const __mmask16 mask = static_cast<__mmask16>((1 << high) - 1);
+        for (int64_t at = 0; at < words; at += 16) {
+            const int64_t width = words - at < 16 ? words - at : 16;
+            __m512i r[16];
+            gather(codes, sizeof codes[0], 0, high, at, width, r);
+            for (int64_t j = 0; j < width; ++j, to += high) _mm512_mask_storeu_epi32(to, mask, r[j]);
+        }
+    }
 }
 
 template <class B>

@@ -20,37 +20,6 @@ struct Panel {
         : words(k * bytes / 4 * PANEL), scales(groups * PANEL), zeros(groups * PANEL) {}
 };
 
-inline void transpose(__m512i* r) {  // 16 x 16 words
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4)
-        for (int j = 0; j < 2; ++j) {
-            r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
-            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
-        }
-    for (int i = 0; i < 16; i += 8)
-        for (int j = 0; j < 4; ++j) {
-            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
-            t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
-        }
-    for (int j = 0; j < 8; ++j) {
-        r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
-        r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
-    }
-}
-
-// `count` words from each of 16 rows of bytes, transposed; rows that do not exist are zero.
-inline void gather(const void* data, int64_t stride, int64_t row, int64_t end, int64_t at, int64_t count, __m512i* r) {
-    const __mmask16 mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1 << count) - 1);
-    const char* bytes = static_cast<const char*>(data) + at * 4;
-    for (int i = 0; i < 16; ++i)
-        r[i] = row + i < end ? _mm512_maskz_loadu_epi32(mask, bytes + (row + i) * stride) : _mm512_setzero_si512();
-    transpose(r);
-}
-
 // The instruction itself: around its intrinsic gcc 12 copies every sum twice a step.
 inline void add_bytes(__m512i& sums, __m512i w, __m512i x) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(w), "v"(x));

@@ -57,11 +57,11 @@ template <class B>
 // `steps` words of R rows times PANEL outputs, exact.
 template <class B, int R>
 inline void dot_group(const int32_t* x, const float* w, int64_t steps, const int32_t* starts, __m512i (&sums)[R][2]) {
-#pragma GCC unroll 12
+#pragma GCC unroll 8
     for (int i = 0; i < R; ++i) sums[i][0] = sums[i][1] = _mm512_set1_epi32(starts[i]);
     for (int64_t s = 0; s < steps; ++s, x += R, w += PANEL) {
         const __m512i left = _mm512_load_si512(w), right = _mm512_load_si512(w + W);
-#pragma GCC unroll 12
+#pragma GCC unroll 8
         for (int i = 0; i < R; ++i) {
             const __m512i value = _mm512_set1_epi32(x[i]);
             B::dot(sums[i][0], left, value);
@@ -82,7 +82,7 @@ void tile_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t m, 
         dot_group<B, R>(x, w, steps, c.starts() + at, sums);
         x += steps * R;
         w += steps * PANEL;
-#pragma GCC unroll 12
+#pragma GCC unroll 8
         for (int i = 0; i < R; ++i)
 #pragma GCC unroll 2
             for (int v = 0; v < 2; ++v) {
@@ -118,8 +118,7 @@ void panel_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t n,
         expect_panel<B>(p, c, next, m);
         tile_rows<B, TILE>(p, c, panel, m, n);
     }
-    if (c.rows - m == 8) tile_rows<B, 8>(p, c, panel, m, n);
-    if (c.rows - m == 4) tile_rows<B, 4>(p, c, panel, m, n);
+    if (m < c.rows) tile_rows<B, TILE / 2>(p, c, panel, m, n);
 }
 
 template <class B>
