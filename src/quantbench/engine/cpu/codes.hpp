@@ -20,6 +20,7 @@ struct Codes {
     Codes(int64_t count, int64_t k, int64_t span, int bytes)
         : rows((count + 3) / 4 * 4), k(k), span(span), groups((k + span - 1) / span),
           data(rows * k * bytes / 4), scales(rows * groups), sums(rows * groups), offsets(rows * groups) {}
+    int64_t inputs(int64_t g) const { return k - g * span < span ? k - g * span : span; }  // of group g
     int32_t* words() const { return reinterpret_cast<int32_t*>(data.data); }
     int32_t* starts() const { return reinterpret_cast<int32_t*>(offsets.data); }
 };
@@ -46,13 +47,23 @@ inline void transpose(__m512i* r) {  // 16 x 16 words
     }
 }
 
-// `count` words from each of 16 rows of bytes, transposed; rows that do not exist are zero.
-inline void gather(const void* data, int64_t stride, int64_t row, int64_t end, int64_t at, int64_t count, __m512i* r) {
-    const __mmask16 mask = static_cast<__mmask16>(count >= 16 ? 0xffff : (1 << count) - 1);
-    const char* bytes = static_cast<const char*>(data) + at * 4;
-    for (int i = 0; i < 16; ++i)
-        r[i] = row + i < end ? _mm512_maskz_loadu_epi32(mask, bytes + (row + i) * stride) : _mm512_setzero_si512();
-    transpose(r);
+// The first `there` of 16.
+inline __mmask16 mask_of(int64_t there) { return static_cast<__mmask16>(there >= W ? 0xffff : (1 << there) - 1); }
+
+// `words` words of each of 16 rows of bytes, turned: use(word, its values in the 16 rows). Rows from `end` on do not
+// exist and are zero.
+template <class Use>
+inline void turn_rows(const void* data, int64_t stride, int64_t row, int64_t end, int64_t words, Use use) {
+    for (int64_t at = 0; at < words; at += 16) {
+        const int64_t width = words - at < 16 ? words - at : 16;
+        const char* bytes = static_cast<const char*>(data) + at * 4;
+        __m512i r[16];
+        for (int i = 0; i < 16; ++i)
+            r[i] = row + i < end ? _mm512_maskz_loadu_epi32(mask_of(width), bytes + (row + i) * stride)
+                                 : _mm512_setzero_si512();
+        transpose(r);
+        for (int64_t j = 0; j < width; ++j) use(at + j, r[j]);
+    }
 }
 
 inline float greatest(vec v) { return _mm512_reduce_max_ps((__m512)v); }
@@ -92,7 +103,7 @@ void encode_tile(const Problem& p, const Codes& c, int64_t first) {
     int32_t* to = c.words() + first * c.k * B::BYTES / 4;
     alignas(64) int32_t codes[TILE][MOST_SPAN * B::BYTES / 4] = {};  // of one group, row by row
     for (int64_t g = 0; g < c.groups; ++g) {
-        const int64_t begin = g * c.span, count = c.k - begin < c.span ? c.k - begin : c.span;
+        const int64_t begin = g * c.span, count = c.inputs(g);
         for (int64_t i = 0; i < high; ++i) {
             const int64_t at = first * c.groups + g * high + i;
             c.scales.data[at] = c.sums.data[at] = 0;
@@ -101,14 +112,10 @@ void encode_tile(const Problem& p, const Codes& c, int64_t first) {
                 encode_group<B>(p.x + (first + i) * c.k + begin, count, codes[i], c.scales.data + at,
                                 c.sums.data + at, c.starts() + at);
         }
-        const int64_t words = count * B::BYTES / 4;
-        const __mmask16 mask = static_cast<__mmask16>((1 << high) - 1);
-        for (int64_t at = 0; at < words; at += 16) {
-            const int64_t width = words - at < 16 ? words - at : 16;
-            __m512i r[16];
-            gather(codes, sizeof codes[0], 0, high, at, width, r);
-            for (int64_t j = 0; j < width; ++j, to += high) _mm512_mask_storeu_epi32(to, mask, r[j]);
-        }
+        turn_rows(codes, sizeof codes[0], 0, high, count * B::BYTES / 4, [&](int64_t, __m512i rows) {
+            _mm512_mask_storeu_epi32(to, mask_of(high), rows);
+            to += high;
+        });
     }
 }
 

@@ -76,7 +76,6 @@ class CpuLinear:
         self._kind, self._group, tensors = describe(matrix.weight)
         addresses = [tensor.data_ptr() for tensor in tensors]
         self._data, self._scale, self._zero = (*addresses, 0, 0)[:3]
-        self._bias_address = 0 if self._bias is None else self._bias.data_ptr()
         self.kernel = f"own C++, {matrix.weight.scheme} read packed, float32 arithmetic"
         bits = library.quantbench_prompt_bits(self._kind)
         self.own_prompts = bits > 0  # whether prompts have a way of their own
@@ -115,8 +114,8 @@ class CpuLinear:
             self._scale,
             self._zero,
             self._group,
-            self._bias_address,
-            0 if residual is None else residual.data_ptr(),
+            address(self._bias),
+            address(residual),
             y.data_ptr(),
         )
 
@@ -125,6 +124,11 @@ class CpuLinear:
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         yield from self._matrix.tensors()
+
+
+def address(tensor: Tensor | None) -> int:
+    """Of its data; 0, a null pointer, where there is none."""
+    return 0 if tensor is None else tensor.data_ptr()
 
 
 def describe(weight: Weight) -> tuple[int, int, tuple[Tensor, ...]]:

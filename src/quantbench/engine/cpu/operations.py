@@ -13,7 +13,7 @@ from torch import Tensor
 from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cpu.build import load_kernels
-from quantbench.engine.cpu.linear import VECTOR, CpuLinear, declare, fits
+from quantbench.engine.cpu.linear import VECTOR, CpuLinear, address, declare, fits
 from quantbench.engine.cpu.space import Space
 from quantbench.engine.linear import Linear, PlainLinear
 from quantbench.engine.operations import Attention, HeadNorms, Operations, PlainOperations, Rotation
@@ -116,8 +116,8 @@ class CpuTokenAttention:
             config.head_dim,
             self._positions.data_ptr(),
             *self._tables,
-            0 if norms.queries is None else norms.queries.data_ptr(),
-            0 if norms.keys is None else norms.keys.data_ptr(),
+            address(norms.queries),
+            address(norms.keys),
             config.norm_eps,
             self._kv.keys[layer].data_ptr(),
             self._kv.values[layer].data_ptr(),
@@ -164,8 +164,8 @@ class CpuPromptAttention:
             config.kv_heads,
             config.head_dim,
             *self._tables,
-            0 if norms.queries is None else norms.queries.data_ptr(),
-            0 if norms.keys is None else norms.keys.data_ptr(),
+            address(norms.queries),
+            address(norms.keys),
             config.norm_eps,
             0 if kv is None else kv.keys[layer].data_ptr(),
             0 if kv is None else kv.values[layer].data_ptr(),

@@ -39,16 +39,11 @@ struct Bytes {  // int8 weights
     static int pack(__m512i q, int32_t* out) { return pack_bytes(q, out); }
     static void dot(__m512i& sums, __m512i w, __m512i x) { add_bytes(sums, w, x); }
     static void fill(const Problem& p, const Codes&, int64_t n, Panel& panel) {
-        const int64_t words = p.k / 4;
         for (int v = 0; v < 2; ++v)
-            for (int64_t at = 0; at < words; at += 16) {
-                const int64_t count = words - at < 16 ? words - at : 16;
-                __m512i r[16];
-                gather(p.data, p.k, row_of(p, n, v), p.n, at, count, r);
-                for (int64_t j = 0; j < count; ++j)
-                    _mm512_store_si512(panel.words.data + (at + j) * PANEL + v * W,
-                                       _mm512_xor_si512(r[j], _mm512_set1_epi8(-128)));
-            }
+            turn_rows(p.data, p.k, row_of(p, n, v), p.n, p.k / 4, [&](int64_t word, __m512i rows) {
+                _mm512_store_si512(panel.words.data + word * PANEL + v * W,
+                                   _mm512_xor_si512(rows, _mm512_set1_epi8(-128)));
+            });
     }
 };
 
@@ -58,7 +53,7 @@ struct Nibbles {  // int4 weights: of eight inputs first the even ones, then the
     static constexpr bool SCALES = true, ZEROS = true;
     static int64_t row_bytes(int64_t k) { return k / 2; }
     static int64_t span(int64_t group) {
-        return group <= 128 ? group : group % 128 == 0 ? 128 : group % 64 == 0 ? 64 : 32;
+        return group <= MOST_SPAN ? group : group % MOST_SPAN == 0 ? MOST_SPAN : group % 64 == 0 ? 64 : 32;
     }
     static int pack(__m512i q, int32_t* out) {
         const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
@@ -68,18 +63,12 @@ struct Nibbles {  // int4 weights: of eight inputs first the even ones, then the
     static void dot(__m512i& sums, __m512i w, __m512i x) { add_bytes(sums, w, x); }
     static void fill(const Problem& p, const Codes& c, int64_t n, Panel& panel) {
         const __m512i low = _mm512_set1_epi8(15);
-        const int64_t words = p.k / 8;
         for (int v = 0; v < 2; ++v)
-            for (int64_t at = 0; at < words; at += 16) {
-                const int64_t count = words - at < 16 ? words - at : 16;
-                __m512i r[16];
-                gather(p.data, p.k / 2, row_of(p, n, v), p.n, at, count, r);
-                for (int64_t j = 0; j < count; ++j) {
-                    float* to = panel.words.data + 2 * (at + j) * PANEL + v * W;
-                    _mm512_store_si512(to, _mm512_and_si512(r[j], low));
-                    _mm512_store_si512(to + PANEL, _mm512_and_si512(_mm512_srli_epi32(r[j], 4), low));
-                }
-            }
+            turn_rows(p.data, p.k / 2, row_of(p, n, v), p.n, p.k / 8, [&](int64_t word, __m512i rows) {
+                float* to = panel.words.data + 2 * word * PANEL + v * W;
+                _mm512_store_si512(to, _mm512_and_si512(rows, low));
+                _mm512_store_si512(to + PANEL, _mm512_and_si512(_mm512_srli_epi32(rows, 4), low));
+            });
         const int64_t groups = p.k / p.group;
         for (int64_t i = 0; i < PANEL; ++i)
             for (int64_t g = 0; g < c.groups; ++g) {
@@ -97,7 +86,7 @@ struct Halves {
     static constexpr float LIMIT = 4095;
     static constexpr bool SCALES = true, ZEROS = false;
     static int64_t row_bytes(int64_t k) { return 2 * k; }
-    static int64_t span(int64_t) { return 128; }
+    static int64_t span(int64_t) { return MOST_SPAN; }
     static int pack(__m512i q, int32_t* out) {
         _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(q));
         return 8;
@@ -117,22 +106,18 @@ struct Halves {
         return top / LIMIT;
     }
     static void fill(const Problem& p, const Codes& c, int64_t n, Panel& panel) {
-        alignas(64) int16_t codes[16][128] = {};
+        alignas(64) int16_t codes[W][MOST_SPAN] = {};
         for (int v = 0; v < 2; ++v)
             for (int64_t g = 0; g < c.groups; ++g) {
-                const int64_t begin = g * c.span, count = p.k - begin < c.span ? p.k - begin : c.span;
+                const int64_t begin = g * c.span, count = c.inputs(g);
                 for (int i = 0; i < W; ++i) {
                     const int64_t row = row_of(p, n, v) + i;
                     const auto* w = static_cast<const uint16_t*>(p.data) + row * p.k + begin;
                     panel.scales.data[g * PANEL + v * W + i] = row < p.n ? encode_row(w, count, codes[i]) : 0.0f;
                 }
-                for (int64_t at = 0; at < count / 2; at += 16) {
-                    __m512i r[16];
-                    const int64_t width = count / 2 - at < 16 ? count / 2 - at : 16;
-                    gather(codes, sizeof codes[0], 0, 16, at, width, r);
-                    for (int64_t j = 0; j < width; ++j)
-                        _mm512_store_si512(panel.words.data + (begin / 2 + at + j) * PANEL + v * W, r[j]);
-                }
+                turn_rows(codes, sizeof codes[0], 0, W, count / 2, [&](int64_t word, __m512i rows) {
+                    _mm512_store_si512(panel.words.data + (begin / 2 + word) * PANEL + v * W, rows);
+                });
             }
     }
 };

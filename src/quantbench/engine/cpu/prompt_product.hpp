@@ -29,8 +29,6 @@ inline __m512 settled(const Problem& p, int64_t n, vec total, __mmask16 mask) {
     return p.bias ? _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, p.bias + n)) : y;
 }
 
-inline __mmask16 mask_of(int64_t there) { return static_cast<__mmask16>(there >= W ? 0xffff : (1 << there) - 1); }
-
 // The outputs of `rows` rows of a panel. Kept apart: where it is inlined, gcc 12 holds the sums of the products before
 // it in memory.
 template <class B>
@@ -76,8 +74,7 @@ void tile_rows(const Problem& p, const Codes& c, const Panel& panel, int64_t m, 
     const int32_t* x = c.words() + m * (c.k * B::BYTES / 4);
     const float* w = panel.words.data;
     for (int64_t g = 0; g < c.groups; ++g) {
-        const int64_t at = m * c.groups + g * R, left = c.k - g * c.span;
-        const int64_t steps = (left < c.span ? left : c.span) * B::BYTES / 4;
+        const int64_t at = m * c.groups + g * R, steps = c.inputs(g) * B::BYTES / 4;
         __m512i sums[R][2];
         dot_group<B, R>(x, w, steps, c.starts() + at, sums);
         x += steps * R;
