@@ -28,19 +28,18 @@ struct Positions {
   DEVICE void load(const Cache& cache, int first, int stored) {
     const int g = lane() >> 2, t = lane() & 3;
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < 2; ++i) load_or_zero(key[i], cache.keys + KEY_PART * t, first + key_at(i), stored);
 #pragma unroll
-      for (int w = 0; w < KEY_WORDS; ++w) key[i][w] = 0;
-      const long long at = first + key_at(i);
-      if (at < stored) load_words<KEY_WORDS>(key[i], cache.keys + at * HEAD_DIM + KEY_PART * t);
-    }
+    for (int i = 0; i < 4; ++i) load_or_zero(value[i], cache.values + VALUE_PART * g, first + value_at(i), stored);
+  }
+
+ private:
+  // Of position `at` what this lane has of a key or value, zero from `stored` on.
+  template <int WORDS>
+  DEVICE static void load_or_zero(u32 (&to)[WORDS], const u16* from, long long at, int stored) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-#pragma unroll
-      for (int w = 0; w < VALUE_WORDS; ++w) value[i][w] = 0;
-      const long long at = first + value_at(i);
-      if (at < stored) load_words<VALUE_WORDS>(value[i], cache.values + at * HEAD_DIM + VALUE_PART * g);
-    }
+    for (int w = 0; w < WORDS; ++w) to[w] = 0;
+    if (at < stored) load_words<WORDS>(to, from + at * HEAD_DIM);
   }
 };
 
