@@ -20,6 +20,16 @@ from quantbench.engine.kernels.unpack import (
 
 
 @triton.jit
+def tokens_at(x, token, rows, x_stride, k, TOKENS: tl.constexpr):
+    """Pointers [inputs, TOKENS] to inputs `k` of the tokens from `token` on, and which of them there are.
+
+    Missing ones are to be masked: loads of one row in their place would all meet at one bank of the L2.
+    """
+    tokens = token + tl.arange(0, TOKENS)
+    return x + tokens[None, :].to(tl.int64) * x_stride + k[:, None], (tokens < rows)[None, :]
+
+
+@triton.jit
 def sum_float(
     acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
     TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr,
@@ -28,11 +38,8 @@ def sum_float(
     """acc [ROWS, TOKENS] and more [ROWS, MORE] += weights (float, or bytes one by one) times x."""
     k = tl.arange(0, INPUTS)
     w_at = w + n[:, None] * w_stride + (start + k)[None, :]
-    near, far = token + tl.arange(0, TOKENS), token + TOKENS + tl.arange(0, MORE if MORE else 16)
-    near_at = x + near[None, :].to(tl.int64) * x_stride + (start + k)[:, None]
-    far_at = x + far[None, :].to(tl.int64) * x_stride + (start + k)[:, None]
-    # missing tokens are masked: loads of one row in their place would all meet at one bank of the L2
-    near_there, far_there = (near < rows)[None, :], (far < rows)[None, :]
+    near_at, near_there = tokens_at(x, token, rows, x_stride, start + k, TOKENS)
+    far_at, far_there = tokens_at(x, token + TOKENS, rows, x_stride, start + k, MORE if MORE else 16)
     for done in range(0, inputs, INPUTS):
         if EVEN:
             weights = tl.load(w_at)
@@ -69,10 +76,8 @@ def sum_int8(
     k = tl.arange(0, INPUTS)
     e = tl.arange(0, INPUTS // 4)
     w_at = words + n[:, None] * row_words + (start // 4 + e)[None, :]
-    near, far = token + tl.arange(0, TOKENS), token + TOKENS + tl.arange(0, MORE if MORE else 16)
-    near_at = x + near[None, :].to(tl.int64) * x_stride + (start + k)[:, None]
-    far_at = x + far[None, :].to(tl.int64) * x_stride + (start + k)[:, None]
-    near_there, far_there = (near < rows)[None, :], (far < rows)[None, :]
+    near_at, near_there = tokens_at(x, token, rows, x_stride, start + k, TOKENS)
+    far_at, far_there = tokens_at(x, token + TOKENS, rows, x_stride, start + k, MORE if MORE else 16)
     for done in range(0, inputs, INPUTS):
         if EVEN:
             packed = tl.load(w_at)
@@ -109,13 +114,11 @@ def sum_int4(
     e = tl.arange(0, HALF)
     w_at = words + n[:, None] * row_words + (start // 8 + tl.arange(0, HALF // 4))[None, :]
     affine_at = words + n * row_words + total // 8
-    near, far = token + tl.arange(0, TOKENS), token + TOKENS + tl.arange(0, MORE if MORE else 16)
-    near_at = x + near[None, :].to(tl.int64) * x_stride + e[:, None]
-    far_at = x + far[None, :].to(tl.int64) * x_stride + e[:, None]
-    near_there, far_there = (near < rows)[None, :], (far < rows)[None, :]
-    k = tl.arange(0, INPUTS)
-    near_all = x + near[None, :].to(tl.int64) * x_stride + k[:, None]
-    far_all = x + far[None, :].to(tl.int64) * x_stride + k[:, None]
+    FAR: tl.constexpr = MORE if MORE else 16
+    near_at, near_there = tokens_at(x, token, rows, x_stride, e, TOKENS)
+    far_at, far_there = tokens_at(x, token + TOKENS, rows, x_stride, e, FAR)
+    near_all, _ = tokens_at(x, token, rows, x_stride, tl.arange(0, INPUTS), TOKENS)
+    far_all, _ = tokens_at(x, token + TOKENS, rows, x_stride, tl.arange(0, INPUTS), FAR)
     kind = x.dtype.element_ty
     for done in range(0, inputs, INPUTS):
         byte = (start + done) // 2
