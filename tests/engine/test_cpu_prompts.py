@@ -130,10 +130,17 @@ def test_a_prompt_of_zeros_is_its_bias() -> None:
 
 @NEEDS_VNNI
 def test_the_kernels_name_says_how_many_bits_prompts_have() -> None:
-    assert "prompts of generation: 8-bit activations" in linear(weight("int8", 4, 128)).kernel
-    assert "8-bit activations" in linear(weight("int4-128", 4, 128)).kernel
-    assert "13-bit" in linear(weight("float16", 4, 128)).kernel
-    assert "prompts" not in linear(weight("float32", 4, 128)).kernel
+    assert "prompts of generation: 8-bit activations" in linear(weight("int8", 4, 128)).prompt_kernel
+    assert "8-bit activations" in linear(weight("int4-128", 4, 128)).prompt_kernel
+    assert "13-bit" in linear(weight("float16", 4, 128)).prompt_kernel
+    assert linear(weight("float32", 4, 128)).prompt_kernel == "as linear"
+
+
+@NEEDS_VNNI
+def test_a_decoder_says_so_of_its_prompts_and_not_of_its_head() -> None:
+    kernels = native(reference_model("qwen2-tied", head_dim=32), quantize_int8).kernels()
+    assert "8-bit activations" in kernels["prompt linear"]
+    assert "prompts" not in kernels["linear"] + kernels["head"]
 
 
 def test_without_vnni_prompts_are_multiplied_like_everything_else(
@@ -150,7 +157,7 @@ def test_without_vnni_prompts_are_multiplied_like_everything_else(
         product = CpuLinear(library, Matrix(weight=held, bias=None, parts=(("w", 20),)))
         x = torch.randn(30, 256)
         assert torch.equal(product(x, prompt=True), product(x))
-        assert "prompts" not in product.kernel
+        assert product.prompt_kernel == "as linear"
 
 
 LENGTHS = (1, 5, 6, 64, 71, 130)

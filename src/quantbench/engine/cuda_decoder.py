@@ -26,6 +26,7 @@ from quantbench.engine.kernels.operations import TRITON, Operations
 from quantbench.engine.kernels.prompts import PromptPass, lay_out
 from quantbench.engine.kernels.rotate import rotation_tables
 from quantbench.engine.kernels.triton_or_not import MISSING
+from quantbench.engine.linear import AS_LINEAR
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.state import StepState, allocate_state
 from quantbench.engine.step_graphs import Step
@@ -208,7 +209,7 @@ class CudaDecoder:
         scheme = self._model.layers[0].qkv.weight.scheme
         return {
             "linear": f"{self._ops.name}, tensor cores, {scheme}",
-            "prompt linear": "as linear"
+            "prompt linear": AS_LINEAR
             if self.batch_invariant
             else "cuBLAS, packed weights dequantized per use; few tokens as linear",
             "attention": f"{self._ops.name}, split over chunks of long contexts",

@@ -83,6 +83,7 @@ class NativeDecoder:
         return {
             "embedding": f"{self._parameters.embedding.weight.scheme} rows dequantized",
             "linear": model.layers[0].qkv.kernel,
+            "prompt linear": model.layers[0].qkv.prompt_kernel,
             "head": model.head.kernel,
             "attention": model.operations.name,
             "activations": str(model.dtype).removeprefix("torch."),

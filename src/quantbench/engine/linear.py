@@ -14,17 +14,20 @@ from torch import Tensor
 from quantbench.engine.parameters import Matrix
 from quantbench.engine.weights import FloatWeight
 
+AS_LINEAR = "as linear"  # a `prompt_kernel` that is no other
+
 
 class Linear(Protocol):
     """One matrix and its bias, applied in the activations' dtype."""
 
     kernel: str  # what computes it
+    prompt_kernel: str  # the same of prompts to be continued
 
     def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
         """x [tokens, in] -> [tokens, out], plus `residual` [tokens, out] if given.
 
         `prompt` says that the tokens are those of prompts to be continued: there a device may take a faster
-        way with fewer bits, which `kernel` then names. The number of tokens does not decide it.
+        way with fewer bits, which `prompt_kernel` then names. The number of tokens does not decide it.
         """
         ...
 
@@ -39,6 +42,8 @@ class Linear(Protocol):
 
 class PlainLinear:
     """Dequantizes to the activations' dtype and multiplies; a float weight of that dtype is used as it is."""
+
+    prompt_kernel = AS_LINEAR
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix

@@ -8,8 +8,8 @@ Activations of other types than float32 are converted on the way in and out.
 Prompts that are to be continued are another matter where the CPU has AVX-512 VNNI: there products are made
 of integers, exactly within a group of inputs. Activations get 8 bits with a scale per token and group of 64
 inputs (int4: the weights' own group, at most 128); with float16 weights both get 13 bits with a scale per
-128. That too does not depend on the number of rows; what was chosen is in `kernel`. Where there is no such
-way, prompts are multiplied like everything else.
+128. That too does not depend on the number of rows; what was chosen is in `prompt_kernel`. Where there is no
+such way, prompts are multiplied like everything else.
 """
 
 import ctypes
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.cpu.space import Space
+from quantbench.engine.linear import AS_LINEAR
 from quantbench.engine.parameters import Matrix
 from quantbench.engine.weights import FloatWeight, Int8Weight, Weight
 
@@ -79,8 +80,7 @@ class CpuLinear:
         self.kernel = f"own C++, {matrix.weight.scheme} read packed, float32 arithmetic"
         bits = library.quantbench_prompt_bits(self._kind)
         self.own_prompts = bits > 0  # whether prompts have a way of their own
-        if bits:
-            self.kernel += f"; prompts of generation: {PROMPTS[bits]}"
+        self.prompt_kernel = f"prompts of generation: {PROMPTS[bits]}" if bits else AS_LINEAR
 
     def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
         if x.dtype is not torch.float32:
