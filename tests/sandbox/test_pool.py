@@ -9,7 +9,6 @@ import time
 import psutil
 import pytest
 
-from quantbench.errors import SandboxError
 from quantbench.records import Outcome
 from quantbench.sandbox import lane as lane_module
 from quantbench.sandbox import pool
@@ -17,6 +16,7 @@ from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.modes import UNSAFE
 from quantbench.sandbox.pool import Batch, execution_of, open_sandbox, was_starved
 from quantbench.sandbox.program import Program
+from quantbench.sandbox.referee import BROKEN_TEST
 
 QUICK = Limits(cpu_s=1, wall_s=0.4)
 
@@ -103,6 +103,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 from quantbench.sandbox.pool import open_sandbox
 from quantbench.sandbox.program import Program
+from quantbench.sandbox.referee import BROKEN_TEST
 source = "def f():\\n    while True: pass"
 endless = Program(task_id="t", prompt="", completion=source, test="def check(c): c()", entry_point="f")
 with open_sandbox(workers=2) as sandbox:
@@ -134,6 +135,31 @@ def test_unsafe_is_said_in_the_mode() -> None:
 def test_a_finding_of_a_test_is_collected() -> None:
     gather = program("def f(): return (1, {2})", "def check(c):\n    global FOUND\n    FOUND = [c()]\n")
     with open_sandbox(workers=1) as sandbox:
-        assert sandbox.collect([gather], "FOUND") == [[(1, {2})]]
-        with pytest.raises(SandboxError, match="t: failed"):
-            sandbox.collect([TWO], "FOUND")
+        (passed, finding), (failed, nothing) = sandbox.collect([gather, TWO], "FOUND")
+    assert (passed.outcome, finding) == (Outcome.PASSED, [(1, {2})])
+    assert (failed.outcome, nothing) == (Outcome.FAILED, None)
+
+
+@pytest.mark.parametrize("test", ["x = 1\n", "check = 3\n", "def check(", "import no_such_module\n"])
+def test_a_broken_test_fails_its_program_with_the_reason_and_the_others_run(test: str) -> None:
+    with open_sandbox(workers=1) as sandbox:
+        broken, sound = sandbox.run([program("def f(): return 1", test), ONE])
+    assert broken.outcome == Outcome.FAILED and broken.detail.startswith(BROKEN_TEST)
+    assert sound.outcome == Outcome.PASSED
+
+
+def test_a_program_that_no_lane_can_take_fails_and_the_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "JOB_BYTES", 100_000)
+    with open_sandbox(workers=1) as sandbox:
+        large, sound = sandbox.run([program("#" * 100_000), ONE])
+    assert large.outcome == Outcome.FAILED and "too large" in large.detail
+    assert sound.outcome == Outcome.PASSED
+
+
+def test_a_check_that_calls_nothing_passes_only_where_it_says_so() -> None:
+    silent = "def check(c): pass\n"
+    with open_sandbox(workers=1) as sandbox:
+        told, untold = sandbox.run(
+            [program("f = print", silent + "check.calls_nothing = True\n"), program("f = print", silent)]
+        )
+    assert (told.outcome, untold.outcome) == (Outcome.PASSED, Outcome.FAILED)

@@ -15,7 +15,7 @@ from typing import Any
 from quantbench.errors import SandboxError
 from quantbench.records import Outcome
 from quantbench.sandbox.inside.limits import Limits
-from quantbench.sandbox.inside.values import unpack
+from quantbench.sandbox.inside.values import Malformed, unpack
 from quantbench.sandbox.lane import Lane
 from quantbench.sandbox.modes import UNSAFE
 from quantbench.sandbox.opening import for_this_user, open_first, open_lane, usual_modes
@@ -50,19 +50,16 @@ class Sandbox:
         self._drain(batch, 1)
         return [execution_of(report) for report in batch.reports()]
 
-    def collect(self, programs: Sequence[Program], variable: str) -> list[Any]:
-        """Run programs whose tests leave their finding in `variable`; the findings.
-
-        SandboxError names the first program that did not pass.
-        """
+    def collect(self, programs: Sequence[Program], variable: str) -> list[tuple[Execution, Any]]:
+        """Run programs whose tests leave a finding in `variable`; None is that of one that did not pass."""
         batch = Batch(programs, None, collect=variable)
         self._drain(batch, min(self._workers, len(programs)))
         batch.take_up_starved()
         self._drain(batch, 1)
-        for program, report in zip(programs, batch.reports(), strict=True):
-            if report["outcome"] != Outcome.PASSED:
-                raise SandboxError(f"{program.task_id}: {report['outcome']} ({report['detail']})")
-        return [unpack(report["collected"]) for report in batch.reports()]
+        return [
+            (execution_of(report), unpack(report["collected"]) if "collected" in report else None)
+            for report in batch.reports()
+        ]
 
     def close(self) -> None:
         """End every process."""
@@ -76,13 +73,23 @@ class Sandbox:
         while batch.waiting or busy:
             for lane in range(width):
                 if lane not in busy and batch.waiting:
-                    busy[lane] = batch.waiting.popleft()
-                    self._lanes[lane].submit(batch.programs[busy[lane]], collect=batch.collect)
+                    self._submit(lane, batch, busy)
             for lane in self._ready(busy):
                 batch.take(busy.pop(lane), self._report(lane))
 
+    def _submit(self, lane: int, batch: "Batch", busy: dict[int, int]) -> None:
+        """Give a lane the next program; one that no lane can take has failed."""
+        index = batch.waiting.popleft()
+        try:
+            self._lanes[lane].submit(batch.programs[index], collect=batch.collect)
+            busy[lane] = index
+        except Malformed as error:
+            batch.take(index, _unheard("failed", f"the program is too large: {error}", 0.0))
+
     def _ready(self, busy: dict[int, int]) -> list[int]:
         """Lanes with a verdict, or past their deadline; waits for the first."""
+        if not busy:
+            return []
         with selectors.DefaultSelector() as selector:
             for lane in busy:
                 selector.register(self._lanes[lane].fd, selectors.EVENT_READ, lane)

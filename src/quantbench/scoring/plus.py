@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from quantbench.errors import SandboxError, TaskError
+from quantbench.errors import TaskError
+from quantbench.records import Outcome
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.inside.values import pack
 from quantbench.sandbox.pool import Sandbox
@@ -82,10 +83,11 @@ def compute_tests(
     """A test for each problem, with the answers that its reference gave in the box."""
     cases = [inputs[problem.task_id].base + inputs[problem.task_id].plus for problem in problems]
     programs = [_reference(problem, case) for problem, case in zip(problems, cases, strict=True)]
-    try:
-        answers = sandbox.collect(programs, "ANSWERS")
-    except SandboxError as error:
-        raise TaskError(f"{error}; get a fresh copy of HumanEval+") from error
+    collected = sandbox.collect(programs, "ANSWERS")
+    for program, (execution, _) in zip(programs, collected, strict=True):
+        if execution.outcome != Outcome.PASSED:
+            raise TaskError(f"{program.task_id}: {execution.outcome} ({execution.detail}); get a fresh copy")
+    answers = [answer for _, answer in collected]
     return {
         problem.task_id: _sample_test(problem, inputs[problem.task_id], answer)
         for problem, answer in zip(problems, answers, strict=True)
