@@ -17,7 +17,10 @@ class BigramDecoder:
         self.vocab_size = table.shape[1]
         self.scored: list[list[int]] = []
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> Iterator[torch.Tensor]:
+    def score(
+        self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
+    ) -> Iterator[torch.Tensor]:
+        self.prompt_lengths = prompt_lengths
         for sequence in sequences:
             self.scored.append(list(sequence))
             yield self.table[torch.tensor(sequence)]

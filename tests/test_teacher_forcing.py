@@ -5,7 +5,15 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from quantbench.errors import UsageError
-from quantbench.teacher_forcing import FLOOR_TAIL, distance_of, file_corpus, reference_path
+from quantbench.tasks import load_task
+from quantbench.teacher_forcing import (
+    FLOOR_TAIL,
+    distance_of,
+    file_corpus,
+    reference_path,
+    shared_tokens,
+    task_corpus,
+)
 from tests.bigram import BigramDecoder, random_table
 from tests.builders import make_trial
 
@@ -81,3 +89,29 @@ def test_file_that_is_not_text_is_a_users_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="UTF-8"):
         file_corpus(tmp_path / "x", make_tokenizer(), max_tokens=30)
+
+
+def test_a_tasks_prompts_are_scored_as_prompts_and_their_solutions_as_answers(tmp_path: Path) -> None:
+    task, tokenizer = load_task("quickeval", None), make_tokenizer()
+    decoder = BigramDecoder(random_table(20, seed=1))
+    trial = make_trial(tasks=("quickeval",))
+    distance, _ = distance_of(trial, decoder, tokenizer, folder=tmp_path, progress=quiet)
+    room = decoder.max_positions - FLOOR_TAIL
+    prompts = [
+        min(room, len(tokenizer.encode(task.protocol.prompt(problem)).ids)) for problem in task.problems
+    ]
+    assert decoder.prompt_lengths == prompts
+    assert distance is not None and [p.prompt_tokens for p in distance.problems] == prompts
+    (first, *_) = task_corpus([task], tokenizer, max_tokens=prompts[0] - 1).texts
+    assert first.prompt_tokens == len(first.token_ids) == prompts[0] - 1
+
+
+def test_a_prompts_last_token_that_merged_with_the_answer_is_the_answers() -> None:
+    assert shared_tokens([1, 2, 3, 4], [1, 2]) == 2
+    assert shared_tokens([1, 2, 7, 4], [1, 2, 3]) == 2
+    assert shared_tokens([1, 2], [1, 2, 3]) == 2
+
+
+def test_a_file_is_scored_as_new_tokens(text: str) -> None:
+    corpus = file_corpus(Path(text), make_tokenizer(), max_tokens=30)
+    assert {part.prompt_tokens for part in corpus.texts} == {0}

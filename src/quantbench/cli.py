@@ -71,6 +71,10 @@ def run(
     batch_invariant: Annotated[
         bool | None, typer.Option("--batch-invariant", help="Same answer in any batch.")
     ] = None,
+    exact_prompts: Annotated[
+        bool | None,
+        typer.Option("--exact-prompts", help="CPU: multiply prompts in float32, not in integers."),
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     trust_remote_code: Annotated[bool | None, typer.Option("--trust-remote-code")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N problems.")] = None,

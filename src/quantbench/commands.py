@@ -170,7 +170,7 @@ def methods(device: str | None, *, out: Console) -> int:
     from quantbench.resolving import resolve_device
 
     where = resolve_device(device or "auto")
-    table = Table("Method", "Scheme", f"On {where}", "What it is", box=None, pad_edge=False)
+    table = Table("Method", "Weights", f"On {where}", "What it is", box=None, pad_edge=False)
     for name, method in METHODS.items():
         reason = method.unavailable(where)
         table.add_row(name, method.scheme, "yes" if reason is None else f"no: {reason}", method.description)

@@ -19,6 +19,23 @@ class FinishReason(StrEnum):
     LENGTH = "length"
 
 
+class Phase(StrEnum):
+    """Parts of a generation that a decoder may compute in unlike arithmetic; shown as it is."""
+
+    PROMPT = "prompts"
+    DECODE = "new tokens"
+
+
+def scheme_by_phase(weights: str, bits: Mapping[Phase, int]) -> str:
+    """Weights ('W4') with the bits of activations: 'W4A16'; 'W8A32, prompts W8A8' where phases differ."""
+    decode, prompt = bits[Phase.DECODE], bits[Phase.PROMPT]
+    scheme = f"{weights}A{decode}"
+    if prompt == decode:
+        return scheme
+    held = int(weights.removeprefix("W").removeprefix("BF"))
+    return f"{scheme}, {Phase.PROMPT} {weights if held <= prompt else f'W{prompt}'}A{prompt}"
+
+
 class StopCheck(Protocol):
     """Says whether a row may end. Called with all generated ids and how many are new since last time.
 
@@ -72,8 +89,21 @@ class Decoder(Protocol):
         """
         ...
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> "Iterator[torch.Tensor]":
-        """Teacher-forced logits, one float32 tensor [len(sequence), vocab_size] a sequence, in order."""
+    def score(
+        self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
+    ) -> "Iterator[torch.Tensor]":
+        """Teacher-forced logits, one float32 tensor [len(sequence), vocab_size] a sequence, in order.
+
+        The first `prompt_lengths[i]` tokens are computed as a prompt that is to be continued, the others as
+        new tokens are, as far as `kernels()["teacher forcing"]` says. Without lengths all are new tokens.
+        """
+        ...
+
+    def activation_bits(self) -> Mapping[Phase, int]:
+        """Bits of the activations that weights are multiplied with, in each phase.
+
+        Weights that have more bits than a prompt's activations are rounded to as many there.
+        """
         ...
 
     def resident_tensors(self) -> "Iterable[tuple[str, torch.Tensor]]":

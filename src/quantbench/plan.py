@@ -24,6 +24,7 @@ class Trial:
     dtype: str = "float16"  # of activations and of what a method leaves unquantized
     trust_remote_code: bool = False
     batch_invariant: bool = False  # asked of the native engine: completions do not depend on their batch
+    exact_prompts: bool = False  # asked of the native engine: prompts keep all bits of their activations
     seed: int = 0
     threads: int | None = None  # CPU threads; None leaves torch's own choice
 

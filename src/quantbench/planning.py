@@ -73,6 +73,7 @@ def trial_of(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]
         revision=source.revision,
         trust_remote_code=settings.trust_remote_code,
         batch_invariant=settings.batch_invariant,
+        exact_prompts=settings.exact_prompts,
         seed=settings.seed,
         threads=settings.threads,
         tasks=tuple(task.name for task in tasks),

@@ -112,7 +112,8 @@ class ProblemDistance(_Frozen):
     """Teacher-forced distance from the baseline over one problem's tokens."""
 
     task_id: str
-    tokens: int
+    tokens: int  # predicted ones, that is all but the text's first
+    prompt_tokens: int = 0  # of the text's, computed as a prompt; the others as an answer
     nll: float  # sum of the method's negative log-likelihoods, nats
     baseline_nll: float
     kl: tuple[float, ...] = ()  # one value a token, nats, lower bound over top-k and a rest bucket
@@ -171,7 +172,7 @@ class Record(_Frozen):
     trial: dict[str, Any]  # Trial.to_dict()
     environment: Environment
     model: ModelInfo | None = None
-    scheme: str | None = None  # 'W4A16'
+    scheme: str | None = None  # 'W4A16'; 'W8A32, prompts W8A8' where phases differ
     group_size: int | None = None
     engine: str | None = None  # what really ran
     kernels: dict[str, str] = Field(default_factory=dict)  # operation -> kernel used, fall-backs included

@@ -21,6 +21,7 @@ class RunSettings:
     device: str = "auto"
     trust_remote_code: bool = False
     batch_invariant: bool = False
+    exact_prompts: bool = False
     seed: int = 0
     threads: int | None = None
     limit: int | None = None

@@ -77,33 +77,46 @@ class Corpus:
 
 
 def task_corpus(tasks: Sequence[Task], tokenizer: "Tokenizer", max_tokens: int) -> Corpus:
-    """Prompt and canonical solution of every problem, cut at `max_tokens`."""
-    texts = [
-        (problem.task_id, tokenizer.encode(task.protocol.prompt(problem) + problem.canonical_solution).ids)
-        for task in tasks
-        for problem in task.problems
-    ]
+    """Prompt and canonical solution of every problem, cut at `max_tokens`; prompts are scored as such."""
+    texts = []
+    for task in tasks:
+        for problem in task.problems:
+            prompt = task.protocol.prompt(problem)
+            ids = tokenizer.encode(prompt + problem.canonical_solution).ids
+            texts.append((problem.task_id, ids, shared_tokens(ids, tokenizer.encode(prompt).ids)))
     names = " and ".join(task.name for task in tasks)
     return _corpus(f"prompts and canonical solutions of {names}", texts, max_tokens)
 
 
+def shared_tokens(text: Sequence[int], prompt: Sequence[int]) -> int:
+    """How many tokens a text shares with its prompt, whose last one may have merged with what follows."""
+    pairs = enumerate(zip(text, prompt, strict=False))
+    return next((place for place, (one, other) in pairs if one != other), min(len(text), len(prompt)))
+
+
 def file_corpus(path: Path, tokenizer: "Tokenizer", max_tokens: int) -> Corpus:
-    """A text file in windows of 512 tokens; UsageError when it cannot be read or is too short."""
+    """A text file in windows of 512 tokens, scored as new tokens.
+
+    UsageError when it cannot be read or is too short.
+    """
     try:
         ids = tokenizer.encode(path.read_text()).ids
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the text '{path}' ({error}); give --text a file in UTF-8") from error
     step = min(WINDOW, max_tokens)
-    windows = [(f"{path.name}:{start}", ids[start : start + step]) for start in range(0, len(ids), step)]
+    windows = [(f"{path.name}:{start}", ids[start : start + step], 0) for start in range(0, len(ids), step)]
     corpus = _corpus(path.name, windows, max_tokens)
     if not corpus.texts:
         raise UsageError(f"'{path}' holds fewer than two tokens; give --text a longer file")
     return corpus
 
 
-def _corpus(title: str, texts: Sequence[tuple[str, list[int]]], max_tokens: int) -> Corpus:
-    cut = sum(len(ids) > max_tokens for _, ids in texts)
+def _corpus(title: str, texts: Sequence[tuple[str, list[int], int]], max_tokens: int) -> Corpus:
+    """Of (name, tokens, how many of them are a prompt)."""
+    cut = sum(len(ids) > max_tokens for _, ids, _ in texts)
     kept = tuple(
-        ScoredText(name=name, token_ids=tuple(ids[:max_tokens])) for name, ids in texts if len(ids) > 1
+        ScoredText(name=name, token_ids=tuple(ids[:max_tokens]), prompt_tokens=min(prompt, max_tokens))
+        for name, ids, prompt in texts
+        if len(ids) > 1
     )
     return Corpus(title=f"{title} ({cut} cut at {max_tokens} tokens)" if cut else title, texts=kept)

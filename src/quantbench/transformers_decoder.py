@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantbench.decoding import Generation, Request
+from quantbench.decoding import Generation, Phase, Request
 from quantbench.engine.batch import Row, check_requests
 from quantbench.engine.sampler import Sampler
 from quantbench.errors import ModelError
@@ -82,12 +82,17 @@ class TransformersDecoder:
                 logits_processor=LogitsProcessorList([Chooser(sampler, ids.shape[1])] if drawn else []),
             )
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+    def score(
+        self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
+    ) -> Iterator[Tensor]:
         for sequence in sequences:
             with torch.inference_mode():
                 ids = torch.tensor([list(sequence)], device=self.device)
                 logits = self._model(ids, use_cache=False).logits[0]
             yield logits.float()
+
+    def activation_bits(self) -> Mapping[Phase, int]:
+        return dict.fromkeys(Phase, torch.finfo(self._model.dtype).bits)
 
     def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
         seen: set[int] = set()
@@ -122,6 +127,7 @@ class TransformersDecoder:
             "attention": str(getattr(self._model.config, "_attn_implementation", "unknown")),
             "linear": ", ".join(kind for kind in kinds if kind != "Embedding"),
             "activations": str(self._model.dtype).removeprefix("torch."),
+            "teacher forcing": "whole texts at once, without a cache: other shapes than while answering",
         }
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:

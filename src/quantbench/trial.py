@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import quantbench
-from quantbench.decoding import Decoder
+from quantbench.decoding import Decoder, scheme_by_phase
 from quantbench.environment import describe_environment
 from quantbench.errors import QuantbenchError
 from quantbench.evaluate import EvaluationSettings, Progress, Sample, evaluate, limit_task
@@ -120,6 +120,7 @@ def _measure(run: Run, import_s: float | None) -> None:
         threads=trial.threads,
         trust_remote_code=trial.trust_remote_code,
         batch_invariant=trial.batch_invariant,
+        exact_prompts=trial.exact_prompts,
     )
     loaded = method.load(source, settings)
     meter.loaded()
@@ -129,7 +130,7 @@ def _measure(run: Run, import_s: float | None) -> None:
     startup = {"import_s": add(import_s, loaded.startup.import_s), "warmup_s": warm_up(decoder)}
     run.keep(
         model=model_info(source, decoder),
-        scheme=method.scheme,
+        scheme=scheme_by_phase(method.scheme, decoder.activation_bits()),
         group_size=method.group_size,
         engine=decoder.engine,
         bandwidth=bandwidth,

@@ -12,9 +12,10 @@ from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.cpu import build
 from quantbench.engine.cpu.linear import CpuLinear, declare
 from quantbench.engine.cpu.space import Space
-from quantbench.engine.decoder import NativeDecoder, prompt_pass
+from quantbench.engine.decoder import NativeDecoder
 from quantbench.engine.operations import HeadNorms, PlainOperations, Rotation
 from quantbench.engine.parameters import Matrix
+from quantbench.engine.passes import prompt_pass
 from quantbench.engine.weights import Int4Weight, Weight
 from quantbench.methods.quantizers.int8 import quantize_int8
 from tests.engine.models import native, prompts, reference_model
@@ -130,7 +131,7 @@ def test_a_prompt_of_zeros_is_its_bias() -> None:
 
 @NEEDS_VNNI
 def test_the_kernels_name_says_how_many_bits_prompts_have() -> None:
-    assert "prompts of generation: 8-bit activations" in linear(weight("int8", 4, 128)).prompt_kernel
+    assert "8-bit activations" in linear(weight("int8", 4, 128)).prompt_kernel
     assert "8-bit activations" in linear(weight("int4-128", 4, 128)).prompt_kernel
     assert "13-bit" in linear(weight("float16", 4, 128)).prompt_kernel
     assert linear(weight("float32", 4, 128)).prompt_kernel == "as linear"

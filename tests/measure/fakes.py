@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 
-from quantbench.decoding import FinishReason, Generation, Request
+from quantbench.decoding import FinishReason, Generation, Phase, Request
 
 
 class FakeClock:
@@ -66,7 +66,9 @@ class FakeDecoder:
         self._clock.pass_by(step_s * (requests[0].max_new_tokens - 1))
         return [Generation(token_ids=(), finish_reason=FinishReason.LENGTH) for _ in requests]
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> Iterator[torch.Tensor]:
+    def score(
+        self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
+    ) -> Iterator[torch.Tensor]:
         return iter(())
 
     def resident_tensors(self) -> Iterable[tuple[str, torch.Tensor]]:
@@ -77,6 +79,9 @@ class FakeDecoder:
 
     def kernels(self) -> Mapping[str, str]:
         return {}
+
+    def activation_bits(self) -> Mapping[Phase, int]:
+        return dict.fromkeys(Phase, 32)
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         return 1000, batch_size * context

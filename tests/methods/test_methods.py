@@ -58,7 +58,7 @@ def test_an_unknown_family_has_no_expected_bytes(method: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "scheme"),
-    [("fp32", "W32"), ("bf16", "WBF16"), ("fp16", "W16"), ("int8", "W8A16"), ("int4", "W4A16")],
+    [("fp32", "W32"), ("bf16", "WBF16"), ("fp16", "W16"), ("int8", "W8"), ("int4", "W4")],
 )
 def test_every_matrix_is_held_in_the_methods_scheme(method: str, scheme: str) -> None:
     assert schemes(load(method, tiny_source())) == {scheme}
@@ -72,7 +72,7 @@ def test_the_tied_embedding_is_quantized_once(method: str) -> None:
 
 def test_a_head_of_its_own_is_quantized_too() -> None:
     held = load("int4", tiny_source(tie_word_embeddings=False)).decoder.schemes()
-    assert held["lm_head.weight"] == ("W4A16", 64 * 64)
+    assert held["lm_head.weight"] == ("W4", 64 * 64)
 
 
 def test_a_smaller_group_is_used_and_told_where_128_does_not_divide() -> None:

@@ -46,6 +46,7 @@ def _question(record: Record) -> tuple[str, ...]:
         "new_tokens",
         "seed",
         "batch_invariant",
+        "exact_prompts",
     )
     return tuple(str(record.trial.get(key)) for key in keys)
 

@@ -24,10 +24,10 @@ class PromptAttention:
         config: ModelConfig,
         rotation: Rotation,
         lengths: Sequence[int],
-        kv: KeyValueCache | None,
-        rows: Sequence[int] = (),
+        kv: KeyValueCache,
+        rows: Sequence[int],
     ) -> None:
-        """`rows[i]` is where prompt i goes in `kv`; without `kv` nothing is stored."""
+        """`rows[i]` is where prompt i goes in `kv`."""
         self._plain = PlainOperations(config)
         self._lengths, self._windows = list(lengths), config.windows
         self._kv, self._rows = kv, rows
@@ -42,8 +42,7 @@ class PromptAttention:
         parts = zip(*(torch.split(tensor, self._lengths) for tensor in flat), strict=True)
         for number, part in enumerate(parts):
             query, key, value = (tensor.transpose(0, 1) for tensor in part)
-            if self._kv is not None:
-                self._kv.write_prompt(layer, self._rows[number], key, value)
+            self._kv.write_prompt(layer, self._rows[number], key, value)
             outputs.append(causal_attention(query, key, value, self._windows[layer]))
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
@@ -62,6 +61,45 @@ def _band(length: int, window: int, device: torch.device) -> Tensor:
     """bool [length, length]: whether the token of a row sees that of a column."""
     distance = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)
     return (distance >= 0) & (distance < window)
+
+
+class ContinuationAttention:
+    """Attention of several new tokens a row over everything before each of them; see `Operations`."""
+
+    def __init__(
+        self,
+        plain: PlainOperations,
+        kv: KeyValueCache,
+        rotation: Rotation,
+        spans: Sequence[range],
+        rows: Sequence[int],
+    ) -> None:
+        self._plain, self._kv, self._windows = plain, kv, plain.config.windows
+        self._spans, self._rows = spans, rows
+        self._cos, self._sin = (
+            torch.cat([table[span.start : span.stop] for span in spans])[:, None]
+            for table in (rotation.cos, rotation.sin)
+        )
+
+    def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
+        flat = self._plain.heads(projections, norms, self._cos, self._sin)
+        lengths = [len(span) for span in self._spans]
+        parts = zip(*(torch.split(tensor, lengths) for tensor in flat), strict=True)
+        outputs = []
+        for span, row, part in zip(self._spans, self._rows, parts, strict=True):
+            query, key, value = (tensor.transpose(0, 1) for tensor in part)
+            keys, values = (held[layer][row] for held in (self._kv.keys, self._kv.values))
+            keys[:, span.start : span.stop], values[:, span.start : span.stop] = key, value
+            mask = _band(span.stop, self._windows[layer] or span.stop, query.device)[span.start :]
+            out = F.scaled_dot_product_attention(
+                query[None],
+                keys[None, :, : span.stop],
+                values[None, :, : span.stop],
+                attn_mask=mask,
+                enable_gqa=True,
+            )
+            outputs.append(out[0].transpose(0, 1).reshape(len(span), -1))
+        return torch.cat(outputs)
 
 
 class TokenAttention:

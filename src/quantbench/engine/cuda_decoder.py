@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from quantbench.decoding import Generation, Request
+from quantbench.decoding import Generation, Phase, Request
 from quantbench.engine.batch import check_requests
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda_machine import Machine
@@ -183,7 +183,9 @@ class CudaDecoder:
         )
         return ManyRowsStep(self._model, state, self._tables, self._ops)
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+    def score(
+        self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
+    ) -> Iterator[Tensor]:
         check_ids(sequences, self.vocab_size)
         budget = max(1, SCORE_FLOATS // self.vocab_size)
         for group in grouped(sequences, min(budget, PREFILL_TOKENS)):
@@ -194,6 +196,9 @@ class CudaDecoder:
                 hidden = self._prompt_pass(layout, self._tables, None)
                 logits = self._prompt_pass.logits(hidden)
             yield from torch.split(logits, lengths)
+
+    def activation_bits(self) -> Mapping[Phase, int]:
+        return dict.fromkeys(Phase, torch.finfo(self._model.dtype).bits)
 
     def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
         return self._model.tensors()
@@ -217,6 +222,8 @@ class CudaDecoder:
             "batch invariance": "on: one kernel and one order of sums for every number of rows"
             if self.batch_invariant
             else "off: other kernels for other numbers of rows",
+            "teacher forcing": "all tokens by the kernels of prompts; those of decode steps have as many "
+            "bits and add in another order",
             **self._ran,
         }
 

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from quantbench.decoding import FinishReason, Generation, Request
+from quantbench.decoding import FinishReason, Generation, Phase, Request
 from quantbench.engine.batch import Row, check_requests
 from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cpu.linear import CpuLinear
 from quantbench.engine.cpu.operations import cpu_operations
+from quantbench.engine.linear import AS_LINEAR, Linear
 from quantbench.engine.model import Model
 from quantbench.engine.operations import PlainOperations
 from quantbench.engine.parameters import Parameters
+from quantbench.engine.passes import forced_states, prompt_pass
 from quantbench.engine.sampler import Sampler
 
 PREFILL_TOKENS = 4096  # of all prompts in one pass: bounds the memory of activations
@@ -38,12 +40,18 @@ class NativeDecoder:
         device: str,
         dtype: torch.dtype,
         fallback: str | None = None,
+        exact_prompts: bool = False,
     ) -> None:
-        """`fallback` says why this engine runs where a faster one was hoped for."""
+        """`fallback` says why this engine runs where a faster one was hoped for.
+
+        `exact_prompts` keeps all bits of prompts' activations where kernels for prompts would drop some; it
+        may be changed between calls.
+        """
         self.config = config
         self.device = device
         self.vocab_size = config.vocab_size
         self.max_positions = config.max_positions
+        self.exact_prompts = exact_prompts
         self._parameters = parameters
         operations, reason = cpu_operations(config, device, dtype)
         self._fallback = fallback or reason
@@ -62,14 +70,20 @@ class NativeDecoder:
         if not requests:
             return []
         with torch.inference_mode():
-            run = GenerationRun(self._model, requests, min(batch_size, len(requests)), on_finish)
+            rows = min(batch_size, len(requests))
+            run = GenerationRun(self._model, requests, rows, on_finish, exact_prompts=self.exact_prompts)
             return run.finish(on_first_token)
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-        budget = max(1, SCORE_FLOATS // self.vocab_size)
-        for group in grouped(sequences, min(budget, PREFILL_TOKENS)):
+    def score(
+        self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
+    ) -> Iterator[Tensor]:
+        budget = min(max(1, SCORE_FLOATS // self.vocab_size), PREFILL_TOKENS)
+        lengths = iter(prompt_lengths or [0] * len(sequences))
+        for group in grouped(sequences, budget):
+            prompts = [next(lengths) for _ in group]
             with torch.inference_mode():
-                logits = self._model.logits(prompt_pass(self._model, group, None))
+                states = forced_states(self._model, group, prompts, exact_prompts=self.exact_prompts)
+                logits = self._model.logits(states)
             yield from torch.split(logits, [len(ids) for ids in group])
 
     def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
@@ -83,15 +97,23 @@ class NativeDecoder:
         return {
             "embedding": f"{self._parameters.embedding.weight.scheme} rows dequantized",
             "linear": model.layers[0].qkv.kernel,
-            "prompt linear": model.layers[0].qkv.prompt_kernel,
+            "prompt linear": AS_LINEAR if self.exact_prompts else model.layers[0].qkv.prompt_kernel,
             "head": model.head.kernel,
             "attention": model.operations.name,
             "activations": str(model.dtype).removeprefix("torch."),
+            "teacher forcing": "prompts as prompts, the rest as decoded, bit for bit"
+            if self.batch_invariant
+            else "prompts as prompts, the rest as decoded, in other shapes",
             "batch invariance": "always: a row's sums have one order in every batch"
             if self.batch_invariant
             else "not promised by plain torch",
             **({"fallback": f"plain torch: {self._fallback}"} if self._fallback else {}),
         }
+
+    def activation_bits(self) -> Mapping[Phase, int]:
+        whole = torch.finfo(self._model.dtype).bits
+        fewer = [matrix.prompt_bits for matrix in layer_matrices(self._model) if matrix.prompt_bits]
+        return {Phase.PROMPT: whole if self.exact_prompts else min([whole, *fewer]), Phase.DECODE: whole}
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         config = self.config
@@ -110,11 +132,14 @@ class NativeDecoder:
 
 def own_products_only(model: Model) -> bool:
     """Whether the compiled CPU kernels run everything whose sums could depend on the number of rows."""
-    matrices = [model.head]
-    for layer in model.layers:
-        matrices += [layer.qkv, layer.output, layer.gate_up, layer.down]
     own = model.operations.name != PlainOperations.name
-    return own and all(isinstance(matrix, CpuLinear) for matrix in matrices)
+    return own and all(isinstance(matrix, CpuLinear) for matrix in (model.head, *layer_matrices(model)))
+
+
+def layer_matrices(model: Model) -> Iterator[Linear]:
+    """The matrices of all layers, without the head."""
+    for layer in model.layers:
+        yield from (layer.qkv, layer.output, layer.gate_up, layer.down)
 
 
 class GenerationRun:
@@ -126,8 +151,10 @@ class GenerationRun:
         requests: Sequence[Request],
         rows: int,
         on_finish: Callable[[int, Generation], None] | None,
+        *,
+        exact_prompts: bool,
     ) -> None:
-        self._model = model
+        self._model, self._exact_prompts = model, exact_prompts
         self._waiting = deque(Row(index, request) for index, request in enumerate(requests))
         self._active: list[Row] = []  # row i of the cache belongs to entry i
         self._results: list[Generation | None] = [None] * len(requests)
@@ -166,7 +193,8 @@ class GenerationRun:
         prompts = [row.request.prompt_ids for row in new]
         first = len(self._active)
         places = range(first, first + len(new))
-        hidden = prompt_pass(self._model, prompts, self._cache, places, ends_only=True)
+        exact = self._exact_prompts
+        hidden = prompt_pass(self._model, prompts, self._cache, places, ends_only=True, exact=exact)
         logits = self._model.logits(hidden)
         sampler = Sampler([row.request for row in new], self._model.device)
         tokens = sampler(logits, torch.zeros(len(new), dtype=torch.int64, device=hidden.device)).tolist()
@@ -212,27 +240,6 @@ class GenerationRun:
         self._results[row.index] = generation
         if self._on_finish is not None:
             self._on_finish(row.index, generation)
-
-
-def prompt_pass(
-    model: Model,
-    prompts: Sequence[Sequence[int]],
-    cache: KeyValueCache | None,
-    rows: Sequence[int] = (),
-    *,
-    ends_only: bool = False,
-) -> Tensor:
-    """Final states of whole prompts, [all tokens, hidden_size], or of each one's last token alone.
-
-    Only prompts that are to be continued, those with a cache, may take a faster way with fewer bits: what is
-    scored tells what a method's weights do, and keeps the activations that a token pass has.
-    """
-    lengths = [len(prompt) for prompt in prompts]
-    model.rotation.reserve(max(lengths))
-    attention = model.operations.prompt_attention(cache, model.rotation, lengths, rows)
-    ids = torch.tensor([token for prompt in prompts for token in prompt], device=model.device)
-    ends = torch.tensor(lengths, device=model.device).cumsum(0) - 1 if ends_only else None
-    return model.hidden(ids, attention, ends, prompt=cache is not None)
 
 
 def grouped(sequences: Sequence[Sequence[int]], budget: int) -> Iterator[list[Sequence[int]]]:

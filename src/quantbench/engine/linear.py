@@ -22,6 +22,7 @@ class Linear(Protocol):
 
     kernel: str  # what computes it
     prompt_kernel: str  # the same of prompts to be continued
+    prompt_bits: int  # of activations there, at most also of weights; 0 where prompts are as everything else
 
     def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
         """x [tokens, in] -> [tokens, out], plus `residual` [tokens, out] if given.
@@ -44,6 +45,7 @@ class PlainLinear:
     """Dequantizes to the activations' dtype and multiplies; a float weight of that dtype is used as it is."""
 
     prompt_kernel = AS_LINEAR
+    prompt_bits = 0
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix

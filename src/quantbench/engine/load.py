@@ -28,14 +28,21 @@ class OwnDecoder(Decoder, Protocol):
 
 
 def load_decoder(
-    source: ModelSource, *, quantize: Quantize, device: str, dtype: str, batch_invariant: bool = False
+    source: ModelSource,
+    *,
+    quantize: Quantize,
+    device: str,
+    dtype: str,
+    batch_invariant: bool = False,
+    exact_prompts: bool = False,
 ) -> OwnDecoder:
     """A decoder of our own engine on `device`, activations, norms and biases in `dtype`.
 
     `quantize(name, tensor)` is called for every weight matrix, embedding and head included, a tied head
     not again. ModelError for a configuration the engine cannot run and for tensors that do not fit it.
     On CUDA it is the fast one where that can run; otherwise its `kernels()` say why not. `batch_invariant`
-    changes the fast one alone: the CPU's kernels always are, plain torch never promises it.
+    changes the fast one alone: the CPU's kernels always are, plain torch never promises it. `exact_prompts`
+    changes the CPU's kernels alone: nothing else multiplies prompts with fewer bits.
     """
     from quantbench.engine.decoder import NativeDecoder
 
@@ -49,7 +56,9 @@ def load_decoder(
         reason = why_not(config, where, kind)
         if reason is None:
             return load_cuda(config, loader.load(), batch_invariant=batch_invariant)
-    return NativeDecoder(config, loader.load(), device=device, dtype=kind, fallback=reason)
+    return NativeDecoder(
+        config, loader.load(), device=device, dtype=kind, fallback=reason, exact_prompts=exact_prompts
+    )
 
 
 class ParameterLoader:

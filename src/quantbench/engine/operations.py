@@ -78,12 +78,22 @@ class Operations(Protocol):
         """
         ...
 
+    def continuation_attention(
+        self, kv: KeyValueCache, rotation: Rotation, spans: Sequence[range], rows: Sequence[int]
+    ) -> Attention:
+        """Attention of several new tokens a row at once, by the arithmetic of `token_attention`.
+
+        The tokens of text i stand at the positions `spans[i]` of row `rows[i]`, behind what is in the cache;
+        they lie one text after another.
+        """
+        ...
+
     def prompt_attention(
-        self, kv: KeyValueCache | None, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
+        self, kv: KeyValueCache, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
     ) -> Attention:
         """Causal attention within whole prompts that start at position 0, laid out one after another.
 
-        `rows[i]` is where prompt i goes in `kv`; without `kv` nothing is stored.
+        `rows[i]` is where prompt i goes in `kv`.
         """
         ...
 
@@ -119,11 +129,18 @@ class PlainOperations:
         return TokenAttention(self, kv, rotation, positions, longest, uniform)
 
     def prompt_attention(
-        self, kv: KeyValueCache | None, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
+        self, kv: KeyValueCache, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
     ) -> Attention:
         from quantbench.engine.attention import PromptAttention
 
         return PromptAttention(self.config, rotation, lengths, kv, rows)
+
+    def continuation_attention(
+        self, kv: KeyValueCache, rotation: Rotation, spans: Sequence[range], rows: Sequence[int]
+    ) -> Attention:
+        from quantbench.engine.attention import ContinuationAttention
+
+        return ContinuationAttention(self, kv, rotation, spans, rows)
 
     def heads(
         self, projections: Tensor, norms: HeadNorms, cos: Tensor, sin: Tensor

@@ -47,7 +47,7 @@ class Int8Weight:
 
     @property
     def scheme(self) -> str:
-        return "W8A16"
+        return "W8"
 
     def dequantize(self, rows: Tensor | None = None) -> Tensor:
         q, scale = (self.q, self.scale) if rows is None else (self.q[rows], self.scale[rows])
@@ -80,7 +80,7 @@ class Int4Weight:
 
     @property
     def scheme(self) -> str:
-        return "W4A16"
+        return "W4"
 
     def dequantize(self, rows: Tensor | None = None) -> Tensor:
         packed, scale, zero = self.packed, self.scale, self.zero

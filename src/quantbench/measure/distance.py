@@ -34,6 +34,7 @@ class ScoredText:
 
     name: str
     token_ids: tuple[int, ...]
+    prompt_tokens: int = 0  # the first of them, computed as a prompt; the others as an answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,12 @@ def score_baseline(
         total = float(nll.sum())
         problems.append(
             ProblemDistance(
-                task_id=text.name, tokens=len(nll), nll=total, baseline_nll=total, same_top=len(nll)
+                task_id=text.name,
+                tokens=len(nll),
+                prompt_tokens=text.prompt_tokens,
+                nll=total,
+                baseline_nll=total,
+                same_top=len(nll),
             )
         )
     ids, log_ps, rests, losses = (np.concatenate(parts) for parts in zip(*rows, strict=True))
@@ -116,6 +122,7 @@ def score_method(
             ProblemDistance(
                 task_id=text.name,
                 tokens=len(nll),
+                prompt_tokens=text.prompt_tokens,
                 nll=float(nll.sum()),
                 baseline_nll=float(reference.nll[part].sum(dtype="float64")),
                 kl=tuple(float(f"{value:.{KL_DIGITS - 1}e}") for value in divergence.tolist()),
@@ -147,8 +154,9 @@ def _predictions(
     import torch
 
     sequences = [(*text.token_ids, *text.token_ids[:tail]) for text in texts]
+    scores = decoder.score(sequences, [text.prompt_tokens for text in texts])
     progress(STAGE, 0, len(texts))
-    for number, (text, logits) in enumerate(zip(texts, decoder.score(sequences), strict=True), start=1):
+    for number, (text, logits) in enumerate(zip(texts, scores, strict=True), start=1):
         following = torch.tensor(text.token_ids[1:], device=logits.device)
         yield text, logits[: len(following)], following
         progress(STAGE, number, len(texts))
@@ -182,10 +190,10 @@ def _array(tensor: "torch.Tensor") -> "NDArray[np.float32]":
 
 
 def digest_of(texts: Sequence[ScoredText]) -> str:
-    """sha256 over names and tokens: which predictions belong to which texts."""
+    """sha256 over names, tokens and where prompts end: which predictions belong to which texts."""
     digest = hashlib.sha256()
     for text in texts:
-        digest.update(f"{text.name} {list(text.token_ids)}\n".encode())
+        digest.update(f"{text.name} {text.prompt_tokens} {list(text.token_ids)}\n".encode())
     return digest.hexdigest()
 
 

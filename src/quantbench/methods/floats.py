@@ -63,16 +63,16 @@ def cast(name: str, tensor: "Tensor", *, dtype: str, device: str) -> "Weight":
 
 
 FLOATS = {
-    "fp32": FloatMethod(description="32-bit floats", scheme="W32A32", dtype="float32", bytes_per_weight=4),
+    "fp32": FloatMethod(description="32-bit floats", scheme="W32", dtype="float32", bytes_per_weight=4),
     "bf16": FloatMethod(
         description="16-bit floats with 8 bits of mantissa",
-        scheme="WBF16A16",
+        scheme="WBF16",
         dtype="bfloat16",
         bytes_per_weight=2,
     ),
     "fp16": FloatMethod(
         description="16-bit floats with 11 bits of mantissa; the usual baseline",
-        scheme="W16A16",
+        scheme="W16",
         dtype="float16",
         bytes_per_weight=2,
     ),

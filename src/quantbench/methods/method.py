@@ -28,6 +28,7 @@ class LoadSettings:
     threads: int | None = None
     trust_remote_code: bool = False
     batch_invariant: bool = False  # of the native engine: completions do not depend on their batch
+    exact_prompts: bool = False  # of the native engine on a CPU: prompts keep all bits of their activations
 
 
 class Method(Protocol):
@@ -40,7 +41,7 @@ class Method(Protocol):
 
     @property
     def scheme(self) -> str:
-        """Bit layout, weights first: 'W4A16'."""
+        """How weights are held, 'W4'; the bits of activations are the engine's and join it in the record."""
         ...
 
     @property

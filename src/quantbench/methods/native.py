@@ -35,6 +35,7 @@ def load_native(source: ModelSource, settings: LoadSettings, *, quantize: "Quant
         device=settings.device,
         dtype=settings.dtype,
         batch_invariant=settings.batch_invariant,
+        exact_prompts=settings.exact_prompts,
     )
     decoder.synchronize()
     startup = Startup(load_s=time.perf_counter() - start, quantize_s=timed.seconds)

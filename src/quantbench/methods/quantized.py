@@ -108,14 +108,14 @@ def dividing_group(columns: int) -> int | None:
 
 
 def int8(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
-    """W8A16, see quantizers.int8."""
+    """W8, see quantizers.int8."""
     from quantbench.methods.quantizers.int8 import quantize_int8
 
     return quantize_int8(name, weight)
 
 
 def int4(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
-    """W4A16 with the search, see quantizers.int4."""
+    """W4 with the search, see quantizers.int4."""
     from quantbench.methods.importance import input_importance
     from quantbench.methods.quantizers.int4 import quantize_int4
 
@@ -126,7 +126,7 @@ def int4(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
 
 
 def int4_rtn(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
-    """W4A16 rounded naively, see quantizers.int4; two codes share a byte, so an odd width cannot be held."""
+    """W4 rounded naively, see quantizers.int4; two codes share a byte, so an odd width cannot be held."""
     from quantbench.methods.quantizers.int4 import round_int4
 
     return None if weight.shape[1] % 2 else round_int4(name, weight)
@@ -153,21 +153,21 @@ def int4_rtn_bytes(rows: int, columns: int) -> int:
 QUANTIZED = {
     "int8": QuantizedMethod(
         description="8 bits, symmetric, a scale per output channel; embedding and head included",
-        scheme="W8A16",
+        scheme="W8",
         group_size=None,
         quantize=int8,
         matrix_bytes=int8_bytes,
     ),
     "int4": QuantizedMethod(
         description="4 bits, asymmetric, scale search in groups of 128; embedding and head included",
-        scheme="W4A16",
+        scheme="W4",
         group_size=128,
         quantize=int4,
         matrix_bytes=int4_bytes,
     ),
     "int4-rtn": QuantizedMethod(
         description="naive 4 bits: round to nearest, symmetric, a scale per output channel",
-        scheme="W4A16",
+        scheme="W4",
         group_size=None,
         quantize=int4_rtn,
         matrix_bytes=int4_rtn_bytes,

@@ -72,48 +72,56 @@ void quantbench_gate(int kind, const float* x, int64_t rows, int64_t length, flo
         }
 }
 
-// One new token a row: norms (if given) and rotation of queries and keys, writing keys and values into the
-// cache, attention over the row's own positions. qkv [rows, (heads + 2 kv_heads) * dim], positions [rows],
-// cos and sin [positions, dim], keys and values [cache rows, kv_heads, capacity, dim], out [rows, heads * dim].
-// window 0 is no window. dim is a multiple of 16. The projections are overwritten.
-void quantbench_attend(float* qkv, int64_t rows, int64_t heads, int64_t kv_heads, int64_t dim,
-                       const int64_t* positions, const float* cos, const float* sin, const float* q_norm,
-                       const float* k_norm, float eps, float* keys, float* values, int64_t capacity,
-                       int64_t window, float* out) {
+// Tokens that follow what is in the cache: norms (if given) and rotation of queries and keys, writing keys and
+// values into the cache, attention over the positions up to each one's own. Token i stands at positions[i] of cache
+// row i; with `places` [tokens] of cache row places[i], and may then see others of this call. qkv [tokens, (heads +
+// 2 kv_heads) * dim], cos and sin [positions, dim], keys and values [cache rows, kv_heads, capacity, dim], out
+// [tokens, heads * dim]. window 0 is no window. dim is a multiple of 16. The projections are overwritten.
+void quantbench_attend(float* qkv, int64_t tokens, int64_t heads, int64_t kv_heads, int64_t dim,
+                       const int64_t* positions, const int64_t* places, const float* cos, const float* sin,
+                       const float* q_norm, const float* k_norm, float eps, float* keys, float* values,
+                       int64_t capacity, int64_t window, float* out) {
     const int64_t groups = heads / kv_heads, width = (heads + 2 * kv_heads) * dim;
+    const auto cached = [=](int64_t b, int64_t h) { return ((places ? places[b] : b) * kv_heads + h) * capacity * dim; };
+    const auto keep = [=](int64_t b, int64_t h) {
+        const int64_t at = positions[b];
+        float *key = qkv + b * width + (heads + h) * dim, *value = key + kv_heads * dim;
+        if (k_norm) norm_row(key, k_norm, dim, eps, key);
+        rotate(key, cos + at * dim, sin + at * dim, dim);
+        std::memcpy(keys + cached(b, h) + at * dim, key, dim * sizeof(float));
+        std::memcpy(values + cached(b, h) + at * dim, value, dim * sizeof(float));
+    };
     int64_t products = 0;
-    for (int64_t b = 0; b < rows; ++b) products += 2 * positions[b] * heads * dim;
+    for (int64_t b = 0; b < tokens; ++b) products += 2 * positions[b] * heads * dim;
 #pragma omp parallel if (products > FEW_PRODUCTS / 4)
     {
         const Scratch space(capacity + W);
         float* scores = space.data;
+        if (places) {  // all are there before any is read
+#pragma omp for collapse(2) schedule(static)
+            for (int64_t b = 0; b < tokens; ++b)
+                for (int64_t h = 0; h < kv_heads; ++h) keep(b, h);
+        }
 #pragma omp for collapse(2) schedule(dynamic, 1)
-        for (int64_t b = 0; b < rows; ++b)
+        for (int64_t b = 0; b < tokens; ++b)
             for (int64_t h = 0; h < kv_heads; ++h) {
+                if (!places) keep(b, h);
                 const int64_t at = positions[b], end = at + 1;
                 const int64_t begin = window > 0 && end > window ? end - window : 0, length = end - begin;
-                const float *c = cos + at * dim, *s = sin + at * dim;
-                float* row = qkv + b * width;
-                float *key = row + (heads + h) * dim, *value = key + kv_heads * dim;
-                float* cached_keys = keys + (b * kv_heads + h) * capacity * dim;
-                float* cached_values = values + (b * kv_heads + h) * capacity * dim;
-                if (k_norm) norm_row(key, k_norm, dim, eps, key);
-                rotate(key, c, s, dim);
-                std::memcpy(cached_keys + at * dim, key, dim * sizeof(float));
-                std::memcpy(cached_values + at * dim, value, dim * sizeof(float));
+                const int64_t first = cached(b, h) + begin * dim;
                 for (int64_t g = 0; g < groups; ++g) {
-                    float* query = row + (h * groups + g) * dim;
+                    float* query = qkv + b * width + (h * groups + g) * dim;
                     if (q_norm) norm_row(query, q_norm, dim, eps, query);
-                    rotate(query, c, s, dim);
-                    attend_head(query, cached_keys + begin * dim, cached_values + begin * dim, length, dim,
-                                scores, out + (b * heads + h * groups + g) * dim);
+                    rotate(query, cos + at * dim, sin + at * dim, dim);
+                    attend_head(query, keys + first, values + first, length, dim, scores,
+                                out + (b * heads + h * groups + g) * dim);
                 }
             }
     }
 }
 
 // Whole prompts from position 0 on: norms (if given) and rotation of queries and keys in place, keys and values
-// into the cache (if given) at rows [count], causal attention. begins [count + 1]: each prompt's first token;
+// into the cache at rows [count], causal attention. begins [count + 1]: each prompt's first token;
 // qkv [tokens, (heads + 2 kv_heads) * dim], out [tokens, heads * dim], the rest as in `quantbench_attend`.
 void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t* rows, int64_t count, int64_t heads,
                                int64_t kv_heads, int64_t dim, const float* cos, const float* sin,
@@ -129,7 +137,7 @@ void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t*
                 if (norm) norm_row(row + h * dim, norm, dim, eps, row + h * dim);
                 rotate(row + h * dim, cos + at * dim, sin + at * dim, dim);
             }
-            for (int64_t h = 0; keys && h < kv_heads; ++h) {
+            for (int64_t h = 0; h < kv_heads; ++h) {
                 const int64_t to = ((rows[prompt] * kv_heads + h) * capacity + at) * dim;
                 std::memcpy(keys + to, row + (heads + h) * dim, dim * sizeof(float));
                 std::memcpy(values + to, row + (heads + kv_heads + h) * dim, dim * sizeof(float));

@@ -35,7 +35,7 @@ ARGUMENTS = {
     "quantbench_linear_prompt": "ipqqqpppqpppi",
     "quantbench_norm": "ppqqfp",
     "quantbench_gate": "ipqqp",
-    "quantbench_attend": "pqqqqpppppfppqqp",
+    "quantbench_attend": "pqqqqppppppfppqqp",
     "quantbench_attend_prompts": "pppqqqqppppfppqqp",
 }
 TYPES = {"i": ctypes.c_int, "p": ctypes.c_void_p, "q": ctypes.c_int64, "f": ctypes.c_float}
@@ -78,9 +78,9 @@ class CpuLinear:
         addresses = [tensor.data_ptr() for tensor in tensors]
         self._data, self._scale, self._zero = (*addresses, 0, 0)[:3]
         self.kernel = f"own C++, {matrix.weight.scheme} read packed, float32 arithmetic"
-        bits = library.quantbench_prompt_bits(self._kind)
+        bits = self.prompt_bits = library.quantbench_prompt_bits(self._kind)
         self.own_prompts = bits > 0  # whether prompts have a way of their own
-        self.prompt_kernel = f"prompts of generation: {PROMPTS[bits]}" if bits else AS_LINEAR
+        self.prompt_kernel = PROMPTS[bits] if bits else AS_LINEAR
 
     def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
         if x.dtype is not torch.float32:

@@ -81,8 +81,18 @@ class CpuOperations:
             return self._plain.token_attention(kv, rotation, positions, longest, uniform)
         return CpuTokenAttention(self._library, self._config, kv, rotation, positions)
 
+    def continuation_attention(
+        self, kv: KeyValueCache, rotation: Rotation, spans: Sequence[range], rows: Sequence[int]
+    ) -> Attention:
+        self._space.close()
+        if not self._own:
+            return self._plain.continuation_attention(kv, rotation, spans, rows)
+        positions = torch.tensor([position for span in spans for position in span])
+        places = torch.tensor([row for row, span in zip(rows, spans, strict=True) for _ in span])
+        return CpuTokenAttention(self._library, self._config, kv, rotation, positions, places)
+
     def prompt_attention(
-        self, kv: KeyValueCache | None, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
+        self, kv: KeyValueCache, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
     ) -> Attention:
         self._space.open()
         if not self._own:
@@ -91,7 +101,11 @@ class CpuOperations:
 
 
 class CpuTokenAttention:
-    """Norms, rotation, cache and attention of one new token a row, in one call a layer."""
+    """Norms, rotation, cache and attention of new tokens, in one call a layer.
+
+    One token a row of the cache, or with `places`, int64 [tokens], token i in row `places[i]`: by the same
+    arithmetic.
+    """
 
     def __init__(
         self,
@@ -100,9 +114,10 @@ class CpuTokenAttention:
         kv: KeyValueCache,
         rotation: Rotation,
         positions: Tensor,
+        places: Tensor | None = None,
     ) -> None:
         self._call = library.quantbench_attend
-        self._config, self._kv, self._positions = config, kv, positions
+        self._config, self._kv, self._positions, self._places = config, kv, positions, places
         self._tables = (rotation.cos.data_ptr(), rotation.sin.data_ptr())
 
     def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
@@ -115,6 +130,7 @@ class CpuTokenAttention:
             config.kv_heads,
             config.head_dim,
             self._positions.data_ptr(),
+            address(self._places),
             *self._tables,
             address(norms.queries),
             address(norms.keys),
@@ -144,7 +160,7 @@ class CpuPromptAttention:
         self,
         library: ctypes.CDLL,
         config: ModelConfig,
-        kv: KeyValueCache | None,
+        kv: KeyValueCache,
         rotation: Rotation,
         places: Places,
     ) -> None:
@@ -167,9 +183,9 @@ class CpuPromptAttention:
             address(norms.queries),
             address(norms.keys),
             config.norm_eps,
-            0 if kv is None else kv.keys[layer].data_ptr(),
-            0 if kv is None else kv.values[layer].data_ptr(),
-            0 if kv is None else kv.capacity,
+            kv.keys[layer].data_ptr(),
+            kv.values[layer].data_ptr(),
+            kv.capacity,
             config.windows[layer] or 0,
             out.data_ptr(),
         )

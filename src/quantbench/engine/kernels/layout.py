@@ -40,7 +40,7 @@ class Int4Rows:
 
     @property
     def scheme(self) -> str:
-        return "W4A16"
+        return "W4"
 
     @property
     def nibble_words(self) -> int:

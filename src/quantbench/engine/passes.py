@@ -1,0 +1,74 @@
+"""Passes of the plain decoder over known tokens: prompts, what follows them, both for teacher forcing.
+
+A prompt may be multiplied with fewer bits than the tokens after it (see `linear.Linear`). What is scored
+takes the arithmetic that answers: the prompt as a prompt, the rest as it is decoded, many tokens at once.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.cache import KeyValueCache
+from quantbench.engine.model import Model
+
+
+def prompt_pass(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    cache: KeyValueCache,
+    rows: Sequence[int],
+    *,
+    ends_only: bool = False,
+    exact: bool = False,
+) -> Tensor:
+    """Final states of whole prompts, [all tokens, hidden_size], or of each one's last token alone.
+
+    Prompt i goes into row `rows[i]` of the cache. Without `exact` kernels for prompts may take fewer bits.
+    """
+    lengths = [len(prompt) for prompt in prompts]
+    model.rotation.reserve(max(lengths))
+    attention = model.operations.prompt_attention(cache, model.rotation, lengths, rows)
+    ids = torch.tensor([token for prompt in prompts for token in prompt], device=model.device)
+    ends = torch.tensor(lengths, device=model.device).cumsum(0) - 1 if ends_only else None
+    return model.hidden(ids, attention, ends, prompt=not exact)
+
+
+def continuation_pass(
+    model: Model,
+    texts: Sequence[Sequence[int]],
+    begins: Sequence[int],
+    cache: KeyValueCache,
+    rows: Sequence[int],
+) -> Tensor:
+    """Final states [tokens, hidden_size] of each text from position `begins[i]` on, as they are decoded.
+
+    What comes before is in row `rows[i]` of the cache.
+    """
+    spans = [range(begin, len(text)) for begin, text in zip(begins, texts, strict=True)]
+    attention = model.operations.continuation_attention(cache, model.rotation, spans, rows)
+    ids = [text[position] for text, span in zip(texts, spans, strict=True) for position in span]
+    return model.hidden(torch.tensor(ids, device=model.device), attention)
+
+
+def forced_states(
+    model: Model, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int], *, exact_prompts: bool
+) -> Tensor:
+    """Final states [all tokens, hidden_size] of texts: each one's prompt as a prompt, the rest as decoded."""
+    longest = max(map(len, texts))
+    model.rotation.reserve(longest)
+    cache = KeyValueCache(
+        model.config, rows=len(texts), capacity=longest, device=model.device, dtype=model.dtype
+    )
+    places = torch.split(torch.arange(sum(map(len, texts))), [len(text) for text in texts])
+    pairs = list(enumerate(zip(texts, prompt_lengths, strict=True)))
+    order, states = [], []
+    if rows := [row for row, (_, length) in pairs if length]:
+        prompts = [texts[row][: prompt_lengths[row]] for row in rows]
+        states.append(prompt_pass(model, prompts, cache, rows, exact=exact_prompts))
+        order += [places[row][: prompt_lengths[row]] for row in rows]
+    if rows := [row for row, (text, length) in pairs if length < len(text)]:
+        begins = [prompt_lengths[row] for row in rows]
+        states.append(continuation_pass(model, [texts[row] for row in rows], begins, cache, rows))
+        order += [places[row][prompt_lengths[row] :] for row in rows]
+    return torch.cat(states)[torch.cat(order).argsort().to(model.device)]
