@@ -165,9 +165,14 @@ def score(
     protocol: Annotated[str, typer.Option(help="How programs are taken from the text.")] = "as-is",
     k: Annotated[str | None, typer.Option("--k", help="Of pass@k, as 1,5; 1,10,100.")] = None,
     workers: Annotated[int | None, typer.Option(help="Programs at once; one a core.", min=1)] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File of the verdicts; SAMPLES_results.jsonl.")
+    ] = None,
     unsafe_no_sandbox: Annotated[bool, typer.Option("--unsafe-no-sandbox")] = False,
 ) -> int:
     """Score a file of samples in the official evaluators' format, in the sandbox.
+
+    Exit status: 0 when every line and every problem was scored, 1 when some were left out, 2 when nothing was.
 
     Example: quantbench score samples.jsonl --task humaneval --task-data HumanEval.jsonl.gz
     """
@@ -180,6 +185,7 @@ def score(
         protocol=protocol,
         ks=scoring.read_ks(k),
         workers=workers,
+        output=output,
         unsafe=unsafe_no_sandbox,
     )
     return scoring.score(settings, out=OUT, err=ERR)

@@ -1,6 +1,7 @@
 """Turns each 'auto' of the settings into what will really be used, and refuses what cannot work here."""
 
 import re
+from collections.abc import Iterable
 
 from quantbench.errors import DeviceError, TaskError, UsageError, unknown
 from quantbench.methods import METHODS
@@ -89,10 +90,22 @@ def resolve_tasks(settings: RunSettings) -> tuple[Task, ...]:
     if settings.task_data and len(names) != 1:
         raise TaskError("--task-data belongs to one task; name it with --tasks")
     tasks = tuple(load_task(name, settings.task_data) for name in names)
+    check_tests(tasks)
     if tasks:
         with open_sandbox(unsafe=settings.unsafe_no_sandbox):
             pass
     return tasks
+
+
+def check_tests(tasks: Iterable[Task]) -> None:
+    """TaskError for problems that have inputs and a reference alone, as some HumanEval+ files."""
+    for task in tasks:
+        untested = [problem.task_id for problem in task.problems if not problem.test]
+        if untested:
+            raise TaskError(
+                f"{len(untested)} problems have no test, as {untested[0]}; give a file that has 'test', "
+                "or score samples with `quantbench score`, which compares with the reference's answers"
+            )
 
 
 def resolve_engine(settings: RunSettings, source: ModelSource) -> str:

@@ -25,6 +25,19 @@ def test_a_solution_is_the_whole_program(sample_file: Write) -> None:
     assert (sample.text, sample.standalone) == ("x", True)
 
 
+def test_the_solution_of_a_line_with_both_is_scored_and_that_is_noted(sample_file: Write) -> None:
+    read = read_samples(sample_file({"task_id": "Own/0", "completion": "a", "solution": "b"}), ("Own/0",))
+    assert (read.samples[0].text, read.samples[0].standalone) == ("b", True)
+    assert read.warnings == () and "1 lines hold both" in read.notes[0]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])
+def test_line_ends_of_unicode_may_stand_in_a_sample(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_text(json.dumps(GOOD | {"completion": mark}, ensure_ascii=False))
+    assert read_samples(path, ("Own/0",)).samples[0].text == mark
+
+
 def test_several_samples_of_a_problem_are_kept_in_order(sample_file: Write) -> None:
     rows = [{"task_id": "Own/0", "completion": str(number)} for number in range(3)]
     assert [sample.text for sample in read_samples(sample_file(*rows), IDS).samples] == ["0", "1", "2"]

@@ -58,7 +58,7 @@ def test_the_environment_variable_names_the_file(tmp_path: Path, monkeypatch: py
         ([], "holds no problems"),
         ([ROW, ROW], "'T/0' twice"),
         ([{**ROW, "test": None}], "lacks the text field 'test'"),
-        (["text"], "lacks the text field 'task_id'"),
+        (["text"], "problem 1 of .* is no object"),
     ],
 )
 def test_damaged_data_are_refused_with_the_reason(tmp_path: Path, rows: list[Any], sentence: str) -> None:
@@ -66,11 +66,31 @@ def test_damaged_data_are_refused_with_the_reason(tmp_path: Path, rows: list[Any
         load_humaneval(write(tmp_path / "damaged.jsonl", rows))
 
 
-def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["{broken", "[" * 100_000, "[" + "9" * 5000 + "]"])
+def test_a_line_that_is_not_json_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "damaged.jsonl"
-    path.write_text(json.dumps(ROW) + "\n{broken\n")
+    path.write_text(f"{json.dumps(ROW)}\n{line}\n")
     with pytest.raises(TaskError, match="line 2"):
         load_humaneval(str(path))
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])
+def test_line_ends_of_unicode_may_stand_in_a_problem(tmp_path: Path, mark: str) -> None:
+    row = ROW | {"prompt": f"def one():  # {mark}\n"}
+    path = tmp_path / "marks.jsonl"
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n")
+    assert load_humaneval(str(path)).problems[0].prompt == row["prompt"]
+
+
+def test_a_problem_with_inputs_needs_no_test(tmp_path: Path) -> None:
+    row = {field: value for field, value in ROW.items() if field != "test"}
+    path = write(tmp_path / "plus.jsonl", [row | {"base_input": [[]], "plus_input": [[]], "atol": 0}])
+    assert load_humaneval(path).problems[0].test == ""
+
+
+def test_inputs_do_not_change_what_identifies_the_problems(tmp_path: Path) -> None:
+    plain, plus = write(tmp_path / "a", [ROW]), write(tmp_path / "b", [ROW | {"plus_input": []}])
+    assert load_humaneval(plain).data_sha256 == load_humaneval(plus).data_sha256
 
 
 def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:

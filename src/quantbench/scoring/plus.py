@@ -1,17 +1,16 @@
-"""HumanEval+ files (Liu et al. 2023, arXiv:2305.01210): inputs and a reference in place of assertions.
+"""HumanEval+ (Liu et al. 2023, arXiv:2305.01210): inputs and a reference in place of assertions.
 
 The reference's answers are computed in a box, like those of the samples. Base and plus inputs are tried in
-one pass: plus after a passed base. The rules of comparison are in sandbox/inside/closeness.py.
+one pass: plus after a passed base. The rules of comparison are in sandbox/inside/closeness.py. A problem
+whose inputs or reference cannot be used is named, and the others are scored.
 """
 
-import gzip
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from quantbench.errors import TaskError
 from quantbench.records import Outcome
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.inside.values import pack
@@ -31,6 +30,7 @@ ANSWERS = []
 def check(candidate):
     for arguments in CASES:
         ANSWERS.append(candidate(*arguments))
+check.calls_nothing = not CASES
 """
 SAMPLE_TEST = """
 import json
@@ -41,6 +41,7 @@ def check(candidate):
     check_cases(candidate, BASE, {entry_point!r}, {atol!r})
 def check_plus(candidate):
     check_cases(candidate, PLUS, {entry_point!r}, {atol!r})
+check.calls_nothing, check_plus.calls_nothing = not BASE, not PLUS
 """
 
 
@@ -53,45 +54,46 @@ class PlusInputs:
     atol: float
 
 
-def read_plus_inputs(path: Path | None) -> dict[str, PlusInputs]:
-    """Inputs by task_id, empty for a file that is not HumanEval+; TaskError for a damaged one."""
-    if path is None or path.suffix == ".parquet":
-        return {}
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
-    rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    if not any("plus_input" in row for row in rows):
-        return {}
-    return {row["task_id"]: _inputs(row, path) for row in rows}
+def read_inputs(problems: Iterable[Problem]) -> tuple[dict[str, PlusInputs], dict[str, str]]:
+    """Inputs by task_id, and for each problem without usable ones the reason; nothing for HumanEval alone."""
+    inputs: dict[str, PlusInputs] = {}
+    reasons: dict[str, str] = {}
+    for problem in problems:
+        try:
+            inputs[problem.task_id] = _inputs(problem.inputs or {})
+        except ValueError as error:
+            reasons[problem.task_id] = str(error)
+    return inputs, reasons
 
 
-def _inputs(row: Mapping[str, Any], path: Path) -> PlusInputs:
-    base, plus, atol = row.get("base_input"), row.get("plus_input"), row.get("atol", 0)
-    for inputs in (base, plus):
-        if not isinstance(inputs, list) or not all(isinstance(arguments, list) for arguments in inputs):
-            raise TaskError(
-                f"{row['task_id']} of '{path.name}' lacks lists of arguments in base_input or plus_input; "
-                "get a fresh copy of HumanEval+"
-            )
-    assert isinstance(base, list) and isinstance(plus, list)
-    return PlusInputs(base=base, plus=plus, atol=float(atol))
+def _inputs(fields: Mapping[str, Any]) -> PlusInputs:
+    """ValueError says what is wrong."""
+    for name in ("base_input", "plus_input"):
+        lists = fields.get(name)
+        if not isinstance(lists, list) or not all(isinstance(arguments, list) for arguments in lists):
+            raise ValueError(f"its {name} is not a list of lists of arguments")
+    atol = fields.get("atol", 0)
+    if isinstance(atol, bool) or not isinstance(atol, int | float) or not 0 <= atol < math.inf:
+        raise ValueError("its atol is not a number from 0 on")
+    return PlusInputs(base=fields["base_input"], plus=fields["plus_input"], atol=float(atol))
 
 
 def compute_tests(
     sandbox: Sandbox, problems: Sequence[Problem], inputs: Mapping[str, PlusInputs]
-) -> dict[str, str]:
-    """A test for each problem, with the answers that its reference gave in the box."""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """A test for each problem, with its reference's answers from the box; for the rest, why there is none."""
     cases = [inputs[problem.task_id].base + inputs[problem.task_id].plus for problem in problems]
     programs = [_reference(problem, case) for problem, case in zip(problems, cases, strict=True)]
-    collected = sandbox.collect(programs, "ANSWERS")
-    for program, (execution, _) in zip(programs, collected, strict=True):
-        if execution.outcome != Outcome.PASSED:
-            raise TaskError(f"{program.task_id}: {execution.outcome} ({execution.detail}); get a fresh copy")
-    answers = [answer for _, answer in collected]
-    return {
-        problem.task_id: _sample_test(problem, inputs[problem.task_id], answer)
-        for problem, answer in zip(problems, answers, strict=True)
-    }
+    tests: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    for problem, (execution, answers) in zip(problems, sandbox.collect(programs, "ANSWERS"), strict=True):
+        if execution.outcome == Outcome.PASSED:
+            tests[problem.task_id] = _sample_test(problem, inputs[problem.task_id], answers)
+        else:
+            reasons[problem.task_id] = (
+                f"its reference ended as {execution.outcome.replace('_', ' ')} ({execution.detail})"
+            )
+    return tests, reasons
 
 
 def with_plus(program: Program, test: str) -> Program:

@@ -1,16 +1,16 @@
-"""Reads a file of samples: one JSON object a line, task_id with completion or solution, .gz or not.
+"""Reads a file of samples: one JSON object a line, task_id with completion or solution.
 
 Nothing is dropped silently: each line that cannot be scored is named in a warning, and the rest is kept.
 """
 
 import json
-import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quantbench.errors import TaskError
+from quantbench.tasks.json_lines import read_lines
 
 SHOWN = 5  # names in one warning
 
@@ -28,20 +28,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleFile:
-    """What could be read, and a sentence for each kind of thing that could not."""
+    """What could be read, a sentence for each kind of thing that could not, and remarks on the rest."""
 
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_samples(path: Path, task_ids: Collection[str]) -> SampleFile:
     """All samples of known problems in the file's order; TaskError if there is none."""
-    content, warnings = _read_bytes(path)
+    numbered, warnings = _read_lines(path)
     samples: list[Sample] = []
     unknown: list[str] = []
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in numbered:
         try:
             sample = _parse(number, line)
         except ValueError as error:
@@ -54,35 +53,18 @@ def read_samples(path: Path, task_ids: Collection[str]) -> SampleFile:
     if not samples:
         raise TaskError(_no_sample(path, warnings, unknown))
     warnings += [*_unknown(unknown), *_missing(samples, task_ids)]
-    return SampleFile(samples=tuple(samples), warnings=tuple(warnings))
+    return SampleFile(samples=tuple(samples), warnings=tuple(warnings), notes=tuple(_two_fields(samples)))
 
 
-def _read_bytes(path: Path) -> tuple[bytes, list[str]]:
-    """The content, as far as it can be unpacked."""
+def _read_lines(path: Path) -> tuple[tuple[tuple[int, bytes], ...], list[str]]:
+    """Numbered lines, and what is damaged."""
     try:
-        raw = path.read_bytes()
+        lines = read_lines(path)
     except OSError as error:
         raise TaskError(f"cannot read the samples '{path}' ({error.strerror}); check the path") from error
-    if raw[:2] != b"\x1f\x8b":
-        return raw, []
-    parts: list[bytes] = []
-    warnings: list[str] = []
-    while raw[:2] == b"\x1f\x8b":
-        unpacker = zlib.decompressobj(wbits=31)
-        damage = None
-        for start in range(0, len(raw), 1 << 16):
-            try:
-                parts.append(unpacker.decompress(raw[start : start + (1 << 16)]))
-            except zlib.error as error:
-                damage = str(error)
-                break
-        if damage or not unpacker.eof:
-            warnings.append(
-                f"'{path.name}' is damaged ({damage or 'its end is missing'}); the rest is scored"
-            )
-            break
-        raw = unpacker.unused_data
-    return b"".join(parts), warnings
+    return lines.numbered, [
+        f"'{path.name}' is damaged ({damage}); the rest is scored" for damage in lines.damage
+    ]
 
 
 def _parse(number: int, line: bytes) -> Sample:
@@ -93,12 +75,19 @@ def _parse(number: int, line: bytes) -> Sample:
         raise ValueError(f"not JSON ({error})") from None
     if not isinstance(row, dict) or not isinstance(row.get("task_id"), str):
         raise ValueError("no text field 'task_id'")
-    for field, standalone in (("completion", False), ("solution", True)):
+    for field, standalone in (("solution", True), ("completion", False)):
         if isinstance(row.get(field), str):
             return Sample(
                 line=number, row=row, task_id=row["task_id"], text=row[field], standalone=standalone
             )
     raise ValueError("no text field 'completion' or 'solution'")
+
+
+def _two_fields(samples: Iterable[Sample]) -> Iterator[str]:
+    """EvalPlus takes `solution`, the official evaluator of HumanEval knows `completion` alone."""
+    count = sum(isinstance(s.row.get("completion"), str) for s in samples if s.standalone)
+    if count:
+        yield f"{count} lines hold both 'solution' and 'completion': 'solution', the whole program, is scored"
 
 
 def _no_sample(path: Path, warnings: list[str], unknown: list[str]) -> str:
@@ -110,7 +99,7 @@ def _no_sample(path: Path, warnings: list[str], unknown: list[str]) -> str:
 
 def _unknown(names: list[str]) -> Iterator[str]:
     if names:
-        yield f"samples of unknown problems are left out: {_some(names)}"
+        yield f"samples of unknown problems are left out: {some(names)}"
 
 
 def _missing(samples: list[Sample], task_ids: Collection[str]) -> Iterator[str]:
@@ -119,10 +108,11 @@ def _missing(samples: list[Sample], task_ids: Collection[str]) -> Iterator[str]:
     if missing:
         yield (
             f"{len(missing)} of {len(task_ids)} problems have no sample and are left out of the figures: "
-            f"{_some(missing)}"
+            f"{some(missing)}"
         )
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first names of a list and how many more there are."""
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + rest

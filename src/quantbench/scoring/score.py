@@ -1,28 +1,23 @@
 """What `quantbench score` does: read samples -> programs -> sandbox -> results file and figures."""
 
-import json
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from quantbench.errors import UsageError
-from quantbench.records import Outcome
+from quantbench.errors import TaskError, UsageError
 from quantbench.sandbox.pool import DEFAULT_LIMITS, Sandbox, open_sandbox
 from quantbench.sandbox.program import Execution, Program
-from quantbench.scoring.extraction import AS_IS, build_program, choose_protocol
-from quantbench.scoring.figures import Figure, figures
-from quantbench.scoring.plus import PLUS_LIMITS, compute_tests, read_plus_inputs, with_plus
-from quantbench.scoring.samples import Sample, read_samples
-from quantbench.store import write_atomically
-from quantbench.tasks import load_task
-
-OFFICIAL = {Outcome.PASSED: "passed", Outcome.TIMED_OUT: "timed out"}
+from quantbench.sandbox.referee import BROKEN_TEST
+from quantbench.scoring.extraction import AS_IS, Protocol, build_program, choose_protocol
+from quantbench.scoring.plus import PLUS_LIMITS, compute_tests, read_inputs, with_plus
+from quantbench.scoring.results import Scored, print_scored, write_results
+from quantbench.scoring.samples import Sample, SampleFile, read_samples, some
+from quantbench.tasks import Problem, load_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,32 +31,105 @@ class ScoreSettings:
     ks: tuple[int, ...] | None = None
     workers: int | None = None
     unsafe: bool = False
+    output: Path | None = None
+
+    @property
+    def results(self) -> Path:
+        """Where the verdicts go: beside the samples, as the official evaluator does, unless named."""
+        return self.output or self.samples.with_name(self.samples.name + "_results.jsonl")
 
 
 def score(settings: ScoreSettings, *, out: Console, err: Console) -> int:
-    """Score a file, write the results beside it and print the figures; 0, whatever passed."""
+    """Score a file, write the verdicts, print the figures; 1 where these do not cover all that was given."""
+    check_writable(settings.results)
+    scored = score_samples(settings, err)
+    write_results(settings.results, scored)
+    print_scored(scored, settings.results, out)
+    return scored.status
+
+
+def check_writable(path: Path) -> None:
+    """UsageError before anything runs for a file that could not be written in the end."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"cannot write the verdicts to '{path}'; name another file with --output")
+
+
+def score_samples(settings: ScoreSettings, err: Console) -> Scored:
+    """The verdicts on all samples that can be scored; TaskError where there are none."""
     task = load_task(settings.task, settings.task_data)
-    plus = read_plus_inputs(Path(settings.task_data) if settings.task_data else None)
     protocol = choose_protocol(task, settings.protocol)
     problems = {problem.task_id: problem for problem in task.problems}
     read = read_samples(settings.samples, problems)
     check_ks(settings.ks, read.samples)
-    for warning in [*([task.note] if task.note and not plus else []), *read.warnings]:
-        err.print(f"note: {warning}", highlight=False, markup=False, soft_wrap=True)
-    programs = [build_program(sample, problems[sample.task_id], protocol) for sample in read.samples]
+    plus = any(problem.inputs is not None for problem in task.problems)
+    notes = [*([task.note] if task.note and not plus else []), *read.notes]
+    tell(err, [*notes, *read.warnings])
+    programs = programs_of(read, problems, protocol)
     limits = PLUS_LIMITS if plus else DEFAULT_LIMITS
     with open_sandbox(settings.unsafe, limits=limits, workers=settings.workers) as sandbox:
+        reasons: dict[str, str] = {}
         if plus:
-            used = [problems[task_id] for task_id in dict.fromkeys(p.task_id for p in programs)]
-            tests = compute_tests(sandbox, used, plus)
-            programs = [with_plus(program, tests[program.task_id]) for program in programs]
-        executions = run_with_bar(sandbox, programs, err)
-    results = settings.samples.with_name(settings.samples.name + "_results.jsonl")
-    write_results(results, read.samples, executions, plus=bool(plus))
-    out.print(figure_table(figure_rows(settings, read.samples, executions, plus=bool(plus))))
-    out.print(summary(settings, executions, sandbox.mode), highlight=False, soft_wrap=True)
-    out.print(f"\nResults: {results}", highlight=False, soft_wrap=True)
-    return 0
+            programs, reasons = plus_programs(sandbox, programs, problems)
+        executions = run_with_bar(sandbox, [program for _, program in programs], err)
+    unusable = [f"{task_id} is left out: {reason}" for task_id, reason in reasons.items()]
+    broken = broken_tests([sample for sample, _ in programs], executions)
+    tell(err, [*unusable, *broken])
+    return Scored(
+        task=settings.task,
+        data_sha256=task.data_sha256,
+        protocol=settings.protocol,
+        sandbox=sandbox.mode,
+        plus=plus,
+        samples=tuple(sample for sample, _ in programs),
+        executions=tuple(executions),
+        ks=settings.ks,
+        notes=tuple(notes),
+        left_out=(*read.warnings, *unusable, *broken),
+    )
+
+
+def tell(err: Console, sentences: Sequence[str]) -> None:
+    """One note a line."""
+    for sentence in sentences:
+        err.print(f"note: {sentence}", highlight=False, markup=False, soft_wrap=True)
+
+
+def programs_of(
+    read: SampleFile, problems: Mapping[str, Problem], protocol: Protocol
+) -> list[tuple[Sample, Program]]:
+    """Each sample with its program."""
+    return [(sample, build_program(sample, problems[sample.task_id], protocol)) for sample in read.samples]
+
+
+def plus_programs(
+    sandbox: Sandbox, programs: Sequence[tuple[Sample, Program]], problems: Mapping[str, Problem]
+) -> tuple[list[tuple[Sample, Program]], dict[str, str]]:
+    """The programs under tests of base and plus inputs; by task_id why a problem has none."""
+    used = [problems[task_id] for task_id in dict.fromkeys(program.task_id for _, program in programs)]
+    inputs, reasons = read_inputs(used)
+    tests, failures = compute_tests(sandbox, [p for p in used if p.task_id in inputs], inputs)
+    kept = [
+        (sample, with_plus(program, tests[program.task_id]))
+        for sample, program in programs
+        if program.task_id in tests
+    ]
+    reasons |= failures
+    if not kept:
+        task_id, reason = next(iter(reasons.items()))
+        raise TaskError(f"no problem can be scored; {task_id}: {reason}; get a fresh copy of HumanEval+")
+    return kept, reasons
+
+
+def broken_tests(samples: Sequence[Sample], executions: Sequence[Execution]) -> list[str]:
+    """A sentence where tests could not be run, whatever the programs are: their samples count as failed."""
+    names = dict.fromkeys(
+        sample.task_id
+        for sample, execution in zip(samples, executions, strict=True)
+        if execution.detail.startswith(BROKEN_TEST)
+    )
+    if not names:
+        return []
+    return [f"the tests of {len(names)} problems are broken, all their samples fail: {some(list(names))}"]
 
 
 def read_ks(text: str | None) -> tuple[int, ...] | None:
@@ -91,71 +159,3 @@ def run_with_bar(sandbox: Sandbox, programs: Sequence[Program], err: Console) ->
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         bar = bars.add_task("", total=len(programs))
         return sandbox.run(programs, on_done=lambda index, execution: bars.advance(bar))
-
-
-def write_results(
-    path: Path, samples: Sequence[Sample], executions: Sequence[Execution], *, plus: bool
-) -> None:
-    """The official fields, behind whatever else the sample's line held."""
-    lines = [
-        json.dumps(sample.row | result_fields(execution, plus=plus))
-        for sample, execution in zip(samples, executions, strict=True)
-    ]
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
-
-
-def result_fields(execution: Execution, *, plus: bool) -> dict[str, Any]:
-    """`result` and `passed` as the official evaluator writes them; `plus_passed` for HumanEval+."""
-    passed = execution.outcome == Outcome.PASSED
-    fields: dict[str, Any] = {"result": result_text(execution), "passed": passed}
-    return fields | ({"plus_passed": plus_passed(execution)} if plus else {})
-
-
-def result_text(execution: Execution) -> str:
-    """'passed', 'timed out', or 'failed: ' and why."""
-    if execution.outcome in OFFICIAL:
-        return OFFICIAL[execution.outcome]
-    kind = "" if execution.outcome == Outcome.FAILED else f"{execution.outcome.replace('_', ' ')}: "
-    return f"failed: {kind}{execution.detail}"
-
-
-def plus_passed(execution: Execution) -> bool:
-    """Whether base and plus checks passed; plus is tried after a passed base alone."""
-    return execution.extra == (Outcome.PASSED,)
-
-
-def figure_rows(
-    settings: ScoreSettings, samples: Sequence[Sample], executions: Sequence[Execution], *, plus: bool
-) -> list[tuple[str, Figure]]:
-    """Which tests, and the figure; HumanEval+ has two kinds of tests."""
-    base = verdicts(samples, [execution.outcome == Outcome.PASSED for execution in executions])
-    rows = [("base" if plus else settings.task, figure) for figure in figures(base, settings.ks)]
-    if plus:
-        strict = verdicts(samples, [plus_passed(execution) for execution in executions])
-        rows += [("base + plus", figure) for figure in figures(strict, settings.ks)]
-    return rows
-
-
-def summary(settings: ScoreSettings, executions: Sequence[Execution], mode: str) -> str:
-    """How the programs ended and how they were run."""
-    counts = Counter(execution.outcome for execution in executions)
-    outcomes = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.most_common())
-    return f"{len(executions)} samples: {outcomes}; protocol '{settings.protocol}', sandbox mode '{mode}'"
-
-
-def verdicts(samples: Sequence[Sample], passed: Sequence[bool]) -> dict[str, list[bool]]:
-    """By problem, in the file's order."""
-    grouped: dict[str, list[bool]] = {}
-    for sample, verdict in zip(samples, passed, strict=True):
-        grouped.setdefault(sample.task_id, []).append(verdict)
-    return grouped
-
-
-def figure_table(rows: Sequence[tuple[str, Figure]]) -> Table:
-    """One row a figure, with its 95 % interval."""
-    table = Table("Tests", "Figure", "Value", "95 % interval", box=None, pad_edge=False)
-    for name, figure in rows:
-        ends = figure.interval
-        interval = f"{ends.low:.3f} to {ends.high:.3f}" if ends else "too few problems"
-        table.add_row(name, f"pass@{figure.k}", f"{figure.value:.4f}", interval)
-    return table

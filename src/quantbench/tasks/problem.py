@@ -1,18 +1,20 @@
 """A benchmark as data: problems, and the named, versioned protocol that turns them into text and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One item in HumanEval's format."""
+    """One item in HumanEval's format; HumanEval+ has inputs besides or in place of a test."""
 
     task_id: str
     prompt: str
     canonical_solution: str
-    test: str  # defines check(candidate)
+    test: str  # defines check(candidate); empty where there are inputs alone
     entry_point: str
+    inputs: Mapping[str, Any] | None = None  # base_input, plus_input and atol as the file has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,18 +4,18 @@ The digest is taken over the five fields of every problem in order, so that the 
 same digest whatever the container.
 """
 
-import gzip
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from quantbench.errors import TaskError
+from quantbench.tasks.json_lines import read_lines
 from quantbench.tasks.problem import Problem
 
 FIELDS = ("task_id", "prompt", "canonical_solution", "test", "entry_point")
+INPUTS = ("base_input", "plus_input", "atol")  # of HumanEval+
 
 
 def read_problems(path: Path) -> tuple[Problem, ...]:
@@ -37,23 +37,23 @@ def content_digest(problems: Iterable[Problem]) -> str:
     """sha256 over the canonical JSON of the problems, in their order."""
     digest = hashlib.sha256()
     for problem in problems:
-        digest.update(json.dumps(asdict(problem), sort_keys=True).encode() + b"\n")
+        fields = {field: getattr(problem, field) for field in FIELDS}
+        digest.update(json.dumps(fields, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()
 
 
 def _read_lines(path: Path) -> list[tuple[int, Any]]:
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
-    except (OSError, EOFError, UnicodeDecodeError, gzip.BadGzipFile) as error:
-        raise TaskError(f"cannot read task data '{path}' ({error}); get a fresh copy of it") from error
+        lines = read_lines(path)
+    except OSError as error:
+        raise TaskError(f"cannot read task data '{path}' ({error.strerror}); check the path") from error
+    if lines.damage:
+        raise TaskError(f"cannot read task data '{path}' ({lines.damage[0]}); get a fresh copy of it")
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, line in lines.numbered:
         try:
             rows.append((number, json.loads(line)))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TaskError(f"line {number} of '{path}' is not JSON ({error}); get a fresh copy") from error
     return rows
 
@@ -73,10 +73,19 @@ def _read_parquet(path: Path) -> list[tuple[int, Any]]:
 
 
 def _problem(row: Any, number: int, path: Path) -> Problem:
-    missing = [f for f in FIELDS if not isinstance(row, dict) or not isinstance(row.get(f), str)]
+    if not isinstance(row, dict):
+        raise TaskError(f"problem {number} of '{path}' is no object; HumanEval's format has {_names(FIELDS)}")
+    inputs = {field: row[field] for field in INPUTS if field in row}
+    given = row | {"test": ""} if "plus_input" in inputs and row.get("test") is None else row
+    missing = [field for field in FIELDS if not isinstance(given.get(field), str)]
     if missing:
         raise TaskError(
             f"problem {number} of '{path}' lacks the text field '{missing[0]}'; "
-            f"HumanEval's format has {', '.join(FIELDS)}"
+            f"HumanEval's format has {_names(FIELDS)}"
         )
-    return Problem(**{field: row[field] for field in FIELDS})
+    fields = {field: given[field] for field in FIELDS}
+    return Problem(**fields, inputs=inputs if "plus_input" in inputs else None)
+
+
+def _names(fields: Iterable[str]) -> str:
+    return ", ".join(fields)

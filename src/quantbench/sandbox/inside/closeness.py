@@ -1,18 +1,24 @@
 """When an answer counts as the reference's, by EvalPlus's rules; runs in the referee, on plain values.
 
-Equal values agree. Otherwise, where the problem has a tolerance or the reference answered with floats
-(then 1e-6), values of the same type and length agree if each difference is at most atol + 1e-7 times the
-reference.
-find_zero has many right answers: the polynomial must be near zero there. The tolerance of one float answer
-is not carried over to later cases.
+Equal values agree. Otherwise, where there is a tolerance, values of the same type and length agree if
+numpy.allclose says so, rewritten here because a referee reads nothing but the standard library: arrays are
+broadcast, what is ragged or holds anything but numbers is not close, and neither is a finite number to an
+infinite one. The tolerance is the problem's; where that is 0, the first reference of floats makes it 1e-6 for
+itself and all later cases of the same list. find_zero has many right answers: the polynomial must be near
+zero there.
 """
 
+import cmath
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 FLOAT_ATOL = 1e-6
 RTOL = 1e-7
+INTEGERS = range(-(2**63), 2**64)  # in a reference: others make an array of objects, close to nothing
+MAX_DIMENSIONS = 64
+
+Shape = tuple[int, ...]
 
 
 def check_cases(
@@ -24,16 +30,20 @@ def check_cases(
         if entry_point == "find_zero":
             near = abs(polynomial(arguments[0], answer)) <= atol
         else:
+            atol = FLOAT_ATOL if atol == 0 and is_floats(reference) else atol
             near = agrees(answer, reference, atol)
         assert near, f"input {number} has another answer"
 
 
 def agrees(answer: Any, reference: Any, atol: float) -> bool:
-    """Whether an answer is the reference's."""
+    """Whether an answer is the reference's, or close to it where `atol` is not 0."""
     if answer == reference:
         return True
-    atol = FLOAT_ATOL if atol == 0 and is_floats(reference) else atol
-    return atol != 0 and type(answer) is type(reference) and is_close(answer, reference, atol)
+    if atol == 0 or type(answer) is not type(reference):
+        return False
+    if isinstance(reference, list | tuple) and len(answer) != len(reference):
+        return False
+    return all_close(answer, reference, atol)
 
 
 def is_floats(value: Any) -> bool:
@@ -43,17 +53,58 @@ def is_floats(value: Any) -> bool:
     return isinstance(value, float)
 
 
-def is_close(answer: Any, reference: Any, atol: float) -> bool:
-    """Elementwise closeness of numbers; False for anything else."""
-    if isinstance(reference, list | tuple):
-        return (
-            isinstance(answer, list | tuple)
-            and len(answer) == len(reference)
-            and all(is_close(a, r, atol) for a, r in zip(answer, reference, strict=True))
-        )
-    if not isinstance(answer, int | float) or not isinstance(reference, int | float):
+def all_close(answer: Any, reference: Any, atol: float) -> bool:
+    """numpy.allclose(answer, reference, RTOL, atol); False where that raises."""
+    try:
+        pairs = broadcast(answer, array_shape(answer), reference, array_shape(reference, integers=INTEGERS))
+        return all(is_close(number, other, atol) for number, other in pairs)
+    except (ValueError, OverflowError):
         return False
-    return bool(answer == reference or abs(answer - reference) <= atol + RTOL * abs(reference))
+
+
+def array_shape(value: Any, dimension: int = 0, integers: range | None = None) -> Shape:
+    """Lengths by dimension; ValueError for what numpy makes no array of numbers of.
+
+    `integers` bounds those inside lists: beyond them numpy takes an array for one of objects.
+    """
+    if not isinstance(value, list | tuple):
+        if not isinstance(value, int | float | complex):
+            raise ValueError("not a number")
+        if dimension and integers and isinstance(value, int) and value not in integers:
+            raise ValueError("an integer that no array holds")
+        return ()
+    if dimension == MAX_DIMENSIONS:
+        raise ValueError("too many dimensions")
+    shapes = {array_shape(item, dimension + 1, integers) for item in value}
+    if len(shapes) > 1:
+        raise ValueError("a ragged list")
+    return (len(value), *(shapes.pop() if shapes else ()))
+
+
+def broadcast(left: Any, left_shape: Shape, right: Any, right_shape: Shape) -> Iterator[tuple[Any, Any]]:
+    """Pairs of numbers of two arrays stretched to one shape; ValueError where that cannot be."""
+    if not left_shape and not right_shape:
+        yield left, right
+        return
+    if len(left_shape) < len(right_shape):
+        left, left_shape = [left], (1, *left_shape)
+    elif len(right_shape) < len(left_shape):
+        right, right_shape = [right], (1, *right_shape)
+    length = right_shape[0] if left_shape[0] == 1 else left_shape[0]
+    if right_shape[0] not in (1, length):
+        raise ValueError("shapes that do not go together")
+    for index in range(length):
+        a = left[0 if left_shape[0] == 1 else index]
+        b = right[0 if right_shape[0] == 1 else index]
+        yield from broadcast(a, left_shape[1:], b, right_shape[1:])
+
+
+def is_close(answer: complex, reference: complex, atol: float) -> bool:
+    """numpy.isclose of two numbers; OverflowError for integers beyond floats."""
+    if answer == reference:
+        return True
+    number, other = (float(n) if isinstance(n, int) else n for n in (answer, reference))
+    return cmath.isfinite(other) and abs(number - other) <= atol + RTOL * abs(other)
 
 
 def polynomial(coefficients: list[float], x: float) -> float:
