@@ -172,7 +172,7 @@ def score(
 ) -> int:
     """Score a file of samples in the official evaluators' format, in the sandbox.
 
-    Exit status: 0 when every line and every problem was scored, 1 when some were left out, 2 when nothing was.
+    Exit status: 0 when every line and problem was scored, 1 when some were left out, 2 when nothing was.
 
     Example: quantbench score samples.jsonl --task humaneval --task-data HumanEval.jsonl.gz
     """
