@@ -58,6 +58,9 @@ class SpeedPoint(_Frozen):
     ttft_s: tuple[float, ...]  # prompt to first token on the host
     decode_s: tuple[float, ...]  # first token to last, that is new_tokens - 1 steps
     cpu_share: tuple[float, ...] = ()  # CPU time / (wall time x threads) of each repetition
+    queue_share: tuple[float, ...] = ()  # of the threads' time in which they were ready and had no core
+    steal_share: tuple[float, ...] = ()  # of the cores' time that the hypervisor took
+    foreign_cores: tuple[float, ...] = ()  # cores that other programs kept busy
     round_of: tuple[int, ...] = ()  # the round each repetition belongs to
     kv_bytes: int | None = None  # read by one step at the middle of the decode
     step_weight_bytes: int | None = None  # weights that one step must read

@@ -12,6 +12,7 @@ from quantbench.analysis.diagnosis import Diagnosis, diagnose_rows
 from quantbench.analysis.distance import MethodDistance, distances
 from quantbench.analysis.floor import FloorFlips, floor_flips
 from quantbench.analysis.limits import limits_of
+from quantbench.analysis.load import busy_machine
 from quantbench.analysis.metrics import Metric, metrics_of
 from quantbench.analysis.needs import recommend_for_needs
 from quantbench.analysis.observations import observe
@@ -32,6 +33,7 @@ class Analysis:
     """Everything a report shows; `report` renders it and adds no judgement of its own."""
 
     results: Results
+    alert: str | None  # what must be read before any figure
     metrics: tuple[Metric, ...]
     observations: tuple[Statement, ...]
     trade_offs: tuple[Statement, ...]
@@ -52,6 +54,7 @@ def analyse(records: Sequence[Record], baseline: str) -> Analysis:
     results = read_results(records, baseline)
     return Analysis(
         results=results,
+        alert=busy_machine(results),
         metrics=metrics_of(results),
         observations=observe(results),
         trade_offs=trade_offs(results),

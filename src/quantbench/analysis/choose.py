@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, find_lead
-from quantbench.analysis.paired import pair_scores
-from quantbench.analysis.pairing import can_be_paired
+from quantbench.analysis.paired import can_be_paired, pair_scores
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.scores import Score
 from quantbench.analysis.wording import listed, ratio, significant
@@ -84,7 +83,7 @@ def _pick(fitting: list[Row], limits: Limits) -> tuple[str | None, str]:
     lead = find_lead(SPEED, fitting)
     if lead is None:
         smallest = min(fitting, key=lambda row: SIZE.value(row) or float("inf"))
-        return smallest.label, f"{meets}; the smallest of those that do, as no speed was measured"
+        return smallest.label, f"{meets}; the smallest of those that do, as no speed can be used"
     pool = (lead.best, *lead.tied)
     best = min(pool, key=lambda row: SIZE.value(row) or float("inf"))
     speed = SPEED.show(SPEED.value(best) or 0.0)

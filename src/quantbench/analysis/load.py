@@ -1,34 +1,54 @@
-"""Signs that something else ran on the machine while speed was measured. Detects, does not correct."""
+"""Signs that something else ran on the machine while speed was measured, in words; `disturbance` judges."""
 
 from collections.abc import Iterator
 from statistics import median
 
-from quantbench.analysis.wording import significant
+from quantbench.analysis.rows import Results, Row
+from quantbench.analysis.wording import counted, listed, significant
 from quantbench.records import Record, SpeedPoint
 from quantbench.units import show_bytes
 
-STARVED = 0.8  # of the threads' time: below it another process had the cores
+MARK = "†"  # behind a disturbed figure
 BUSY_GPU_PERCENT = 5  # before the trial began
 TAKEN_BYTES = 2_500_000_000  # before the trial began; the driver and one context stay below
 DRIFT = 0.05  # of the median, between the slowest and the fastest round
 
 
-def signs_of_load(record: Record) -> Iterator[str]:
+WHAT_TO_DO = (
+    "Close what else runs, or leave it a core with --threads; then run the command again with --rounds 2 "
+    "(later rounds measure speed alone), or into another --output-dir"
+)
+
+
+def busy_machine(results: Results) -> str | None:
+    """The warning that must stand above all others; None where no figure was disturbed."""
+    rows = [row for row in results.rows if row.disturbed]
+    if not rows:
+        return None
+    why = {row.label: row.disturbed[0].disturbed for row in rows}
+    reasons = "; ".join(f"{label}: {reason}" for label, reason in why.items())
+    return (
+        f"The machine was busy while the speed of {listed(list(why))} was measured ({reasons}). Figures with "
+        f"{MARK} are too low by an unknown amount, and nothing is concluded from them. {WHAT_TO_DO}."
+    )
+
+
+def signs_of_load(row: Row) -> Iterator[str]:
     """Sentences, one a sign; nothing where the record has no speed."""
+    record = row.record
     if not any(point.decode_s for point in record.speed):
         return
     yield from _busy_gpu(record)
-    on_cpu = str(record.trial.get("device", "")) == "cpu"
+    for speed in row.disturbed:
+        yield f"at {speed.label} the measurement was disturbed: {speed.disturbed}."
+    for speed in row.sweep:
+        if speed.left_out:
+            total = counted(speed.left_out + speed.repetitions, "repetition")
+            yield f"at {speed.label} {speed.left_out} of {total} were disturbed and are left out."
     for point in record.speed:
-        where = f"batch {point.batch_size}, prompt {point.prompt_tokens}"
-        share = median(point.cpu_share) if point.cpu_share else 1.0
-        if on_cpu and share < STARVED:
-            yield (
-                f"at {where} the process got only {100 * share:.0f} % of its threads' time: something else "
-                "used the cores, or the work did not fill them; its speed may be too low."
-            )
         drift = drift_of(point)
         if drift is not None and drift > DRIFT:
+            where = f"batch {point.batch_size}, prompt {point.prompt_tokens}"
             apart = significant(100 * drift, 2)
             yield f"at {where} the rounds differ by {apart} %: the machine's speed drifts."
 

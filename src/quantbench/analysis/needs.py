@@ -36,8 +36,10 @@ def _nothing(title: str, missing: str) -> Statement:
 
 def _balance(results: Results) -> Statement:
     balance = balance_of(results)
-    if balance is None:
-        return _nothing(BALANCE, "fewer than two methods have every figure that the rule needs")
+    unusable = disturbed_part(results) and all(SPEED.value(row) is None for row in results.rows)
+    if balance is None or unusable:
+        missing = "fewer than two methods have every figure that the rule needs"
+        return _nothing(BALANCE, missing + disturbed_part(results))
     best, *equal = balance.best
     rule = f"highest mean of {listed(balance.parts)}, each scaled from 0 (worst) to 1 (best)"
     totals = ", ".join(f"{row.label} {total:.2f}" for row, total in balance.totals)
@@ -197,7 +199,8 @@ def _latency(results: Results) -> Statement:
     metric = RESPONSE if any(RESPONSE.value(row) is not None for row in results.rows) else SPEED
     lead = find_lead(metric, results.rows)
     if lead is None or not (lead.rivals or lead.behind):
-        return _nothing(LATENCY, "fewer than two methods have a measured speed")
+        missing = "fewer than two methods have a measured speed"
+        return _nothing(LATENCY, missing + disturbed_part(results))
     choice = min((lead.best, *lead.tied), key=lambda row: (_size_or_inf(row), row is not lead.best))
     text = f"{choice.label}: {_response(metric, choice, results)}"
     tied = tuple(row.label for row in (lead.best, *lead.rivals) if row is not choice)
@@ -208,6 +211,12 @@ def _latency(results: Results) -> Statement:
     if lead.unsure:
         text += f"; how sure this is against {listed([r.label for r in lead.unsure])} is not known"
     return Statement(title=LATENCY, text=f"{text}.", choice=choice.label, tied=tied)
+
+
+def disturbed_part(results: Results) -> str:
+    """Why measured speeds may count as missing; empty where none does."""
+    labels = [row.label for row in results.rows if row.disturbed_speed]
+    return f" (that of {listed(labels)} was disturbed by other programs)" if labels else ""
 
 
 def _response(metric: Metric, row: Row, results: Results) -> str:

@@ -1,12 +1,13 @@
 """Records as rows that can be compared: one row a method, the baseline first. Says nothing about them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from quantbench.analysis.disturbance import without_disturbed
 from quantbench.analysis.rounds import merge_rounds
 from quantbench.analysis.scores import Score, read_score
 from quantbench.analysis.speeds import Speed, read_speed
-from quantbench.records import ModelInfo, Record
+from quantbench.records import ModelInfo, Record, SpeedPoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +19,20 @@ class Row:
     is_baseline: bool
     weight_bytes: int | None
     memory_bytes: int | None
-    speed: Speed | None  # of the headline batch size and prompt length
-    sweep: tuple[Speed, ...]  # all points, the headline included
+    speed: Speed | None  # of the headline batch size and prompt length; None where it was disturbed
+    sweep: tuple[Speed, ...]  # all undisturbed points, the headline included
     scores: tuple[Score, ...]
+    disturbed: tuple[Speed, ...] = ()  # points to be shown with a mark and never to be judged
 
     @property
     def measured(self) -> bool:
         """Whether there is any figure at all."""
-        return any((self.weight_bytes, self.memory_bytes, self.speed, self.scores))
+        return any((self.weight_bytes, self.memory_bytes, self.speed, self.disturbed, self.scores))
+
+    @property
+    def disturbed_speed(self) -> Speed | None:
+        """The headline's figures where they were disturbed."""
+        return _headline(self.record, self.disturbed)
 
     def score(self, task: str) -> Score | None:
         """The row's score on a task, if it has one."""
@@ -84,7 +91,8 @@ def read_results(records: Sequence[Record], baseline: str) -> Results:
 
 def read_row(record: Record, is_baseline: bool) -> Row:
     """A record's figures; the first point of the trial's sweep is the headline."""
-    sweep = tuple(read_speed(point, record.bandwidth) for point in record.speed)
+    points = tuple(read_point(point, record) for point in record.speed)
+    sweep = tuple(speed for speed in points if speed.disturbed is None)
     return Row(
         label=record.method,
         record=record,
@@ -94,7 +102,18 @@ def read_row(record: Record, is_baseline: bool) -> Row:
         speed=_headline(record, sweep),
         sweep=sweep,
         scores=tuple(score for task in record.tasks if (score := read_score(task))),
+        disturbed=tuple(speed for speed in points if speed.disturbed is not None),
     )
+
+
+def read_point(point: SpeedPoint, record: Record) -> Speed:
+    """The figures of a point's undisturbed repetitions, or of all of them with the reason why not."""
+    cores = record.environment.cores
+    on_gpu = str(record.trial.get("device", "")).startswith("cuda")
+    threads = 1 if on_gpu else min(record.environment.threads or cores, cores)
+    clean, why = without_disturbed(point, threads, cores)
+    left_out = len(point.decode_s) - len(clean.decode_s)
+    return replace(read_speed(clean, record.bandwidth), disturbed=why, left_out=left_out)
 
 
 def _headline(record: Record, sweep: tuple[Speed, ...]) -> Speed | None:

@@ -36,6 +36,8 @@ class Speed:
     response_s: Estimate | None = None  # prompt to last token
     mbu: float | None = None  # share of the measured bandwidth that decoding used
     failure: str | None = None
+    disturbed: str | None = None  # why nothing may be concluded from the figures, to stand behind 'because'
+    left_out: int = 0  # disturbed repetitions that are in none of the figures
 
     @property
     def label(self) -> str:

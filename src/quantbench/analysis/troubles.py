@@ -36,6 +36,7 @@ def find_troubles(results: Results) -> tuple[Trouble, ...]:
     for label, record in records:
         found += _of_record(label, record)
     for row in results.rows:
+        found += [Trouble(label=row.label, text=sign) for sign in signs_of_load(row)]
         found += [Trouble(label=row.label, text=text) for score in row.scores for text in _of_score(score)]
     return tuple(sorted(_merged(found), key=lambda trouble: not trouble.failed))
 
@@ -58,8 +59,6 @@ def _of_record(label: str, record: Record) -> Iterable[Trouble]:
         if point.failure:
             where = f"batch {point.batch_size}, prompt {point.prompt_tokens}"
             yield Trouble(label=label, text=one_line(f"no speed at {where}: {point.failure}"))
-    for sign in signs_of_load(record):
-        yield Trouble(label=label, text=sign)
     for warning in record.warnings:
         yield Trouble(label=label, text=one_line(warning))
     if fallback := record.kernels.get("fallback"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from quantbench.decoding import Decoder, Request
+from quantbench.measure.load import LoadReading, load_between, read_load
 from quantbench.measure.nvml import DriverView
 from quantbench.plan import Trial
 from quantbench.records import METERED_S, SpeedPoint
@@ -30,6 +31,7 @@ class Meters:
     wall: Callable[[], float] = time.perf_counter
     cpu: Callable[[], float] = time.process_time
     joules: Callable[[], float | None] = lambda: None
+    load: Callable[[], LoadReading] = read_load
     threads: int = 1
 
 
@@ -40,6 +42,9 @@ class Times:
     ttft_s: list[float] = field(default_factory=list)
     decode_s: list[float] = field(default_factory=list)
     cpu_share: list[float] = field(default_factory=list)
+    queue_share: list[float] = field(default_factory=list)
+    steal_share: list[float] = field(default_factory=list)
+    foreign_cores: list[float] = field(default_factory=list)
     joules: list[float] = field(default_factory=list)
     warm_s: float | None = None
 
@@ -59,7 +64,8 @@ def measure_speed(decoder: Decoder, trial: Trial, progress: Progress) -> tuple[S
     """All points of the trial's sweep, batch sizes within prompt lengths; see `sweep`."""
     import torch
 
-    meters = Meters(joules=DriverView(trial.device).joules, threads=torch.get_num_threads())
+    threads = torch.get_num_threads() if trial.device == "cpu" else 1  # a GPU is fed by one
+    meters = Meters(joules=DriverView(trial.device).joules, threads=threads)
     return tuple(sweep(decoder, trial, progress, meters))
 
 
@@ -152,6 +158,7 @@ def run_once(decoder: Decoder, requests: list[Request], times: Times, meters: Me
     """One timed repetition, appended to `times` when it is complete."""
     first: list[float] = []
     decoder.synchronize()
+    load = meters.load()
     joules, cpu, start = meters.joules(), meters.cpu(), meters.wall()
     decoder.generate(requests, batch_size=len(requests), on_first_token=lambda: first.append(meters.wall()))
     decoder.synchronize()
@@ -159,8 +166,22 @@ def run_once(decoder: Decoder, requests: list[Request], times: Times, meters: Me
     times.ttft_s.append(first[0] - start)
     times.decode_s.append(end - first[0])
     times.cpu_share.append((cpu_end - cpu) / max(end - start, 1e-9) / meters.threads)
+    note_load(times, load, meters, end - start)
     if joules is not None and joules_end is not None:
         times.joules.append(joules_end - joules)
+
+
+def note_load(times: Times, before: LoadReading, meters: Meters, wall_s: float) -> None:
+    """Append what kept a repetition from running, as far as the system counts it."""
+    found = load_between(before, meters.load(), wall_s, meters.threads)
+    pairs = (
+        (times.queue_share, found.queued),
+        (times.steal_share, found.stolen),
+        (times.foreign_cores, found.foreign_cores),
+    )
+    for values, value in pairs:
+        if value is not None:
+            values.append(round(value, 4))
 
 
 def speed_point(decoder: Decoder, requests: list[Request], times: Times, failure: str | None) -> SpeedPoint:
@@ -174,6 +195,9 @@ def speed_point(decoder: Decoder, requests: list[Request], times: Times, failure
         ttft_s=tuple(times.ttft_s),
         decode_s=tuple(times.decode_s),
         cpu_share=tuple(times.cpu_share),
+        queue_share=tuple(times.queue_share),
+        steal_share=tuple(times.steal_share),
+        foreign_cores=tuple(times.foreign_cores),
         joules=tuple(times.joules),
         warm_s=times.warm_s,
         step_weight_bytes=weight_bytes,

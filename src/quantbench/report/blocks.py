@@ -14,6 +14,13 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """A paragraph that must not be missed; red where there are colours."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bullet:
     """One item; `lead` stands before it, emphasised."""
 
@@ -55,7 +62,7 @@ class Picture:
     caption: str
 
 
-Block = Text | Bullets | Table | Code | Picture
+Block = Text | Alert | Bullets | Table | Code | Picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

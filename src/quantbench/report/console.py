@@ -15,6 +15,9 @@ from quantbench.report.sections.scores import score_sections
 def print_analysis(analysis: Analysis, console: Console) -> None:
     """The main table, one table a task, the recommendations, and what failed."""
     results = analysis.results
+    if analysis.alert:
+        console.print()
+        console.print(RichText(analysis.alert, style="bold red"))
     if results.rows:
         print_table(f"{results.model_name}: quantization methods", method_table(results), console)
     for section in score_sections(analysis):

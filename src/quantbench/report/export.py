@@ -31,6 +31,7 @@ COLUMNS = (
     "ttft_s",
     "tpot_s",
     "mbu",
+    "disturbed",
     "load_s",
 )
 SCORE_COLUMNS = ("pass_at_1", "passed", "completions", "problems", "pass_at_1_low", "pass_at_1_high")
@@ -54,8 +55,9 @@ def to_json(analysis: Analysis) -> str:
     content = {
         "model": results.model.model_dump() if results.model else {"name": results.model_name},
         "baseline": results.baseline_name,
+        "alert": analysis.alert,
         "methods": [
-            row_figures(row, analysis) | {"sweep": [_point(speed) for speed in row.sweep]}
+            row_figures(row, analysis) | {"sweep": [_point(speed) for speed in (*row.sweep, *row.disturbed)]}
             for row in results.rows
         ],
         "observations": [_statement(s) for s in analysis.observations],
@@ -92,8 +94,8 @@ def row_figures(row: Row, analysis: Analysis) -> dict[str, Any]:
         "memory_bytes": row.memory_bytes,
         "load_s": record.startup.load_s if record.startup else None,
     }
-    if row.speed:
-        figures |= _point(row.speed)
+    if speed := row.speed or row.disturbed_speed:
+        figures |= _point(speed)
     for score in row.scores:
         interval = score.interval
         values = (score.pass_at_1, score.passed, score.total, score.problems, interval.low, interval.high)
@@ -115,6 +117,7 @@ def _point(speed: Speed) -> dict[str, Any]:
         "ttft_s": _value(speed.ttft_s),
         "tpot_s": _value(speed.tpot_s),
         "mbu": speed.mbu,
+        "disturbed": speed.disturbed is not None,
     }
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from quantbench.report.blocks import Block, Bullet, Bullets, Code, Picture, Section, Table, Text
+from quantbench.report.blocks import Alert, Block, Bullet, Bullets, Code, Picture, Section, Table, Text
 
 # What Markdown would take for markup; an underscore inside a word is not.
 MARKUP = re.compile(r"[\\`*|]|<(?=[A-Za-z/!?])|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -23,6 +23,8 @@ def render_block(block: Block) -> str:
     match block:
         case Text(text):
             return escape(text)
+        case Alert(text):
+            return f"> [!CAUTION]\n> {escape(text)}"
         case Bullets(items):
             return "\n".join(_bullet(item) for item in items)
         case Table():

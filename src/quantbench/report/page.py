@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from quantbench.analysis import Analysis
-from quantbench.report.blocks import Bullets, Code, Picture, Section, Table, Text
+from quantbench.report.blocks import Alert, Bullets, Code, Picture, Section, Table, Text
 from quantbench.report.flips import Flips, read_flips
 from quantbench.report.page_charts import chart_data
 from quantbench.report.sections import sections_of
 
 PICTURES = "pictures"  # the section that the page's own charts replace
 SCRIPTS = ("scales.js", "charts.js", "page.js")
-KINDS = {Text: "text", Bullets: "bullets", Table: "table", Code: "code", Picture: "picture"}
+KINDS = {Text: "text", Alert: "alert", Bullets: "bullets", Table: "table", Code: "code", Picture: "picture"}
 
 
 def render_page(analysis: Analysis, folder: Path) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from quantbench.analysis import Analysis, Estimate, Row
+from quantbench.analysis.load import MARK
 from quantbench.analysis.wording import MISSING, significant
 from quantbench.report.blocks import Column, Section, Table, Text
 
@@ -10,7 +11,7 @@ from quantbench.report.blocks import Column, Section, Table, Text
 def detail_sections(analysis: Analysis) -> Iterator[Section]:
     """Two tables: speed where it was measured, storage where a size was."""
     rows = analysis.results.rows
-    if any(row.speed for row in rows):
+    if any(row.speed or row.disturbed_speed for row in rows):
         yield Section(
             key="speed-detail", title="Speed in detail", blocks=(speed_table(rows), Text(SPEED_LEGEND))
         )
@@ -40,11 +41,11 @@ def speed_table(rows: Sequence[Row]) -> Table:
 
 
 def _speed_cells(row: Row) -> tuple[str, ...]:
-    speed = row.speed
+    speed = row.speed or row.disturbed_speed
     if speed is None:
         return (row.label, *(MISSING,) * 6)
     return (
-        row.label,
+        row.label if row.speed else f"{row.label} {MARK}",
         show_estimate(speed.decode),
         show_estimate(speed.prefill),
         show_estimate(speed.ttft_s, 1000),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis, Results
+from quantbench.analysis.load import MARK
 from quantbench.report.blocks import Column, Section, Table, Text
 from quantbench.report.columns import byte_column, number_column
 
@@ -19,7 +20,8 @@ def method_section(analysis: Analysis) -> Iterator[Section]:
 def method_table(results: Results) -> Table:
     """The reference's four columns; GB becomes MB for small models, GPU Memory becomes Memory without one."""
     rows = results.rows
-    rates = [row.speed.decode.value if row.speed and row.speed.decode else None for row in rows]
+    shown = [row.speed or row.disturbed_speed for row in rows]
+    rates = [speed.decode.value if speed and speed.decode else None for speed in shown]
     size = byte_column([row.weight_bytes for row in rows])
     memory = byte_column([row.memory_bytes for row in rows])
     speed = number_column(rates)
@@ -30,14 +32,19 @@ def method_table(results: Results) -> Table:
         Column(f"{'GPU Memory' if results.on_gpu else 'Memory'} ({memory.unit})"),
     )
     cells = tuple(
-        (row.label, size.show(row.weight_bytes), speed.show(rate), memory.show(row.memory_bytes))
+        (
+            row.label,
+            size.show(row.weight_bytes),
+            speed.show(rate) + (f" {MARK}" if rate is not None and row.speed is None else ""),
+            memory.show(row.memory_bytes),
+        )
         for row, rate in zip(rows, rates, strict=True)
     )
     return Table(columns, cells)
 
 
 def _legend(results: Results) -> str:
-    point = next((row.speed for row in results.rows if row.speed), None)
+    point = next((speed for row in results.rows if (speed := row.speed or row.disturbed_speed)), None)
     parts = ["Model size: bytes of the weights in memory, scales and zero points included, tied weights once"]
     if point:
         parts.append(
@@ -50,4 +57,6 @@ def _legend(results: Results) -> str:
         parts.append(f"GPU memory: the allocator's peak during the speed runs{whole}")
     else:
         parts.append("memory: the peak resident set of the trial's process")
+    if any(row.disturbed_speed for row in results.rows):
+        parts.append(f"{MARK}: disturbed by other programs, not to be used")
     return "; ".join(parts) + ". — is not measured."

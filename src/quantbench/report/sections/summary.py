@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
 from quantbench.analysis.wording import counted, listed, lower_first
-from quantbench.report.blocks import Block, Bullet, Bullets, Section, Text
+from quantbench.report.blocks import Alert, Block, Bullet, Bullets, Section, Text
 
 
 def summary_section(analysis: Analysis) -> Iterator[Section]:
     """Always there."""
-    blocks: list[Block] = [Text(_scope(analysis))]
+    blocks: list[Block] = [Alert(analysis.alert)] if analysis.alert else []
+    blocks.append(Text(_scope(analysis)))
     choices = [s for s in analysis.recommendations if s.choice]
     if choices:
         blocks.append(Bullets(tuple(Bullet(_choice(s.choice or "", s.tied), s.title) for s in choices)))
