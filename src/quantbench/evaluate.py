@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
+from quantbench.extraction import Extracted, build_program
 from quantbench.records import Completion, TaskResult
 from quantbench.sandbox.pool import Sandbox
 from quantbench.sandbox.program import Execution, Program
@@ -53,14 +54,7 @@ class Sample:
     @property
     def program(self) -> Program:
         """The completion behind the problem's own prompt, as the official evaluator joins them."""
-        problem = self.problem
-        return Program(
-            task_id=problem.task_id,
-            prompt=problem.prompt,
-            completion=self.text,
-            test=problem.test,
-            entry_point=problem.entry_point,
-        )
+        return build_program(self.problem, Extracted(text=self.text))
 
 
 class StopStrings:

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quantbench.errors import TaskError, UsageError
+from quantbench.extraction import AS_IS, Extracted, Protocol, build_program, choose_protocol
 from quantbench.sandbox.pool import DEFAULT_LIMITS, Sandbox, open_sandbox
 from quantbench.sandbox.program import Execution, Program
 from quantbench.sandbox.referee import BROKEN_TEST
-from quantbench.scoring.extraction import AS_IS, Protocol, build_program, choose_protocol
 from quantbench.scoring.plus import PLUS_LIMITS, compute_tests, read_inputs, with_plus
 from quantbench.scoring.results import Scored, print_scored, write_results
 from quantbench.scoring.samples import Sample, SampleFile, read_samples, some
@@ -98,7 +98,12 @@ def programs_of(
     read: SampleFile, problems: Mapping[str, Problem], protocol: Protocol
 ) -> list[tuple[Sample, Program]]:
     """Each sample with its program."""
-    return [(sample, build_program(sample, problems[sample.task_id], protocol)) for sample in read.samples]
+    programs = []
+    for sample in read.samples:
+        given = Extracted(text=sample.text, standalone=sample.standalone)
+        problem = problems[sample.task_id]
+        programs.append((sample, build_program(problem, protocol(given, problem))))
+    return programs
 
 
 def plus_programs(

@@ -1,0 +1,25 @@
+"""From the text of an answer to a program that can be executed, by named protocols.
+
+One piece of code for text that was just generated and for text that is read from a file. Nothing here parses
+or compiles what a model wrote: a parser can be made to use up the stack or the memory of this process.
+"""
+
+from quantbench.extraction.protocols import (
+    AS_IS,
+    CODE_FENCE,
+    Extracted,
+    Protocol,
+    build_program,
+    choose_protocol,
+    truncated,
+)
+
+__all__ = [
+    "AS_IS",
+    "CODE_FENCE",
+    "Extracted",
+    "Protocol",
+    "build_program",
+    "choose_protocol",
+    "truncated",
+]
