@@ -2,6 +2,7 @@ import pytest
 
 from quantbench.analysis.paired import Change, PairedScore, paired_scores
 from quantbench.analysis.rows import read_results
+from quantbench.records import Outcome, TaskResult
 from tests.report_records import full_record, reference_records, reference_totals, task_result
 
 
@@ -59,3 +60,44 @@ def test_several_completions_a_problem_are_compared_by_their_rates() -> None:
     (pair,) = pairs_of(task_result(range(57), per_problem=4), task_result(range(47), per_problem=4))
     assert pair.interval is not None and pair.interval.contains(-10 / 164)
     assert (pair.gained, pair.lost) == (0, 10)
+
+
+def several(rates: dict[int, int], per_problem: int = 4) -> TaskResult:
+    """164 problems with 4 completions each; `rates` says how many of a problem's completions pass."""
+    result = task_result((), per_problem=per_problem)
+    completions = tuple(
+        completion.model_copy(
+            update={"outcome": Outcome.PASSED}
+            if completion.sample < rates.get(int(completion.task_id.split("/")[1]), 0)
+            else {}
+        )
+        for completion in result.completions
+    )
+    return result.model_copy(update={"completions": completions})
+
+
+OUTRIGHT = dict.fromkeys(range(25), 4)
+SLIGHTLY = dict.fromkeys(range(25, 55), 1)
+
+
+def test_problems_lost_outright_are_not_outvoted_by_as_many_slightly_better_ones() -> None:
+    (pair,) = pairs_of(several(OUTRIGHT), several(SLIGHTLY))
+    assert (pair.gained, pair.lost) == (30, 25)
+    assert pair.change is Change.WORSE
+
+
+def test_the_test_of_several_completions_is_named_as_what_it_is() -> None:
+    (pair,) = pairs_of(several(OUTRIGHT), several(SLIGHTLY))
+    assert pair.test == "exact paired permutation"
+
+
+def test_detectable_difference_of_rates_comes_from_their_scatter() -> None:
+    little = pairs_of(several(SLIGHTLY), several(dict.fromkeys(range(26, 56), 1)))[0].detectable
+    much = pairs_of(several(OUTRIGHT), several(dict.fromkeys(range(1, 26), 4)))[0].detectable
+    assert little is not None and much is not None
+    assert little == pytest.approx(much / 4)
+
+
+def test_unequal_numbers_of_completions_are_compared_by_their_rates() -> None:
+    (pair,) = pairs_of(several({1: 2}, per_problem=4), several({1: 1}, per_problem=2))
+    assert (pair.gained, pair.lost, pair.p) == (0, 0, 1.0)

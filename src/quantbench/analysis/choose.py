@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, find_lead
-from quantbench.analysis.paired import can_be_paired, pair_scores
+from quantbench.analysis.paired import pair_scores
+from quantbench.analysis.pairing import can_be_paired
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.scores import Score
 from quantbench.analysis.wording import listed, ratio, significant

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from quantbench.analysis.metrics import MEMORY, SIZE, Metric
 from quantbench.analysis.noise import SIGNIFICANT, Call, Verdict, compare_estimates
-from quantbench.analysis.paired import can_be_paired, pair_scores
+from quantbench.analysis.paired import pair_scores
+from quantbench.analysis.pairing import can_be_paired
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.scores import Score
 from quantbench.analysis.speeds import Estimate, Speed
@@ -173,10 +174,10 @@ def _scores(both: Iterable[tuple[Row, Row]]) -> list[Difference]:
     adjusted = holm([pair.p for pair in found])
     differences = []
     for (label, old, new), pair, p in zip(same, found, adjusted, strict=True):
-        better = pair.gained > pair.lost
-        real = p < SIGNIFICANT and pair.gained != pair.lost
+        better = pair.difference > 0
+        real = p < SIGNIFICANT and pair.difference != 0
         kind = Kind.SAME if not real else Kind.IMPROVEMENT if better else Kind.REGRESSION
-        why = f"{pair.gained} problems won, {pair.lost} lost, exact McNemar after Holm {chance(p)}"
+        why = f"{pair.gained} problems won, {pair.lost} lost, {pair.test} after Holm {chance(p)}"
         differences.append(_score(label, old.pass_at_1, new.pass_at_1, new.title, kind, why))
     for label, old, new in pairs:
         if (label, old, new) not in same:

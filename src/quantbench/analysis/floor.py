@@ -6,7 +6,8 @@ A method that changes no more than this is indistinguishable from the baseline, 
 from dataclasses import dataclass
 
 from quantbench.analysis.distance import floor_label
-from quantbench.analysis.paired import can_be_paired, pair_scores
+from quantbench.analysis.paired import pair_scores
+from quantbench.analysis.pairing import can_be_paired
 from quantbench.analysis.rows import Results
 from quantbench.analysis.scores import read_score
 

@@ -85,11 +85,16 @@ def _quality(results: Results) -> Iterable[str]:
 def _of_task(scores: list[Score]) -> Iterable[str]:
     first = scores[0]
     widest = max(scores, key=lambda score: score.interval.width)
-    yield (
+    known = (
         f"{first.title} has {first.problems} problems: a pass@1 is known to about "
-        f"±{50 * widest.interval.width:.1f} points, and even if every problem that only one of two methods "
-        f"solves speaks for the same one, it takes {fewest_discordant()} of them to rule out chance."
+        f"±{50 * widest.interval.width:.1f} points"
     )
+    if all(score.per_problem == 1 for score in scores):
+        known += (
+            ", and even if every problem that only one of two methods solves speaks for the same one, "
+            f"it takes {fewest_discordant()} of them to rule out chance"
+        )
+    yield f"{known}."
     if not first.result.comparable:
         yield f"These {first.title} scores cannot be compared with published figures."
     temperature = (

@@ -1,7 +1,7 @@
 """Whether two rows differ by more than noise, metric by metric, and the evidence in words.
 
 Sizes are exact. Speeds are apart when the intervals of their medians do not overlap. Scores are compared
-problem by problem (exact McNemar), or as two independent shares where the problems cannot be paired.
+problem by problem (see `pairing`), or as two independent shares where the problems cannot be paired.
 """
 
 from collections.abc import Mapping
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import comb, sqrt
 
+from quantbench.analysis.pairing import can_be_paired, compare_problems, single
 from quantbench.analysis.rows import Row
 from quantbench.analysis.scores import Score
 from quantbench.analysis.speeds import Estimate
 from quantbench.analysis.wording import chance, signed
-from quantbench.stats import Interval, mcnemar_exact
+from quantbench.stats import Interval
 
 SIGNIFICANT = 0.05
 
@@ -139,17 +140,17 @@ def compare_scores(
     a, b = one.score(task), other.score(task)
     if a is None or b is None:
         return Verdict(Call.UNKNOWN, "a score is missing")
-    if a.rates is None or b.rates is None or a.rates.keys() != b.rates.keys():
+    if not can_be_paired(a, b):
         return _unpaired(a, b)
-    ahead, behind = discordant(a, b)
-    p = mcnemar_exact(ahead, behind)
+    found = compare_problems(a, b)
+    p = found.p
     if a.rates == b.rates:
         counts = f"{one.label} and {other.label} solve the same ones"
-    elif a.per_problem == b.per_problem == 1:
-        counts = f"{one.label} alone solves {ahead} and {other.label} alone {behind}"
+    elif single(a, b):
+        counts = f"{one.label} alone solves {found.ahead} and {other.label} alone {found.behind}"
     else:
-        counts = f"{one.label} solves {ahead} more often and {other.label} {behind}"
-    why = f"paired by problem, {counts}, exact McNemar {chance(p)}"
+        counts = f"{one.label} solves {found.ahead} more often and {other.label} {found.behind}"
+    why = f"paired by problem, {counts}, {found.test} {chance(p)}"
     corrected = _corrected(p, task, one, other, adjusted or {})
     if corrected > p and p < SIGNIFICANT:
         why += f", {chance(corrected)} when corrected for all comparisons"
@@ -161,14 +162,6 @@ def _corrected(p: float, task: str, one: Row, other: Row, adjusted: Mapping[tupl
     if one.is_baseline == other.is_baseline:
         return p
     return adjusted.get((task, other.label if one.is_baseline else one.label), p)
-
-
-def discordant(one: Score, other: Score) -> tuple[int, int]:
-    """Problems that `one` solves more often than `other`, and the reverse; both must have rates."""
-    if one.rates is None or other.rates is None:
-        raise ValueError("outcomes of single problems are not known")
-    pairs = [(rate, other.rates[problem]) for problem, rate in one.rates.items()]
-    return sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
 
 
 def _unpaired(one: Score, other: Score) -> Verdict:

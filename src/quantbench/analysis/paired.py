@@ -7,13 +7,14 @@ equal: the smallest difference that so many problems would have shown stands bes
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from quantbench.analysis.noise import SIGNIFICANT, discordant
+from quantbench.analysis.noise import SIGNIFICANT
+from quantbench.analysis.pairing import can_be_paired, compare_problems, rate_differences, single
 from quantbench.analysis.rows import Results
 from quantbench.analysis.scores import Score
 from quantbench.stats import (
     Interval,
+    detectable_mean_difference,
     holm,
-    mcnemar_exact,
     paired_difference_interval,
     ratio_of_sums,
     smallest_detectable_difference,
@@ -39,9 +40,10 @@ class PairedScore:
     lost: int
     difference: float  # of pass@1
     interval: Interval | None  # of the difference, 95 %
-    p: float  # exact McNemar
+    test: str  # the name of the test that p is of
+    p: float
     adjusted_p: float  # Holm, over all comparisons of the report
-    detectable: float | None  # smallest difference found with 80 % power at this discordance
+    detectable: float | None  # smallest difference found with 80 % power, if answers scatter as they do
 
     @property
     def flips(self) -> int:
@@ -50,9 +52,9 @@ class PairedScore:
 
     @property
     def change(self) -> Change:
-        if self.adjusted_p >= SIGNIFICANT or self.gained == self.lost:
+        if self.adjusted_p >= SIGNIFICANT or not self.difference:
             return Change.UNDECIDED
-        return Change.BETTER if self.gained > self.lost else Change.WORSE
+        return Change.BETTER if self.difference > 0 else Change.WORSE
 
     @property
     def only_alone(self) -> bool:
@@ -79,12 +81,12 @@ def paired_scores(results: Results) -> tuple[PairedScore, ...]:
 
 
 def adjusted_chances(results: Results) -> dict[tuple[str, str], float]:
-    """(task, method) -> exact McNemar p against the baseline, Holm over all comparisons of the report."""
+    """(task, method) -> p-value against the baseline, Holm over all comparisons of the report."""
     baseline = results.baseline
     if baseline is None:
         return {}
     chances = {
-        (task, row.label): mcnemar_exact(*discordant(own, reference))
+        (task, row.label): compare_problems(own, reference).p
         for task in results.tasks
         for row in results.rows
         if not row.is_baseline
@@ -95,34 +97,34 @@ def adjusted_chances(results: Results) -> dict[tuple[str, str], float]:
     return dict(zip(chances, holm(list(chances.values())), strict=True))
 
 
-def can_be_paired(one: Score, other: Score) -> bool:
-    """Whether both answered the same problems and the outcome of each is known."""
-    return one.rates is not None and other.rates is not None and one.rates.keys() == other.rates.keys()
-
-
 def pair_scores(label: str, own: Score, reference: Score) -> PairedScore:
     """One comparison by itself; its adjusted p is its own."""
-    gained, lost = discordant(own, reference)
-    p = mcnemar_exact(gained, lost)
-    n = own.problems
+    found = compare_problems(own, reference)
     return PairedScore(
         label=label,
         task=own.task,
-        problems=n,
-        gained=gained,
-        lost=lost,
-        difference=own.pass_at_1 - reference.pass_at_1,
-        interval=_interval(own, reference, gained, lost),
-        p=p,
-        adjusted_p=p,
-        detectable=smallest_detectable_difference(n, (gained + lost) / n),
+        problems=own.problems,
+        gained=found.ahead,
+        lost=found.behind,
+        difference=found.difference,
+        interval=_interval(own, reference, found.ahead, found.behind),
+        test=found.test,
+        p=found.p,
+        adjusted_p=found.p,
+        detectable=_detectable(own, reference, found.ahead + found.behind),
     )
 
 
 def _interval(own: Score, reference: Score, gained: int, lost: int) -> Interval | None:
     """Tango's for one completion a problem; Student's t over problems where rates are not 0 or 1."""
-    if own.per_problem == reference.per_problem == 1:
+    if single(own, reference):
         return paired_difference_interval(gained, lost, own.problems)
-    rates, others = own.rates or {}, reference.rates or {}
-    differences = [rate - others[problem] for problem, rate in rates.items()]
+    differences = rate_differences(own, reference)
     return ratio_of_sums(differences, [1.0] * len(differences)).interval
+
+
+def _detectable(own: Score, reference: Score, flips: int) -> float | None:
+    """Of 0/1 outcomes by McNemar's power; of rates by the scatter of their differences."""
+    if single(own, reference):
+        return smallest_detectable_difference(own.problems, flips / own.problems)
+    return detectable_mean_difference(rate_differences(own, reference))

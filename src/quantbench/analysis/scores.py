@@ -22,13 +22,22 @@ class Score:
     pass_at_1: float
     interval: Interval  # 95 %, over problems
     pass_at: Mapping[int, float]  # k above 1 -> pass@k, where there are several completions
-    rates: Mapping[str, float] | None  # problem -> share of its completions that passed; None: not known
+    solved: (
+        Mapping[str, tuple[int, int]] | None
+    )  # problem -> completions passed, of how many; None: not known
     outcomes: Mapping[Outcome, int]
     cut: int  # completions that met the length limit
 
     @property
     def task(self) -> str:
         return self.result.task
+
+    @property
+    def rates(self) -> Mapping[str, float] | None:
+        """Problem -> share of its completions that passed; None where it is not known."""
+        if self.solved is None:
+            return None
+        return {problem: passed / total for problem, (passed, total) in self.solved.items()}
 
     @property
     def title(self) -> str:
@@ -47,20 +56,20 @@ def read_score(result: TaskResult) -> Score | None:
     solved: dict[str, list[bool]] = defaultdict(list)
     for completion in result.completions:
         solved[completion.task_id].append(completion.outcome is Outcome.PASSED)
-    rates = {problem: sum(passes) / len(passes) for problem, passes in solved.items()}
-    mean = sum(rates.values()) / len(rates)
+    counts = {problem: (sum(passes), len(passes)) for problem, passes in solved.items()}
+    mean = sum(passed / total for passed, total in counts.values()) / len(counts)
     per_problem = min(len(passes) for passes in solved.values())
     return Score(
         result=result,
-        problems=len(rates),
+        problems=len(counts),
         per_problem=per_problem,
         passed=sum(sum(passes) for passes in solved.values()),
         total=len(result.completions),
         pass_at_1=mean,
         # Completions of one problem are not independent: the interval counts problems.
-        interval=wilson_interval(round(mean * len(rates)), len(rates)),
+        interval=wilson_interval(round(mean * len(counts)), len(counts)),
         pass_at={k: _pass_at(solved, k) for k in _several(per_problem)},
-        rates=rates,
+        solved=counts,
         outcomes=Counter(completion.outcome for completion in result.completions),
         cut=sum(_cut(completion) for completion in result.completions),
     )
@@ -79,7 +88,7 @@ def _known_total(result: TaskResult) -> Score | None:
         pass_at_1=result.passed / result.problems,
         interval=wilson_interval(result.passed, result.problems),
         pass_at={},
-        rates=None,
+        solved=None,
         outcomes={},
         cut=0,
     )

@@ -22,6 +22,7 @@ from quantbench.stats.paired import (
     paired_difference_interval,
     smallest_detectable_difference,
 )
+from quantbench.stats.permutation import detectable_mean_difference, sign_flip_test
 from quantbench.stats.proportions import pass_at_k, wilson_interval
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "clustered_mean",
     "clustered_quantile",
     "clustered_share",
+    "detectable_mean_difference",
     "exponential_of_ratio",
     "holm",
     "mcnemar_exact",
@@ -43,6 +45,7 @@ __all__ = [
     "percentile",
     "positive_ratio_of_sums",
     "ratio_of_sums",
+    "sign_flip_test",
     "smallest_detectable_difference",
     "wilson_interval",
 ]

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from quantbench.analysis import Analysis
 from quantbench.analysis.floor import FloorFlips, most_flips
 from quantbench.analysis.paired import Change, PairedScore
+from quantbench.analysis.pairing import MCNEMAR
 from quantbench.analysis.scores import task_title
-from quantbench.analysis.wording import MISSING
+from quantbench.analysis.wording import MISSING, listed
 from quantbench.report.blocks import Block, Column, Section, Table, Text
 from quantbench.stats import wilson_interval
 
@@ -85,13 +86,18 @@ def verdict_of(pair: PairedScore, floor: int | None = None) -> str:
 
 
 def _legend(analysis: Analysis) -> str:
+    tests = listed(list(dict.fromkeys(pair.test for pair in analysis.paired)))
+    single = all(pair.test == MCNEMAR for pair in analysis.paired)
+    won = "problems that only the method or only the baseline solves"
+    if not single:
+        won = "problems that the method or the baseline solves more often, with several completions each"
+    intervals = "Tango's score interval of the paired difference; near 0 the exact test is the stricter one"
     text = (
-        "Won and lost: problems that only the method or only the baseline solves (with several "
-        "completions a problem, more often); changed: both, with a Wilson interval. p: exact McNemar "
-        "test, corrected for all comparisons of this report (Holm). Interval: Tango's score interval of "
-        "the paired difference; near 0 the exact test is the stricter one. Would be seen from: the "
-        "smallest true difference that so many problems find with 80 % power; anything smaller goes "
-        "unnoticed, so 'cannot be told apart' is no proof of equality."
+        f"Won and lost: {won}; changed: both, with a Wilson interval. p: {tests} test"
+        f"{'' if single else ' of the mean difference'}, corrected for all comparisons (Holm). "
+        f"Interval: {intervals if single else 'Student t over the problems of the mean difference'}. "
+        "Would be seen from: the smallest true difference that so many problems find with 80 % power, if "
+        "answers scatter as they did here; 'cannot be told apart' is no proof of equality."
     )
     if analysis.floor:
         most = max(entry.flips for entry in analysis.floor)
