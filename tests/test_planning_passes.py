@@ -35,11 +35,11 @@ def test_without_anything_to_score_nothing_is_compared() -> None:
     assert {trial.reference for trial in compared((make_trial(), make_trial(method="int8")))} == {None}
 
 
-def test_floor_is_another_batch_shape_and_bf16() -> None:
+def test_floor_is_another_batch_shape_and_bf16_is_scored_for_scale() -> None:
     found = floors_of(make_trial(batch_size=64), ("fp16", "int8"))
     assert [(floor.role, floor.method, floor.batch_size) for floor in found] == [
         ("floor", "fp16", 31),
-        ("floor", "bf16", 64),
+        ("scale", "bf16", 64),
     ]
 
 

@@ -47,7 +47,8 @@ class Trial:
     text: str | None = None  # file to measure the distance from the baseline on; None: the tasks' problems
     reference: str | None = None  # id of the baseline's trial whose predictions this one is compared with
 
-    # 'method'; 'floor': the baseline again in another batch shape; 'round': speed alone, in a later pass
+    # 'method'; 'floor': the baseline again in another batch shape; 'scale': another number format of it,
+    # shown for scale; 'round': speed alone, in a later pass
     role: str = "method"
     round: int = 0  # the pass over the methods that this trial belongs to
 

@@ -108,14 +108,14 @@ def floor_of(baseline: Trial) -> Trial:
 
 
 def floors_of(baseline: Trial, methods: Collection[str]) -> tuple[Trial, ...]:
-    """The reruns of the baseline that show the noise: another batch shape, and fp16 once as bf16.
+    """The baseline's rerun that shows the noise, and beside fp16 its other number format, bf16, for scale.
 
-    bf16 is no rerun where it is one of the `methods`: it has a row of its own then.
+    bf16 is not scored twice where it is one of the `methods`.
     """
     other_shape = floor_of(baseline)
     if baseline.method != "fp16" or "bf16" in methods:
         return (other_shape,)
-    return (other_shape, replace(baseline, method="bf16", role="floor"))
+    return (other_shape, replace(baseline, method="bf16", role="scale"))
 
 
 def speed_only(trial: Trial) -> Trial:

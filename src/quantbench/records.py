@@ -121,6 +121,9 @@ class ProblemDistance(_Frozen):
     baseline_nll: float
     kl: tuple[float, ...] = ()  # one value a token, nats, lower bound over top-k and a rest bucket
     same_top: int = 0  # tokens whose most likely token is the baseline's
+    confidence: tuple[
+        float, ...
+    ] = ()  # the baseline's own: probability of its most likely token, one a token
 
 
 class Distance(_Frozen):

@@ -106,7 +106,7 @@ def _measure(run: Run, import_s: float | None) -> None:
     from quantbench.methods import METHODS, LoadSettings
 
     run.stage = "bandwidth"
-    speed_wanted = trial.role != "floor"
+    speed_wanted = trial.role not in ("floor", "scale")
     bandwidth = measure_bandwidth(trial.device) if speed_wanted else None
     run.stage = "load"
     run.progress("loading", 0, 0)

@@ -110,3 +110,9 @@ def test_damaged_reference_is_said(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(ReferenceMissing, match="cannot be read"):
         load_reference(tmp_path / "x.npz", TEXTS)
+
+
+def test_baseline_keeps_how_sure_it_was_at_each_token() -> None:
+    kept = score_baseline(BigramDecoder(BASE), TEXTS, title="texts", progress=quiet)[0].problems[0]
+    inputs = torch.tensor(TEXTS[0].token_ids[:-1])
+    assert kept.confidence == pytest.approx(BASE[inputs].softmax(-1).max(-1).values.tolist(), abs=1e-4)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from quantbench.analysis.crossover import Crossover, crossovers
 from quantbench.analysis.diagnosis import Diagnosis, diagnose_rows
 from quantbench.analysis.distance import MethodDistance, distances
-from quantbench.analysis.floor import FloorFlips, floor_flips
+from quantbench.analysis.floor import FloorFlips, floor_flips, judged_by_floor, scale_pairs
+from quantbench.analysis.kl_ranking import ranking_caveat
 from quantbench.analysis.limits import limits_of
 from quantbench.analysis.load import busy_machine
 from quantbench.analysis.metrics import Metric, metrics_of
@@ -41,7 +42,9 @@ class Analysis:
     limits: tuple[str, ...]
     troubles: tuple[Trouble, ...]
     paired: tuple[PairedScore, ...]
+    scale: tuple[PairedScore, ...]  # other number formats of the baseline, outside all comparisons
     distances: tuple[MethodDistance, ...]
+    kl_caveat: str | None  # where a divergence must not rank methods
     floor: tuple[FloorFlips, ...]
     standings: tuple[Standing, ...]
     weightings: Weightings | None
@@ -52,6 +55,8 @@ class Analysis:
 def analyse(records: Sequence[Record], baseline: str) -> Analysis:
     """The analysis of one run's records; ValueError without any record."""
     results = read_results(records, baseline)
+    measured, flips = distances(results), floor_flips(results)
+    paired = judged_by_floor(paired_scores(results), flips, measured)
     return Analysis(
         results=results,
         alert=busy_machine(results),
@@ -61,9 +66,11 @@ def analyse(records: Sequence[Record], baseline: str) -> Analysis:
         recommendations=recommend_for_needs(results),
         limits=limits_of(results),
         troubles=find_troubles(results),
-        paired=paired_scores(results),
-        distances=distances(results),
-        floor=floor_flips(results),
+        paired=paired,
+        scale=scale_pairs(results),
+        distances=measured,
+        kl_caveat=ranking_caveat(measured, paired),
+        floor=flips,
         standings=pareto_front(results),
         weightings=win_shares(results),
         diagnoses=diagnose_rows(results),

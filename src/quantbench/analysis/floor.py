@@ -1,15 +1,18 @@
 """The noise floor: what changes when the baseline is run again without any change of method.
 
-A method that changes no more than this is indistinguishable from the baseline, whatever its figures.
+Only reruns of the baseline count. Another number format (bf16 beside fp16) is a change of method: it is
+shown for scale, with figures and no verdict.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from quantbench.analysis.distance import floor_label
-from quantbench.analysis.paired import pair_scores
+from quantbench.analysis.distance import AgainstFloor, MethodDistance, floor_label, scale_label
+from quantbench.analysis.paired import Change, PairedScore, pair_scores
 from quantbench.analysis.pairing import can_be_paired
 from quantbench.analysis.rows import Results
 from quantbench.analysis.scores import read_score
+from quantbench.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,29 +32,41 @@ class FloorFlips:
 
 def floor_flips(results: Results) -> tuple[FloorFlips, ...]:
     """One entry a rerun and task; empty where the baseline was run once."""
-    baseline = results.baseline
-    if baseline is None:
-        return ()
-    found = []
-    for record in results.floors:
-        for result in record.tasks:
-            own, reference = read_score(result), baseline.score(result.task)
-            if own is None or reference is None or not can_be_paired(own, reference):
-                continue
-            pair = pair_scores(floor_label(record, results.baseline_name), own, reference)
-            found.append(
-                FloorFlips(
-                    label=pair.label,
-                    task=pair.task,
-                    problems=pair.problems,
-                    gained=pair.gained,
-                    lost=pair.lost,
-                )
-            )
-    return tuple(found)
+    pairs = [pair for record in results.floors for pair in _pairs(record, floor_label(record), results)]
+    return tuple(
+        FloorFlips(
+            label=pair.label, task=pair.task, problems=pair.problems, gained=pair.gained, lost=pair.lost
+        )
+        for pair in pairs
+    )
 
 
-def most_flips(flips: tuple[FloorFlips, ...], task: str) -> int | None:
-    """The most outcomes that any rerun of the baseline changed on a task; None without a rerun."""
-    counts = [entry.flips for entry in flips if entry.task == task]
-    return max(counts) if counts else None
+def scale_pairs(results: Results) -> tuple[PairedScore, ...]:
+    """What another number format changes, task by task; each comparison by itself, outside any correction."""
+    return tuple(pair for record in results.context for pair in _pairs(record, scale_label(record), results))
+
+
+def _pairs(record: Record, label: str, results: Results) -> Iterable[PairedScore]:
+    for result in record.tasks:
+        own = read_score(result)
+        reference = results.baseline.score(result.task) if results.baseline else None
+        if own is not None and reference is not None and can_be_paired(own, reference):
+            yield pair_scores(label, own, reference)
+
+
+def judged_by_floor(
+    pairs: Sequence[PairedScore], flips: Sequence[FloorFlips], distances: Sequence[MethodDistance]
+) -> tuple[PairedScore, ...]:
+    """The pairs, marked where a method changed no more than a rerun: neither way, nor in its predictions."""
+    against = {entry.label: entry.against_floor for entry in distances}
+    return tuple(
+        replace(pair, like_rerun=_like_rerun(pair, flips, against.get(pair.label))) for pair in pairs
+    )
+
+
+def _like_rerun(pair: PairedScore, flips: Sequence[FloorFlips], distance: AgainstFloor | None) -> bool:
+    if pair.change is not Change.UNDECIDED or distance not in (None, AgainstFloor.WITHIN):
+        return False
+    return any(
+        rerun.task == pair.task and pair.gained <= rerun.gained and pair.lost <= rerun.lost for rerun in flips
+    )

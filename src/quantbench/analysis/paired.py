@@ -44,6 +44,7 @@ class PairedScore:
     p: float
     adjusted_p: float  # Holm, over all comparisons of the report
     detectable: float | None  # smallest difference found with 80 % power, if answers scatter as they do
+    like_rerun: bool = False  # changed no more, either way, than a rerun of the baseline
 
     @property
     def flips(self) -> int:

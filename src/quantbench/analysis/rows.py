@@ -47,7 +47,8 @@ class Results:
     model: ModelInfo | None
     baseline_name: str
     rows: tuple[Row, ...]
-    floors: tuple[Record, ...]  # second runs of the baseline: no rows, only a noise floor
+    floors: tuple[Record, ...]  # reruns of the baseline: no rows, only a noise floor
+    context: tuple[Record, ...]  # another number format of it, scored for scale: outside every comparison
     left_out: tuple[str, ...]  # records that this report does not show, and why
 
     @property
@@ -76,15 +77,18 @@ def read_results(records: Sequence[Record], baseline: str) -> Results:
     own = [record for record in records if record.trial["model"] == model_name]
     merged = merge_rounds(own)
     methods, older = _newest([record for record in merged if record.role == "method"])
-    floors, _ = _newest([record for record in own if record.role == "floor"])
+    scored, _ = _newest([record for record in own if record.role in ("floor", "scale")])
+    floors = [record for record in scored if record.method == baseline]
+    context = [record for record in scored if record.method != baseline]
     methods.sort(key=lambda record: record.method != baseline)
     rows = tuple(read_row(record, record.method == baseline) for record in methods)
     return Results(
         model_name=model_name,
-        model=_first_model(methods, floors),
+        model=_first_model(methods, scored),
         baseline_name=baseline,
         rows=rows,
         floors=tuple(floors),
+        context=tuple(context),
         left_out=tuple(_left_out(records, own, older)),
     )
 

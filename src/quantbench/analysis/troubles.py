@@ -32,6 +32,7 @@ def find_troubles(results: Results) -> tuple[Trouble, ...]:
     """Failures first, then everything else in the rows' order."""
     records = [(row.label, row.record) for row in results.rows]
     records += [(f"{record.method}, second run", record) for record in results.floors]
+    records += [(f"{record.method}, for scale", record) for record in results.context]
     found = [Trouble(label="", text=text) for text in results.left_out]
     for label, record in records:
         found += _of_record(label, record)

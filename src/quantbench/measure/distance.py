@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TOP_K = 128
 STAGE = "distance from the baseline"
 KL_DIGITS = 5  # significant ones that a record keeps
+CONFIDENCE_PLACES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,7 @@ def score_baseline(
                 nll=total,
                 baseline_nll=total,
                 same_top=len(nll),
+                confidence=tuple(round(p, CONFIDENCE_PLACES) for p in log_p[:, 0].exp().tolist()),
             )
         )
     ids, log_ps, rests, losses = (np.concatenate(parts) for parts in zip(*rows, strict=True))

@@ -70,7 +70,7 @@ def to_json(analysis: Analysis) -> str:
         ],
         "records": [
             record.model_dump(mode="json")
-            for record in (*(row.record for row in results.rows), *results.floors)
+            for record in (*(row.record for row in results.rows), *results.floors, *results.context)
         ],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

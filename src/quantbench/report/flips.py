@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from quantbench.analysis import Results
-from quantbench.analysis.distance import floor_label
+from quantbench.analysis.distance import floor_label, scale_label
 from quantbench.records import Completion, Outcome, Record, TaskResult
 
 
@@ -58,7 +58,8 @@ def read_flips(results: Results, folder: Path) -> Flips:
     entries: list[Flip] = []
     missing: list[str] = []
     others = [(row.label, row.record) for row in results.rows if not row.is_baseline]
-    others += [(floor_label(record, results.baseline_name), record) for record in results.floors]
+    others += [(floor_label(record), record) for record in results.floors]
+    others += [(scale_label(record), record) for record in results.context]
     for label, record in others:
         for own in record.tasks:
             reference = _task(baseline.record, own.task)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from quantbench.analysis import Analysis, Estimate, Metric, Results, Row
-from quantbench.analysis.distance import floor_limit
 from quantbench.analysis.metrics import MEMORY, SIZE, score_metric
 from quantbench.analysis.scores import read_score
 from quantbench.report.columns import byte_column
@@ -67,13 +66,9 @@ def _distance_axis(analysis: Analysis) -> dict[str, Any] | None:
         "cost": False,
         "lowerIsBetter": True,
         "values": [estimate.value if estimate else None for estimate in estimates],
-        "floors": [limit] if (limit := _distance_floor(analysis)) is not None else [],
+        "floors": [row.mean_kl.value for row in analysis.distances if row.is_floor and row.mean_kl],
         **_ends([estimate.interval if estimate else None for estimate in estimates], 1.0),
     }
-
-
-def _distance_floor(analysis: Analysis) -> float | None:
-    return floor_limit([entry for entry in analysis.distances if entry.is_floor])
 
 
 def _ends(intervals: Sequence[Interval | None], divisor: float) -> dict[str, Values]:

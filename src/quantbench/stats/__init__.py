@@ -10,7 +10,6 @@ from quantbench.stats.clustered import (
     clustered_quantile,
     clustered_share,
     exponential_of_ratio,
-    positive_ratio_of_sums,
     ratio_of_sums,
 )
 from quantbench.stats.interval import Interval, normal_quantile
@@ -24,6 +23,7 @@ from quantbench.stats.paired import (
 )
 from quantbench.stats.permutation import detectable_mean_difference, sign_flip_test
 from quantbench.stats.proportions import pass_at_k, wilson_interval
+from quantbench.stats.skewed import skewed_ratio_of_sums
 
 __all__ = [
     "Estimate",
@@ -43,9 +43,9 @@ __all__ = [
     "paired_difference_interval",
     "pass_at_k",
     "percentile",
-    "positive_ratio_of_sums",
     "ratio_of_sums",
     "sign_flip_test",
+    "skewed_ratio_of_sums",
     "smallest_detectable_difference",
     "wilson_interval",
 ]

@@ -45,17 +45,6 @@ def ratio_of_sums(above: Sequence[float], below: Sequence[float], confidence: fl
     return Estimate(value, Interval(value - half, value + half))
 
 
-def positive_ratio_of_sums(
-    above: Sequence[float], below: Sequence[float], confidence: float = 0.95
-) -> Estimate:
-    """`ratio_of_sums` of what is positive and skewed (a KL divergence): symmetric in its logarithm."""
-    value, error, clusters = _ratio_and_error(above, below)
-    if clusters < FEWEST_CLUSTERS or value <= 0:
-        return Estimate(value, None)
-    factor = exp(min(700.0, student_quantile(clusters - 1, confidence) * error / value))
-    return Estimate(value, Interval(value / factor, value * factor))
-
-
 def exponential_of_ratio(
     above: Sequence[float], below: Sequence[float], confidence: float = 0.95
 ) -> Estimate:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.distance import MethodDistance
+from quantbench.analysis.distance import FEWEST_FOR_TAIL, SURE, MethodDistance
 from quantbench.analysis.wording import MISSING, significant
 from quantbench.report.blocks import Column, Section, Table, Text
 from quantbench.stats import Estimate
 
 LEAST = 1e-7  # nats: smaller divergences are rounding
+SPLIT = ("KL where sure", "KL where unsure")
 
 
 def distance_sections(analysis: Analysis) -> Iterator[Section]:
@@ -23,25 +24,31 @@ def distance_sections(analysis: Analysis) -> Iterator[Section]:
 
 def distance_table(analysis: Analysis) -> Table:
     """A row a method, the baseline with its perplexity alone, the noise floor last."""
+    split = any(row.sure_share is not None for row in analysis.distances)
     titles = (
         "Mean KL (nats)",
         "Median KL",
-        "99.9 % KL",
+        "90 % KL",
+        "99 % KL",
+        *(SPLIT if split else ()),
         "Same top token (%)",
         "Perplexity",
         "Perplexity ratio",
     )
     columns = (Column("Method", number=False), *(Column(title) for title in titles))
-    rows = tuple(_cells(row) for row in analysis.distances)
+    rows = tuple(_cells(row, split) for row in analysis.distances)
     return Table((*columns, Column("Verdict", number=False)), rows)
 
 
-def _cells(row: MethodDistance) -> tuple[str, ...]:
+def _cells(row: MethodDistance, with_split: bool) -> tuple[str, ...]:
+    split = (_divergence(row.sure_kl), _divergence(row.unsure_kl)) if with_split else ()
     return (
         row.label,
         _divergence(row.mean_kl),
         _divergence(row.median_kl),
-        _divergence(row.tail_kl),
+        _divergence(row.p90_kl),
+        _divergence(row.p99_kl),
+        *split,
         _figure(row.same_top, 100, 4),
         _figure(row.perplexity),
         _figure(row.perplexity_ratio, 1, 5),
@@ -55,9 +62,7 @@ def verdict_of(row: MethodDistance) -> str:
         return "noise floor"
     if not row.compared:
         return "the baseline"
-    if row.within_floor is None:
-        return "no floor measured"
-    return "indistinguishable from a rerun" if row.within_floor else "beyond the noise floor"
+    return "no floor measured" if row.against_floor is None else str(row.against_floor)
 
 
 def _divergence(estimate: Estimate | None) -> str:
@@ -89,12 +94,22 @@ def _with_interval(estimate: Estimate, show: Callable[[float], str]) -> str:
 
 def _legend(analysis: Analysis) -> str:
     first = next(row for row in analysis.distances if row.compared)
-    return (
+    text = (
         f"Teacher-forced over {first.tokens:,} tokens: {first.text}. KL: divergence of the method's "
         f"next-token distribution from the baseline's, in nats a token over the baseline's {first.top_k} "
         "most likely tokens and the rest as one bucket: a lower bound of the one over the whole "
         "vocabulary. Same top token: share of tokens at which both prefer the same one. In brackets: 95 % "
-        f"intervals with the {first.problems} problems, not the tokens, as what was sampled. A distance "
-        "says that a method predicts otherwise than the baseline, not that it is worse; pass@1 and "
-        "perplexity say that."
+        f"intervals with the {first.problems} problems, not the tokens, as what was sampled. "
     )
+    if first.p99_kl is None:
+        text += f"99 %: not given below {FEWEST_FOR_TAIL} problems, which do not know the tail. "
+    if first.sure_share is not None:
+        text += (
+            f"Sure: the baseline gives its most likely token at least {SURE:g} "
+            f"({100 * first.sure_share:.0f} % of the tokens). "
+        )
+    text += (
+        "A distance says how much a method predicts otherwise than the baseline, not whether it is worse; "
+        "pass@1 and perplexity, over the same text, say that."
+    )
+    return f"{text} {analysis.kl_caveat}" if analysis.kl_caveat else text

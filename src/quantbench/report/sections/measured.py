@@ -15,7 +15,7 @@ INVARIANCE = "batch invariance"  # a property of the kernels; shown among the se
 def measured_section(analysis: Analysis) -> Iterator[Section]:
     """There when any trial has a record; facts that differ between trials are all listed."""
     results = analysis.results
-    records = [row.record for row in results.rows] + list(results.floors)
+    records = [row.record for row in results.rows] + [*results.floors, *results.context]
     if not records:
         return
     commands = _each(records, lambda record: record.environment.command)
@@ -128,9 +128,13 @@ def _tasks(results: Results) -> Iterator[Bullet]:
 def _floor(results: Results) -> Iterator[Bullet]:
     for record in results.floors:
         batch = record.trial.get("batch_size")
-        run = "run a second time" if record.method == results.baseline_name else "run as well"
-        text = f"{record.method} was {run} at batch {batch}, to see what changes without any method"
+        text = (
+            f"{record.method} was run a second time at batch {batch}, to see what changes without any method"
+        )
         yield Bullet(text, "Noise floor")
+    for record in results.context:
+        text = f"the baseline's weights as {record.method}, scored as well, outside all comparisons"
+        yield Bullet(text, "For scale")
 
 
 def engine_table(rows: Sequence[Row]) -> Table:

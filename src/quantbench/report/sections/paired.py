@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.floor import FloorFlips, most_flips
-from quantbench.analysis.paired import Change, PairedScore
+from quantbench.analysis.floor import FloorFlips
+from quantbench.analysis.paired import PairedScore
 from quantbench.analysis.pairing import MCNEMAR
 from quantbench.analysis.scores import task_title
 from quantbench.analysis.wording import MISSING, listed
@@ -28,7 +28,7 @@ def paired_sections(analysis: Analysis) -> Iterator[Section]:
 
 
 def paired_table(analysis: Analysis, task: str) -> Table:
-    """A row a method, then one a rerun of the baseline."""
+    """A row a method, then what is shown for scale, then the baseline's reruns."""
     titles = (
         "Won",
         "Lost",
@@ -39,8 +39,8 @@ def paired_table(analysis: Analysis, task: str) -> Table:
         "Would be seen from",
     )
     columns = (Column("Method", number=False), *(Column(title) for title in titles))
-    floor = most_flips(analysis.floor, task)
-    rows = [_cells(pair, floor) for pair in analysis.paired if pair.task == task]
+    rows = [_cells(pair, verdict_of(pair)) for pair in analysis.paired if pair.task == task]
+    rows += [_cells(pair, "for scale, not judged") for pair in analysis.scale if pair.task == task]
     rows += [_floor_cells(entry) for entry in analysis.floor if entry.task == task]
     return Table((*columns, Column("Verdict", number=False)), tuple(rows))
 
@@ -56,7 +56,7 @@ def _changed(flips: int, problems: int) -> str:
     return f"{100 * flips / problems:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
 
 
-def _cells(pair: PairedScore, floor: int | None) -> tuple[str, ...]:
+def _cells(pair: PairedScore, verdict: str) -> tuple[str, ...]:
     interval = MISSING
     if pair.interval is not None:
         interval = f"{100 * pair.interval.low:+.1f} to {100 * pair.interval.high:+.1f}"
@@ -69,19 +69,16 @@ def _cells(pair: PairedScore, floor: int | None) -> tuple[str, ...]:
         interval,
         "< 0.001" if pair.adjusted_p < 0.001 else f"{pair.adjusted_p:.3f}",
         MISSING if pair.detectable is None else f"±{100 * pair.detectable:.1f}",
-        verdict_of(pair, floor),
+        verdict,
     )
 
 
-def verdict_of(pair: PairedScore, floor: int | None = None) -> str:
-    """The change in plain words; says when only the other comparisons take it back, and what the floor says.
-
-    `floor` is the most outcomes that a rerun of the baseline changed.
-    """
+def verdict_of(pair: PairedScore) -> str:
+    """The change in plain words; says when only the other comparisons take it back, and what reruns say."""
     if pair.only_alone:
         return f"{pair.change} (alone it would: p = {pair.p:.3f})"
-    if pair.change is Change.UNDECIDED and floor is not None and pair.flips <= floor:
-        return f"{pair.change}, indistinguishable from a rerun"
+    if pair.like_rerun:
+        return f"{pair.change}, no more changed than in a rerun"
     return str(pair.change)
 
 
@@ -100,10 +97,14 @@ def _legend(analysis: Analysis) -> str:
         "answers scatter as they did here; 'cannot be told apart' is no proof of equality."
     )
     if analysis.floor:
-        most = max(entry.flips for entry in analysis.floor)
-        changed = f"changed up to {most} outcomes" if most else "changed no outcome"
         text += (
-            f" The noise floor is the baseline run again without a method's change: that alone {changed}, "
-            "and a method that changes no more is indistinguishable from it."
+            " Noise floor: the baseline run again in another batch shape. 'No more changed than in a rerun' "
+            "asks for no more problems won and no more lost, and for predictions within the floor as well."
+        )
+    if analysis.scale:
+        names = listed(list(dict.fromkeys(pair.label.partition(" ")[0] for pair in analysis.scale)))
+        text += (
+            f" {names}: the baseline's weights in another number format, shown for scale; its p stands for "
+            "itself."
         )
     return text

@@ -16,6 +16,7 @@ def summary_section(analysis: Analysis) -> Iterator[Section]:
         blocks.append(Bullets(tuple(Bullet(_choice(s.choice or "", s.tied), s.title) for s in choices)))
     failed = [row.label for row in analysis.results.rows if row.record.failure]
     failed += [f"{floor.method}, second run" for floor in analysis.results.floors if floor.failure]
+    failed += [f"{record.method}, for scale" for record in analysis.results.context if record.failure]
     if failed:
         blocks.append(
             Text(
