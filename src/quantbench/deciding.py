@@ -30,7 +30,7 @@ def recommend(folder: Path, limits: Limits, *, out: Console, err: Console) -> in
 def compare(
     old: Path, new: Path, *, fail_on: str, tolerance: float | None, out: Console, err: Console
 ) -> int:
-    """`quantbench compare`: 1 when a figure really got worse and `fail_on` is 'regression', else 0."""
+    """`quantbench compare`: 1 when a figure got worse or was lost and `fail_on` is 'regression', else 0."""
     from quantbench.report.decisions import print_comparison
 
     if fail_on not in FAIL_ON:
@@ -42,7 +42,7 @@ def compare(
     except ValueError as error:
         raise UsageError(f"{error}; compare runs of one model") from error
     print_comparison(comparison, out)
-    return 1 if fail_on == "regression" and comparison.regressions else 0
+    return 1 if fail_on == "regression" and comparison.failures else 0
 
 
 def read_limits(

@@ -1,6 +1,6 @@
 from quantbench.analysis.choose import Choice, Limits, choose
 from quantbench.analysis.rows import read_results
-from tests.report_records import full_record, record, reference_records, reference_totals
+from tests.report_records import full_record, record, reference_records, reference_totals, speed_point
 
 
 def chosen(**limits: float) -> Choice:
@@ -40,7 +40,7 @@ def test_figure_that_was_not_measured_meets_no_limit() -> None:
 def test_equally_fast_methods_are_decided_by_size() -> None:
     records = [full_record("fp16", 1.0, 40.0, 1.2, range(57)), full_record("int8", 0.5, 40.0, 0.8, range(57))]
     choice = choose(read_results(records, "fp16"), Limits())
-    assert choice.label == "int8" and "within the noise" in choice.reason
+    assert choice.label == "int8" and "differs by less than 5 %" in choice.reason
 
 
 def test_limit_inside_the_interval_is_marked_unsure() -> None:
@@ -55,3 +55,13 @@ def test_recovery_without_single_outcomes_is_still_checked() -> None:
 
 def test_ttft_is_a_limit() -> None:
     assert reasons(chosen(max_ttft_s=0.01), "int8") == ["TTFT 30 ms > 10 ms"]
+
+
+def test_speed_that_is_not_decided_is_not_called_the_fastest() -> None:
+    records = [
+        record(name, size=reference_records()[0].size, speed=(speed_point(rate, passes=1),))
+        for name, rate in (("fp16", 40.0), ("int8", 44.0))
+    ]
+    choice = choose(read_results(records, "fp16"), Limits())
+    assert choice.label == "int8"
+    assert "not decided against fp16" in choice.reason and "fastest" not in choice.reason

@@ -2,13 +2,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from quantbench.analysis.compare import Comparison, Difference, Kind, compare_results
+from quantbench.analysis.compare import Changes, Difference, Kind, compare_results
 from quantbench.analysis.rows import read_results
-from quantbench.records import Record
-from tests.report_records import full_record, other_trial, reference_records
+from quantbench.records import Bandwidth, Record
+from tests.report_records import failed, full_record, other_trial, reference_records, speed_point
 
 
-def compared(old: Sequence[Record], new: Sequence[Record]) -> Comparison:
+def compared(old: Sequence[Record], new: Sequence[Record]) -> Changes:
     return compare_results(read_results(old, "fp16"), read_results(new, "fp16"))
 
 
@@ -16,7 +16,7 @@ def fp16(speed: float = 40.0, *, size: float = 1.0, solved: range = range(57)) -
     return [full_record("fp16", size, speed, 1.2, solved)]
 
 
-def entry(comparison: Comparison, figure: str) -> Difference:
+def entry(comparison: Changes, figure: str) -> Difference:
     return next(found for found in comparison.differences if found.figure.startswith(figure))
 
 
@@ -38,24 +38,22 @@ def test_change_below_the_tolerance_is_none_although_the_intervals_are_apart() -
     assert (found.kind, found.why) == (Kind.SAME, "within the tolerance of 5 %")
 
 
-def test_single_round_on_a_cpu_counts_a_tenth_as_drift_and_says_so() -> None:
-    old, new = ([other_trial(r, device="cpu") for r in fp16(speed)] for speed in (40.0, 36.0))
-    comparison = compared(old, new)
+def one_process(speed: float) -> list[Record]:
+    (found,) = fp16(speed)
+    return [found.model_copy(update={"speed": (speed_point(speed, passes=1),)})]
+
+
+def test_one_process_each_decides_nothing_and_says_what_would() -> None:
+    found = entry(compared(one_process(40.0), one_process(36.0)), "decode")
+    assert found.kind is Kind.UNDECIDED and "--rounds 1" in found.why
+
+
+def test_machine_that_reads_memory_more_slowly_is_no_regression() -> None:
+    (slow,) = fp16(34.0)
+    changed = slow.model_copy(update={"bandwidth": Bandwidth(read_bytes_per_s=3.6e12, method="sum")})
+    comparison = compared(fp16(40.0), [changed])
     assert entry(comparison, "decode").kind is Kind.SAME
-    assert "run both with --rounds 3" in comparison.notes[-1]
-
-
-def in_rounds(speed: float) -> list[Record]:
-    """Eight repetitions, one a round."""
-    (record,) = fp16(speed)
-    points = tuple(point.model_copy(update={"round_of": tuple(range(8))}) for point in record.speed)
-    return [record.model_copy(update={"speed": points})]
-
-
-def test_several_rounds_see_smaller_changes() -> None:
-    comparison = compared(in_rounds(40.0), in_rounds(38.4))
-    assert entry(comparison, "decode").kind is Kind.REGRESSION
-    assert not any("in one round" in note for note in comparison.notes)
+    assert "22 % apart" in comparison.notes[-1]
 
 
 def test_asked_tolerance_is_the_one_that_counts() -> None:
@@ -82,9 +80,26 @@ def test_scores_under_another_protocol_are_not_compared() -> None:
     assert found.kind is Kind.UNKNOWN and "protocol" in found.why
 
 
-def test_missing_methods_are_named() -> None:
-    comparison = compared(reference_records()[:2], [reference_records()[0], reference_records()[2]])
-    assert comparison.notes[:2] == ("int8 is only in the old folder", "int4 is only in the new folder")
+def test_new_method_is_named() -> None:
+    assert "int4 is only in the new folder" in compared(reference_records()[:2], reference_records()).notes
+
+
+def test_method_that_is_gone_is_lost() -> None:
+    (lost,) = compared(reference_records(), reference_records()[:2]).failures
+    assert (lost.label, lost.figure, lost.kind) == ("int4", "the method", Kind.LOST)
+
+
+def test_method_that_failed_is_lost_with_its_reason() -> None:
+    old = reference_records()
+    lost = compared(old, [*old[:2], failed(old[2])]).failures
+    assert lost[0].why == "it failed while in 'load': CUDA out of memory"
+    assert "model size" in [entry.figure for entry in lost]
+
+
+def test_figure_that_is_gone_is_lost() -> None:
+    (old,) = fp16()
+    (lost,) = compared([old], [old.model_copy(update={"tasks": ()})]).failures
+    assert (lost.figure, lost.kind) == ("HumanEval pass@1", Kind.LOST)
 
 
 def test_other_driver_is_named() -> None:
@@ -99,7 +114,7 @@ def test_other_models_are_refused_with_both_names() -> None:
 
 
 def test_regressions_are_what_a_gate_looks_at() -> None:
-    assert [d.figure for d in compared(fp16(40.0), fp16(30.0)).regressions] == ["decode, batch 1, prompt 128"]
+    assert [d.figure for d in compared(fp16(40.0), fp16(30.0)).failures] == ["decode, batch 1, prompt 128"]
 
 
 def test_other_settings_are_named() -> None:

@@ -17,7 +17,7 @@ def test_each_task_is_a_metric_of_its_own() -> None:
 
 
 def test_the_lead_orders_those_behind_from_best_to_worst() -> None:
-    lead = find_lead(SIZE, read_results(reference_records(), "fp16").rows)
+    lead = find_lead(SIZE, read_results(reference_records(), "fp16"))
     assert lead is not None
     assert lead.best.label == "int4"
     assert [row.label for row in lead.behind] == ["int8", "fp16"]
@@ -25,11 +25,11 @@ def test_the_lead_orders_those_behind_from_best_to_worst() -> None:
 
 def test_the_baseline_wins_equal_figures() -> None:
     records = [full_record(name, 0.5, 40.0, 1.0, range(57)) for name in ("a", "fp16", "b")]
-    lead = find_lead(SPEED, read_results(records, "fp16").rows)
+    lead = find_lead(SPEED, read_results(records, "fp16"))
     assert lead is not None
     assert lead.best.label == "fp16"
     assert {row.label for row in lead.tied} == {"a", "b"}
 
 
 def test_nobody_leads_without_figures() -> None:
-    assert find_lead(SIZE, read_results([record("fp16")], "fp16").rows) is None
+    assert find_lead(SIZE, read_results([record("fp16")], "fp16")) is None

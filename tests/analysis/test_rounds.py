@@ -16,7 +16,7 @@ def in_round(number: int, rate: float, **sections: object) -> Record:
     trial = trial_from_dict(own.trial)
     if number:
         trial = replace(trial, role="round", round=number, tasks=())
-    facts: dict[str, object] = {"speed": (speed_point(rate, spread=(1.0, 1.0)),)}
+    facts: dict[str, object] = {"speed": (speed_point(rate, spread=(1.0, 1.0), passes=1),)}
     return record("fp16", trial=trial, **(facts | sections))
 
 

@@ -86,8 +86,8 @@ def test_runs_of_the_baseline_itself_are_shaded_in_the_chart_of_a_score() -> Non
 
 def test_a_chart_says_when_all_differences_are_noise() -> None:
     results = analyse(reference_records(), "fp16").results
-    assert "inside the noise" in captions_of(results, score_metric("humaneval"), "").subtitle
-    assert "inside the noise" not in captions_of(results, SPEED, "tokens/s").subtitle
+    assert "no difference is shown" in captions_of(results, score_metric("humaneval"), "").subtitle
+    assert "no difference is shown" not in captions_of(results, SPEED, "tokens/s").subtitle
 
 
 def test_a_rerun_with_the_same_score_is_said_and_not_drawn_as_a_band() -> None:

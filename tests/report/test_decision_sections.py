@@ -35,7 +35,7 @@ def text() -> str:
 
 
 def test_pairs_are_shown_with_their_verdict(text: str) -> None:
-    row = "| int8 | 5 | 10 | 9.1 [5.6, 14.5] | -3.0 | -8.3 to +1.8 | 0.302 | ±6.7 | cannot be told apart |"
+    row = "| int8 | 5 | 10 | 9.1 [5.6, 14.5] | -3.0 | -8.3 to +1.8 | 0.302 | ±7.5 | cannot be told apart |"
     assert row in text
 
 

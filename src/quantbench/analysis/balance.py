@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from quantbench.analysis.comparisons import Verdict
 from quantbench.analysis.metrics import SIZE, SPEED, Metric, score_metrics
-from quantbench.analysis.noise import Call
 from quantbench.analysis.rows import Results, Row
 
 EQUAL = 1e-9
@@ -52,7 +52,7 @@ def balance_of(results: Results, *, without_noise: bool = False) -> Balance | No
         return None
     parts = {}
     for name, group in groups.items():
-        used = [m for m in group if m in asked and not (without_noise and inside_noise(m, rows))]
+        used = [m for m in group if m in asked and not (without_noise and inside_noise(m, results, rows))]
         scaled = [values for metric in used if (values := normalise(metric, rows))]
         if scaled:
             parts[name] = {row.label: sum(v[row.label] for v in scaled) / len(scaled) for row in rows}
@@ -67,9 +67,10 @@ def balance_of(results: Results, *, without_noise: bool = False) -> Balance | No
     )
 
 
-def inside_noise(metric: Metric, rows: Sequence[Row]) -> bool:
-    """Whether no two rows can be told apart on this metric."""
-    return all(metric.compare(a, b).call is not Call.APART for a, b in combinations(rows, 2))
+def inside_noise(metric: Metric, results: Results, rows: Sequence[Row]) -> bool:
+    """Whether no two rows really differ on this metric."""
+    pairs = combinations(rows, 2)
+    return all(results.compare(metric.key, a, b).verdict is not Verdict.SIGNIFICANT for a, b in pairs)
 
 
 def _any(metric: Metric, rows: Sequence[Row]) -> bool:

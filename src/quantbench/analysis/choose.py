@@ -8,11 +8,12 @@ decides, and the doubt is said.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
-from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, find_lead
+from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, Lead, find_lead
 from quantbench.analysis.paired import pair_scores
 from quantbench.analysis.pairing import can_be_paired
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.scores import Score
+from quantbench.analysis.speed_tests import NEGLIGIBLE
 from quantbench.analysis.wording import listed, ratio, significant
 from quantbench.stats import Interval
 from quantbench.units import show_bytes, show_seconds
@@ -71,27 +72,37 @@ def choose(results: Results, limits: Limits) -> Choice:
         if row.measured
     }
     fitting = [row for row in results.rows if row.label in candidates and candidates[row.label].meets_all]
-    label, reason = _pick(fitting, limits)
+    label, reason = _pick(fitting, results, limits)
     return Choice(label=label, reason=reason, candidates=tuple(candidates.values()))
 
 
-def _pick(fitting: list[Row], limits: Limits) -> tuple[str | None, str]:
+def _pick(fitting: list[Row], results: Results, limits: Limits) -> tuple[str | None, str]:
     if not fitting:
         return None, "no measured method meets the limits"
     meets = "meets every limit" if limits.any else "no limit was given"
     if len(fitting) == 1:
         return fitting[0].label, "the only method that meets every limit" if limits.any else meets
-    lead = find_lead(SPEED, fitting)
+    lead = find_lead(SPEED, results, fitting)
     if lead is None:
         smallest = min(fitting, key=lambda row: SIZE.value(row) or float("inf"))
         return smallest.label, f"{meets}; the smallest of those that do, as no speed can be used"
+    if lead.unsure:
+        return lead.best.label, f"{meets}; {_not_decided(lead, results)}"
     pool = (lead.best, *lead.tied)
     best = min(pool, key=lambda row: SIZE.value(row) or float("inf"))
     speed = SPEED.show(SPEED.value(best) or 0.0)
     if len(pool) == 1:
         return best.label, f"{meets}; the fastest of those that do ({speed})"
     rest = listed([row.label for row in pool if row is not best])
-    return best.label, f"{meets}; as fast as {rest} within the noise ({speed}), and the smallest of them"
+    alike = f"its speed ({speed}) differs by less than {100 * NEGLIGIBLE:.0f} % from that of {rest}"
+    return best.label, f"{meets}; {alike}, and it is the smallest of them"
+
+
+def _not_decided(lead: Lead, results: Results) -> str:
+    """The figure decides, and what is not known is said."""
+    rest = listed([row.label for row in lead.unsure])
+    why = results.compare(SPEED.key, lead.best, lead.unsure[0]).why
+    return f"the highest speed of those that do ({SPEED.show(lead.value)}), not decided against {rest}: {why}"
 
 
 def _checks(row: Row, results: Results, limits: Limits) -> Iterator[Check]:

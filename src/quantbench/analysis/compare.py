@@ -1,29 +1,31 @@
 """Two results folders of the same model, figure by figure: what really changed between them.
 
 A change is real when it is beyond the noise of both runs and, for speed and memory, larger than a
-tolerance. Intervals within one round do not know how a machine drifts from one run to the next: two runs
-of the same code on a shared CPU were 10 to 20 % apart. Speeds of a single round get a wide tolerance. What
-is missing on one side, or was measured otherwise, is said and never counted as a change.
+tolerance, one for all. Runs on different days differ by more than their own passes show: where the machine
+itself read memory faster or slower, changes of speed up to that share count as the machine's. What is missing
+or failed in the new folder is lost, and fails a gate like a regression.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 
+from quantbench.analysis.comparisons import ALPHA, Comparison, Verdict
+from quantbench.analysis.exact_tests import memory_verdict, size_verdict
 from quantbench.analysis.metrics import MEMORY, SIZE, Metric
-from quantbench.analysis.noise import SIGNIFICANT, Call, Verdict, compare_estimates
 from quantbench.analysis.paired import pair_scores
 from quantbench.analysis.pairing import can_be_paired
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.scores import Score
-from quantbench.analysis.speeds import Estimate, Speed
-from quantbench.analysis.wording import chance, significant
+from quantbench.analysis.speed_changes import DECODE, Change, speed_changes
+from quantbench.analysis.speed_tests import NEGLIGIBLE
+from quantbench.analysis.speeds import Estimate
+from quantbench.analysis.wording import chance, one_line, significant
 from quantbench.stats import holm
 from quantbench.units import show_seconds
 
-TOLERANCE = 0.03  # of memory, and of speeds over several rounds
-SINGLE_ROUND_CPU = 0.25  # of speeds measured in one round
-SINGLE_ROUND_GPU = 0.05
+TOLERANCE = NEGLIGIBLE  # of speed and memory
 
 
 class Kind(StrEnum):
@@ -32,7 +34,9 @@ class Kind(StrEnum):
     REGRESSION = "regression"
     IMPROVEMENT = "improvement"
     SAME = "no real change"
+    UNDECIDED = "not decided"
     UNKNOWN = "not comparable"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,113 +52,102 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Changes:
     """`notes` say what differs between the folders apart from the figures."""
 
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
 
     @property
-    def regressions(self) -> tuple[Difference, ...]:
-        return tuple(entry for entry in self.differences if entry.kind is Kind.REGRESSION)
+    def failures(self) -> tuple[Difference, ...]:
+        """What a gate fails for: real regressions, and what the new folder does not have any more."""
+        return tuple(entry for entry in self.differences if entry.kind in (Kind.REGRESSION, Kind.LOST))
 
 
-def compare_results(old: Results, new: Results, tolerance: float | None = None) -> Comparison:
-    """All figures that both have; `tolerance` overrides those above. ValueError for different models."""
+def compare_results(old: Results, new: Results, tolerance: float | None = None) -> Changes:
+    """All figures that both have; `tolerance` overrides TOLERANCE. ValueError for different models."""
     if old.model_name != new.model_name:
         raise ValueError(f"the folders hold different models, {old.model_name} and {new.model_name}")
     before = {row.label: row for row in old.rows}
     both = [(before[row.label], row) for row in new.rows if row.label in before]
-    differences = [entry for pair in both for entry in _figures(*pair, tolerance)]
-    return Comparison(
-        differences=(*differences, *_scores(both)),
-        notes=(*_missing(old, new), *_circumstances(old, new), *_single_rounds(both, tolerance)),
+    share = TOLERANCE if tolerance is None else tolerance
+    machine = machine_change(old, new) if tolerance is None else 0.0
+    return Changes(
+        differences=(
+            *_lost(old, new),
+            *(entry for pair in both for entry in _bytes_of(*pair, share)),
+            *_speeds(both, max(share, machine)),
+            *_scores(both),
+        ),
+        notes=(*_added(old, new), *_circumstances(old, new), *_machine(share, machine)),
     )
 
 
-def speed_tolerance(old: Row, new: Row) -> float:
-    """What two runs of the same code may be apart, by how both were measured."""
-    if min(rounds_of(old), rounds_of(new)) > 1:
-        return TOLERANCE
-    devices = {str(row.record.trial.get("device", "")) for row in (old, new)}
-    return SINGLE_ROUND_CPU if "cpu" in devices else SINGLE_ROUND_GPU
+def machine_change(old: Results, new: Results) -> float:
+    """How much faster or slower the machine itself read memory, as a share; 0 where it was not measured."""
+    rates = [
+        [row.record.bandwidth.read_bytes_per_s for row in results.rows if row.record.bandwidth]
+        for results in (old, new)
+    ]
+    if not all(rates):
+        return 0.0
+    one, other = (median(found) for found in rates)
+    return max(one, other) / min(one, other) - 1
 
 
-def rounds_of(row: Row) -> int:
-    """The fewest rounds that any of the row's speeds were measured in."""
-    return min((len(set(point.round_of)) or 1 for point in row.record.speed), default=1)
+def _bytes_of(old: Row, new: Row, tolerance: float) -> Iterator[Difference]:
+    yield from _bytes(SIZE, old, new, size_verdict(new, old), 0.0)
+    yield from _bytes(MEMORY, old, new, memory_verdict(new, old), tolerance)
 
 
-def _figures(old: Row, new: Row, asked: float | None) -> Iterator[Difference]:
-    yield from _bytes(SIZE, old, new, 0.0)
-    yield from _bytes(MEMORY, old, new, TOLERANCE if asked is None else asked)
-    tolerance = speed_tolerance(old, new) if asked is None else asked
-    points = {_place(speed): speed for speed in old.sweep}
-    for speed in new.sweep:
-        before = points.get(_place(speed))
-        if before is None:
-            continue
-        yield _speed(f"decode, {speed.label}", new.label, before.decode, speed.decode, tolerance, rate=True)
-        yield _speed(f"TTFT, {speed.label}", new.label, before.ttft_s, speed.ttft_s, tolerance, rate=False)
-
-
-def _place(speed: Speed) -> tuple[int, int, int]:
-    return speed.batch_size, speed.prompt_tokens, speed.new_tokens
-
-
-def _bytes(metric: Metric, old: Row, new: Row, tolerance: float) -> Iterator[Difference]:
+def _bytes(metric: Metric, old: Row, new: Row, found: Comparison, tolerance: float) -> Iterator[Difference]:
     before, after = metric.value(old), metric.value(new)
     if before is None or after is None:
         return
-    verdict = metric.compare(new, old)
-    lower = after < before
-    kind = _kind(verdict, abs(after / before - 1) if before else 0.0, tolerance, lower)
+    kind = _kind(found, abs(after / before - 1) if before else 0.0, tolerance, after < before)
     yield Difference(
         label=new.label,
         figure=metric.name.lower(),
         old=metric.show(before),
         new=metric.show(after),
         kind=kind,
-        why=_reason(verdict, kind, tolerance),
+        why=_reason(found, kind, tolerance),
     )
 
 
-def _reason(verdict: Verdict, kind: Kind, tolerance: float) -> str:
+def _reason(found: Comparison, kind: Kind, tolerance: float) -> str:
     """The evidence; where a difference beyond noise is no change, the tolerance that it stays within."""
-    if kind is Kind.SAME and verdict.call is Call.APART:
+    if kind is Kind.SAME and found.verdict is Verdict.SIGNIFICANT:
         return f"within the tolerance of {100 * tolerance:.0f} %"
-    return verdict.why
+    return found.why
 
 
-def _speed(
-    figure: str, label: str, old: Estimate | None, new: Estimate | None, tolerance: float, *, rate: bool
-) -> Difference:
-    verdict = compare_estimates(new, old)
-    change, better = 0.0, False
-    if old is not None and new is not None:
-        change = abs(new.value / old.value - 1)
-        better = (new.value > old.value) is rate
-    kind = _kind(verdict, change, tolerance, better)
-    return Difference(
-        label=label,
-        figure=figure,
-        old=_shown(old, rate),
-        new=_shown(new, rate),
-        kind=kind,
-        why=_reason(verdict, kind, tolerance),
-    )
+def _speeds(both: Sequence[tuple[Row, Row]], tolerance: float) -> Iterator[Difference]:
+    for change, found in speed_changes(both, tolerance):
+        one, other = change.estimates
+        ratio = 0.0 if one is None or other is None else abs(other.value / one.value - 1)
+        kind = _kind(found, ratio, tolerance, (found.difference or 0.0) < 0)
+        yield Difference(
+            label=change.label,
+            figure=f"{change.figure}, {change.new.label}",
+            old=_shown(one, change),
+            new=_shown(other, change),
+            kind=kind,
+            why=_reason(found, kind, tolerance),
+        )
 
 
-def _shown(estimate: Estimate | None, rate: bool) -> str:
+def _shown(estimate: Estimate | None, change: Change) -> str:
     if estimate is None:
         return "not measured"
+    rate = change.figure == DECODE
     return f"{significant(estimate.value)} tokens/s" if rate else show_seconds(estimate.value)
 
 
-def _kind(verdict: Verdict, change: float, tolerance: float, better: bool) -> Kind:
-    if verdict.call is Call.UNKNOWN:
-        return Kind.UNKNOWN
-    if verdict.call is Call.TOGETHER or change <= tolerance:
+def _kind(found: Comparison, change: float, tolerance: float, better: bool) -> Kind:
+    if found.verdict is Verdict.UNDECIDED:
+        return Kind.UNDECIDED
+    if found.verdict is Verdict.NOT_SIGNIFICANT or change <= tolerance:
         return Kind.SAME
     return Kind.IMPROVEMENT if better else Kind.REGRESSION
 
@@ -175,7 +168,7 @@ def _scores(both: Iterable[tuple[Row, Row]]) -> list[Difference]:
     differences = []
     for (label, old, new), pair, p in zip(same, found, adjusted, strict=True):
         better = pair.difference > 0
-        real = p < SIGNIFICANT and pair.difference != 0
+        real = p < ALPHA and pair.difference != 0
         kind = Kind.SAME if not real else Kind.IMPROVEMENT if better else Kind.REGRESSION
         why = f"{pair.gained} problems won, {pair.lost} lost, {pair.test} after Holm {chance(p)}"
         differences.append(_score(label, old.pass_at_1, new.pass_at_1, new.title, kind, why))
@@ -201,26 +194,52 @@ def _score(label: str, old: float, new: float, title: str, kind: Kind, why: str)
     )
 
 
-def _missing(old: Results, new: Results) -> Iterator[str]:
-    before, after = ([row.label for row in results.rows] for results in (old, new))
-    for label in before:
-        if label not in after:
-            yield f"{label} is only in the old folder"
-    for label in after:
-        if label not in before:
-            yield f"{label} is only in the new folder"
-    for name, results in (("old", old), ("new", new)):
-        for row in results.rows:
-            if row.record.failure:
-                yield f"{row.label} failed in the {name} folder: {row.record.failure.message}"
+def _lost(old: Results, new: Results) -> Iterator[Difference]:
+    """Methods and figures of the old folder that the new one lacks, and whatever failed in the new one."""
+    after = {row.label: row for row in new.rows}
+    for row in new.rows:
+        if row.record.failure:
+            failure = row.record.failure
+            why = f"it failed while in '{failure.stage}': {failure.message}"
+            yield _gone(row.label, "the trial", "failed", why)
+    for row in old.rows:
+        if row.label not in after:
+            yield _gone(row.label, "the method", "missing", "the new folder has no record of it")
+            continue
+        now = _figures(after[row.label])
+        for figure in _figures(row):
+            if figure not in now:
+                yield _gone(row.label, figure, "missing", "only the old folder has it")
 
 
-def _single_rounds(both: Iterable[tuple[Row, Row]], asked: float | None) -> Iterator[str]:
-    wide = [speed_tolerance(old, new) for old, new in both if old.speed and new.speed]
-    if asked is None and wide and max(wide) > TOLERANCE:
+def _gone(label: str, figure: str, new: str, why: str) -> Difference:
+    return Difference(
+        label=label, figure=figure, old="measured", new=new, kind=Kind.LOST, why=one_line(why)[:-1]
+    )
+
+
+def _figures(row: Row) -> list[str]:
+    """What a row has a figure for, as it is named where it is lost."""
+    found = [metric.name.lower() for metric in (SIZE, MEMORY) if metric.value(row) is not None]
+    found += [f"speed at {speed.label}" for speed in row.sweep if speed.decode]
+    return found + [f"{score.title} pass@1" for score in row.scores]
+
+
+def _added(old: Results, new: Results) -> Iterator[str]:
+    before = [row.label for row in old.rows]
+    for row in new.rows:
+        if row.label not in before:
+            yield f"{row.label} is only in the new folder"
+    for row in old.rows:
+        if row.record.failure:
+            yield f"{row.label} failed in the old folder: {row.record.failure.message}"
+
+
+def _machine(tolerance: float, machine: float) -> Iterator[str]:
+    if machine > tolerance:
         yield (
-            f"speeds were measured in one round, so changes up to {100 * max(wide):.0f} % count as drift; "
-            "run both with --rounds 3 to see smaller ones"
+            f"the machine itself read memory at rates {100 * machine:.0f} % apart, so changes of speed up to "
+            "that share count as the machine's; --tolerance sets another limit"
         )
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 
-from quantbench.analysis.noise import Call, compare_estimates
+from quantbench.analysis.comparisons import Verdict
 from quantbench.analysis.rows import Results, Row
+from quantbench.analysis.speed_tests import point_key
 from quantbench.analysis.speeds import Speed
 from quantbench.analysis.wording import listed
 
@@ -16,7 +17,8 @@ class Side(StrEnum):
 
     WINS = "faster"
     LOSES = "slower"
-    EVEN = "not told apart"
+    EVEN = "no difference shown"
+    UNDECIDED = "not decided"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class Crossover:
     @property
     def batch_size(self) -> int | None:
         """The first batch size that is decided otherwise than the smallest decided one; None if none is."""
-        decided = [(batch, side) for batch, side in self.sides if side is not Side.EVEN]
+        decided = [(batch, side) for batch, side in self.sides if side in (Side.WINS, Side.LOSES)]
         return next((batch for batch, side in decided if side is not decided[0][1]), None)
 
     @property
@@ -46,14 +48,18 @@ def crossovers(results: Results) -> tuple[Crossover, ...]:
     if baseline is None:
         return ()
     rows = [row for row in results.rows if not row.is_baseline]
-    return tuple(found for row in rows for found in _of_row(row, baseline))
+    return tuple(found for row in rows for found in _of_row(row, baseline, results))
 
 
-def _of_row(row: Row, baseline: Row) -> Iterator[Crossover]:
+def _of_row(row: Row, baseline: Row, results: Results) -> Iterator[Crossover]:
     prompts = dict.fromkeys(speed.prompt_tokens for speed in row.sweep)
     for prompt in prompts:
         pairs = _pairs(row.sweep, baseline.sweep, prompt)
-        sides = tuple((own.batch_size, side) for own, other in pairs if (side := _side(own, other)))
+        sides = tuple(
+            (own.batch_size, _side(row, baseline, results, own, other))
+            for own, other in pairs
+            if own.decode and other.decode
+        )
         if len(sides) > 1:
             yield Crossover(label=row.label, prompt_tokens=prompt, sides=sides)
 
@@ -68,11 +74,11 @@ def _pairs(own: Sequence[Speed], others: Sequence[Speed], prompt: int) -> list[t
     return sorted(found, key=lambda pair: pair[0].batch_size)
 
 
-def _side(own: Speed, other: Speed) -> Side | None:
-    """None where a time is missing or was measured once."""
-    verdict = compare_estimates(own.decode, other.decode)
-    if verdict.call is Call.UNKNOWN or own.decode is None or other.decode is None:
-        return None
-    if verdict.call is Call.TOGETHER:
+def _side(row: Row, baseline: Row, results: Results, own: Speed, other: Speed) -> Side:
+    key = point_key(own.batch_size, own.prompt_tokens)
+    verdict = results.compare(key, row, baseline).verdict
+    if verdict is Verdict.UNDECIDED or own.decode is None or other.decode is None:
+        return Side.UNDECIDED
+    if verdict is Verdict.NOT_SIGNIFICANT:
         return Side.EVEN
     return Side.WINS if own.decode.value > other.decode.value else Side.LOSES

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from quantbench.analysis.comparisons import Verdict
 from quantbench.analysis.metrics import SPEED
-from quantbench.analysis.noise import Call
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.wording import significant
 from quantbench.records import SpeedPoint
@@ -79,7 +79,7 @@ class Diagnosis:
 
 def diagnose_rows(results: Results) -> tuple[Diagnosis, ...]:
     """One line a method whose speed was measured."""
-    return tuple(_diagnose(row, results.baseline) for row in results.rows if row.speed and row.speed.decode)
+    return tuple(_diagnose(row, results) for row in results.rows if row.speed and row.speed.decode)
 
 
 def read_step(row: Row) -> Step | None:
@@ -115,7 +115,7 @@ def headline_point(row: Row) -> SpeedPoint | None:
     return points[0] if points else None
 
 
-def _diagnose(row: Row, baseline: Row | None) -> Diagnosis:
+def _diagnose(row: Row, results: Results) -> Diagnosis:
     step = read_step(row)
     if step is None:
         text = "what bounds it is not known: its step's bytes or the bandwidth were not measured"
@@ -133,7 +133,7 @@ def _diagnose(row: Row, baseline: Row | None) -> Diagnosis:
     if step.bound is Bound.ARITHMETIC and step.arithmetic_share is not None:
         cost = significant(1 / step.arithmetic_share, 2)
         text += f" A token costs {cost} times what one of the prompt costs."
-    text += _held(row) + _against(row, step, baseline)
+    text += _held(row) + _against(row, step, results)
     return Diagnosis(label=row.label, step=step, text=f"{text} What would help: {REMEDIES[step.bound]}.")
 
 
@@ -160,13 +160,14 @@ def _held(row: Row) -> str:
     return text
 
 
-def _against(row: Row, step: Step, baseline: Row | None) -> str:
+def _against(row: Row, step: Step, results: Results) -> str:
     """Where the time went that the baseline did not need, or the other way round."""
+    baseline = results.baseline
     if baseline is None or row.is_baseline:
         return ""
     other = read_step(baseline)
-    verdict = SPEED.compare(row, baseline)
-    if other is None or verdict.call is not Call.APART:
+    verdict = results.compare(SPEED.key, row, baseline).verdict
+    if other is None or verdict is not Verdict.SIGNIFICANT:
         return ""
     slower = step.seconds > other.seconds
     saved = other.reading_s - step.reading_s

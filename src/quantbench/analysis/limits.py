@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
-from quantbench.analysis.noise import PROCESS_DRIFT_CPU, PROCESS_DRIFT_GPU
+from quantbench.analysis.comparisons import ALPHA
 from quantbench.analysis.rows import Results
+from quantbench.analysis.score_tests import score_key
 from quantbench.analysis.scores import Score
 from quantbench.analysis.wording import listed
-from quantbench.stats import mcnemar_exact
+from quantbench.stats import DRIFT_BOUND, mcnemar_exact
 
 
 def limits_of(results: Results) -> tuple[str, ...]:
@@ -19,9 +20,9 @@ def limits_of(results: Results) -> tuple[str, ...]:
     )
 
 
-def fewest_discordant(significant: float = 0.05) -> int:
+def fewest_discordant(level: float = ALPHA) -> int:
     """The least number of problems lost, none won, that an exact McNemar test calls real."""
-    return next(n for n in range(1, 100) if mcnemar_exact(n, 0) < significant)
+    return next(n for n in range(1, 100) if mcnemar_exact(n, 0) < level)
 
 
 def _machine(results: Results) -> Iterable[str]:
@@ -51,10 +52,10 @@ def _speed(results: Results) -> Iterable[str]:
     if any(speed.decode and (speed.decode.interval is None or speed.decode.ranged) for speed in headlines):
         yield "Some speeds were repeated fewer than six times, too few for a 95 % interval."
     if all(len(set(point.round_of)) < 2 for row in results.rows for point in row.record.speed):
-        drift = PROCESS_DRIFT_GPU if results.on_gpu else PROCESS_DRIFT_CPU
         yield (
             "All repetitions of a speed ran in one process, whose intervals do not know how another process "
-            f"would do: differences of up to {100 * drift:.0f} % are not called real. --rounds 3 measures it."
+            "would do: only differences larger than processes that drift by "
+            f"{100 * DRIFT_BOUND:.0f} % would show are called real. --rounds 1 measures the drift."
         )
     yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it."
 
@@ -79,10 +80,10 @@ def _quality(results: Results) -> Iterable[str]:
         return
     for task in results.tasks:
         scores = [score for row in results.rows if (score := row.score(task))]
-        yield from _of_task(scores)
+        yield from _of_task(scores, results.comparisons.level(score_key(task)))
 
 
-def _of_task(scores: list[Score]) -> Iterable[str]:
+def _of_task(scores: list[Score], level: float) -> Iterable[str]:
     first = scores[0]
     widest = max(scores, key=lambda score: score.interval.width)
     known = (
@@ -92,7 +93,8 @@ def _of_task(scores: list[Score]) -> Iterable[str]:
     if all(score.per_problem == 1 for score in scores):
         known += (
             ", and even if every problem that only one of two methods solves speaks for the same one, "
-            f"it takes {fewest_discordant()} of them to rule out chance"
+            f"it takes {fewest_discordant(level)} of them to rule out chance in as many comparisons as this "
+            "report makes"
         )
     yield f"{known}."
     if not first.result.comparable:

@@ -1,20 +1,13 @@
-"""The figures that methods are compared by: how each is read, shown and told apart. One definition each."""
+"""The figures that methods are compared by: how each is read and shown. `Results.compare` compares them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from quantbench.analysis.noise import (
-    Call,
-    Verdict,
-    compare_memory,
-    compare_responses,
-    compare_scores,
-    compare_sizes,
-    compare_speeds,
-)
-from quantbench.analysis.paired import adjusted_chances
+from quantbench.analysis import exact_tests, speed_tests
+from quantbench.analysis.comparisons import Verdict
 from quantbench.analysis.rows import Results, Row
+from quantbench.analysis.score_tests import score_key
 from quantbench.analysis.scores import task_title
 from quantbench.analysis.wording import significant
 from quantbench.stats import Interval
@@ -31,7 +24,6 @@ class Metric:
     lower_is_better: bool
     value: Callable[[Row], float | None]
     interval: Callable[[Row], Interval | None]
-    compare: Callable[[Row, Row], Verdict]
     show: Callable[[float], str]
 
     def better(self, one: float, other: float) -> bool:
@@ -44,8 +36,8 @@ class Lead:
 
     best: Row
     value: float
-    tied: tuple[Row, ...]  # cannot be told apart from the best
-    unsure: tuple[Row, ...]  # nothing can be said, for want of repetitions
+    tied: tuple[Row, ...]  # compared with the best, and no difference is shown
+    unsure: tuple[Row, ...]  # undecided
     behind: tuple[Row, ...]  # really worse, best first
 
     @property
@@ -60,22 +52,26 @@ def metrics_of(results: Results) -> tuple[Metric, ...]:
     return tuple(metric for metric in known if any(metric.value(row) is not None for row in results.rows))
 
 
-def find_lead(metric: Metric, rows: Sequence[Row]) -> Lead | None:
-    """The best row and who ties with it; None without any figure. The baseline wins equal figures."""
-    valued = [(value, row) for row in rows if (value := metric.value(row)) is not None]
+def find_lead(metric: Metric, results: Results, rows: Sequence[Row] | None = None) -> Lead | None:
+    """The best of `rows` (all unless given) and who ties with it; None without any figure.
+
+    The baseline wins equal figures.
+    """
+    asked = results.rows if rows is None else rows
+    valued = [(value, row) for row in asked if (value := metric.value(row)) is not None]
     if not valued:
         return None
     sign = 1 if metric.lower_is_better else -1
     valued.sort(key=lambda pair: (sign * pair[0], not pair[1].is_baseline))
     (value, best), *others = valued
-    calls = [(metric.compare(best, row).call, row) for _, row in others]
-    groups = {call: tuple(row for found, row in calls if found is call) for call in Call}
+    verdicts = [(results.compare(metric.key, best, row).verdict, row) for _, row in others]
+    groups = {verdict: tuple(row for found, row in verdicts if found is verdict) for verdict in Verdict}
     return Lead(
         best=best,
         value=value,
-        tied=groups[Call.TOGETHER],
-        unsure=groups[Call.UNKNOWN],
-        behind=groups[Call.APART],
+        tied=groups[Verdict.NOT_SIGNIFICANT],
+        unsure=groups[Verdict.UNDECIDED],
+        behind=groups[Verdict.SIGNIFICANT],
     )
 
 
@@ -110,62 +106,56 @@ def _pass_interval(task: str, row: Row) -> Interval | None:
 
 
 def score_metrics(results: Results) -> tuple[Metric, ...]:
-    """pass@1 on each task; comparisons with the baseline are corrected for how many there are."""
-    adjusted = adjusted_chances(results)
-    return tuple(score_metric(task, adjusted) for task in results.tasks)
+    """pass@1 on each task."""
+    return tuple(score_metric(task) for task in results.tasks)
 
 
-def score_metric(task: str, adjusted: Mapping[tuple[str, str], float] | None = None) -> Metric:
-    """pass@1 on one task; without `adjusted` every comparison stands for itself."""
+def score_metric(task: str) -> Metric:
+    """pass@1 on one task."""
     return Metric(
-        key=f"pass@1:{task}",
+        key=score_key(task),
         name=f"{task_title(task)} pass@1",
         unit="",
         lower_is_better=False,
         value=partial(_pass_at_1, task),
         interval=partial(_pass_interval, task),
-        compare=partial(compare_scores, task, adjusted=adjusted),
         show=lambda value: f"{value:.3f}",
     )
 
 
 SIZE = Metric(
-    key="size",
+    key=exact_tests.SIZE,
     name="Model size",
     unit="B",
     lower_is_better=True,
     value=lambda row: row.weight_bytes,
     interval=_no_interval,
-    compare=compare_sizes,
     show=lambda value: show_bytes(int(value)),
 )
 SPEED = Metric(
-    key="speed",
+    key=speed_tests.SPEED,
     name="Inference speed",
     unit="tokens/s",
     lower_is_better=False,
     value=_decode,
     interval=_decode_interval,
-    compare=compare_speeds,
     show=lambda value: f"{significant(value)} tokens/s",
 )
 MEMORY = Metric(
-    key="memory",
+    key=exact_tests.MEMORY,
     name="Memory",
     unit="B",
     lower_is_better=True,
     value=lambda row: row.memory_bytes,
     interval=_no_interval,
-    compare=compare_memory,
     show=lambda value: show_bytes(int(value)),
 )
 RESPONSE = Metric(
-    key="response",
+    key=speed_tests.RESPONSE,
     name="Response time",
     unit="s",
     lower_is_better=True,
     value=_response,
     interval=_response_interval,
-    compare=compare_responses,
     show=show_seconds,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from quantbench.analysis.balance import Balance, balance_of
+from quantbench.analysis.comparisons import Verdict
 from quantbench.analysis.metrics import (
     MEMORY,
     RESPONSE,
@@ -13,7 +14,6 @@ from quantbench.analysis.metrics import (
     find_lead,
     score_metrics,
 )
-from quantbench.analysis.noise import Call
 from quantbench.analysis.observations import figure, figures
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.statement import Statement
@@ -58,7 +58,11 @@ def _balance_metrics(results: Results) -> tuple[Metric, ...]:
 
 def _really_apart(one: Row, other: Row, results: Results) -> list[Metric]:
     """The metrics of the balance on which two rows differ by more than noise."""
-    return [m for m in _balance_metrics(results) if m.compare(one, other).call is Call.APART]
+    return [
+        m
+        for m in _balance_metrics(results)
+        if results.compare(m.key, one, other).verdict is Verdict.SIGNIFICANT
+    ]
 
 
 def _runner_up(balance: Balance, results: Results) -> str:
@@ -116,7 +120,7 @@ def _resources(results: Results) -> Statement:
 
 
 def _least_memory(best: Row, rows: Sequence[Row], results: Results) -> str:
-    lead = find_lead(MEMORY, rows)
+    lead = find_lead(MEMORY, results, rows)
     if lead is None or lead.best is best:
         return ""
     if best in lead.rivals:
@@ -137,7 +141,7 @@ def _quality(results: Results) -> Statement:
     if not results.tasks:
         return _nothing(QUALITY, "no task has a result, so nothing is known about quality")
     metric = score_metrics(results)[0]
-    lead = find_lead(metric, results.rows)
+    lead = find_lead(metric, results)
     if lead is None or not (lead.rivals or lead.behind):
         return _nothing(QUALITY, f"fewer than two methods have a figure for {metric.name}")
     choice, text = _best_quality(metric, lead, results)
@@ -161,8 +165,8 @@ def _best_quality(metric: Metric, lead: Lead, results: Results) -> tuple[Row, st
     if best is baseline:
         doubt = f" {_doubt(metric, lead, baseline)}" if lead.rivals else ""
         return baseline, f"{baseline.label}: highest {figures_of_best}.{doubt}"
-    verdict = metric.compare(best, baseline)
-    if verdict.call is Call.APART:
+    verdict = results.compare(metric.key, best, baseline)
+    if verdict.verdict is Verdict.SIGNIFICANT:
         return best, f"{best.label}: {figures_of_best} ({verdict.why})."
     return baseline, (
         f"{baseline.label}, the baseline ({metric.show(metric.value(baseline) or 0)}): {best.label} has the "
@@ -178,8 +182,12 @@ def _beaten_on(row: Row, choice: Row, results: Results) -> list[tuple[str, str]]
     """The tasks after the first on which a row is really worse than the choice, and the evidence."""
     found = []
     for metric in score_metrics(results)[1:]:
-        verdict, own, other = metric.compare(row, choice), metric.value(row), metric.value(choice)
-        if verdict.call is Call.APART and own is not None and other is not None and own < other:
+        verdict, own, other = (
+            results.compare(metric.key, row, choice),
+            metric.value(row),
+            metric.value(choice),
+        )
+        if verdict.verdict is Verdict.SIGNIFICANT and own is not None and other is not None and own < other:
             found.append((metric.name, verdict.why))
     return found
 
@@ -197,7 +205,7 @@ def _doubt(metric: Metric, lead: Lead, baseline: Row) -> str:
 def _latency(results: Results) -> Statement:
     """The shortest time from prompt to last token; among those that tie, the smallest."""
     metric = RESPONSE if any(RESPONSE.value(row) is not None for row in results.rows) else SPEED
-    lead = find_lead(metric, results.rows)
+    lead = find_lead(metric, results)
     if lead is None or not (lead.rivals or lead.behind):
         missing = "fewer than two methods have a measured speed"
         return _nothing(LATENCY, missing + disturbed_part(results))

@@ -48,7 +48,7 @@ def superlative(metric: Metric, results: Results) -> str:
 
 
 def _observe(metric: Metric, results: Results) -> Statement:
-    lead = find_lead(metric, results.rows)
+    lead = find_lead(metric, results)
     if lead is None:
         raise ValueError(f"no figure for {metric.name}")
     title = title_of(metric)
@@ -65,7 +65,7 @@ def _winner(title: str, metric: Metric, lead: Lead, results: Results) -> Stateme
     text = f"{label} {superlative(metric, results)}: {figure(metric, lead.best, results.baseline)}"
     text += f"; next {_are(lead.behind[:1])} {figures(metric, lead.behind[:1], results.baseline)}"
     if metric.key not in TITLES:
-        text += f" ({metric.compare(lead.best, lead.behind[0]).why})"
+        text += f" ({results.compare(metric.key, lead.best, lead.behind[0]).why})"
     return Statement(title=title, text=f"{text}.", choice=lead.best.label)
 
 
@@ -73,27 +73,30 @@ def _no_winner(title: str, metric: Metric, lead: Lead, results: Results) -> Stat
     baseline = results.baseline
     text = "no winner: "
     text += f"{lead.best.label} has the best figure ({figure(metric, lead.best, baseline)}), but "
-    text += _rivals(metric, lead, baseline)
+    text += _rivals(metric, lead, results)
     if lead.behind:
         text += f". Behind {_are(lead.behind)} {figures(metric, lead.behind, baseline)}"
     tied = tuple(row.label for row in lead.rivals)
     return Statement(title=title, text=f"{text}.", tied=(lead.best.label, *tied))
 
 
-def _rivals(metric: Metric, lead: Lead, baseline: Row | None) -> str:
+def _rivals(metric: Metric, lead: Lead, results: Results) -> str:
     parts = []
     if lead.tied:
-        reasons = _reasons(metric, lead.best, lead.tied)
-        parts.append(f"{figures(metric, lead.tied, baseline)} cannot be told apart from it ({reasons})")
+        reasons = _reasons(metric, lead.best, lead.tied, results)
+        parts.append(
+            f"{figures(metric, lead.tied, results.baseline)} cannot be told apart from it ({reasons})"
+        )
     if lead.unsure:
-        reasons = _reasons(metric, lead.best, lead.unsure)
-        parts.append(f"whether {figures(metric, lead.unsure, baseline)} differ is not known ({reasons})")
+        reasons = _reasons(metric, lead.best, lead.unsure, results)
+        rivals = figures(metric, lead.unsure, results.baseline)
+        parts.append(f"whether {rivals} really {_differ(lead.unsure)} is not decided ({reasons})")
     return "; ".join(parts)
 
 
-def _reasons(metric: Metric, best: Row, rows: Sequence[Row]) -> str:
+def _reasons(metric: Metric, best: Row, rows: Sequence[Row], results: Results) -> str:
     """The evidence once where it is the same for all rows, row by row otherwise."""
-    reasons = {row.label: metric.compare(best, row).why for row in rows}
+    reasons = {row.label: results.compare(metric.key, best, row).why for row in rows}
     if len(set(reasons.values())) == 1:
         return next(iter(reasons.values()))
     return "; ".join(f"{label}: {why}" for label, why in reasons.items())
@@ -101,3 +104,7 @@ def _reasons(metric: Metric, best: Row, rows: Sequence[Row]) -> str:
 
 def _are(rows: Sequence[Row]) -> str:
     return "is" if len(rows) == 1 else "are"
+
+
+def _differ(rows: Sequence[Row]) -> str:
+    return "differs" if len(rows) == 1 else "differ"

@@ -1,20 +1,20 @@
 """pass@1 against the baseline's, problem by problem: how many outcomes changed, and whether that is real.
 
-A verdict holds for all comparisons of the report together (Holm). What cannot be told apart is not thereby
+A verdict holds for all comparisons of the report together. What cannot be told apart is not thereby
 equal: the smallest difference that so many problems would have shown stands beside it.
 """
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from quantbench.analysis.noise import SIGNIFICANT
+from quantbench.analysis.comparisons import ALPHA
 from quantbench.analysis.pairing import can_be_paired, compare_problems, rate_differences, single
 from quantbench.analysis.rows import Results
+from quantbench.analysis.score_tests import score_key
 from quantbench.analysis.scores import Score
 from quantbench.stats import (
     Interval,
     detectable_mean_difference,
-    holm,
     paired_difference_interval,
     ratio_of_sums,
     smallest_detectable_difference,
@@ -42,7 +42,7 @@ class PairedScore:
     interval: Interval | None  # of the difference, 95 %
     test: str  # the name of the test that p is of
     p: float
-    adjusted_p: float  # Holm, over all comparisons of the report
+    adjusted_p: float  # corrected for all comparisons of the report
     detectable: float | None  # smallest difference found with 80 % power, if answers scatter as they do
     like_rerun: bool = False  # changed no more, either way, than a rerun of the baseline
 
@@ -53,14 +53,14 @@ class PairedScore:
 
     @property
     def change(self) -> Change:
-        if self.adjusted_p >= SIGNIFICANT or not self.difference:
+        if self.adjusted_p >= ALPHA or not self.difference:
             return Change.UNDECIDED
         return Change.BETTER if self.difference > 0 else Change.WORSE
 
     @property
     def only_alone(self) -> bool:
         """Whether the difference would count if it were the only comparison."""
-        return self.change is Change.UNDECIDED and self.p < SIGNIFICANT
+        return self.change is Change.UNDECIDED and self.p < ALPHA
 
 
 def paired_scores(results: Results) -> tuple[PairedScore, ...]:
@@ -68,38 +68,27 @@ def paired_scores(results: Results) -> tuple[PairedScore, ...]:
     baseline = results.baseline
     if baseline is None:
         return ()
-    found = [
-        pair_scores(row.label, own, reference)
+    return tuple(
+        _corrected(
+            pair_scores(row.label, own, reference, results.comparisons.level(score_key(task))), results
+        )
         for task in results.tasks
         for row in results.rows
         if not row.is_baseline
         and (own := row.score(task)) is not None
         and (reference := baseline.score(task)) is not None
         and can_be_paired(own, reference)
-    ]
-    adjusted = adjusted_chances(results)
-    return tuple(replace(pair, adjusted_p=adjusted[pair.task, pair.label]) for pair in found)
+    )
 
 
-def adjusted_chances(results: Results) -> dict[tuple[str, str], float]:
-    """(task, method) -> p-value against the baseline, Holm over all comparisons of the report."""
-    baseline = results.baseline
-    if baseline is None:
-        return {}
-    chances = {
-        (task, row.label): compare_problems(own, reference).p
-        for task in results.tasks
-        for row in results.rows
-        if not row.is_baseline
-        and (own := row.score(task)) is not None
-        and (reference := baseline.score(task)) is not None
-        and can_be_paired(own, reference)
-    }
-    return dict(zip(chances, holm(list(chances.values())), strict=True))
+def _corrected(pair: PairedScore, results: Results) -> PairedScore:
+    """The same with the report's correction."""
+    found = results.comparisons.get(score_key(pair.task), pair.label, results.baseline_name)
+    return pair if found.adjusted_p is None else replace(pair, adjusted_p=found.adjusted_p)
 
 
-def pair_scores(label: str, own: Score, reference: Score) -> PairedScore:
-    """One comparison by itself; its adjusted p is its own."""
+def pair_scores(label: str, own: Score, reference: Score, level: float = ALPHA) -> PairedScore:
+    """One comparison by itself; what it could detect is at this level of significance."""
     found = compare_problems(own, reference)
     return PairedScore(
         label=label,
@@ -112,7 +101,7 @@ def pair_scores(label: str, own: Score, reference: Score) -> PairedScore:
         test=found.test,
         p=found.p,
         adjusted_p=found.p,
-        detectable=_detectable(own, reference, found.ahead + found.behind),
+        detectable=_detectable(own, reference, found.ahead + found.behind, level),
     )
 
 
@@ -124,8 +113,8 @@ def _interval(own: Score, reference: Score, gained: int, lost: int) -> Interval 
     return ratio_of_sums(differences, [1.0] * len(differences)).interval
 
 
-def _detectable(own: Score, reference: Score, flips: int) -> float | None:
+def _detectable(own: Score, reference: Score, flips: int, level: float) -> float | None:
     """Of 0/1 outcomes by McNemar's power; of rates by the scatter of their differences."""
     if single(own, reference):
-        return smallest_detectable_difference(own.problems, flips / own.problems)
-    return detectable_mean_difference(rate_differences(own, reference))
+        return smallest_detectable_difference(own.problems, flips / own.problems, alpha=level)
+    return detectable_mean_difference(rate_differences(own, reference), alpha=level)

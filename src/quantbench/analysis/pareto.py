@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from quantbench.analysis.comparisons import Verdict
 from quantbench.analysis.metrics import Metric, metrics_of
-from quantbench.analysis.noise import Call
 from quantbench.analysis.rows import Results, Row
 
 
@@ -34,12 +34,12 @@ def pareto_front(results: Results, metrics: Sequence[Metric] | None = None) -> t
     """The standing of every row that has all of these metrics (by default all that were measured)."""
     used = tuple(metrics) if metrics is not None else metrics_of(results)
     rows = [row for row in results.rows if used and all(metric.value(row) is not None for metric in used)]
-    return tuple(_stand(row, rows, used) for row in rows)
+    return tuple(_stand(row, rows, used, results) for row in rows)
 
 
-def _stand(row: Row, rows: Sequence[Row], metrics: Sequence[Metric]) -> Standing:
+def _stand(row: Row, rows: Sequence[Row], metrics: Sequence[Metric], results: Results) -> Standing:
     others = [other for other in rows if other is not row]
-    surely = tuple(other.label for other in others if beats_surely(other, row, metrics))
+    surely = tuple(other.label for other in others if beats_surely(other, row, metrics, results))
     if surely:
         return Standing(label=row.label, place=Place.BEHIND, beaten_by=surely)
     figures = tuple(other.label for other in others if beats(other, row, metrics))
@@ -54,9 +54,9 @@ def beats(one: Row, other: Row, metrics: Sequence[Metric]) -> bool:
     return not worse and any(metric.better(a, b) for metric, a, b in known)
 
 
-def beats_surely(one: Row, other: Row, metrics: Sequence[Metric]) -> bool:
+def beats_surely(one: Row, other: Row, metrics: Sequence[Metric], results: Results) -> bool:
     """Whether `one` is better beyond noise on one figure and nowhere worse beyond noise."""
     if not beats(one, other, metrics):
         return False
-    calls = [metric.compare(one, other).call for metric in metrics]
-    return Call.APART in calls
+    verdicts = [results.compare(metric.key, one, other).verdict for metric in metrics]
+    return Verdict.SIGNIFICANT in verdicts

@@ -19,7 +19,7 @@ def merge_rounds(records: Sequence[Record]) -> list[Record]:
 
 
 def _with_rounds(record: Record, rounds: Iterable[Record]) -> Record:
-    own = [entry for entry in rounds if _question(entry) == _question(record)]
+    own = [entry for entry in rounds if same_measurement(entry, record)]
     if not own:
         return record
     own.sort(key=lambda entry: int(entry.trial.get("round", 0)))
@@ -31,6 +31,11 @@ def _with_rounds(record: Record, rounds: Iterable[Record]) -> Record:
     ]
     speed = tuple(_merged(point, passes) for point in record.speed)
     return record.model_copy(update={"speed": speed, "warnings": (*record.warnings, *warnings)})
+
+
+def same_measurement(one: Record, other: Record) -> bool:
+    """Whether two trials timed the same thing, whatever else they did."""
+    return _question(one) == _question(other)
 
 
 def _question(record: Record) -> tuple[str, ...]:
@@ -53,7 +58,7 @@ def _question(record: Record) -> tuple[str, ...]:
 
 def _merged(point: SpeedPoint, passes: Sequence[tuple[int, Record]]) -> SpeedPoint:
     """The same point of every round, one after another."""
-    found = [(number, same) for number, record in passes if (same := _same_point(point, record))]
+    found = [(number, same) for number, record in passes if (same := same_point(point, record.speed))]
     parts = [same for _, same in found]
     return point.model_copy(
         update={
@@ -70,8 +75,10 @@ def _merged(point: SpeedPoint, passes: Sequence[tuple[int, Record]]) -> SpeedPoi
     )
 
 
-def _same_point(point: SpeedPoint, record: Record) -> SpeedPoint | None:
+def same_point(point: SpeedPoint, points: Sequence[SpeedPoint]) -> SpeedPoint | None:
+    """The one of `points` with the same batch size and lengths."""
+
     def shape(p: SpeedPoint) -> tuple[int, int, int]:
         return p.batch_size, p.prompt_tokens, p.new_tokens
 
-    return next((other for other in record.speed if shape(other) == shape(point)), None)
+    return next((other for other in points if shape(other) == shape(point)), None)

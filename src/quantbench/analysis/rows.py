@@ -1,42 +1,17 @@
 """Records as rows that can be compared: one row a method, the baseline first. Says nothing about them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from quantbench.analysis.disturbance import without_disturbed
-from quantbench.analysis.rounds import merge_rounds
-from quantbench.analysis.scores import Score, read_score
-from quantbench.analysis.speeds import Speed, read_speed
-from quantbench.records import ModelInfo, Record, SpeedPoint
+from quantbench.analysis.comparisons import Comparison, Comparisons, join
+from quantbench.analysis.exact_tests import compare_memory, compare_sizes
+from quantbench.analysis.rounds import merge_rounds, same_measurement
+from quantbench.analysis.row import Row, read_row
+from quantbench.analysis.score_tests import compare_scores
+from quantbench.analysis.speed_tests import compare_speeds
+from quantbench.records import ModelInfo, Record
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One method's figures; None is not measured."""
-
-    label: str
-    record: Record
-    is_baseline: bool
-    weight_bytes: int | None
-    memory_bytes: int | None
-    speed: Speed | None  # of the headline batch size and prompt length; None where it was disturbed
-    sweep: tuple[Speed, ...]  # all undisturbed points, the headline included
-    scores: tuple[Score, ...]
-    disturbed: tuple[Speed, ...] = ()  # points to be shown with a mark and never to be judged
-
-    @property
-    def measured(self) -> bool:
-        """Whether there is any figure at all."""
-        return any((self.weight_bytes, self.memory_bytes, self.speed, self.disturbed, self.scores))
-
-    @property
-    def disturbed_speed(self) -> Speed | None:
-        """The headline's figures where they were disturbed."""
-        return _headline(self.record, self.disturbed)
-
-    def score(self, task: str) -> Score | None:
-        """The row's score on a task, if it has one."""
-        return next((score for score in self.scores if score.task == task), None)
+__all__ = ["Results", "Row", "read_results", "read_row"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +25,16 @@ class Results:
     floors: tuple[Record, ...]  # reruns of the baseline: no rows, only a noise floor
     context: tuple[Record, ...]  # another number format of it, scored for scale: outside every comparison
     left_out: tuple[str, ...]  # records that this report does not show, and why
+    comparisons: Comparisons  # every two rows on every metric, corrected for how many they are
 
     @property
     def baseline(self) -> Row | None:
         """The baseline's row; None where it has no record."""
         return next((row for row in self.rows if row.is_baseline), None)
+
+    def compare(self, metric: str, one: Row, other: Row) -> Comparison:
+        """Two rows on the metric with this key; the same answer for whoever asks."""
+        return self.comparisons.get(metric, one.label, other.label)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -90,42 +70,18 @@ def read_results(records: Sequence[Record], baseline: str) -> Results:
         floors=tuple(floors),
         context=tuple(context),
         left_out=tuple(_left_out(records, own, older)),
+        comparisons=compare_rows(rows, floors),
     )
 
 
-def read_row(record: Record, is_baseline: bool) -> Row:
-    """A record's figures; the first point of the trial's sweep is the headline."""
-    points = tuple(read_point(point, record) for point in record.speed)
-    sweep = tuple(speed for speed in points if speed.disturbed is None)
-    return Row(
-        label=record.method,
-        record=record,
-        is_baseline=is_baseline,
-        weight_bytes=record.size.weight_bytes if record.size else None,
-        memory_bytes=record.memory.headline_bytes if record.memory else None,
-        speed=_headline(record, sweep),
-        sweep=sweep,
-        scores=tuple(score for task in record.tasks if (score := read_score(task))),
-        disturbed=tuple(speed for speed in points if speed.disturbed is not None),
+def compare_rows(rows: Sequence[Row], floors: Sequence[Record]) -> Comparisons:
+    """All pairs of rows on all metrics; `floors` are reruns of the baseline, whose speed shows the noise."""
+    baseline = next((row for row in rows if row.is_baseline), None)
+    same = [floor for floor in floors if baseline and same_measurement(floor, baseline.record)]
+    reruns = [read_row(floor, is_baseline=True) for floor in same]
+    return join(
+        (compare_sizes(rows), compare_memory(rows), compare_speeds(rows, reruns), compare_scores(rows))
     )
-
-
-def read_point(point: SpeedPoint, record: Record) -> Speed:
-    """The figures of a point's undisturbed repetitions, or of all of them with the reason why not."""
-    cores = record.environment.cores
-    on_gpu = str(record.trial.get("device", "")).startswith("cuda")
-    threads = 1 if on_gpu else min(record.environment.threads or cores, cores)
-    clean, why = without_disturbed(point, threads, cores)
-    left_out = len(point.decode_s) - len(clean.decode_s)
-    return replace(read_speed(clean, record.bandwidth), disturbed=why, left_out=left_out)
-
-
-def _headline(record: Record, sweep: tuple[Speed, ...]) -> Speed | None:
-    batch_sizes, prompts = record.trial.get("batch_sizes"), record.trial.get("prompt_tokens")
-    if not batch_sizes or not prompts:
-        return sweep[0] if sweep and sweep[0].decode else None
-    wanted = (batch_sizes[0], prompts[0])
-    return next((s for s in sweep if (s.batch_size, s.prompt_tokens) == wanted and s.decode), None)
 
 
 def _newest(records: Iterable[Record]) -> tuple[list[Record], list[Record]]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from quantbench.analysis.comparisons import Verdict
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, Metric, score_metrics
-from quantbench.analysis.noise import Call
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.statement import Statement
 from quantbench.analysis.wording import counted, listed, ratio, signed
@@ -28,47 +28,49 @@ def _no_baseline(results: Results) -> Statement:
 
 
 def _against(row: Row, baseline: Row, results: Results) -> Statement:
-    ratios = [part for metric in (SIZE, MEMORY, SPEED) if (part := _ratio(metric, row, baseline))]
+    ratios = [part for metric in (SIZE, MEMORY, SPEED) if (part := _ratio(metric, row, baseline, results))]
     parts = [f"{listed(ratios)} of {baseline.label}"] if ratios else []
-    parts += [part for metric in score_metrics(results) if (part := _score_change(metric, row, baseline))]
+    parts += [
+        part for metric in score_metrics(results) if (part := _score_change(metric, row, baseline, results))
+    ]
     text = "; ".join(parts) or f"no figure can be compared with {baseline.label}"
     return Statement(title=row.label, text=f"{text}.", choice=row.label)
 
 
-def _ratio(metric: Metric, row: Row, baseline: Row) -> str | None:
+def _ratio(metric: Metric, row: Row, baseline: Row, results: Results) -> str | None:
     value, reference = metric.value(row), metric.value(baseline)
     if value is None or not reference:
         return None
     noun = {SIZE.key: "size", MEMORY.key: "memory", SPEED.key: "speed"}[metric.key]
-    verdict = metric.compare(row, baseline)
     remark = {
-        Call.TOGETHER: " (inside the noise)" if metric is not SIZE else "",
-        Call.UNKNOWN: " (noise not known)",
-        Call.APART: "",
-    }[verdict.call]
+        Verdict.NOT_SIGNIFICANT: " (no difference shown)" if metric is not SIZE else "",
+        Verdict.UNDECIDED: " (not decided)",
+        Verdict.SIGNIFICANT: "",
+    }[results.compare(metric.key, row, baseline).verdict]
     return f"{ratio(value, reference)} the {noun}{remark}"
 
 
-def _score_change(metric: Metric, row: Row, baseline: Row) -> str | None:
+def _score_change(metric: Metric, row: Row, baseline: Row, results: Results) -> str | None:
     task = metric.key.partition(":")[2]
     own, reference = row.score(task), baseline.score(task)
     if own is None or reference is None:
         return None
     points = 100 * (own.pass_at_1 - reference.pass_at_1)
     change = f"{own.title} pass@1 {signed(points)} points" if points else f"{own.title} pass@1 unchanged"
-    verdict = metric.compare(row, baseline)
+    found = results.compare(metric.key, row, baseline)
     counts = f"{own.passed} against {reference.passed} of {own.total:,} passed"
     if own.total != reference.total:
         counts = f"{own.passed} of {own.total} against {reference.passed} of {reference.total} passed"
-    judgement = "a real difference" if verdict.call is Call.APART else "inside the noise"
-    return f"{change} ({counts}), {judgement}: {verdict.why}"
+    real = found.verdict is Verdict.SIGNIFICANT
+    judgement = "a real difference" if real else "no difference shown"
+    return f"{change} ({counts}), {judgement}: {found.why}"
 
 
 def _across(others: list[Row], baseline: Row, results: Results) -> Iterable[Statement]:
     smaller = [row for row in others if _less(SIZE, row, baseline)]
     if not smaller:
         return
-    if speed := _bits_and_speed(smaller, baseline):
+    if speed := _bits_and_speed(smaller, baseline, results):
         yield speed
     if memory := _memory_and_size(smaller, baseline, results):
         yield memory
@@ -81,10 +83,11 @@ def _less(metric: Metric, row: Row, baseline: Row) -> bool:
     return value is not None and reference is not None and value < reference
 
 
-def _bits_and_speed(smaller: list[Row], baseline: Row) -> Statement | None:
-    calls = {row.label: SPEED.compare(row, baseline).call for row in smaller}
-    slower = [row.label for row in smaller if calls[row.label] is Call.APART and _less(SPEED, row, baseline)]
-    faster = [row.label for row in smaller if calls[row.label] is Call.APART and row.label not in slower]
+def _bits_and_speed(smaller: list[Row], baseline: Row, results: Results) -> Statement | None:
+    compared = {row.label: results.compare(SPEED.key, row, baseline).verdict for row in smaller}
+    real = [row for row in smaller if compared[row.label] is Verdict.SIGNIFICANT]
+    slower = [row.label for row in real if _less(SPEED, row, baseline)]
+    faster = [row.label for row in real if row.label not in slower]
     if not slower and not faster:
         return None
     parts = [f"{listed(faster)} decoded faster than {baseline.label}"] if faster else []
@@ -111,8 +114,8 @@ def _memory_and_size(smaller: list[Row], baseline: Row, results: Results) -> Sta
         if results.on_gpu
         else "the process and its libraries"
     )
-    verdict = MEMORY.compare(row, baseline)
-    if verdict.call is Call.TOGETHER or memory > 1:
+    verdict = results.compare(MEMORY.key, row, baseline).verdict
+    if verdict is Verdict.NOT_SIGNIFICANT or memory > 1:
         lead = "memory does not shrink with the weights"
     else:
         lead = "memory shrinks less than the weights"
@@ -125,13 +128,17 @@ def _memory_and_size(smaller: list[Row], baseline: Row, results: Results) -> Sta
 
 def _bits_and_quality(smaller: list[Row], baseline: Row, results: Results) -> Statement | None:
     tried = {
-        row.label: [metric.compare(row, baseline).call for metric in score_metrics(results)]
+        row.label: [results.compare(metric.key, row, baseline).verdict for metric in score_metrics(results)]
         for row in smaller
     }
-    scored = [label for label, calls in tried.items() if any(call is not Call.UNKNOWN for call in calls)]
+    scored = [
+        label
+        for label, verdicts in tried.items()
+        if any(verdict is not Verdict.UNDECIDED for verdict in verdicts)
+    ]
     if not scored:
         return None
-    hurt = [label for label in scored if Call.APART in tried[label]]
+    hurt = [label for label in scored if Verdict.SIGNIFICANT in tried[label]]
     if hurt:
         text = f"{listed(hurt)} changed the results by more than chance explains."
     else:

@@ -41,7 +41,7 @@ def win_shares(results: Results) -> Weightings | None:
     rows = [row for row in results.rows if all(metric.value(row) is not None for metric in asked)]
     parts: dict[str, list[float]] = {}
     for name, group in measured.items():
-        real = [metric for metric in group if not inside_noise(metric, rows)]
+        real = [metric for metric in group if not inside_noise(metric, results, rows)]
         scaled = [values for metric in real if (values := normalise(metric, rows))]
         if scaled:
             parts[name] = [sum(values[row.label] for values in scaled) / len(scaled) for row in rows]

@@ -4,11 +4,11 @@ from rich.console import Console
 from rich.text import Text as RichText
 
 from quantbench.analysis.choose import Choice
-from quantbench.analysis.compare import Comparison, Kind
+from quantbench.analysis.compare import Changes, Kind
 from quantbench.report.blocks import Column, Table
 from quantbench.report.console import print_table
 
-STYLES = {Kind.REGRESSION: "red", Kind.IMPROVEMENT: "green"}
+STYLES = {Kind.REGRESSION: "red", Kind.LOST: "red", Kind.IMPROVEMENT: "green", Kind.UNDECIDED: "yellow"}
 
 
 def print_choice(choice: Choice, console: Console) -> None:
@@ -30,7 +30,7 @@ def print_choice(choice: Choice, console: Console) -> None:
         console.print(RichText(f"Use {choice.label}: {choice.reason}."))
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
+def print_comparison(comparison: Changes, console: Console) -> None:
     """What differs around the figures, every figure with its verdict, and a count."""
     for note in comparison.notes:
         console.print(RichText(note, style="yellow"))
@@ -50,7 +50,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     console.print(RichText(_count(comparison)))
 
 
-def _count(comparison: Comparison) -> str:
+def _count(comparison: Changes) -> str:
     kinds = [difference.kind for difference in comparison.differences]
     counts = [f"{kinds.count(kind)} {kind}" for kind in Kind]
     return f"Of {len(kinds)} figures: {', '.join(counts)}."

@@ -12,10 +12,11 @@ from quantbench.stats.clustered import (
     exponential_of_ratio,
     ratio_of_sums,
 )
+from quantbench.stats.corrections import holm, shaffer
+from quantbench.stats.drift import DRIFT_BOUND, Noise, difference_margin, difference_p
 from quantbench.stats.interval import Interval, normal_quantile
 from quantbench.stats.medians import RoundsMedian, median_interval, median_over_rounds, percentile
 from quantbench.stats.paired import (
-    holm,
     mcnemar_exact,
     mcnemar_power,
     paired_difference_interval,
@@ -23,16 +24,23 @@ from quantbench.stats.paired import (
 )
 from quantbench.stats.permutation import detectable_mean_difference, sign_flip_test
 from quantbench.stats.proportions import pass_at_k, wilson_interval
+from quantbench.stats.round_model import Contrast, RoundModel
 from quantbench.stats.skewed import skewed_ratio_of_sums
 
 __all__ = [
+    "DRIFT_BOUND",
+    "Contrast",
     "Estimate",
     "Interval",
+    "Noise",
+    "RoundModel",
     "RoundsMedian",
     "clustered_mean",
     "clustered_quantile",
     "clustered_share",
     "detectable_mean_difference",
+    "difference_margin",
+    "difference_p",
     "exponential_of_ratio",
     "holm",
     "mcnemar_exact",
@@ -44,6 +52,7 @@ __all__ = [
     "pass_at_k",
     "percentile",
     "ratio_of_sums",
+    "shaffer",
     "sign_flip_test",
     "skewed_ratio_of_sums",
     "smallest_detectable_difference",

@@ -4,7 +4,7 @@ Throughout, `b` counts the problems that the method solves and the baseline does
 Nothing here is a claim that two methods are equal: what cannot be told apart is only that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import comb, sqrt
 from typing import TYPE_CHECKING
 
@@ -125,14 +125,3 @@ def smallest_detectable_difference(
         middle = (low + high) / 2
         low, high = (middle, high) if missed(middle) else (low, middle)
     return high
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for being several, in the given order (Holm 1979, Scand. J. Statistics 6:65)."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted = [0.0] * len(p_values)
-    running = 0.0
-    for rank, index in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = running
-    return adjusted

@@ -35,8 +35,8 @@ def _name(results: Results, metric: Metric) -> str:
 def _remarks(results: Results, metric: Metric) -> list[str]:
     remarks = ["less is better" if metric.lower_is_better else "more is better"]
     rows = [row for row in results.rows if metric.value(row) is not None]
-    if len(rows) > 1 and inside_noise(metric, rows):
-        remarks.append("all differences inside the noise")
+    if len(rows) > 1 and inside_noise(metric, results, rows):
+        remarks.append("no difference is shown")
     return remarks
 
 

@@ -76,6 +76,6 @@ def _column_title(metric: Metric, results: Results) -> str:
     name = "GPU memory" if metric is MEMORY and results.on_gpu else metric.name
     lines = [name, "less is better" if metric.lower_is_better else "more is better"]
     rows = [row for row in results.rows if metric.value(row) is not None]
-    if len(rows) > 1 and inside_noise(metric, rows):
-        lines.append("(all inside the noise)")
+    if len(rows) > 1 and inside_noise(metric, results, rows):
+        lines.append("(no difference shown)")
     return "\n".join(lines)
