@@ -1,7 +1,27 @@
-"""Tests marked `gpu` are skipped, saying so, where torch sees no CUDA device."""
+"""Tests marked `gpu` run on the first CUDA device and on the last; without one they are skipped."""
+
+from collections.abc import Iterator
 
 import pytest
 import torch
+
+
+def cuda_devices() -> list[str]:
+    """The first and the last CUDA device, which may be one; a name that says so where there is none."""
+    return [f"cuda:{index}" for index in sorted({0, max(0, torch.cuda.device_count() - 1)})]
+
+
+@pytest.fixture(params=cuda_devices())
+def cuda(request: pytest.FixtureRequest) -> torch.device:
+    """A CUDA device, which need not be the current one."""
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def current_cuda(cuda: torch.device) -> Iterator[torch.device]:
+    """A CUDA device that is the current one: for kernels that are launched without the engine around them."""
+    with torch.cuda.device(cuda):
+        yield cuda
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from quantbench.decoding import FinishReason, Generation, Request
-from quantbench.errors import UsageError
+from quantbench.errors import NotFiniteError, UsageError
 from quantbench.transformers_decoder import TransformersDecoder
 from tests.engine.models import native, prompts, reference_greedy, reference_model
 
@@ -102,3 +102,13 @@ def test_schemes_and_sizes_are_those_of_our_engine(model: object, adapter: Trans
 def test_a_request_beyond_the_models_positions_is_refused(adapter: TransformersDecoder) -> None:
     with pytest.raises(UsageError, match="needs 130 positions, but the model has 128"):
         adapter.generate([Request(prompt_ids=(1,) * 100, max_new_tokens=30)], batch_size=1)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_logits_that_are_not_finite_end_the_call_in_one_sentence(temperature: float) -> None:
+    model = reference_model("qwen2-tied")
+    with torch.no_grad():
+        model.model.norm.weight[3] = torch.nan
+    request = Request(prompt_ids=(3, 4), max_new_tokens=5, temperature=temperature)
+    with pytest.raises(NotFiniteError, match="logits of request 0 after 0 new tokens are not finite"):
+        TransformersDecoder(model, device="cpu").generate([request], batch_size=1)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 
+NO_TOKEN = -1  # in place of a token: the greatest logit is NaN or infinite, so that none can be chosen
+
+
 class FinishReason(StrEnum):
     EOS = "eos"
     STOP = "stop"
@@ -85,7 +88,7 @@ class Decoder(Protocol):
 
         Rows leave when they end and waiting requests take their place. `on_first_token` is called once,
         when the first token of every row of the first batch is on the host; `on_finish(index, generation)`
-        as each row ends.
+        as each row ends. NotFiniteError where the logits of a row name no token.
         """
         ...
 

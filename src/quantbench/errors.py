@@ -20,6 +20,17 @@ class ModelError(QuantbenchError):
     """A model that cannot be found, read, or run by the engine that was asked for."""
 
 
+class NotFiniteError(QuantbenchError):
+    """Weights, logits or losses that are NaN or infinite under a method."""
+
+    def __init__(self, what: str) -> None:
+        """`what` names them with a verb: 'the logits of request 3 are'."""
+        super().__init__(
+            f"{what} not finite: a weight or an activation is beyond the range of its type; use a type of "
+            "wider range (--methods bf16 or fp32), or get an undamaged copy of the model"
+        )
+
+
 class TaskError(QuantbenchError):
     """Task data that is missing, damaged, or of another format."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantbench.decoding import Generation, Phase, Request
+from quantbench.decoding import NO_TOKEN, Generation, Phase, Request
 from quantbench.engine.batch import Row, check_requests
 from quantbench.engine.sampler import Sampler
 from quantbench.errors import ModelError
@@ -73,13 +73,14 @@ class TransformersDecoder:
             pad_token_id=0,
         )
         drawn = any(request.temperature > 0 for request in requests)
+        chooser = [Chooser(sampler, ids.shape[1])] if drawn else []
         with torch.inference_mode():
             self._model.generate(
                 ids,
                 attention_mask=mask,
                 generation_config=settings,
                 stopping_criteria=StoppingCriteriaList([news]),
-                logits_processor=LogitsProcessorList([Chooser(sampler, ids.shape[1])] if drawn else []),
+                logits_processor=LogitsProcessorList([news.look_at, *chooser]),
             )
 
     def score(
@@ -161,10 +162,17 @@ class BatchNews:
         self._on_finish = on_finish
         self._on_first_token = on_first_token
         self._ended: dict[int, Generation] = {}
+        self._finite: Tensor | None = None
+
+    def look_at(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """A logits processor that notes in which rows the greatest logit is finite, and changes nothing."""
+        self._finite = scores.amax(dim=-1).isfinite()
+        return scores
 
     def __call__(self, input_ids: Tensor, scores: object, **unused: object) -> Tensor:
         """bool [rows] from the ids so far [rows, length]; the newest column is new."""
-        tokens = input_ids[:, -1].tolist()
+        newest = input_ids[:, -1]
+        tokens = (newest if self._finite is None else torch.where(self._finite, newest, NO_TOKEN)).tolist()
         if self._on_first_token is not None:
             self._on_first_token()
             self._on_first_token = None
@@ -190,7 +198,7 @@ class Chooser:
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         rows, length = input_ids.shape
         counts = torch.full((rows,), length - self._prompt_length, device=scores.device)
-        chosen = self._sampler(scores.float(), counts)
+        chosen = self._sampler(scores.float(), counts).clamp(min=0)  # `BatchNews` knows where none is
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
 
 

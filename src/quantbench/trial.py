@@ -96,8 +96,17 @@ def describe_failure(stage: str, error: BaseException) -> Failure:
     )
 
 
+def make_current(device: str) -> None:
+    """Let 'cuda:N' be the device of whatever names none: libraries, streams, kernels; no-op on a CPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.set_device(device)
+
+
 def _measure(run: Run, import_s: float | None) -> None:
     trial = run.trial
+    make_current(trial.device)
     if trial.threads:
         import torch
 

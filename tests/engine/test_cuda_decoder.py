@@ -1,11 +1,15 @@
 """The CUDA decoder's passes and scheduling, run on the CPU over the kernels' references."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 import torch
 
 from quantbench.decoding import FinishReason, Generation, Request
+from quantbench.engine import cuda_decoder
 from quantbench.engine.cpu import build
 from quantbench.engine.cuda_decoder import CudaDecoder, FewRows, unfit
 from quantbench.engine.decoder import NativeDecoder
@@ -15,7 +19,7 @@ from quantbench.engine.kernels.operations import PLAIN
 from quantbench.engine.kernels.rotate import rotation_tables
 from quantbench.engine.step_graphs import buckets_of
 from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
-from quantbench.errors import UsageError
+from quantbench.errors import NotFiniteError, UsageError
 from tests.engine.models import VARIANTS, keep_float, native, prompts, reference_model
 
 KNOWN = [name for name in VARIANTS if name != "llama-biases"]  # its activation has no kernel
@@ -210,3 +214,54 @@ def test_a_token_beyond_the_vocabulary_is_refused(token: int) -> None:
         ours.generate([Request(prompt_ids=(3, token), max_new_tokens=2)], batch_size=1)
     with pytest.raises(UsageError, match="use the tokenizer"):
         list(ours.score([(3, token)]))
+
+
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_logits_that_are_not_finite_end_the_call_in_one_sentence(watched: bool, temperature: float) -> None:
+    _, ours = pair()
+    ours._model.norm[3] = torch.nan
+    eos = frozenset({5}) if watched else frozenset()
+    with pytest.raises(NotFiniteError, match="logits of request 0 after 0 new tokens are not finite"):
+        ours.generate(requests(temperature=temperature, eos_ids=eos), batch_size=3)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_rows_that_go_bad_on_the_way_say_after_how_many_tokens(bad: float) -> None:
+    plain, ours = pair()
+    chosen = plain.generate(requests((9,) * 6), batch_size=6)[0].token_ids
+    ours._model.embedding.weight.values[chosen[2]] = bad  # type: ignore[union-attr]
+    with pytest.raises(NotFiniteError, match="request"):
+        ours.generate(requests((9,) * 6), batch_size=6)
+
+
+def test_everything_of_a_call_runs_while_the_models_device_is_the_current_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entered: list[torch.device] = []
+    seen: list[str] = []
+
+    @contextmanager
+    def on_device(device: torch.device) -> Iterator[None]:
+        entered.append(device)
+        yield
+        entered.pop()
+
+    def watched(name: str, operation: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> None:
+            assert entered, f"{name} runs on whatever device is current"
+            seen.append(name)
+            operation(*arguments, **options)
+
+        return run
+
+    names = [field.name for field in fields(PLAIN) if field.name != "name"]
+    operations = replace(PLAIN, **{name: watched(name, getattr(PLAIN, name)) for name in names})
+    monkeypatch.setattr(cuda_decoder, "on_device", on_device)
+    plain, _ = pair()
+    ours = CudaDecoder(pack_model(plain.config, plain._parameters), operations=operations)
+    ours.generate(requests(), batch_size=4)
+    ours.generate(requests(temperature=0.5), batch_size=2)
+    list(ours.score(prompts((5, 3))))
+    assert set(names) - set(seen) <= {"dequantize", "silu_mul"}, "which only prompts of many tokens need"
+    assert not entered

@@ -1,5 +1,6 @@
 """On a GPU: the fast decoder against transformers in float32, and against itself in other batches."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,12 @@ import torch
 from quantbench.decoding import Request
 from quantbench.engine.cuda_decoder import CudaDecoder
 from quantbench.engine.load import load_decoder
-from tests.engine.models import VARIANTS, keep_float, prompts, reference_model, source_of
+from quantbench.engine.weights import FloatWeight, Weight
+from quantbench.errors import NotFiniteError
+from quantbench.methods.quantizers.int4 import quantize_int4
+from quantbench.methods.quantizers.int8 import quantize_int8
+from tests.conftest import cuda_devices
+from tests.engine.models import VARIANTS, DictSource, prompts, reference_model, source_of
 
 pytestmark = pytest.mark.gpu
 KNOWN = [name for name in VARIANTS if name != "llama-biases"]  # its activation has no kernel
@@ -27,13 +33,47 @@ def model_of(variant: str) -> Any:
     return reference_model(variant, **SHAPE)
 
 
-def fast(model: Any) -> CudaDecoder:
-    def halved(name: str, tensor: torch.Tensor) -> Any:
-        return keep_float(name, tensor.half())
-
-    decoder = load_decoder(source_of(model), quantize=halved, device="cuda", dtype="float16")
+def fast(model: Any, device: torch.device) -> CudaDecoder:
+    decoder = load_decoder(source_of(model), quantize=float16, device=str(device), dtype="float16")
     assert isinstance(decoder, CudaDecoder)
     return decoder
+
+
+def float16(name: str, tensor: torch.Tensor) -> Weight:
+    return FloatWeight(tensor.half())
+
+
+def eight_bits(name: str, tensor: torch.Tensor) -> Weight:
+    return spoil(quantize_int8(name, tensor.nan_to_num(0, 0, 0)), tensor)
+
+
+def four_bits(name: str, tensor: torch.Tensor) -> Weight:
+    return spoil(quantize_int4(name, tensor.nan_to_num(0, 0, 0), group_size=32), tensor)
+
+
+def spoil(weight: Any, tensor: torch.Tensor) -> Weight:
+    """A quantizer refuses what is not finite; here the scales carry it on."""
+    bad = tensor[~tensor.isfinite()]
+    if len(bad):
+        weight.scale.view(-1)[0] = bad[0]
+    return weight  # type: ignore[no-any-return]
+
+
+SPOILT = (
+    ("model.norm.weight", torch.nan),
+    ("model.norm.weight", torch.inf),
+    ("model.embed_tokens.weight", torch.nan),
+    ("model.layers.1.self_attn.v_proj.bias", torch.inf),
+    ("model.layers.1.mlp.down_proj.weight", torch.nan),
+)
+QUANTIZE = {"float": float16, "int8": eight_bits, "int4": four_bits}
+
+
+def spoilt(source: DictSource, name: str, bad: float) -> DictSource:
+    """The first number of a tensor replaced."""
+    tensor = source.tensors[name].clone()
+    tensor.view(-1)[0] = bad
+    return replace(source, tensors={**source.tensors, name: tensor})
 
 
 def logits(model: Any, ids: tuple[int, ...]) -> torch.Tensor:
@@ -43,12 +83,12 @@ def logits(model: Any, ids: tuple[int, ...]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("variant", KNOWN)
-def test_half_precision_errs_no_more_than_that_of_transformers(variant: str) -> None:
+def test_half_precision_errs_no_more_than_that_of_transformers(cuda: torch.device, variant: str) -> None:
     model = model_of(variant)
     texts = prompts((40, 300, 7), vocab=1031)
-    ours = [found.double().cpu() for found in fast(model).score(texts)]
+    ours = [found.double().cpu() for found in fast(model, cuda).score(texts)]
     exact = [logits(model, ids) for ids in texts]
-    model = model.half().cuda()
+    model = model.half().to(cuda)
     theirs = [logits(model, ids) for ids in texts]
 
     def error(found: list[torch.Tensor]) -> float:
@@ -59,9 +99,11 @@ def test_half_precision_errs_no_more_than_that_of_transformers(variant: str) -> 
 
 @pytest.mark.parametrize("variant", KNOWN)
 @pytest.mark.parametrize("batch_size", [1, 40])
-def test_decoding_goes_on_where_the_prompt_pass_would(variant: str, batch_size: int) -> None:
+def test_decoding_goes_on_where_the_prompt_pass_would(
+    cuda: torch.device, variant: str, batch_size: int
+) -> None:
     """Greedy tokens are the best of teacher-forced logits, save where two are nearly equal."""
-    decoder = fast(model_of(variant))
+    decoder = fast(model_of(variant), cuda)
     asked = [Request(prompt_ids=p, max_new_tokens=24) for p in prompts(tuple(range(1, 41)), vocab=1031)]
     found = decoder.generate(asked, batch_size=batch_size)
     texts = [r.prompt_ids + g.token_ids for r, g in zip(asked, found, strict=True)]
@@ -73,8 +115,8 @@ def test_decoding_goes_on_where_the_prompt_pass_would(variant: str, batch_size: 
         assert float((short / rows.std(1)).max()) < 0.05
 
 
-def test_rows_replaced_as_they_end_write_what_they_write_alone() -> None:
-    decoder = fast(model_of("qwen2-tied"))
+def test_rows_replaced_as_they_end_write_what_they_write_alone(cuda: torch.device) -> None:
+    decoder = fast(model_of("qwen2-tied"), cuda)
     asked = [
         Request(prompt_ids=p, max_new_tokens=5 + 7 * i % 40)
         for i, p in enumerate(prompts((3, 50, 9, 20) * 6, vocab=1031))
@@ -85,9 +127,36 @@ def test_rows_replaced_as_they_end_write_what_they_write_alone() -> None:
     assert same >= 20  # few of 24 may differ, where two tokens are nearly equal
 
 
-def test_nothing_is_held_beyond_weights_and_cache() -> None:
-    decoder = fast(model_of("qwen2-tied"))
+def test_nothing_is_held_beyond_weights_and_cache(cuda: torch.device) -> None:
+    decoder = fast(model_of("qwen2-tied"), cuda)
     decoder.generate([Request(prompt_ids=(1, 2, 3), max_new_tokens=8)], batch_size=1)
-    torch.cuda.synchronize()
+    torch.cuda.synchronize(cuda)
     held = sum(tensor.nbytes for _, tensor in decoder.resident_tensors())
-    assert torch.cuda.memory_allocated() - held < 64 * 2**20
+    assert torch.cuda.memory_allocated(cuda) - held < 64 * 2**20
+
+
+@pytest.mark.parametrize("scheme", ["float", "int8", "int4"])
+@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_numbers_that_are_not_finite_end_a_call_in_one_sentence_and_harm_nothing(
+    cuda: torch.device, scheme: str, batch_size: int, temperature: float
+) -> None:
+    asked = [
+        Request(prompt_ids=p, max_new_tokens=12, temperature=temperature)
+        for p in prompts((7,) * 8, vocab=1031)
+    ]
+    for name, bad in SPOILT:
+        source = spoilt(source_of(model_of("qwen2-tied")), name, bad)
+        broken = load_decoder(source, quantize=QUANTIZE[scheme], device=str(cuda), dtype="float16")
+        for _ in range(2):
+            with pytest.raises(NotFiniteError, match="logits of request 0"):
+                broken.generate(asked, batch_size=batch_size)
+    torch.cuda.synchronize(cuda)  # an access beyond memory would be told here at the latest
+
+
+def test_two_gpus_choose_the_same_tokens() -> None:
+    asked = [Request(prompt_ids=p, max_new_tokens=24) for p in prompts((5, 60), vocab=1031)]
+    found = [
+        fast(model_of("qwen3"), torch.device(name)).generate(asked, batch_size=2) for name in cuda_devices()
+    ]
+    assert all(one == found[0] for one in found)

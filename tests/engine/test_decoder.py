@@ -9,8 +9,16 @@ import torch
 
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
 from quantbench.engine.batch import STOP_INTERVAL
-from quantbench.errors import UsageError
-from tests.engine.models import native, prompts, reference_greedy, reference_model
+from quantbench.engine.load import load_decoder
+from quantbench.errors import NotFiniteError, UsageError
+from tests.engine.models import (
+    keep_float,
+    native,
+    prompts,
+    reference_greedy,
+    reference_model,
+    source_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +208,21 @@ print(sorted(loaded & {'transformers', 'accelerate', 'triton', 'scipy', 'matplot
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_logits_that_are_not_finite_end_the_call_in_one_sentence(temperature: float) -> None:
+    source = source_of(reference_model("qwen2-tied"))
+    source.tensors["model.norm.weight"] = source.tensors["model.norm.weight"].clone().fill_(torch.nan)
+    broken = load_decoder(source, quantize=keep_float, device="cpu", dtype="float32")
+    request = Request(prompt_ids=(3, 4), max_new_tokens=5, temperature=temperature)
+    with pytest.raises(NotFiniteError, match=r"logits of request 0 after 0 new tokens are not finite.*bf16"):
+        broken.generate([request], batch_size=1)
+
+
+@pytest.mark.parametrize("wrong", [-1, 97])
+def test_a_token_beyond_the_vocabulary_is_refused(decoder: Decoder, wrong: int) -> None:
+    with pytest.raises(UsageError, match=f"token {wrong}"):
+        decoder.generate([Request(prompt_ids=(3, wrong), max_new_tokens=1)], batch_size=1)
+    with pytest.raises(UsageError, match=f"token {wrong}"):
+        list(decoder.score([(3, wrong)]))

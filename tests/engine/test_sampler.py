@@ -1,8 +1,9 @@
 """Draws follow the probabilities, and a row's draws are its own."""
 
+import pytest
 import torch
 
-from quantbench.decoding import Request
+from quantbench.decoding import NO_TOKEN, Request
 from quantbench.engine.sampler import Sampler, signed64, uniform
 
 CPU = torch.device("cpu")
@@ -72,3 +73,12 @@ def test_random_numbers_are_uniform_and_differ_by_seed_and_count() -> None:
 def test_seeds_beyond_64_bits_wrap() -> None:
     assert signed64(2**64 + 5) == 5
     assert signed64(2**63) == -(2**63)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize("top_p", [1.0, 0.5])
+def test_of_logits_that_are_not_finite_no_token_is_drawn(temperature: float, top_p: float) -> None:
+    nan, inf = torch.nan, torch.inf
+    logits = torch.tensor([[nan, 1, 2], [0, inf, 2], [-inf] * 3, [nan] * 3, [inf, nan, 0], [-inf, 5, -inf]])
+    tokens = Sampler([request(temperature, top_p)] * 6, CPU)(logits, torch.zeros(6, dtype=torch.int64))
+    assert tokens.tolist() == [NO_TOKEN] * 5 + [1]

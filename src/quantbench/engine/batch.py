@@ -6,8 +6,8 @@ Bookkeeping alone: no tensor is touched here, so all of it is tested without a m
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from quantbench.decoding import FinishReason, Generation, Request
-from quantbench.errors import UsageError
+from quantbench.decoding import NO_TOKEN, FinishReason, Generation, Request
+from quantbench.errors import NotFiniteError, UsageError
 
 STOP_INTERVAL = 8  # new tokens between two looks for a stop; looking costs more than a token of a small model
 
@@ -27,8 +27,13 @@ class Row:
         return len(self.request.prompt_ids) + len(self.token_ids)
 
     def take(self, token: int) -> FinishReason | None:
-        """Add a token; the reason when it ends the row (an eos token is not kept)."""
+        """Add a token; the reason when it ends the row (an eos token is not kept).
+
+        NotFiniteError for NO_TOKEN.
+        """
         request = self.request
+        if token == NO_TOKEN:
+            raise not_finite(self.index, len(self.token_ids))
         if token in request.eos_ids:
             return FinishReason.EOS
         self.token_ids.append(token)
@@ -43,6 +48,22 @@ class Row:
 
     def finish(self, reason: FinishReason) -> Generation:
         return Generation(token_ids=tuple(self.token_ids), finish_reason=reason)
+
+
+def not_finite(request: int, tokens: int) -> NotFiniteError:
+    """The error for a request whose logits name no token after so many new ones."""
+    return NotFiniteError(f"the logits of request {request} after {tokens} new tokens are")
+
+
+def check_ids(sequences: Sequence[Sequence[int]], vocab_size: int) -> None:
+    """UsageError for a token the model does not have: its embedding has no row for it."""
+    for number, ids in enumerate(sequences):
+        if ids and not 0 <= min(ids) <= max(ids) < vocab_size:
+            wrong = next(token for token in ids if not 0 <= token < vocab_size)
+            raise UsageError(
+                f"text {number} holds the token {wrong}, but the model has {vocab_size} of them; "
+                "use the tokenizer that belongs to the model"
+            )
 
 
 def check_requests(requests: Sequence[Request], *, batch_size: int, max_positions: int) -> None:

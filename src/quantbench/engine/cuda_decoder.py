@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from quantbench.decoding import Generation, Phase, Request
-from quantbench.engine.batch import check_requests
+from quantbench.engine.batch import check_ids, check_requests
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda_machine import Machine
 from quantbench.engine.cuda_run import PREFILL_TOKENS, CudaRun
 from quantbench.engine.decoder import grouped
+from quantbench.engine.kernels.launch import on_device
 from quantbench.engine.kernels.layout import PackedModel, pack_model
 from quantbench.engine.kernels.many_rows import ManyRowsStep, Tables
 from quantbench.engine.kernels.operations import TRITON, Operations
@@ -30,7 +31,6 @@ from quantbench.engine.linear import AS_LINEAR
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.state import StepState, allocate_state
 from quantbench.engine.step_graphs import Step
-from quantbench.errors import UsageError
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
 FEW_ROWS = 4  # rows up to which the persistent kernel takes the steps: above, this one was faster
@@ -136,7 +136,7 @@ class CudaDecoder:
         if not requests:
             return []
         check_ids([request.prompt_ids for request in requests], self.vocab_size)
-        with torch.inference_mode():
+        with torch.inference_mode(), on_device(self._model.device):
             machine = self._machine_for(requests, min(batch_size, len(requests)))
             return CudaRun(machine, requests, on_finish).finish(on_first_token)
 
@@ -189,7 +189,7 @@ class CudaDecoder:
         check_ids(sequences, self.vocab_size)
         budget = max(1, SCORE_FLOATS // self.vocab_size)
         for group in grouped(sequences, min(budget, PREFILL_TOKENS)):
-            with torch.inference_mode():
+            with torch.inference_mode(), on_device(self._model.device):
                 lengths = [len(ids) for ids in group]
                 self._reserve(max(lengths))
                 layout = lay_out(group, range(len(group)), self._model.device)
@@ -239,17 +239,6 @@ class CudaDecoder:
     def synchronize(self) -> None:
         if self._model.device.type == "cuda":
             torch.cuda.synchronize(self._model.device)
-
-
-def check_ids(sequences: Sequence[Sequence[int]], vocab_size: int) -> None:
-    """UsageError for a token the model does not have: kernels would read beyond its embedding."""
-    for number, ids in enumerate(sequences):
-        if ids and not 0 <= min(ids) <= max(ids) < vocab_size:
-            wrong = next(token for token in ids if not 0 <= token < vocab_size)
-            raise UsageError(
-                f"text {number} holds the token {wrong}, but the model has {vocab_size} of them; "
-                "use the tokenizer that belongs to the model"
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from quantbench.decoding import FinishReason, Generation, Request
-from quantbench.engine.batch import STOP_INTERVAL, Row
+from quantbench.decoding import NO_TOKEN, FinishReason, Generation, Request
+from quantbench.engine.batch import STOP_INTERVAL, Row, not_finite
 from quantbench.engine.cuda_machine import Fetched, Machine
 
 PREFILL_TOKENS = 16384  # of all prompts in one pass: bounds the memory of activations
@@ -181,9 +181,11 @@ class CudaRun:
 
 
 def take_all(seat: Seat, tokens: Sequence[int]) -> FinishReason | None:
-    """Add tokens to a row until one ends it."""
+    """Add tokens to a row until one ends it; NotFiniteError where the device could choose none."""
     row = seat.row
     if not seat.watched:
+        if NO_TOKEN in tokens:
+            raise not_finite(row.index, len(row.token_ids) + tokens.index(NO_TOKEN))
         row.token_ids.extend(tokens)
         full = len(row.token_ids) >= row.request.max_new_tokens
         return FinishReason.LENGTH if full else None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from quantbench.decoding import FinishReason, Generation, Phase, Request
-from quantbench.engine.batch import Row, check_requests
+from quantbench.engine.batch import Row, check_ids, check_requests
 from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cpu.linear import CpuLinear
@@ -69,6 +69,7 @@ class NativeDecoder:
         check_requests(requests, batch_size=batch_size, max_positions=self.max_positions)
         if not requests:
             return []
+        check_ids([request.prompt_ids for request in requests], self.vocab_size)
         with torch.inference_mode():
             rows = min(batch_size, len(requests))
             run = GenerationRun(self._model, requests, rows, on_finish, exact_prompts=self.exact_prompts)
@@ -77,6 +78,7 @@ class NativeDecoder:
     def score(
         self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
     ) -> Iterator[Tensor]:
+        check_ids(sequences, self.vocab_size)
         budget = min(max(1, SCORE_FLOATS // self.vocab_size), PREFILL_TOKENS)
         lengths = iter(prompt_lengths or [0] * len(sequences))
         for group in grouped(sequences, budget):

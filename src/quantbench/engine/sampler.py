@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quantbench.decoding import Request
+from quantbench.decoding import NO_TOKEN, Request
 
 _ODD = -7046029254386353131  # 0x9E3779B97F4A7C15, the golden ratio's increment of splitmix64
 _MIX = (-4658895280553007687, -7723592293110705685)  # its two multipliers, as signed 64-bit numbers
@@ -27,13 +27,17 @@ class Sampler:
         return Group(rows, [requests[i] for i in rows], device) if rows else None
 
     def __call__(self, logits: Tensor, counts: Tensor) -> Tensor:
-        """int64 [rows] from float32 [rows, vocab]; counts int64 [rows]: tokens generated before, per row."""
+        """int64 [rows] from float32 [rows, vocab]; counts int64 [rows]: tokens generated before, per row.
+
+        NO_TOKEN where the greatest logit is not finite; NaN counts as the greatest.
+        """
         tokens = logits.argmax(dim=-1)
+        finite = logits.gather(-1, tokens[:, None])[:, 0].isfinite()
         if self._plain is not None:
             tokens[self._plain.rows] = self._plain.draw(logits, counts)
         if self._cut is not None:
             tokens[self._cut.rows] = self._cut.draw_cut(logits, counts)
-        return tokens
+        return torch.where(finite, tokens, NO_TOKEN)
 
 
 class Group:

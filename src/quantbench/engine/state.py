@@ -22,10 +22,12 @@ class StepState:
 
     For a busy row b at position p a step
     1. writes keys[:, b, :, p] (rotated) and values[:, b, :, p] of the token fed, in every layer;
-    2. without `logits`: t = argmax over the vocabulary (the lowest id of equal ones), then
-       tokens[b] = t, positions[b] = p + 1, and output[b, p + 1] = t where p + 1 < capacity;
+    2. without `logits`: t = argmax over the vocabulary (the lowest id of equal ones; NO_TOKEN where the
+       greatest logit is not finite, NaN counting as the greatest), then tokens[b] = t, positions[b] = p + 1,
+       and output[b, p + 1] = t where p + 1 < capacity;
        with `logits`: logits[b] is written, and tokens, positions and output are left as they are.
-    For an idle row nothing is written save its logits, which are then meaningless.
+    A token that the vocabulary does not have is fed as token 0, so that whatever the numbers are nothing is
+    read beyond a tensor. For an idle row nothing is written save its logits, which are then meaningless.
 
     `first` gives views that share these buffers: kernels take strides from the tensors.
     """

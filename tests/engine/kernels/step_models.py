@@ -10,6 +10,7 @@ from quantbench.engine.kernels.layout import PackedLayer, PackedMatrix, PackedMo
 from quantbench.engine.state import StepState, allocate_state
 from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
 
+CPU = torch.device("cpu")
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen2": {"model_type": "qwen2", "tie_word_embeddings": True},
     "qwen3": {"model_type": "qwen3", "head_dim": 64},
@@ -74,7 +75,12 @@ def random_model(
 
 
 def random_state(
-    model: PackedModel, positions: list[int], capacity: int, *, with_logits: bool = False, device: str = "cpu"
+    model: PackedModel,
+    positions: list[int],
+    capacity: int,
+    *,
+    with_logits: bool = False,
+    device: torch.device = CPU,
 ) -> StepState:
     """Rows at `positions` with a random past; what has not been written yet is NaN."""
     state = allocate_state(
@@ -97,7 +103,7 @@ def random_state(
     return moved(state, device)
 
 
-def moved(state: StepState, device: str) -> StepState:
+def moved(state: StepState, device: torch.device) -> StepState:
     """A copy on another device."""
     names = ("tokens", "positions", "keys", "values", "output", "logits")
     tensors = {name: getattr(state, name) for name in names}

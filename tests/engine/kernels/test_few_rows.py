@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from quantbench.decoding import NO_TOKEN
 from quantbench.engine.kernels import few_rows
 from quantbench.engine.kernels.reference import reference_step
 from quantbench.engine.kernels.step_shape import StepShape, unsupported
 from tests.engine.kernels.emulation import COMPILER, emulated_step
-from tests.engine.kernels.step_models import moved, random_model, random_state
+from tests.engine.kernels.step_models import CPU, moved, random_model, random_state
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++")
 CAPACITY = 40
@@ -54,7 +55,7 @@ def test_logits_and_cache_equal_the_reference(name: str, tmp_path: Path) -> None
     machine = {key: changes[key] for key in ("blocks", "warps") if key in changes}
     model = random_model(family, scheme, **{k: v for k, v in changes.items() if k not in machine})
     state = random_state(model, positions, CAPACITY, with_logits=True)
-    expected = moved(state, "cpu")
+    expected = moved(state, CPU)
     assert emulated_step(model, state, tmp_path, **machine)()
     logits = reference_step(model, expected)
     tolerance = TOLERANCE[model.dtype]
@@ -69,7 +70,7 @@ def test_logits_and_cache_equal_the_reference(name: str, tmp_path: Path) -> None
 def test_steps_choose_tokens_and_advance_as_the_reference(tmp_path: Path) -> None:
     model = random_model("qwen2", "int4", group=64)
     state = random_state(model, [5, -1, CAPACITY - 1], CAPACITY)
-    expected = moved(state, "cpu")
+    expected = moved(state, CPU)
     step = emulated_step(model, state, tmp_path)
     for _ in range(2):
         assert step()
@@ -77,6 +78,21 @@ def test_steps_choose_tokens_and_advance_as_the_reference(tmp_path: Path) -> Non
     assert state.tokens.tolist() == expected.tokens.tolist()
     assert state.positions.tolist() == expected.positions.tolist() == [7, -1, CAPACITY]
     assert torch.equal(state.output, expected.output)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("scheme", ["float", "int8", "int4"])
+def test_a_norm_that_is_not_finite_chooses_no_token_and_reads_nothing_beyond(
+    scheme: str, bad: float, tmp_path: Path
+) -> None:
+    model = random_model("qwen2", scheme)
+    model.norm[5] = bad
+    state = random_state(model, [5, -1, 30], CAPACITY)
+    before = state.tokens.tolist()
+    step = emulated_step(model, state, tmp_path)
+    assert step() and step(), "the second step is fed with NO_TOKEN"
+    assert state.tokens.tolist() == [NO_TOKEN, before[1], NO_TOKEN]
+    assert state.positions.tolist() == [7, -1, 32]
 
 
 def test_few_weights_are_under_way_where_a_layer_fits_into_shared_memory() -> None:

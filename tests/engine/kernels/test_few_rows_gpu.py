@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from quantbench.decoding import NO_TOKEN
 from quantbench.engine.kernels import few_rows
 from quantbench.engine.kernels.layout import Int4Rows, PackedMatrix, PackedModel, PackedWeight
 from quantbench.engine.kernels.reference import reference_step
@@ -21,42 +22,44 @@ pytestmark = [
 CAPACITY = 600
 
 
-def on_gpu(model: PackedModel) -> PackedModel:
-    """The same model with all its tensors on the GPU."""
+def on_gpu(model: PackedModel, device: torch.device) -> PackedModel:
+    """The same model with all its tensors on a GPU."""
 
     def weight(w: PackedWeight) -> PackedWeight:
         if isinstance(w, FloatWeight):
-            return FloatWeight(w.values.cuda())
+            return FloatWeight(w.values.to(device))
         if isinstance(w, Int8Weight):
-            return Int8Weight(w.q.cuda(), w.scale.cuda())
+            return Int8Weight(w.q.to(device), w.scale.to(device))
         assert isinstance(w, Int4Rows)
-        return replace(w, words=w.words.cuda())
+        return replace(w, words=w.words.to(device))
 
     def matrix(m: PackedMatrix) -> PackedMatrix:
-        return replace(m, weight=weight(m.weight), bias=None if m.bias is None else m.bias.cuda())
+        return replace(m, weight=weight(m.weight), bias=None if m.bias is None else m.bias.to(device))
 
     names = ("qkv", "output", "gate_up", "down")
     norms = ("input_norm", "post_norm", "q_norm", "k_norm")
     layers = []
     for layer in model.layers:
         changes: dict[str, object] = {name: matrix(getattr(layer, name)) for name in names}
-        changes |= {n: None if getattr(layer, n) is None else getattr(layer, n).cuda() for n in norms}
+        changes |= {n: None if getattr(layer, n) is None else getattr(layer, n).to(device) for n in norms}
         layers.append(replace(layer, **changes))
     embedding = matrix(model.embedding)
     head = embedding if model.head is model.embedding else matrix(model.head)
-    return replace(model, embedding=embedding, head=head, layers=tuple(layers), norm=model.norm.cuda())
+    return replace(model, embedding=embedding, head=head, layers=tuple(layers), norm=model.norm.to(device))
 
 
 @pytest.mark.parametrize("scheme", ["float", "int8", "int4"])
 @pytest.mark.parametrize(
     ("family", "positions"), [("qwen2", [130]), ("qwen3", [0, 479, 480, -1]), ("llama", [599] * 8)]
 )
-def test_logits_and_cache_equal_the_reference(scheme: str, family: str, positions: list[int]) -> None:
-    model = on_gpu(random_model(family, scheme))
-    state = random_state(model, positions, CAPACITY, with_logits=True, device="cuda")
-    expected = moved(state, "cuda")
+def test_logits_and_cache_equal_the_reference(
+    cuda: torch.device, scheme: str, family: str, positions: list[int]
+) -> None:
+    model = on_gpu(random_model(family, scheme), cuda)
+    state = random_state(model, positions, CAPACITY, with_logits=True, device=cuda)
+    expected = moved(state, cuda)
     few_rows.build_few_rows_step(model, state)()
-    torch.cuda.synchronize()
+    torch.cuda.synchronize(cuda)
     logits = reference_step(model, expected)
     assert state.logits is not None
     assert ((state.logits - logits).norm(dim=1) <= 3e-3 * logits.norm(dim=1)).all()
@@ -65,10 +68,10 @@ def test_logits_and_cache_equal_the_reference(scheme: str, family: str, position
     assert difference.norm() <= 3e-3 * expected.keys.float().nan_to_num().norm()
 
 
-def test_a_captured_step_replays_like_steps_one_by_one() -> None:
-    model = on_gpu(random_model("qwen2", "int4"))
-    state = random_state(model, [5, -1], 64, device="cuda")
-    plain = moved(state, "cuda")
+def test_a_captured_step_replays_like_steps_one_by_one(current_cuda: torch.device) -> None:
+    model = on_gpu(random_model("qwen2", "int4"), current_cuda)
+    state = random_state(model, [5, -1], 64, device=current_cuda)
+    plain = moved(state, current_cuda)
     step, again = few_rows.build_few_rows_step(model, state), few_rows.build_few_rows_step(model, plain)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
@@ -79,3 +82,17 @@ def test_a_captured_step_replays_like_steps_one_by_one() -> None:
     torch.cuda.synchronize()
     assert state.positions.tolist() == plain.positions.tolist() == [25, -1]
     assert torch.equal(state.output, plain.output)
+
+
+@pytest.mark.parametrize("scheme", ["float", "int8", "int4"])
+def test_a_norm_that_is_not_a_number_chooses_no_token(cuda: torch.device, scheme: str) -> None:
+    model = on_gpu(random_model("qwen2", scheme), cuda)
+    model.norm[5] = torch.nan
+    state = random_state(model, [5, -1, 9], 64, device=cuda)
+    before = state.tokens.tolist()
+    step = few_rows.build_few_rows_step(model, state)
+    for _ in range(3):
+        step()
+    torch.cuda.synchronize(cuda)
+    assert state.tokens.tolist() == [NO_TOKEN, before[1], NO_TOKEN]
+    assert state.positions.tolist() == [8, -1, 12]

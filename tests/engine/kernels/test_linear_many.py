@@ -95,6 +95,23 @@ def test_each_weight_tile_names_its_best_row(device: torch.device, scheme: str) 
     assert distance(best[0], wanted[:, :64].amax(1)) < 3e-4
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_the_best_of_its_tile_and_is_told_as_infinite(
+    device: torch.device, bad: float
+) -> None:
+    matrix = random_matrix("float", 150, 64, device)
+    x, tiles = normal(17, 64, device=device), tiles_of(matrix, TILE)
+    x[3] = bad
+    matrix.weight.values[70] = bad
+    found, wanted = (poisoned(tiles, 17, device=device, dtype=torch.float32) for _ in range(2))
+    ids, wanted_ids = (torch.full((tiles, 17), -7, dtype=torch.int32, device=device) for _ in range(2))
+    linear_many(matrix, x, found, tile=TILE, epilogue=Epilogue.BEST, ids=ids)
+    linear_many_reference(matrix, x, wanted, tile=TILE, epilogue=Epilogue.BEST, ids=wanted_ids)
+    assert torch.equal(found.isinf(), wanted.isinf())
+    assert found[:, 3].isinf().all() and found[0].isfinite().sum() == 16
+    assert ((ids >= 0) & (ids < 150)).all()
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_row_does_not_depend_on_its_neighbours_or_on_the_tile(device: torch.device, scheme: str) -> None:
     matrix = random_matrix(scheme, 128, 96, device)
@@ -141,8 +158,9 @@ def test_a_group_of_a_whole_row_is_walked_in_powers_of_two(device: torch.device)
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("rows", [1, 8, 32, 64, 128, 164, 256])
 @pytest.mark.parametrize("inputs", [896, 4864])
-def test_every_batch_size_in_use_agrees_on_real_shapes(scheme: str, rows: int, inputs: int) -> None:
-    device = torch.device("cuda")
+def test_every_batch_size_in_use_agrees_on_real_shapes(
+    device: torch.device, scheme: str, rows: int, inputs: int
+) -> None:
     matrix = random_matrix(scheme, 1152, inputs, device, group=128, bias=True)
     x, y = normal(rows, inputs, device=device), poisoned(rows, 1152, device=device)
     for tile in (Tile(rows=64, tokens=16, inputs=128), Tile(rows=128, tokens=64, inputs=64)):
@@ -153,9 +171,8 @@ def test_every_batch_size_in_use_agrees_on_real_shapes(scheme: str, rows: int, i
 @pytest.mark.gpu
 @pytest.mark.parametrize("scheme", ["int8", "int4"])
 @pytest.mark.parametrize("stages", [3, 4])
-def test_a_crowded_device_changes_no_sum(scheme: str, stages: int) -> None:
+def test_a_crowded_device_changes_no_sum(device: torch.device, scheme: str, stages: int) -> None:
     """Weights in registers must not be overwritten while tensor cores, late for other blocks, read them."""
-    device = torch.device("cuda")
     matrix = random_matrix(scheme, 2 * 8192, 3584, device, group=128)
     x, y = normal(8, 3584, device=device), poisoned(8, 8192, device=device)
     wanted = gate_reference(matrix, x)
@@ -166,9 +183,8 @@ def test_a_crowded_device_changes_no_sum(scheme: str, stages: int) -> None:
 
 
 @pytest.mark.gpu
-def test_activations_may_be_bfloat16() -> None:
-    device = torch.device("cuda")  # the interpreter has no product of them
-    matrix = random_matrix("int4", 64, 64, device)
+def test_activations_may_be_bfloat16(device: torch.device) -> None:
+    matrix = random_matrix("int4", 64, 64, device)  # the interpreter has no product of bfloat16
     x = normal(3, 64, device=device, dtype=torch.bfloat16)
     y = poisoned(3, 64, device=device, dtype=torch.bfloat16)
     product(matrix, x, y, tile=TILE)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from quantbench.decoding import NO_TOKEN
 from quantbench.engine.config import read_config
 from quantbench.engine.kernels.add_norm import add_norm, add_norm_reference
 from quantbench.engine.kernels.dequantize import dequantize, dequantize_reference
@@ -60,6 +61,17 @@ def test_embedding_rows_are_the_dequantized_ones(device: torch.device, scheme: s
     assert torch.equal(y, z)
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_token_that_the_matrix_does_not_have_is_token_0(device: torch.device, scheme: str) -> None:
+    matrix = random_matrix(scheme, 40, 96, device)
+    tokens = torch.tensor([-1, 40, 2**31 - 1, -(2**31)], dtype=torch.int32, device=device)
+    y, z, first = (poisoned(4, 96, device=device, dtype=torch.float32) for _ in range(3))
+    embed(matrix, tokens, y)
+    embed_reference(matrix, tokens, z)
+    embed_reference(matrix, torch.zeros_like(tokens), first)
+    assert torch.equal(y, first) and torch.equal(z, first)
+
+
 @pytest.mark.parametrize("scheme", ["int8", "int4"])
 def test_a_whole_matrix_is_dequantized(device: torch.device, scheme: str) -> None:
     matrix = random_matrix(scheme, 9, 96, device)
@@ -96,3 +108,15 @@ def test_of_equal_candidates_the_lowest_id_is_taken(device: torch.device) -> Non
         state,
     )
     assert state.tokens.tolist() == [3]
+
+
+@pytest.mark.parametrize("worst", [float("nan"), float("inf")])
+def test_a_candidate_that_is_not_finite_chooses_no_token(device: torch.device, worst: float) -> None:
+    ours, theirs = (state_of([0, 3, 6], device) for _ in range(2))
+    best = normal(5, 3, device=device, dtype=torch.float32)
+    best[2, 0], best[:, 2] = worst, float("-inf")
+    ids = torch.arange(15, dtype=torch.int32, device=device).view(5, 3)
+    pick(best, ids, ours)
+    pick_reference(best, ids, theirs)
+    assert torch.equal(ours.tokens, theirs.tokens) and torch.equal(ours.output, theirs.output)
+    assert ours.tokens.tolist() == [NO_TOKEN, int(ids[best[:, 1].argmax(), 1]), NO_TOKEN]

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from quantbench.engine.kernels.launch import on_device
+
 MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 SHARED_LIMIT = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 DIGEST = hashlib.sha256().digest_size  # bytes before the code in a cached file
@@ -160,11 +162,15 @@ def _text(size_of: Callable[..., int], read: Callable[..., int], program: ctypes
 
 
 class Kernel:
-    """One function of compiled code, launched cooperatively: all its blocks are resident at once or none."""
+    """One function of compiled code on one device, launched cooperatively: all its blocks at once or none."""
 
-    def __init__(self, code: bytes, name: str, *, shared_bytes: int) -> None:
+    def __init__(self, code: bytes, name: str, *, shared_bytes: int, device: torch.device) -> None:
+        self._shared_bytes, self._device = shared_bytes, device
+        with on_device(device):  # modules belong to the current context
+            self._load(code, name)
+
+    def _load(self, code: bytes, name: str) -> None:
         torch.cuda.current_stream()  # the context is there
-        self._shared_bytes = shared_bytes
         module, self._function = ctypes.c_void_p(), ctypes.c_void_p()
         driver = _driver()
         _check(driver.cuModuleLoadData(ctypes.byref(module), code), "loading a kernel")
@@ -173,21 +179,22 @@ class Kernel:
             "finding a kernel",
         )
         _check(
-            driver.cuFuncSetAttribute(self._function, MAX_DYNAMIC_SHARED, shared_bytes),
-            f"asking for {shared_bytes} bytes of shared memory",
+            driver.cuFuncSetAttribute(self._function, MAX_DYNAMIC_SHARED, self._shared_bytes),
+            f"asking for {self._shared_bytes} bytes of shared memory",
         )
 
     def launch(self, parameter: ctypes.Structure, *, blocks: int, threads: int) -> None:
-        """Enqueue on the current stream; also while it is being captured."""
+        """Enqueue on the device's current stream; also while it is being captured."""
         attribute = _Attribute(id=COOPERATIVE, value=1)
         config = _LaunchConfig(
             grid=(blocks, 1, 1),
             block=(threads, 1, 1),
             shared_bytes=self._shared_bytes,
-            stream=torch.cuda.current_stream().cuda_stream,
+            stream=torch.cuda.current_stream(self._device).cuda_stream,
             attributes=ctypes.pointer(attribute),
             attribute_count=1,
         )
         arguments = (ctypes.c_void_p * 1)(ctypes.addressof(parameter))
-        status = _driver().cuLaunchKernelEx(ctypes.byref(config), self._function, arguments, None)
+        with on_device(self._device):
+            status = _driver().cuLaunchKernelEx(ctypes.byref(config), self._function, arguments, None)
         _check(status, "launching a kernel")

@@ -1,5 +1,6 @@
 """The embedding of tokens: rows of the packed matrix, dequantized as they are read."""
 
+import torch
 from torch import Tensor
 
 from quantbench.engine.kernels.launch import dependent_launch, next_power_of_2
@@ -10,14 +11,15 @@ from quantbench.engine.kernels.unpack import INT4, INT8, scale_and_zero
 
 
 def embed_reference(matrix: PackedMatrix, tokens: Tensor, out: Tensor) -> None:
-    """tokens int32 [rows]; out [rows, width]."""
-    out.copy_(matrix.weight.dequantize(tokens.long()))
+    """tokens int32 [rows]; out [rows, width]. A token that the matrix does not have counts as token 0."""
+    known = (tokens >= 0) & (tokens < matrix.weight.shape[0])
+    out.copy_(matrix.weight.dequantize(torch.where(known, tokens, 0).long()))
 
 
 @triton.jit
 def _embed(
-    w, scale, tokens, out, width, w_stride, SCHEME: tl.constexpr, GROUP: tl.constexpr, BLOCK: tl.constexpr,
-    DEPENDENT: tl.constexpr,
+    w, scale, tokens, out, vocabulary, width, w_stride,
+    SCHEME: tl.constexpr, GROUP: tl.constexpr, BLOCK: tl.constexpr, DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     i = tl.arange(0, BLOCK)
@@ -26,6 +28,7 @@ def _embed(
         gdc_launch_dependents()
         gdc_wait()
     token = tl.load(tokens + row).to(tl.int64)
+    token = tl.where((token >= 0) & (token < vocabulary), token, 0)
     if SCHEME == INT4:
         HALF: tl.constexpr = GROUP // 2
         group = i // GROUP
@@ -52,6 +55,7 @@ def embed(matrix: PackedMatrix, tokens: Tensor, out: Tensor) -> None:
         scale,
         tokens,
         out,
+        matrix.weight.shape[0],
         width,
         stride,
         SCHEME=scheme,

@@ -173,7 +173,7 @@ def launcher(
     """The step compiled for one shape, as `build_few_rows_step` returns it."""
     arguments = arguments or StepArguments(model, state, shape)
     code = compiled(source(), shape.defines(model), "sm_90a")
-    kernel = Kernel(code, "decode_step", shared_bytes=shape.shared_bytes)
+    kernel = Kernel(code, "decode_step", shared_bytes=shape.shared_bytes, device=model.device)
     threads = (shape.warps + 1) * 32
 
     def step() -> None:

@@ -1,13 +1,23 @@
-"""How kernels are launched here: in the interpreter or compiled, with or without dependent launch.
+"""How kernels are launched here: on which device, interpreted or compiled, with or without dependent launch.
 
 Programmatic dependent launch lets a kernel's blocks be placed while its predecessor still runs; each kernel
 waits for the predecessor's results itself, before its first read of anything that is not a parameter.
 """
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
+
+
+def on_device(device: torch.device) -> AbstractContextManager[object]:
+    """Makes a device the current one for a while; nothing for the CPU.
+
+    Triton launches on the current device and its stream wherever the tensors are; streams, events, graphs and
+    modules are made on it.
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def interpreted() -> bool:

@@ -28,7 +28,7 @@ class Epilogue(IntEnum):
 
     STORE = 0  # out [rows, out] with bias, or [splits, rows, out] without, in its own dtype
     GATE = 1  # the matrix is gates, then ups: silu(gate) * up -> out [rows, out / 2], in the order asked for
-    BEST = 2  # per weight tile the greatest sum and its row: values float32, ids int32 [tiles, rows]
+    BEST = 2  # per weight tile the greatest sum (NaN is inf) and its row: float32 and int32 [tiles, rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,9 @@ def linear_many_reference(
     if epilogue is Epilogue.GATE:
         out.copy_(reordered(gate_reference(matrix, x), order))
     elif ids is not None:
-        columns = linear_reference(matrix, x).split(tile.rows, dim=1)
-        for number, part in enumerate(columns):
+        sums = linear_reference(matrix, x)
+        sums = torch.where(sums < torch.inf, sums, torch.inf)
+        for number, part in enumerate(sums.split(tile.rows, dim=1)):
             best, which = part.max(dim=1)
             out[number], ids[number] = best, which + number * tile.rows
     elif out.dim() == 3:
@@ -118,6 +119,7 @@ def _write(
         inside = (column < width)[:, None] & (t < rows)[None, :]
         tl.store(at, (gate / (1 + tl.exp(-gate)) * up).to(out.dtype.element_ty), mask=inside)
     else:
+        acc = tl.where(acc < float("inf"), acc, float("inf"))  # NaN too: it has no place in an order
         acc = tl.where((row < out_features)[:, None], acc, float("-inf"))
         best, which = tl.max(acc, axis=0, return_indices=True)
         at = tile * rows + t

@@ -3,8 +3,10 @@
 The head has left one candidate a weight tile; nothing else of the logits is kept.
 """
 
+import torch
 from torch import Tensor
 
+from quantbench.decoding import NO_TOKEN
 from quantbench.engine.kernels.launch import dependent_launch, next_power_of_2
 from quantbench.engine.kernels.triton_or_not import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.state import StepState
@@ -12,7 +14,7 @@ from quantbench.engine.state import StepState
 
 def pick_reference(best: Tensor, ids: Tensor, state: StepState) -> None:
     """best float32, ids int32 [tiles, rows]: candidates in ascending order of ids. See `StepState`."""
-    chosen = ids.gather(0, best.argmax(0, keepdim=True))[0]
+    chosen = chosen_of(best, ids)
     for row in range(state.rows):
         position = int(state.positions[row])
         if not 0 <= position < state.capacity:
@@ -21,6 +23,12 @@ def pick_reference(best: Tensor, ids: Tensor, state: StepState) -> None:
         state.positions[row] = position + 1
         if position + 1 < state.capacity:
             state.output[row, position + 1] = chosen[row]
+
+
+def chosen_of(best: Tensor, ids: Tensor) -> Tensor:
+    """int32 [rows]: the id of the greatest candidate [tiles, rows], NO_TOKEN where that is not finite."""
+    greatest, tile = best.max(dim=0)
+    return torch.where(greatest.isfinite(), ids.gather(0, tile[None])[0], NO_TOKEN)
 
 
 @triton.jit
@@ -35,6 +43,7 @@ def _pick(
     capacity,
     output_stride,
     BLOCK: tl.constexpr,
+    NO_TOKEN: tl.constexpr,
     DEPENDENT: tl.constexpr,
 ):
     row = tl.program_id(0)
@@ -43,8 +52,10 @@ def _pick(
         gdc_launch_dependents()
         gdc_wait()
     values = tl.load(best + i * rows + row, mask=i < tiles, other=float("-inf"))
-    _, tile = tl.max(values, axis=0, return_indices=True)
-    token = tl.load(ids + tile * rows + row)
+    values = tl.where(values < float("inf"), values, float("inf"))  # NaN too: it is never an index
+    greatest, tile = tl.max(values, axis=0, return_indices=True)
+    finite = (greatest < float("inf")) & (greatest > float("-inf"))
+    token = tl.load(ids + tile * rows + row, mask=finite, other=NO_TOKEN)
     position = tl.load(positions + row)
     busy = (position >= 0) & (position < capacity)
     tl.store(tokens + row, token, mask=busy)
@@ -70,6 +81,7 @@ def pick(best: Tensor, ids: Tensor, state: StepState) -> None:
         state.capacity,
         state.output.stride(0),
         BLOCK=block,
+        NO_TOKEN=NO_TOKEN,
         DEPENDENT=dependent,
         num_warps=4,
         launch_pdl=dependent,

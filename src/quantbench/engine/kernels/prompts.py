@@ -17,6 +17,7 @@ from quantbench.engine.kernels.linear_many import Epilogue, tiles_of
 from quantbench.engine.kernels.many_rows import Tables, rotation_of
 from quantbench.engine.kernels.operations import Operations
 from quantbench.engine.kernels.order import NATURAL, order_of
+from quantbench.engine.kernels.pick import chosen_of
 from quantbench.engine.kernels.prompt_attention import Prompts
 from quantbench.engine.kernels.tiles import tile_for
 from quantbench.engine.state import StepState
@@ -101,14 +102,14 @@ class PromptPass:
         return out
 
     def best(self, hidden: Tensor) -> Tensor:
-        """int64 [rows]: the most likely token after each state."""
+        """int32 [rows]: the most likely token after each state, or NO_TOKEN."""
         head = self._model.head
         tile = tile_for(head.weight, len(hidden))
         shape = (tiles_of(head, tile), len(hidden))
         best = torch.empty(shape, dtype=torch.float32, device=hidden.device)
         ids = torch.empty(shape, dtype=torch.int32, device=hidden.device)
         self._ops.linear(head, hidden, best, tile=tile, epilogue=Epilogue.BEST, ids=ids)
-        return ids.gather(0, best.argmax(0, keepdim=True))[0].long()
+        return chosen_of(best, ids)
 
     def _attend(
         self,

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from quantbench.decoding import NO_TOKEN
 from quantbench.engine.kernels.layout import PackedLayer, PackedMatrix, PackedModel
 from quantbench.engine.model import ACTIVATIONS
 from quantbench.engine.state import StepState
@@ -22,7 +23,8 @@ def reference_step(model: PackedModel, state: StepState) -> Tensor:
     positions = state.positions.long()
     busy = (positions >= 0) & (positions < state.capacity)
     at = torch.where(busy, positions, 0)
-    x = model.embedding.weight.dequantize(state.tokens.long())
+    known = (state.tokens >= 0) & (state.tokens < config.vocab_size)
+    x = model.embedding.weight.dequantize(torch.where(known, state.tokens, 0).long())
     for number, layer in enumerate(model.layers):
         heads = _heads(model, layer, _norm(model, x, layer.input_norm), at)
         joined = torch.stack(
@@ -35,7 +37,8 @@ def reference_step(model: PackedModel, state: StepState) -> Tensor:
     if state.logits is not None:
         state.logits.copy_(logits)
     else:
-        _advance(state, logits.argmax(dim=-1).int(), busy)
+        greatest, chosen = logits.max(dim=-1)
+        _advance(state, torch.where(greatest.isfinite(), chosen, NO_TOKEN).int(), busy)
     return logits
 
 

@@ -1,6 +1,10 @@
 // The head of the model: logits or the most likely token, and the end of a step.
 #pragma once
 
+constexpr int NO_TOKEN = -1;  // in place of a token: the greatest logit is NaN or infinite
+
+// A greatest value and its place. NaN has no place in an order: whoever takes values makes it infinity, which wins
+// and names no token, so that it never becomes an index.
 struct Best {
   float value;
   int index;
@@ -28,7 +32,7 @@ DEVICE void head_stage(const Params& p, Ring& ring, u32 epoch) {
       if (b >= ROWS || out >= own.count) continue;
       const float logit = sum[i] * (p.head_scale ? p.head_scale[row] : 1);
       if (p.logits) p.logits[b * p.logits_stride + row] = logit;
-      best[i & 1].take(logit, row);
+      best[i & 1].take(fminf(logit, INFINITY_BITS), row);  // of NaN and infinity fminf gives infinity
     }
   });
 #pragma unroll
@@ -77,7 +81,8 @@ DEVICE void finish(const Params& p, u32 epoch) {
 #pragma unroll
     for (int mask = 16; mask; mask >>= 1) best.take(shuffle_xor(best.value, mask), shuffle_xor(best.index, mask));
     if (lane() != 0 || p.logits || !shared().busy[b]) continue;
-    const int token = best.index < VOCAB ? best.index : 0, next = shared().position[b] + 1;
+    const bool finite = best.value < INFINITY_BITS && best.value > -INFINITY_BITS;
+    const int token = finite ? best.index : NO_TOKEN, next = shared().position[b] + 1;
     p.tokens[b] = token;
     p.positions[b] = next;
     if (next < p.capacity) p.output[b * p.output_stride + next] = token;
