@@ -7,7 +7,7 @@ prompts with the same code. It knows no text: tokenizers and stop strings live a
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -127,4 +127,13 @@ class Decoder(Protocol):
 
     def synchronize(self) -> None:
         """Wait for the device."""
+        ...
+
+
+@runtime_checkable
+class TimesStages(Protocol):
+    """A Decoder whose decode step can note where its time goes."""
+
+    def stage_shares(self, batch_size: int, context: int) -> Mapping[str, float]:
+        """Stage -> share of the layers' time; empty where the step's kernel does not note it."""
         ...

@@ -139,11 +139,22 @@ class Startup(_Frozen):
     warmup_s: float | None = None  # first run: compiling, graph capture
 
 
-class Bandwidth(_Frozen):
-    """Memory bandwidth measured in the trial's own process."""
+class Reading(_Frozen):
+    """The best rate of one way of reading a buffer of one size."""
 
-    read_bytes_per_s: float
+    size_bytes: int
+    way: str  # 'float32 sum'
+    when: str  # 'before' or 'after' the speed trials
+    bytes_per_s: float
+
+
+class Bandwidth(_Frozen):
+    """Read bandwidth in the trial's own process: of the memory, and of a buffer as large as a step reads."""
+
+    read_bytes_per_s: float  # the best of a buffer that no cache holds
     method: str
+    step_bytes_per_s: float | None = None  # the best of a buffer as large as the weights of a step
+    readings: tuple[Reading, ...] = ()
 
 
 class Failure(_Frozen):
@@ -187,6 +198,8 @@ class Record(_Frozen):
     memory: Memory | None = None
     bandwidth: Bandwidth | None = None
     speed: tuple[SpeedPoint, ...] = ()
+    experiments: tuple[SpeedPoint, ...] = ()  # the headline's step with more rows, and at a longer context
+    stages: dict[str, float] = Field(default_factory=dict)  # stage -> share of a step's layers
     tasks: tuple[TaskResult, ...] = ()
     distance: Distance | None = None
     warnings: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import quantbench
-from quantbench.decoding import Decoder, scheme_by_phase
+from quantbench.decoding import Decoder, TimesStages, scheme_by_phase
 from quantbench.environment import describe_environment
 from quantbench.errors import QuantbenchError
 from quantbench.evaluate import EvaluationSettings, Progress, Sample, evaluate, limit_task
@@ -149,11 +149,32 @@ def _measure(run: Run, import_s: float | None) -> None:
         run.stage = "speed"
         points = measure_speed(decoder, trial, run.progress)
         run.keep(speed=points, memory=meter.finish(), kernels=dict(decoder.kernels()))
+        if trial.role == "method":
+            run.stage = "experiments"
+            _find_bounds(run, decoder)
     run.stage = "size"
     run.keep(size=measure_size(decoder, source))
     if trial.tasks or trial.text:
         _read_text(run, source, decoder)
     run.keep(kernels=dict(decoder.kernels()))  # again: the tasks' batches may have met other kernels
+
+
+def _find_bounds(run: Run, decoder: Decoder) -> None:
+    """What tells why the headline's step takes as long as it does."""
+    from quantbench.measure import joined, measure_bandwidth, measure_experiments
+
+    trial, bandwidth = run.trial, run.record.bandwidth
+    headline = next((point for point in run.record.speed if point.decode_s), None)
+    if headline is None or bandwidth is None or not headline.step_weight_bytes:
+        return
+    run.progress("what bounds a step", 0, 0)
+    size = headline.step_weight_bytes
+    after = measure_bandwidth(trial.device, when="after", step_bytes=size)
+    run.keep(bandwidth=joined(bandwidth, after, size))
+    run.keep(experiments=measure_experiments(decoder, trial, headline, run.progress))
+    if isinstance(decoder, TimesStages):
+        context = headline.prompt_tokens + headline.new_tokens // 2
+        run.keep(stages=dict(decoder.stage_shares(headline.batch_size, context)))
 
 
 def model_info(source: ModelSource, decoder: Decoder) -> ModelInfo:

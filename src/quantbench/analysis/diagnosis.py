@@ -1,140 +1,131 @@
-"""Why each method is as fast as it is: what bounds a decode step, from the figures of its own record.
+"""Why each method's decode step takes as long as it does: shares of its time, and a cause where one is shown.
 
-A step must read its bytes and do its sums; whatever time is left is spent on a GPU on launching kernels and
-waiting between them, on a CPU on unpacking weights, on small operations and on threads that wait. The
-bytes' time follows from the bandwidth measured in the same process. The arithmetic's time is judged by the
-rate that the same method reached on the prompt, a lower bound of what the device can do. A profile would
-say which kernel; this only says where to look.
+A cause is named only where an experiment shows it: reading the weights, when the step takes little longer
+than a buffer of their size takes to be read, and further rows are nearly free; the rows, when more of them
+cost it; the context, when a longer one costs it. Otherwise there are shares and no cause: what is left may be
+unpacking, launches, synchronisation or small operations, which these experiments do not tell apart.
 """
 
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from quantbench.analysis.comparisons import Verdict
-from quantbench.analysis.metrics import SPEED
 from quantbench.analysis.rows import Results, Row
-from quantbench.analysis.wording import significant
-from quantbench.records import SpeedPoint
+from quantbench.analysis.step_parts import Part, Parts, headline_point, parts_of
+from quantbench.analysis.wording import listed, significant
 from quantbench.units import show_bytes, show_seconds
 
-BANDWIDTH_BOUND = 0.6  # of the read bandwidth: above it fewer bytes are what helps
-ARITHMETIC_BOUND = 0.5  # of the rate reached on the prompt
-ALIKE = 0.002  # of a step: reading times that differ by less are not worth a word
+MOST = 0.5  # of a step: a part that surely takes more is the cause
+NEARLY_ALL = 0.7  # of a step: reading that takes at least as much bounds it
+NEARLY_FREE = 0.25  # of a step: what rows and context may cost beside reading
+STAGES = 3  # the longest ones are named
 
 
-class Bound(StrEnum):
-    """What limits a decode step; shown as it is."""
+class Cause(StrEnum):
+    """What an experiment showed to take most of a step; shown as it is."""
 
-    BANDWIDTH = "memory bandwidth"
-    ARITHMETIC = "arithmetic"
-    LAUNCHES = "launches and waiting"
-    OVERHEAD = "unpacking, small operations and waiting"  # the CPU's word for the same
+    MEMORY = "reading the weights from memory"
+    CACHE = "reading the weights from the cache"
+    ROWS = "the work of each row"
+    CONTEXT = "attention over the context"
 
 
 REMEDIES = {
-    Bound.BANDWIDTH: "fewer bytes a weight, or more rows that share one reading of the weights",
-    Bound.ARITHMETIC: "kernels that multiply the packed weights with less work, or more cores",
-    Bound.LAUNCHES: "fewer and fused kernels in one captured graph, or more rows a step",
-    Bound.OVERHEAD: "fewer and fused operations a step, cheaper unpacking, or more rows a step",
+    Cause.MEMORY: "fewer bytes a weight, or more rows that share one reading",
+    Cause.CACHE: "fewer bytes a weight, or more rows that share one reading",
+    Cause.ROWS: "less arithmetic a row: more rows do not get cheaper",
+    Cause.CONTEXT: "shorter texts, or fewer bytes a key and value",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One decode step at the headline point, in seconds and bytes."""
-
-    seconds: float
-    bytes_read: int
-    reading_s: float  # what reading those bytes takes at the measured bandwidth
-    arithmetic_share: float | None  # rate of arithmetic, as a share of that on the prompt
-    on_gpu: bool
-
-    @property
-    def bandwidth_share(self) -> float:
-        return self.reading_s / self.seconds
-
-    @property
-    def other_s(self) -> float:
-        """Time that reading does not explain."""
-        return max(0.0, self.seconds - self.reading_s)
-
-    @property
-    def bound(self) -> Bound:
-        if self.bandwidth_share >= BANDWIDTH_BOUND:
-            return Bound.BANDWIDTH
-        if self.arithmetic_share is not None and self.arithmetic_share >= ARITHMETIC_BOUND:
-            return Bound.ARITHMETIC
-        return Bound.LAUNCHES if self.on_gpu else Bound.OVERHEAD
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """`step` is None where the record lacks a time, the bytes or the bandwidth; the text says so."""
+    """`parts` is None where the record lacks a time, the bytes or the bandwidth; the text says so."""
 
     label: str
-    step: Step | None
+    parts: Parts | None
+    cause: Cause | None
     text: str
 
 
 def diagnose_rows(results: Results) -> tuple[Diagnosis, ...]:
-    """One line a method whose speed was measured."""
-    return tuple(_diagnose(row, results) for row in results.rows if row.speed and row.speed.decode)
+    """One line a method whose speed was measured without disturbance."""
+    return tuple(_diagnose(row) for row in results.rows if row.speed and row.speed.decode)
 
 
-def read_step(row: Row) -> Step | None:
-    """The decode step of a row's headline point; None where a figure is missing."""
-    point = headline_point(row)
-    bandwidth = row.record.bandwidth
-    speed = row.speed
-    if point is None or bandwidth is None or not point.step_weight_bytes:
+def cause_of(parts: Parts) -> Cause | None:
+    """What surely takes most of the step; None where no experiment shows it."""
+    step = parts.step
+    for part, cause in ((parts.context, Cause.CONTEXT), (parts.rows, Cause.ROWS)):
+        if part is not None and part.interval.low > MOST * step.interval.high:
+            return None if parts.reading_s > MOST * step.seconds else cause  # both at once: they overlap
+    if parts.rows is None or parts.reading_s < NEARLY_ALL * step.interval.high:
         return None
-    if speed is None or speed.tpot_s is None:
+    beside = [part.interval.high for part in (parts.rows, parts.context) if part is not None]
+    if sum(beside) > NEARLY_FREE * step.seconds:
         return None
-    seconds = speed.tpot_s.value
-    bytes_read = point.step_weight_bytes + (point.kv_bytes or 0)
-    # Per row a step does the arithmetic of one token, the prompt pass that of prompt_tokens.
-    prompt_s = speed.ttft_s.value if speed.ttft_s else 0.0
-    share = prompt_s / point.prompt_tokens / seconds if prompt_s > 0 and point.prompt_tokens > 1 else None
-    return Step(
-        seconds=seconds,
-        bytes_read=bytes_read,
-        reading_s=bytes_read / bandwidth.read_bytes_per_s,
-        arithmetic_share=share,
-        on_gpu=str(row.record.trial.get("device", "")).startswith("cuda"),
-    )
+    return Cause.CACHE if parts.from_cache else Cause.MEMORY
 
 
-def headline_point(row: Row) -> SpeedPoint | None:
-    """The raw point behind the row's headline speed."""
-    speed = row.speed
-    if speed is None:
-        return None
-    wanted = (speed.batch_size, speed.prompt_tokens)
-    points = [p for p in row.record.speed if (p.batch_size, p.prompt_tokens) == wanted and p.decode_s]
-    return points[0] if points else None
+def _diagnose(row: Row) -> Diagnosis:
+    parts = parts_of(row)
+    if parts is None:
+        text = "what bounds it is not known: its step's bytes or the bandwidth were not measured."
+        return Diagnosis(label=row.label, parts=None, cause=None, text=f"{text}{_held(row)}")
+    cause = cause_of(parts)
+    named = f"bound by {cause}." if cause else "no single cause was shown."
+    text = f"{named} {_shares(parts)}{_stages(row)}{_held(row)}"
+    if cause:
+        text += f" What would help: {REMEDIES[cause]}."
+    return Diagnosis(label=row.label, parts=parts, cause=cause, text=text)
 
 
-def _diagnose(row: Row, results: Results) -> Diagnosis:
-    step = read_step(row)
-    if step is None:
-        text = "what bounds it is not known: its step's bytes or the bandwidth were not measured"
-        return Diagnosis(label=row.label, step=None, text=f"{text}.{_held(row)}")
-    point = headline_point(row)
-    rows = point.batch_size if point else 1
-    limit = rows / step.reading_s
+def _shares(parts: Parts) -> str:
+    step = parts.step
+    where = "a cache holds them: " if parts.from_cache else ""
     text = (
-        f"bound by {step.bound}: a step takes {show_seconds(step.seconds)}, of which reading "
-        f"{show_bytes(step.bytes_read)} explains {show_seconds(step.reading_s)} "
-        f"({100 * step.bandwidth_share:.0f} % of the limit of {significant(limit)} tokens/s)."
+        f"A step takes {show_seconds(step.seconds)}. Reading {show_bytes(parts.weight_bytes)} of weights at "
+        f"the best rate measured for as many ({where}{significant(parts.rate / 1e9)} GB/s) takes "
     )
-    if step.bandwidth_share > 1:
-        text += " That is more than the measured bandwidth: caches held some of it, or it was measured low."
-    if step.bound is Bound.ARITHMETIC and step.arithmetic_share is not None:
-        cost = significant(1 / step.arithmetic_share, 2)
-        text += f" A token costs {cost} times what one of the prompt costs."
-    text += _held(row) + _against(row, step, results)
-    return Diagnosis(label=row.label, step=step, text=f"{text} What would help: {REMEDIES[step.bound]}.")
+    if parts.outrun:
+        text += (
+            f"{show_seconds(parts.reading_s)}: the step outran the probe, which is therefore no limit, and "
+            "reading may take all of it"
+        )
+    else:
+        text += f"{show_seconds(parts.reading_s)} ({_share(parts.reading_s, parts)})"
+    rows, context, rest = parts.rows, parts.context, parts.rest
+    told = [(rows, f"the work of {_rows(step.rows)}"), (context, "attention over the context")]
+    measured = [f"{name} {_part(part, parts)}" for part, name in told if part is not None]
+    missing = [name for part, name in told if part is None]
+    if measured:
+        text += f"; {listed(measured)}"
+    if rest is not None and not parts.outrun:
+        text += f"; the rest, which neither rows nor context change, {_part(rest, parts)}"
+    return text + (f". Not measured: {listed(missing)}." if missing else ".")
+
+
+def _rows(count: int) -> str:
+    return "the row" if count == 1 else f"the {count} rows"
+
+
+def _share(seconds: float, parts: Parts) -> str:
+    return f"{100 * seconds / parts.step.seconds:.0f} %"
+
+
+def _part(part: Part, parts: Parts) -> str:
+    low, high = (_share(end, parts).removesuffix(" %") for end in (part.interval.low, part.interval.high))
+    span = "" if low == high else f" [{low}, {high}]"
+    return f"{_share(part.seconds, parts)}{span}"
+
+
+def _stages(row: Row) -> str:
+    """Where the step's own kernel noted its time, the longest stages."""
+    stages = sorted(row.record.stages.items(), key=lambda pair: -pair[1])[:STAGES]
+    if not stages:
+        return ""
+    named = listed([f"{name} {100 * share:.0f} %" for name, share in stages])
+    return f" Its kernel notes these stages as the longest within a layer: {named}."
 
 
 def step_kernel(row: Row) -> str | None:
@@ -158,23 +149,3 @@ def _held(row: Row) -> str:
             f" {100 * size.kept_parameters / total:.0f} % of its matrix parameters stayed at 16 bits or more."
         )
     return text
-
-
-def _against(row: Row, step: Step, results: Results) -> str:
-    """Where the time went that the baseline did not need, or the other way round."""
-    baseline = results.baseline
-    if baseline is None or row.is_baseline:
-        return ""
-    other = read_step(baseline)
-    verdict = results.compare(SPEED.key, row, baseline).verdict
-    if other is None or verdict is not Verdict.SIGNIFICANT:
-        return ""
-    slower = step.seconds > other.seconds
-    saved = other.reading_s - step.reading_s
-    reading = f"reading is {'shorter' if saved > 0 else 'longer'} by {show_seconds(abs(saved))} a step while "
-    if abs(saved) < ALIKE * step.seconds:
-        reading = ""
-    return (
-        f" It is {'slower' if slower else 'faster'} than {baseline.label} here because {reading}"
-        f"everything but reading takes {show_seconds(step.other_s)} against {show_seconds(other.other_s)}."
-    )

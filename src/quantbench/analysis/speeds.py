@@ -34,7 +34,7 @@ class Speed:
     ttft_s: Estimate | None = None
     tpot_s: Estimate | None = None
     response_s: Estimate | None = None  # prompt to last token
-    mbu: float | None = None  # share of the measured bandwidth that decoding used
+    mbu: float | None = None  # share of the bandwidth measured at a step's size that decoding used
     failure: str | None = None
     disturbed: str | None = None  # why nothing may be concluded from the figures, to stand behind 'because'
     left_out: int = 0  # disturbed repetitions that are in none of the figures
@@ -88,7 +88,8 @@ def read_speed(point: SpeedPoint, bandwidth: Bandwidth | None = None) -> Speed:
 
 
 def _bandwidth_share(point: SpeedPoint, tpot_s: Estimate | None, bandwidth: Bandwidth | None) -> float | None:
-    """Bytes that a step must read, per second of a step, over the bandwidth measured in the same process."""
+    """Bytes that a step must read, per second of a step, over the best rate of reading as many."""
     if bandwidth is None or tpot_s is None or point.step_weight_bytes is None:
         return None
-    return (point.step_weight_bytes + (point.kv_bytes or 0)) / tpot_s.value / bandwidth.read_bytes_per_s
+    limit = max(bandwidth.step_bytes_per_s or 0.0, bandwidth.read_bytes_per_s)
+    return (point.step_weight_bytes + (point.kv_bytes or 0)) / tpot_s.value / limit

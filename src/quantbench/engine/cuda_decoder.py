@@ -170,7 +170,7 @@ class CudaDecoder:
 
     def _make_step(self, state: StepState) -> Step:
         if self._few is not None and self._few.takes(state):
-            name = f"decode step, up to {self._few.most} rows"
+            name = self._few.operation
             try:
                 step = self._few.build(self._model, state)
                 self._ran[name] = self._few.name
@@ -236,6 +236,15 @@ class CudaDecoder:
         seen = sum(min(context, window or context) for window in config.windows)
         return weights, batch_size * seen * 2 * config.kv_size * self._model.dtype.itemsize
 
+    def stage_shares(self, batch_size: int, context: int) -> Mapping[str, float]:
+        few = self._few
+        if few is None or self._ran.get(few.operation) != few.name or batch_size > few.most:
+            return {}
+        from quantbench.engine.kernels.stage_times import stage_shares
+
+        with torch.inference_mode():
+            return stage_shares(self._model, batch_size, context)
+
     def synchronize(self) -> None:
         if self._model.device.type == "cuda":
             torch.cuda.synchronize(self._model.device)
@@ -249,6 +258,11 @@ class FewRows:
     name: str
     most: int  # rows
     unsupported: tuple[type[Exception], ...] = (NotImplementedError,)
+
+    @property
+    def operation(self) -> str:
+        """What `Decoder.kernels` calls it."""
+        return f"decode step, up to {self.most} rows"
 
     def takes(self, state: StepState) -> bool:
         return state.rows <= self.most and state.logits is None

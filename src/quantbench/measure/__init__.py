@@ -1,8 +1,18 @@
 """Measures a loaded model: size, speed, memory, and the bandwidth that bounds it. Raw values only."""
 
-from quantbench.measure.bandwidth import measure_bandwidth
+from quantbench.measure.bandwidth import joined, measure_bandwidth
+from quantbench.measure.experiments import measure_experiments
 from quantbench.measure.memory import MemoryMeter
 from quantbench.measure.size import count_parameters, measure_size
 from quantbench.measure.speed import measure_speed, warm_up
 
-__all__ = ["MemoryMeter", "count_parameters", "measure_bandwidth", "measure_size", "measure_speed", "warm_up"]
+__all__ = [
+    "MemoryMeter",
+    "count_parameters",
+    "joined",
+    "measure_bandwidth",
+    "measure_experiments",
+    "measure_size",
+    "measure_speed",
+    "warm_up",
+]

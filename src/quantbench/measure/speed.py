@@ -62,11 +62,15 @@ class Times:
 
 def measure_speed(decoder: Decoder, trial: Trial, progress: Progress) -> tuple[SpeedPoint, ...]:
     """All points of the trial's sweep, batch sizes within prompt lengths; see `sweep`."""
+    meters = Meters(joules=DriverView(trial.device).joules, threads=working_threads(trial.device))
+    return tuple(sweep(decoder, trial, progress, meters))
+
+
+def working_threads(device: str) -> int:
+    """Threads of this process that are to work at once: on a CPU torch's, one feeds a GPU."""
     import torch
 
-    threads = torch.get_num_threads() if trial.device == "cpu" else 1  # a GPU is fed by one
-    meters = Meters(joules=DriverView(trial.device).joules, threads=threads)
-    return tuple(sweep(decoder, trial, progress, meters))
+    return torch.get_num_threads() if device == "cpu" else 1
 
 
 def warm_up(decoder: Decoder, clock: Callable[[], float] = time.perf_counter) -> float:

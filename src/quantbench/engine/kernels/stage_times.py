@@ -1,14 +1,15 @@
 """Where the time of a persistent step goes: clock ticks of each stage of a layer, as the blocks note them.
 
-For tuning and for the log; a step that is compiled to note times is a few percent slower than another.
+For tuning and for what bounds a step; a step that is compiled to note times is a few percent slower.
 """
 
 import torch
 
+from quantbench.engine.kernels.driver import shared_limit
 from quantbench.engine.kernels.few_rows import StepArguments, launcher
 from quantbench.engine.kernels.layout import PackedModel
-from quantbench.engine.kernels.step_shape import MARKS, StepShape
-from quantbench.engine.state import StepState
+from quantbench.engine.kernels.step_shape import MARKS, StepShape, blocks_for
+from quantbench.engine.state import StepState, allocate_state
 
 STAGES = (
     "norm, queries, keys, values",
@@ -19,6 +20,27 @@ STAGES = (
     "wait for the activations",
     "down",
 )
+
+
+def stage_shares(model: PackedModel, rows: int, context: int) -> dict[str, float]:
+    """Stage -> share of the layers' time of one block, at this many rows and tokens of context.
+
+    The persistent kernel is compiled once more, to note times; its cache holds zeros.
+    """
+    device = model.device
+    state = allocate_state(model.config, rows=rows, capacity=context + 16, dtype=model.dtype, device=device)
+    for cache in (state.keys, state.values):
+        cache.zero_()
+    state.positions.fill_(context)
+    count = torch.cuda.get_device_properties(device).multi_processor_count
+    shape = StepShape(
+        rows=rows,
+        blocks=blocks_for(model, count),
+        shared_bytes=shared_limit(device.index or 0),
+        times=True,
+    )
+    ticks = stage_ticks(model, state, shape)
+    return {stage: value / sum(ticks.values()) for stage, value in ticks.items()}
 
 
 def stage_ticks(
