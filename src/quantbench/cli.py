@@ -3,6 +3,7 @@
 Heavy imports stand inside the commands, so that `--help` answers at once.
 """
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,7 +17,7 @@ from quantbench.errors import QuantbenchError
 
 OUT = Console()
 ERR = Console(stderr=True)
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+INTERRUPTED = {128 + number for number in (1, 2, 15)}  # SIGHUP, SIGINT, SIGTERM, as shells report them
 
 
 def dashes(token: str) -> str:
@@ -43,11 +44,12 @@ def main() -> None:
     except QuantbenchError as error:
         fail(str(error))
     except (KeyboardInterrupt, Abort):
-        status = INTERRUPTED
+        status = 130
     except TyperException as error:
         fail(f"{getattr(error, 'format_message', error.__str__)()} (see quantbench --help)")
-    if status == INTERRUPTED:  # typer may turn Ctrl-C into this status itself
-        ERR.print("stopped; what was measured is kept, the same command goes on from there")
+    if status in INTERRUPTED:  # typer may turn Ctrl-C into its status itself
+        with contextlib.suppress(OSError):  # a terminal that has hung up
+            ERR.print("stopped; what was measured is kept, the same command goes on from there")
     sys.exit(status)
 
 

@@ -21,7 +21,9 @@ PLAN_FILE = "plan.json"
 
 
 def run(given: Mapping[str, Any], *, out: Console, err: Console) -> int:
-    """`quantbench run`: 0 when every trial was measured, 1 when one failed, 2 for a user's mistake in one."""
+    """`quantbench run`: 0 all measured, 1 a trial failed, 2 by a user's mistake, 128 + N by signal N."""
+    from quantbench.executors.interruption import TrialInterrupted
+
     options = merge_config(given)
     formats = read_formats(options.pop("output_format", None))
     dry_run = options.pop("dry_run", False)
@@ -34,7 +36,10 @@ def run(given: Mapping[str, Any], *, out: Console, err: Console) -> int:
     store.create()
     with store.locked():
         write_plan(plan, store.folder)
-        records, damaged = execute(plan, store, err)
+        try:
+            records, damaged = execute(plan, store, err)
+        except TrialInterrupted as interruption:
+            return interruption.status
         warn_damaged(damaged, err)
         render(records, plan.baseline, store.folder, formats, out)
     return exit_code(records)
@@ -42,12 +47,15 @@ def run(given: Mapping[str, Any], *, out: Console, err: Console) -> int:
 
 def execute(plan: Plan, store: Store, err: Console) -> tuple[list[Record], list[DamagedLine]]:
     """Run the plan's missing trials in fresh processes, shown on the terminal."""
+    from quantbench.executors.interruption import Interruption
     from quantbench.executors.local import LocalExecutor
     from quantbench.runner import run_plan
     from quantbench.terminal import RunDisplay
 
-    with RunDisplay(err) as display:
-        executor = LocalExecutor(store.folder, command=command_line(), progress=display.progress)
+    with Interruption() as interruption, RunDisplay(err) as display:
+        executor = LocalExecutor(
+            store.folder, command=command_line(), progress=display.progress, interruption=interruption
+        )
         return run_plan(plan, store, executor, display)
 
 

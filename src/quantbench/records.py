@@ -4,17 +4,34 @@ Bytes are int, seconds are float. None means 'not measured', never zero. Anythin
 ratio, an interval) is computed by `analysis` from these values and is not stored.
 """
 
+from dataclasses import fields
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+
+from quantbench.plan import Trial
 
 SCHEMA_VERSION = 1
 METERED_S = 2.0  # seconds of repetitions from which energy is known: the driver's counter ticks every 0.1 s
 
 
+# What arithmetic on a record may rely on: figures that no machine has are damage, not measurements.
+Count = Annotated[int, Field(ge=0, le=10**18)]
+Several = Annotated[int, Field(ge=1, le=10**18)]
+NotNegative = Annotated[float, Field(ge=0, le=1e15)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Taken = Annotated[float, Field(gt=0, le=1e9)]  # seconds that something took
+Rate = Annotated[float, Field(gt=0, le=1e18)]  # bytes a second
+Share = Annotated[float, Field(ge=0, le=1.0001)]  # rounding included
+Figure = Annotated[float, Field(ge=-1e15, le=1e15)]
+
+TRIAL = TypeAdapter(Trial)
+FIELDS = frozenset(field.name for field in fields(Trial))
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Outcome(StrEnum):
@@ -32,7 +49,7 @@ class ModelInfo(_Frozen):
     name: str
     revision: str | None = None  # the commit for a hub model, a content hash for a folder
     architecture: str  # 'Qwen2ForCausalLM'
-    parameters: int  # tied weights once
+    parameters: Count  # tied weights once
     layers: int | None = None
     hidden_size: int | None = None
     vocab_size: int | None = None
@@ -40,11 +57,11 @@ class ModelInfo(_Frozen):
 
 
 class Size(_Frozen):
-    weight_bytes: int  # resident after a forward, scales and zero points included, tied weights once
-    checkpoint_bytes: int | None = None  # on disk, as published; None for random weights
-    effective_bits: float  # 8 * weight_bytes / parameters
-    quantized_parameters: int = 0
-    kept_parameters: int = 0  # of matrices that stayed at 16 bits or more although the method quantizes
+    weight_bytes: Count  # resident after a forward, scales and zero points included, tied weights once
+    checkpoint_bytes: Count | None = None  # on disk, as published; None for random weights
+    effective_bits: Annotated[float, Field(ge=0, le=1e6)]  # 8 * weight_bytes / parameters
+    quantized_parameters: Count = 0
+    kept_parameters: Count = 0  # of matrices that stayed at 16 bits or more although the method quantizes
     kept_layers: tuple[str, ...] = ()  # their names
     schemes: dict[str, int] = Field(default_factory=dict)  # scheme -> parameters held that way
 
@@ -52,30 +69,38 @@ class Size(_Frozen):
 class SpeedPoint(_Frozen):
     """Raw times of one batch size and prompt length; one entry a repetition, in the order run."""
 
-    batch_size: int
-    prompt_tokens: int
-    new_tokens: int  # forced
-    ttft_s: tuple[float, ...]  # prompt to first token on the host
-    decode_s: tuple[float, ...]  # first token to last, that is new_tokens - 1 steps
-    cpu_share: tuple[float, ...] = ()  # CPU time / (wall time x threads) of each repetition
-    queue_share: tuple[float, ...] = ()  # of the threads' time in which they were ready and had no core
-    steal_share: tuple[float, ...] = ()  # of the cores' time that the hypervisor took
-    foreign_cores: tuple[float, ...] = ()  # cores that other programs kept busy
+    batch_size: Several
+    prompt_tokens: Several
+    new_tokens: Several  # forced
+    ttft_s: tuple[Taken, ...]  # prompt to first token on the host
+    decode_s: tuple[Seconds, ...]  # first token to last, that is new_tokens - 1 steps
+    cpu_share: tuple[NotNegative, ...] = ()  # CPU time / (wall time x threads) of each repetition
+    queue_share: tuple[NotNegative, ...] = ()  # of the threads' time in which they were ready and had no core
+    steal_share: tuple[NotNegative, ...] = ()  # of the cores' time that the hypervisor took
+    foreign_cores: tuple[NotNegative, ...] = ()  # cores that other programs kept busy
     round_of: tuple[int, ...] = ()  # the round each repetition belongs to
-    kv_bytes: int | None = None  # read by one step at the middle of the decode
-    step_weight_bytes: int | None = None  # weights that one step must read
-    joules: tuple[float, ...] = ()
+    kv_bytes: Count | None = None  # read by one step at the middle of the decode
+    step_weight_bytes: Count | None = None  # weights that one step must read
+    joules: tuple[Figure, ...] = ()
     warm_s: float | None = None  # the untimed run of this shape before the first repetition
     failure: str | None = None
+
+    @model_validator(mode="after")
+    def _one_entry_a_repetition(self) -> Self:
+        if len(self.ttft_s) != len(self.decode_s):
+            raise ValueError("its lists of repetitions are of unequal lengths")
+        if self.new_tokens > 1 and not all(self.decode_s):
+            raise ValueError("it generated tokens in no time")
+        return self
 
 
 class Memory(_Frozen):
     kind: str  # 'cuda' or 'cpu'
-    load_peak_bytes: int | None = None  # cuda: allocator, cpu: resident set
-    peak_allocated_bytes: int | None = None  # cuda only, while running
-    peak_reserved_bytes: int | None = None  # cuda only, while running
-    process_bytes: int | None = None  # cuda: the driver's figure; cpu: peak resident set of the process
-    baseline_process_bytes: int | None = None  # the process before the model was loaded
+    load_peak_bytes: Count | None = None  # cuda: allocator, cpu: resident set
+    peak_allocated_bytes: Count | None = None  # cuda only, while running
+    peak_reserved_bytes: Count | None = None  # cuda only, while running
+    process_bytes: Count | None = None  # cuda: the driver's figure; cpu: peak resident set of the process
+    baseline_process_bytes: Count | None = None  # the process before the model was loaded
 
     @property
     def headline_bytes(self) -> int | None:
@@ -85,12 +110,12 @@ class Memory(_Frozen):
 
 class Completion(_Frozen):
     task_id: str
-    sample: int = 0
+    sample: Count = 0
     outcome: Outcome
     detail: str = ""
     finish_reason: str  # 'eos', 'stop' or 'length'
-    tokens: int
-    seconds: float | None = None  # of the execution
+    tokens: Count
+    seconds: Seconds | None = None  # of the execution
 
 
 class TaskResult(_Frozen):
@@ -98,32 +123,43 @@ class TaskResult(_Frozen):
     protocol: str  # name and version of prompt, stops and extraction
     data_sha256: str
     comparable: bool  # the data are the published ones
-    problems: int
+    problems: Several
     completions: tuple[Completion, ...]
-    passed: int | None = None  # problems; only where single outcomes are not known, as in imported figures
+    passed: Count | None = None  # problems; only where single outcomes are not known, as in imported figures
     samples_file: str | None = None  # relative to the results folder
     sandbox: str  # the mode that ran
-    generate_s: float
-    execute_s: float
-    generated_tokens: int
-    batch_size: int
-    temperature: float = 0.0
+    generate_s: Seconds
+    execute_s: Seconds
+    generated_tokens: Count
+    batch_size: Several
+    temperature: NotNegative = 0.0
     note: str | None = None
+
+    @model_validator(mode="after")
+    def _no_more_passed_than_there_are(self) -> Self:
+        if (self.passed or 0) > self.problems:
+            raise ValueError("more problems passed than there are")
+        return self
 
 
 class ProblemDistance(_Frozen):
     """Teacher-forced distance from the baseline over one problem's tokens."""
 
     task_id: str
-    tokens: int  # predicted ones, that is all but the text's first
+    tokens: Several  # predicted ones, that is all but the text's first
     prompt_tokens: int = 0  # of the text's, computed as a prompt; the others as an answer
-    nll: float  # sum of the method's negative log-likelihoods, nats
-    baseline_nll: float
-    kl: tuple[float, ...] = ()  # one value a token, nats, lower bound over top-k and a rest bucket
-    same_top: int = 0  # tokens whose most likely token is the baseline's
-    confidence: tuple[
-        float, ...
-    ] = ()  # the baseline's own: probability of its most likely token, one a token
+    nll: Figure  # sum of the method's negative log-likelihoods, nats
+    baseline_nll: Figure
+    kl: tuple[NotNegative, ...] = ()  # one value a token, nats, lower bound over top-k and a rest bucket
+    same_top: Count = 0  # tokens whose most likely token is the baseline's
+    confidence: tuple[Share, ...] = ()  # of the baseline in its most likely token, one probability a token
+
+    @model_validator(mode="after")
+    def _one_value_a_token(self) -> Self:
+        lengths = {len(self.kl), len(self.confidence)} - {0}
+        if lengths - {self.tokens} or self.same_top > self.tokens:
+            raise ValueError("its values do not fit its number of tokens")
+        return self
 
 
 class Distance(_Frozen):
@@ -133,27 +169,27 @@ class Distance(_Frozen):
 
 
 class Startup(_Frozen):
-    import_s: float | None = None
-    load_s: float | None = None  # reading and placing weights, quantizing included
-    quantize_s: float | None = None
-    warmup_s: float | None = None  # first run: compiling, graph capture
+    import_s: Seconds | None = None
+    load_s: Seconds | None = None  # reading and placing weights, quantizing included
+    quantize_s: Seconds | None = None
+    warmup_s: Seconds | None = None  # first run: compiling, graph capture
 
 
 class Reading(_Frozen):
     """The best rate of one way of reading a buffer of one size."""
 
-    size_bytes: int
+    size_bytes: Count
     way: str  # 'float32 sum'
     when: str  # 'before' or 'after' the speed trials
-    bytes_per_s: float
+    bytes_per_s: Rate
 
 
 class Bandwidth(_Frozen):
     """Read bandwidth in the trial's own process: of the memory, and of a buffer as large as a step reads."""
 
-    read_bytes_per_s: float  # the best of a buffer that no cache holds
+    read_bytes_per_s: Rate  # the best of a buffer that no cache holds
     method: str
-    step_bytes_per_s: float | None = None  # the best of a buffer as large as the weights of a step
+    step_bytes_per_s: Rate | None = None  # the best of a buffer as large as the weights of a step
     readings: tuple[Reading, ...] = ()
 
 
@@ -204,6 +240,12 @@ class Record(_Frozen):
     distance: Distance | None = None
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
+
+    @field_validator("trial")
+    @classmethod
+    def _whole_trial(cls, trial: dict[str, Any]) -> dict[str, Any]:
+        TRIAL.validate_python({name: value for name, value in trial.items() if name in FIELDS})
+        return trial
 
     @property
     def completed(self) -> bool:

@@ -104,7 +104,10 @@ def parse_record(line: bytes) -> Record:
     """One line as a Record; ValueError with a short reason otherwise."""
     try:
         data = json.loads(line)
-    except ValueError as error:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("its text holds half a character (a lone surrogate)") from None
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({error})") from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:

@@ -16,6 +16,7 @@ from quantbench.evaluate import Progress, limit_task
 from quantbench.measure.distance import (
     ReferenceMissing,
     ScoredText,
+    is_readable,
     load_reference,
     save_reference,
     score_baseline,
@@ -36,6 +37,11 @@ FLOOR_TAIL = 7  # tokens behind each text of the noise floor: other matrix shape
 def reference_path(folder: Path, baseline_id: str) -> Path:
     """Where the predictions of the trial with this id are kept."""
     return folder / "distance" / f"{baseline_id}.npz"
+
+
+def has_predictions(folder: Path, baseline_id: str) -> bool:
+    """Whether the predictions of the trial with this id are there and whole."""
+    return is_readable(reference_path(folder, baseline_id))
 
 
 def distance_of(

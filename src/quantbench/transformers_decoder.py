@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from quantbench.decoding import NO_TOKEN, Generation, Phase, Request
 from quantbench.engine.batch import Row, check_requests
+from quantbench.engine.finite import is_finite, overflow
 from quantbench.engine.sampler import Sampler
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
@@ -254,7 +255,17 @@ def load_transformers_decoder(
 ) -> TransformersDecoder:
     """An unquantized transformers model with a source's weights, on `device` in `dtype`."""
     model = load_transformers_model(source, dtype=dtype, trust_remote_code=trust_remote_code)
+    check_parameters(model, source)
     return TransformersDecoder(model.to(device), device=device)
+
+
+def check_parameters(model: Any, source: ModelSource) -> None:
+    """ModelError for the first parameter that is not finite once cast, with what the source holds there."""
+    stored = set(source.names())
+    for name, parameter in model.named_parameters():
+        if not is_finite(parameter.data):
+            tensor = source.tensor(name) if name in stored else parameter.data
+            raise ModelError(overflow(name, tensor, parameter.dtype))
 
 
 def load_transformers_model(source: ModelSource, *, dtype: str, trust_remote_code: bool = False) -> Any:

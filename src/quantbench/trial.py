@@ -111,7 +111,14 @@ def _measure(run: Run, import_s: float | None) -> None:
         import torch
 
         torch.set_num_threads(trial.threads)
-    from quantbench.measure import MemoryMeter, measure_bandwidth, measure_size, measure_speed, warm_up
+    from quantbench.measure import (
+        MemoryMeter,
+        check_predictions,
+        measure_bandwidth,
+        measure_size,
+        measure_speed,
+        warm_up,
+    )
     from quantbench.methods import METHODS, LoadSettings
 
     run.stage = "bandwidth"
@@ -145,6 +152,7 @@ def _measure(run: Run, import_s: float | None) -> None:
         bandwidth=bandwidth,
         startup=loaded.startup.model_copy(update=startup),
     )
+    check_predictions(decoder)
     if speed_wanted:
         run.stage = "speed"
         points = measure_speed(decoder, trial, run.progress)

@@ -50,7 +50,7 @@ def test_three_repetitions_give_their_range_and_say_so() -> None:
 
 
 def test_eight_repetitions_give_an_interval() -> None:
-    decode = read_speed(point(decode_s=(1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7), ttft_s=())).decode
+    decode = read_speed(point(ttft_s=(0.1,) * 8, decode_s=(1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7))).decode
     assert decode is not None
     assert not decode.ranged
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from quantbench.executors.local import LocalExecutor, TrialInterrupted
+from quantbench.executors.interruption import TrialInterrupted
+from quantbench.executors.local import LocalExecutor
 from quantbench.plan import Trial
 from quantbench.records import Record
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from quantbench.decoding import Decoder
 from quantbench.engine.config import ModelConfig, read_config
+from quantbench.engine.finite import cast_finite
 from quantbench.engine.parameters import LayerParameters, Matrix, Parameters, stack
 from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
 from quantbench.errors import ModelError
@@ -131,7 +132,7 @@ class ParameterLoader:
         return place(self._quantize(name, self._read(name, shape)), self._device)
 
     def _vector(self, name: str, length: int) -> Tensor:
-        return self._read(name, (length,)).to(self._device, self._dtype)
+        return cast_finite(name, self._read(name, (length,)), dtype=self._dtype, device=self._device)
 
     def _read(self, name: str, shape: tuple[int, ...]) -> Tensor:
         if name not in self._unused:

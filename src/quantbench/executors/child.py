@@ -3,6 +3,7 @@
 Started by `executors.local`; not a command for users.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -26,7 +27,9 @@ def main() -> None:
     die_with_parent()
     news = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    job = json.load(sys.stdin)
+    job = json.loads(sys.stdin.buffer.readline())
+    if os.getppid() != job["parent"]:  # it ended before this process could ask to end with it
+        return
 
     from quantbench.plan import trial_from_dict
     from quantbench.records import Record
@@ -68,13 +71,14 @@ def throttled(news: IO[str]) -> "Progress":
         if now - last < PROGRESS_INTERVAL_S and done != total:
             return
         last = now
-        news.write(json.dumps([stage, done, total]) + "\n")
+        with contextlib.suppress(BrokenPipeError):
+            news.write(json.dumps([stage, done, total]) + "\n")
 
     return progress
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent ends; elsewhere the parent's own clean-up must do."""
+    """Ask Linux to kill this process when its parent ends; elsewhere the guard alone does."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -2,101 +2,227 @@
 
 The child writes its record so far to a file after every stage and its progress to a pipe. When it dies
 (out of memory, kill -9) the file is what was measured, and the failure says how it ended. The parent
-sleeps on the pipe meanwhile: a busy parent would slow a launch-bound child.
+sleeps on the pipe meanwhile: a busy parent would slow a launch-bound child. When the parent dies, a guard
+ends the child and all that it started, and removes their temporary folder.
 """
 
 import contextlib
 import json
 import os
+import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from quantbench.evaluate import Progress
+from quantbench.executors import guard
+from quantbench.executors.interruption import Interruption
 from quantbench.plan import Trial
 from quantbench.records import Failure, Record
 from quantbench.store import parse_record
 from quantbench.trial import new_record
 
 TAIL_LINES = 8
+LOOK_S = 1.0  # between two looks whether a silent child still runs
+FAREWELL_S = 0.2  # between two looks whether a child that closed its pipe has ended
+KILLED_S = 10.0  # longest wait for a killed process that hangs in a driver
+CHUNK = 1 << 16
+CHILD = [sys.executable, "-m", "quantbench.executors.child"]
+Child = subprocess.Popen[bytes]
 
 
 class LocalExecutor:
     """A Callable[[Trial], Record]; `folder` is the results folder, `command` what the user typed."""
 
-    def __init__(self, folder: Path, *, command: str, progress: Progress) -> None:
+    def __init__(
+        self, folder: Path, *, command: str, progress: Progress, interruption: Interruption | None = None
+    ) -> None:
         self._folder = folder
         self._command = command
         self._progress = progress
+        self._interruption = interruption or Interruption()
 
     def __call__(self, trial: Trial) -> Record:
-        """Run the trial to its end; Ctrl-C kills it at once and is raised again as TrialInterrupted."""
+        """Run the trial to its end; Ctrl-C and its like kill it at once, raised as TrialInterrupted."""
+        if self._interruption.signum is not None:
+            raise self._interruption.raised(None)
         record_file = self._folder / ".partial" / f"{trial.id}.json"
-        record_file.parent.mkdir(parents=True, exist_ok=True)
-        record_file.unlink(missing_ok=True)
         log_file = self._folder / "logs" / f"{trial.label}.log"
-        log_file.parent.mkdir(parents=True, exist_ok=True)
+        for path in (record_file, log_file):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        remove(record_file)
         job = {
             "trial": trial.to_dict(),
             "folder": str(self._folder),
             "record_file": str(record_file),
             "command": self._command,
+            "parent": os.getpid(),
         }
-        with log_file.open("wb") as log:
+        with log_file.open("wb") as log, started(log) as child:
+            try:
+                status = self._follow(child, json.dumps(job).encode() + b"\n")
+            except KeyboardInterrupt:
+                whole = child.poll() == 0  # it ended by itself just before
+                failure = Failure(
+                    stage="process", kind="interrupted", message=f"stopped by {self._interruption.name}"
+                )
+                end(child)
+                record = read_partial(record_file, trial, None if whole else failure)
+                raise self._interruption.raised(record) from None
+        return read_partial(record_file, trial, None if status == 0 else death(status, log_file))
+
+    def _follow(self, child: Child, job: bytes) -> int:
+        """Hand over the job, pass on progress until the child ends; its status."""
+        assert child.stdin is not None and child.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # it died at once; its status says how
+            child.stdin.write(job)
+            child.stdin.flush()
+        lines = Lines(self._progress)
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            if self._interruption.fd is not None:
+                selector.register(self._interruption.fd, selectors.EVENT_READ)
+            while True:
+                ready = [key.fd for key, _ in selector.select(LOOK_S)]
+                if child.stdout.fileno() in ready:
+                    chunk = os.read(child.stdout.fileno(), CHUNK)
+                    if not chunk:
+                        break
+                    lines.feed(chunk)
+                elif child.poll() is not None:  # what it forked may hold the pipe open for ever
+                    break
+                self._check()
+        while True:
+            try:
+                return child.wait(FAREWELL_S)
+            except subprocess.TimeoutExpired:
+                self._check()
+
+    def _check(self) -> None:
+        if self._interruption.signum is not None:
+            raise KeyboardInterrupt
+
+
+class Lines:
+    """Progress from a child's pipe; what is no progress is dropped, since libraries may write there too."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Pass on every complete line."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._rest = self._rest[-CHUNK:]
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError, RecursionError):
+                stage, done, total = json.loads(line)
+                self._progress(str(stage), int(done), int(total))
+
+
+@contextmanager
+def started(log: IO[bytes]) -> Iterator[Child]:
+    """A trial's process in a session of its own, ended with all that it started when the block is left."""
+    folder = Path(tempfile.mkdtemp(prefix="quantbench-"))
+    folder.chmod(0o711)  # the sandbox tests itself with a file in it, which only the box may hide
+    try:
+        with guarded(folder) as watch:
             child = subprocess.Popen(
-                [sys.executable, "-m", "quantbench.executors.child"],
+                CHILD,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
+                env=os.environ | {"TMPDIR": str(folder)},
             )
             try:
-                status = self._follow(child, json.dumps(job).encode())
-            except KeyboardInterrupt:
-                failure = Failure(stage="process", kind="interrupted", message="stopped by Ctrl-C")
-                raise TrialInterrupted(read_partial(record_file, trial, failure)) from None
+                tell(watch, f"{child.pid}\n".encode())
+                yield child
             finally:
-                kill_group(child)
-        if status == 0:
-            return read_partial(record_file, trial, None)
-        return read_partial(record_file, trial, death(status, log_file))
-
-    def _follow(self, child: "subprocess.Popen[bytes]", job: bytes) -> int:
-        assert child.stdin is not None and child.stdout is not None
-        try:
-            child.stdin.write(job)
-            child.stdin.close()
-        except BrokenPipeError:
-            pass  # it died at once; its status says how
-        for line in child.stdout:
-            stage, done, total = json.loads(line)
-            self._progress(stage, done, total)
-        return child.wait()
+                end(child)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-class TrialInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a trial; carries what was measured until then."""
+@contextmanager
+def guarded(folder: Path) -> Iterator[Child]:
+    """The guard of a temporary folder, see guard.py; told 'done' when the block is left."""
+    watch = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(guard.__file__), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield watch
+    finally:
+        tell(watch, guard.DONE)
+        assert watch.stdin is not None
+        with contextlib.suppress(OSError):
+            watch.stdin.close()
+        watch.wait()
 
-    def __init__(self, record: Record) -> None:
-        super().__init__()
-        self.record = record
+
+def tell(watch: Child, line: bytes) -> None:
+    """Send the guard a line; one that was killed is not missed."""
+    assert watch.stdin is not None
+    with contextlib.suppress(OSError):
+        watch.stdin.write(line)
+        watch.stdin.flush()
 
 
-def kill_group(child: "subprocess.Popen[bytes]") -> None:
+def end(child: Child) -> None:
     """End the child and everything it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(KILLED_S)
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def remove(path: Path) -> None:
+    """Whatever lies at the path, a file of an earlier run or a folder, is gone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
 
 
 def read_partial(path: Path, trial: Trial, failure: Failure | None) -> Record:
-    """The record that the child wrote last, or an empty one; `failure` is added where it has none."""
-    record = parse_record(path.read_bytes()) if path.exists() else new_record(trial)
-    path.unlink(missing_ok=True)
+    """The record that the child wrote last, or an empty one; `failure` is added where it has none.
+
+    A file that is no record of this trial becomes a failure that says so: nothing in it may end the run.
+    """
+    try:
+        record = parse_record(path.read_bytes())
+        if record.trial_id != trial.id:
+            raise ValueError(f"it is the record of the trial {record.trial_id[:16]}")
+    except FileNotFoundError:
+        record = new_record(trial)
+        failure = failure or unreadable("it is missing")
+    except (OSError, ValueError) as error:
+        record = new_record(trial)
+        failure = failure or unreadable(str(error))
+    with contextlib.suppress(OSError):
+        remove(path)
     if failure is None or record.failure is not None:
         return record
     return record.model_copy(update={"failure": failure})
+
+
+def unreadable(reason: str) -> Failure:
+    """The failure of a trial that ended in order and left no record that can be read."""
+    message = f"the trial ended without a readable record: {reason}; run the same command again"
+    return Failure(stage="process", kind="no record", message=message)
 
 
 def death(status: int, log_file: Path) -> Failure:

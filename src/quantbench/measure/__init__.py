@@ -4,10 +4,11 @@ from quantbench.measure.bandwidth import joined, measure_bandwidth
 from quantbench.measure.experiments import measure_experiments
 from quantbench.measure.memory import MemoryMeter
 from quantbench.measure.size import count_parameters, measure_size
-from quantbench.measure.speed import measure_speed, warm_up
+from quantbench.measure.speed import check_predictions, measure_speed, warm_up
 
 __all__ = [
     "MemoryMeter",
+    "check_predictions",
     "count_parameters",
     "joined",
     "measure_bandwidth",

@@ -8,13 +8,13 @@ bound of the KL divergence, equal to it when k is the vocabulary. Statistics are
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder
+from quantbench.errors import NotFiniteError
 from quantbench.records import Distance, ProblemDistance
 from quantbench.store import write_atomically
 
@@ -74,6 +74,7 @@ def score_baseline(
         top = logits.topk(k, dim=-1).indices
         log_p, log_rest = _buckets(logits, top)
         nll = _losses(logits, following, log_p, log_rest, top)
+        _require_finite(text.name, nll)
         rows.append([_array(part) for part in (top.int(), log_p.float(), log_rest.float(), nll.float())])
         total = float(nll.sum())
         problems.append(
@@ -119,6 +120,7 @@ def score_method(
         log_p = torch.from_numpy(reference.log_p[part]).to(logits.device).double()
         log_p_rest = torch.from_numpy(reference.log_rest[part]).to(logits.device).double()
         divergence = divergences(log_p, log_p_rest, log_q, log_q_rest)
+        _require_finite(text.name, nll, divergence)
         same = logits.gather(-1, ids[:, :1])[:, 0] == logits.max(dim=-1).values
         problems.append(
             ProblemDistance(
@@ -142,7 +144,7 @@ def divergences(
 
     p = torch.cat([log_p, log_p_rest[:, None]], dim=-1).log_softmax(dim=-1)
     q = torch.cat([log_q, log_q_rest[:, None]], dim=-1).log_softmax(dim=-1)
-    terms = torch.where(p > -torch.inf, p.exp() * (p - q), 0.0)  # an empty bucket adds nothing
+    terms = torch.where(p == -torch.inf, 0.0, p.exp() * (p - q))  # an empty bucket adds nothing, a NaN stays
     return terms.sum(dim=-1).clamp(min=0.0)
 
 
@@ -155,11 +157,14 @@ def _predictions(
     """Each text with its logits [tokens - 1, vocabulary] and the tokens that follow [tokens - 1]."""
     import torch
 
+    from quantbench.engine.finite import check_logits
+
     sequences = [(*text.token_ids, *text.token_ids[:tail]) for text in texts]
     scores = decoder.score(sequences, [text.prompt_tokens for text in texts])
     progress(STAGE, 0, len(texts))
     for number, (text, logits) in enumerate(zip(texts, scores, strict=True), start=1):
         following = torch.tensor(text.token_ids[1:], device=logits.device)
+        check_logits(logits, f"in the text '{text.name}'")
         yield text, logits[: len(following)], following
         progress(STAGE, number, len(texts))
 
@@ -172,6 +177,14 @@ def _buckets(logits: "torch.Tensor", ids: "torch.Tensor") -> "tuple[torch.Tensor
     outside = logits.scatter(-1, ids, -torch.inf).logsumexp(dim=-1).double()
     total = torch.logaddexp(inside.logsumexp(dim=-1), outside)
     return inside - total[:, None], outside - total
+
+
+def _require_finite(name: str, *figures: "torch.Tensor") -> None:
+    """NotFiniteError where a loss or a divergence of the text `name` is NaN or infinite."""
+    from quantbench.engine.finite import is_finite
+
+    if not all(map(is_finite, figures)):
+        raise NotFiniteError(f"the losses in the text '{name}' are")
 
 
 def _losses(
@@ -218,11 +231,31 @@ def save_reference(path: Path, reference: Reference) -> None:
 
 def load_reference(path: Path, texts: Sequence[ScoredText]) -> Reference:
     """The baseline's predictions for exactly these texts; ReferenceMissing says why there are none."""
+    reference = _read_reference(path)
+    if reference.digest != digest_of(texts):
+        raise ReferenceMissing("the baseline's predictions are of other texts or another tokenizer")
+    if not _whole(reference, sum(len(text.token_ids) - 1 for text in texts)):
+        raise ReferenceMissing(
+            "the baseline's predictions are damaged: they are not finite numbers for every token"
+        )
+    return reference
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a file holds predictions; of which texts is not asked."""
+    try:
+        _read_reference(path)
+    except ReferenceMissing:
+        return False
+    return True
+
+
+def _read_reference(path: Path) -> Reference:
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as data:
-            reference = Reference(
+            return Reference(
                 digest=str(data["digest"]),
                 ids=data["ids"],
                 log_p=data["log_p"],
@@ -233,8 +266,22 @@ def load_reference(path: Path, texts: Sequence[ScoredText]) -> Reference:
         raise ReferenceMissing(
             "the baseline's predictions are not in the results folder, so the distance from it is not known"
         ) from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ReferenceMissing(f"the baseline's predictions cannot be read ({error})") from error
-    if reference.digest != digest_of(texts):
-        raise ReferenceMissing("the baseline's predictions are of other texts or another tokenizer")
-    return reference
+    except Exception as error:  # a damaged file fails in numpy, zipfile, zlib or struct, each in its own way
+        raise ReferenceMissing(
+            f"the baseline's predictions cannot be read ({error}), so the distance from it is not known"
+        ) from error
+
+
+def _whole(reference: Reference, tokens: int) -> bool:
+    """Whether there is a finite prediction of every token."""
+    import numpy as np
+
+    shapes = [part.shape for part in (reference.log_p, reference.log_rest, reference.nll)]
+    fits = reference.ids.ndim == 2 and shapes == [(tokens, reference.ids.shape[1]), (tokens,), (tokens,)]
+    parts = (reference.log_p, reference.log_rest)  # the rest may be empty: minus infinity
+    return bool(
+        fits
+        and len(reference.ids) == tokens
+        and np.isfinite(reference.nll).all()
+        and not any(np.isnan(part).any() or np.isposinf(part).any() for part in parts)
+    )

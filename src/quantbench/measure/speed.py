@@ -81,6 +81,14 @@ def warm_up(decoder: Decoder, clock: Callable[[], float] = time.perf_counter) ->
     return clock() - start
 
 
+def check_predictions(decoder: Decoder) -> None:
+    """NotFiniteError where predictions after a few tokens are not finite: nothing else is worth measuring."""
+    from quantbench.engine.finite import check_logits
+
+    for logits in decoder.score([(0, 1, 2, 3)]):
+        check_logits(logits, "after four tokens")
+
+
 def sweep(decoder: Decoder, trial: Trial, progress: Progress, meters: Meters) -> Iterator[SpeedPoint]:
     """Each point gets an equal share of what the repetitions so far have left of the budget.
 

@@ -54,12 +54,13 @@ class FloatMethod:
 
 
 def cast(name: str, tensor: "Tensor", *, dtype: str, device: str) -> "Weight":
-    """A FloatWeight of the named type on the device."""
+    """A FloatWeight of the named type on the device; ModelError for values that do not fit it."""
     import torch
 
+    from quantbench.engine.finite import cast_finite
     from quantbench.engine.weights import FloatWeight
 
-    return FloatWeight(tensor.to(device=device, dtype=getattr(torch, dtype)))
+    return FloatWeight(cast_finite(name, tensor, dtype=getattr(torch, dtype), device=device))
 
 
 FLOATS = {

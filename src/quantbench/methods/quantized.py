@@ -78,10 +78,12 @@ class Noted:
         if weight is None:
             import torch
 
+            from quantbench.engine.finite import cast_finite
             from quantbench.engine.weights import FloatWeight
 
             self._kept.append(name)
-            return FloatWeight(tensor.to(self._device, getattr(torch, self._kept_dtype)))
+            dtype = getattr(torch, self._kept_dtype)
+            return FloatWeight(cast_finite(name, tensor, dtype=dtype, device=self._device))
         group_size: int | None = getattr(weight, "group_size", None)
         if self._group_size is not None and group_size is not None and group_size != self._group_size:
             self._regrouped[group_size] = self._regrouped.get(group_size, 0) + 1

@@ -93,13 +93,18 @@ def build(compiler: str, folder: Path) -> Built:
 
 
 def compile_to(path: Path, compiler: str, compile_flags: list[str], link_flags: list[str]) -> None:
-    """Compile into a temporary folder beside `path` and move the result there in one step."""
+    """Compile into a temporary folder, which a killed run's guard removes; `path` appears in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         object_file, library = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
         run([compiler, "-c", *compile_flags, str(SOURCE), "-o", str(object_file)])
         run([compiler, "-shared", str(object_file), *link_flags, "-o", str(library)])
-        library.replace(path)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            shutil.copyfile(library, beside)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def run(command: list[str]) -> None:

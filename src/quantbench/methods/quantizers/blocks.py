@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from quantbench.engine.finite import broken, is_finite
 from quantbench.errors import ModelError
 
 CPU_BLOCK = 1 << 19  # elements: 2 MiB of float32; smaller blocks cost more calls, larger ones more memory
@@ -37,9 +38,13 @@ def for_row_blocks(weight: Tensor, work: Callable[[slice, Tensor], None]) -> Non
         torch.set_num_threads(threads)
 
 
-def require_finite(name: str, scale: Tensor) -> None:
-    """ModelError when a scale made from the weights shows that they hold NaN or infinity."""
-    if not bool(scale.isfinite().all()):
-        raise ModelError(
-            f"'{name}' holds values that are not finite or do not fit 16 bits; check the model's files"
-        )
+def require_finite(name: str, weight: Tensor, *made: Tensor) -> None:
+    """ModelError when what was made from a weight (scales, zero points) is not finite: which, and why."""
+    if all(is_finite(tensor) for tensor in made):
+        return
+    largest = float(weight.double().abs().max())
+    raise ModelError(
+        broken(name, weight)
+        or f"'{name}' holds values too large for 16-bit scales and zero points (up to {largest:.3g}); "
+        "use --methods bf16,int8"
+    )

@@ -45,8 +45,7 @@ def quantize_int4(
         packed[rows] = pack(codes(w, s, z).add_(8).reshape(-1, columns))
 
     for_row_blocks(weight, work)
-    require_finite(name, scale)
-    require_finite(name, zero)
+    require_finite(name, weight, scale, zero)
     return Int4Weight(packed, scale, zero)
 
 
@@ -65,7 +64,7 @@ def round_int4(name: str, weight: Tensor) -> Int4Weight:
         packed[rows] = pack(codes(block, s, torch.zeros_like(s)).add_(8))
 
     for_row_blocks(weight, work)
-    require_finite(name, scale)
+    require_finite(name, weight, scale)
     return Int4Weight(packed, scale, torch.zeros_like(scale))
 
 

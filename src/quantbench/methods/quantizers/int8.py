@@ -18,5 +18,5 @@ def quantize_int8(name: str, weight: Tensor) -> Int8Weight:
         q[rows] = (block / scale[rows, None]).round_().clamp_(-127, 127).to(torch.int8)
 
     for_row_blocks(weight, work)
-    require_finite(name, scale)
+    require_finite(name, weight, scale)
     return Int8Weight(q, scale)
