@@ -89,7 +89,7 @@ def run_plain(programs: Sequence[Program], workers: int, flags: str) -> None:
 
 def passes_plainly(program: Program, flags: str) -> bool:
     """In an interpreter of its own, without isolation from the machine."""
-    source = f"{program.source}\n{program.test}\ncheck({program.entry_point})\n"
+    source = f"{program.text}\n{program.test}\ncheck({program.entry_point})\n"
     command = [sys.executable, *flags.split(), "-"]
     return subprocess.run(command, input=source.encode(), capture_output=True, timeout=60).returncode == 0
 

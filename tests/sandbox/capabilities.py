@@ -173,7 +173,7 @@ KERNEL = [
     _case("a virtual-machine socket", "import socket\nsocket.socket(40, socket.SOCK_STREAM).close()", real=False),
     _case("a unix socket", "import socket\nsocket.socket(socket.AF_UNIX).bind(guard + '/socket')"),
     _case("an abstract unix socket", "import socket\nsocket.socket(socket.AF_UNIX).bind('\\0quantbench')"),
-    _case("a pair of sockets", "import socket\nsocket.socketpair()"),
+    _case("a pair of datagram sockets", "import socket\nsocket.socketpair(type=socket.SOCK_DGRAM)"),
     _case("a name looked up", "import socket\nsocket.getaddrinfo('localhost', 80)", real=False),
     _case("a descriptor sent by its own channel", """
         import socket
@@ -190,7 +190,11 @@ KERNEL = [
         shared_memory.SharedMemory(create=True, size=16).unlink()
     """, real=False),
     _case("a POSIX message queue", "call(240, 180, b'quantbench', 0o102, 0o600, None)\ncall(241, 181, b'quantbench')", real=False),
-    _case("a POSIX semaphore", "import multiprocessing\nmultiprocessing.Semaphore()", real=False),
+    _case("a POSIX semaphore", """
+        library = ctypes.CDLL(None)
+        library.sem_open.restype = ctypes.c_void_p
+        if not library.sem_open(b"/quantbench", 0o102, 0o600, 1): raise OSError
+    """, real=False),
     _case("a key of the kernel", "call(248, 217, b'user', b'quantbench', b'x', 1, -1)", real=False),
     _case("a keyring", "call(250, 219, 0, -3, 1)", real=False),
     _case("a BPF program", "call(321, 280, 0, (ctypes.c_uint32 * 16)(2, 4, 4, 1), 64)", real=False),

@@ -11,12 +11,6 @@ def check(candidate):
     assert candidate([3, 1, 2], 5) == 8127
     assert candidate([], -1.5) == -643.25
 """
-# Right for a program that empties its argument, where that reaches the test.
-CHANGEABLE = """
-def check(candidate):
-    x = [3, 1, 2]
-    assert candidate(x, 5) == 8122 * len(x) + 5
-"""
 
 # A capability: the program returns "gained" when it could do what the box must stop.
 GAINED = """

@@ -1,8 +1,10 @@
 """Changes right solutions a little, and says by a plain run of their tests which still pass.
 
-    python -m tests.sandbox.mutants HumanEval.jsonl.gz [--per-problem 8]
+    python -m tests.sandbox.mutants HumanEval.jsonl.gz [--per-problem 8] [--mutator text] [--mode landlock]
 
-compares the sandbox's verdicts with the plain ones on all of them and prints every difference.
+compares the sandbox's verdicts with the plain ones on all of them and prints every difference. `tree` changes
+what the function computes and the types that it returns; `text` damages the completion as text, as a model
+that stops early or garbles a line does.
 """
 
 import argparse
@@ -108,6 +110,85 @@ def _program(problem: Problem, source: str) -> Program:
     )
 
 
+def text_mutants(problem: Problem, count: int) -> list[Program]:
+    """`count` completions with damaged text, the same ones each time."""
+    chance = random.Random(f"text {problem.task_id}")
+    damages = [chance.choice(DAMAGES) for _ in range(count)]
+    lines = problem.canonical_solution.splitlines(keepends=True)
+    return [
+        Program(
+            task_id=problem.task_id,
+            prompt=problem.prompt,
+            completion=damage(list(lines), chance),
+            test=problem.test,
+            entry_point=problem.entry_point,
+        )
+        for damage in damages
+    ]
+
+
+def _cut(lines: list[str], chance: random.Random) -> str:
+    text = "".join(lines)
+    return text[: chance.randrange(len(text))]
+
+
+def _cut_line(lines: list[str], chance: random.Random) -> str:
+    return "".join(lines[: chance.randrange(len(lines) + 1)])
+
+
+def _without_line(lines: list[str], chance: random.Random) -> str:
+    del lines[chance.randrange(len(lines))]
+    return "".join(lines)
+
+
+def _line_twice(lines: list[str], chance: random.Random) -> str:
+    at = chance.randrange(len(lines))
+    return "".join([*lines[: at + 1], *lines[at:]])
+
+
+def _lines_swapped(lines: list[str], chance: random.Random) -> str:
+    a, b = chance.randrange(len(lines)), chance.randrange(len(lines))
+    lines[a], lines[b] = lines[b], lines[a]
+    return "".join(lines)
+
+
+def _indented(lines: list[str], chance: random.Random) -> str:
+    at = chance.randrange(len(lines))
+    lines[at] = chance.choice(("    ", " ", "\t")) + lines[at]
+    return "".join(lines)
+
+
+def _dedented(lines: list[str], chance: random.Random) -> str:
+    at = chance.randrange(len(lines))
+    lines[at] = lines[at].removeprefix("    ")
+    return "".join(lines)
+
+
+def _character(lines: list[str], chance: random.Random) -> str:
+    text = "".join(lines)
+    at = chance.randrange(len(text))
+    return text[:at] + chance.choice("0123456789+-*/%<>=()[]:,.'\\ \nabxi") + text[at + 1 :]
+
+
+def _ended(lines: list[str], chance: random.Random) -> str:
+    """As a completion may end: in the middle of something, or with more behind it."""
+    return "".join(lines).rstrip("\n") + chance.choice(ENDINGS)
+
+
+DAMAGES = (
+    *(_cut, _cut_line, _without_line, _line_twice, _lines_swapped),
+    *(_indented, _dedented, _character, _ended, _ended),
+)
+ENDINGS = (
+    "", "\\", " \\", " \\\n", "\n\\", "\n    \\", ";", " #", "\n\n\n", "\n    pass", "\n#", "\n'''", "\n(",
+    "\ndef g():", "\ndef g():\n    return 1", "\nif True:", "\nif True:\n    x = 1", "\n    yield 1",
+    "\nprint('done')", "\nassert True", "\nassert False", "\nraise SystemExit", "\nimport sys", "\nx = 1 +",
+    "\r\n", "\n\x0c", "\n\\\n", "\nfrom __future__ import annotations", "\n\x00",
+    "\nif __name__ == '__main__':\n    exit()",
+)  # fmt: skip
+MUTATORS: dict[str, Callable[[Problem, int], list[Program]]] = {"tree": mutants, "text": text_mutants}
+
+
 def _other_returns(node: ast.AST) -> Iterator[Callable[[], None]]:
     if isinstance(node, ast.Return) and node.value is not None:
         text = f"({ast.unparse(node.value)})"
@@ -138,7 +219,7 @@ def _other_code(node: ast.AST) -> Iterator[Callable[[], None]]:
 
 def plain_verdicts(programs: Sequence[Program]) -> list[bool]:
     """Whether each program's test passes in the program's own process, without a sandbox."""
-    lines = [json.dumps(f"{p.source}\n{p.test}\ncheck({p.entry_point})\n") for p in programs]
+    lines = [json.dumps(f"{p.text}\n{p.test}\ncheck({p.entry_point})") for p in programs]
     command = [sys.executable, "-s", "-P", "-S", "-c", PLAIN]
     ended = subprocess.run(
         command,
@@ -151,12 +232,12 @@ def plain_verdicts(programs: Sequence[Program]) -> list[bool]:
     return [line == "True" for line in ended.stdout.splitlines()]
 
 
-def differences(programs: Sequence[Program]) -> tuple[list[str], Counter[str]]:
+def differences(programs: Sequence[Program], mode: str | None = None) -> tuple[list[str], Counter[str]]:
     """Programs whose two verdicts differ, and how the sandbox's runs ended."""
-    with open_sandbox(limits=LIMITS) as sandbox:
+    with open_sandbox(mode=mode, limits=LIMITS) as sandbox:
         executions = sandbox.run(programs)
     found = [
-        f"{program.task_id}: plain {plain}, {execution.outcome} ({execution.detail})\n{program.source}"
+        f"{program.task_id}: plain {plain}, {execution.outcome} ({execution.detail})\n{program.text}"
         for program, execution, plain in zip(programs, executions, plain_verdicts(programs), strict=True)
         if (execution.outcome == "passed") != plain
     ]
@@ -167,10 +248,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--per-problem", type=int, default=8)
+    parser.add_argument("--mutator", choices=list(MUTATORS), default="tree")
+    parser.add_argument("--mode")
     options = parser.parse_args()
+    change = MUTATORS[options.mutator]
     problems = read_problems(options.data)
-    programs = [mutant for problem in problems for mutant in mutants(problem, options.per_problem)]
-    found, outcomes = differences(programs)
+    programs = [mutant for problem in problems for mutant in change(problem, options.per_problem)]
+    found, outcomes = differences(programs, options.mode)
     print(*found, sep="\n")
     print(f"{len(programs)} mutants: {dict(outcomes)}; {len(found)} verdicts differ")
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import psutil
 import pytest
@@ -31,8 +32,9 @@ SLEEP = program("import time\ndef f():\n    time.sleep(99)")
 STUCK = program("def f(): return 1", "def check(c):\n    c()\n    sum(iter(int, 1))\n")
 
 
-def report(outcome: str, *, cpu_s: float | None = 0.0, wall_s: float = 1.0, detail: str = "") -> pool.Report:
-    return {"outcome": outcome, "detail": detail, "wall_s": wall_s, "cpu_s": cpu_s, "extra": []}
+def report(outcome: str, *, cpu_s: float | None = 0.0, wall_s: float = 1.0, **more: Any) -> pool.Report:
+    plain = {"outcome": outcome, "detail": "", "wall_s": wall_s, "cpu_s": cpu_s, "preempted": 0, "extra": []}
+    return plain | more
 
 
 def test_executions_come_in_the_programs_order() -> None:
@@ -48,18 +50,38 @@ def test_each_program_is_told_once_when_it_is_done() -> None:
     assert sorted(told, key=lambda item: item[0]) == list(enumerate(executions))
 
 
-def test_a_time_out_without_a_core_of_its_own_is_tried_once_more() -> None:
-    with open_sandbox(limits=QUICK, workers=1) as sandbox:
+def test_a_program_that_sleeps_is_not_tried_again() -> None:
+    with open_sandbox(limits=QUICK, workers=2) as sandbox:
         started = time.monotonic()
-        execution = sandbox.run([SLEEP])[0]
-    assert execution.outcome == Outcome.TIMED_OUT
-    assert time.monotonic() - started >= 2 * QUICK.wall_s
+        executions = sandbox.run([SLEEP] * 4)
+    assert {execution.outcome for execution in executions} == {Outcome.TIMED_OUT}
+    assert time.monotonic() - started < 4 * QUICK.wall_s + 1
 
 
-def test_a_program_that_used_up_its_cpu_time_alone_is_not_tried_again() -> None:
-    assert not was_starved(report("timed_out", cpu_s=3.0, wall_s=3.05))
-    assert was_starved(report("timed_out", cpu_s=3.0, wall_s=6.0))
-    assert not was_starved(report("failed", cpu_s=0.0))
+@pytest.mark.parametrize(
+    ("ended", "again"),
+    [
+        (report("timed_out", cpu_s=3.0, wall_s=3.05, preempted=99), False),
+        (report("timed_out", cpu_s=3.0, wall_s=6.0, preempted=99), True),
+        (report("timed_out", cpu_s=0.1, wall_s=6.0, preempted=2), False),
+        (report("timed_out", cpu_s=None, wall_s=6.0), False),
+        (report("timed_out", cpu_s=None, wall_s=6.0, again=True), True),
+        (report("failed", cpu_s=0.0, preempted=99), False),
+        (report("failed", no_thread=True), True),
+    ],
+)
+def test_only_what_others_may_have_held_up_is_tried_again(ended: pool.Report, again: bool) -> None:
+    assert was_starved(ended) == again
+
+
+def test_a_program_that_was_held_up_is_tried_once_more_and_then_told() -> None:
+    told: list[tuple[int, Outcome]] = []
+    batch = Batch([ONE], lambda index, execution: told.append((index, execution.outcome)))
+    batch.take(batch.waiting.popleft(), report("timed_out", cpu_s=0.5, preempted=99))
+    assert told == []
+    batch.take_up_starved()
+    batch.take(batch.waiting.popleft(), report("timed_out", cpu_s=0.5, preempted=99))
+    assert told == [(0, Outcome.TIMED_OUT)]
 
 
 def test_a_program_whose_lane_dies_twice_has_crashed() -> None:
@@ -77,11 +99,17 @@ def test_a_killed_referee_costs_no_verdict() -> None:
         assert sandbox.run([ONE])[0].outcome == Outcome.PASSED
 
 
-def test_a_test_stuck_inside_c_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "GRACE_S", 0.3)
+def test_a_test_stuck_inside_c_is_ended_and_paid_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "HELD", 0.1)
+    held = []
+    kill = lane_module.Lane.kill
     with open_sandbox(limits=QUICK, workers=1) as sandbox:
-        ended = [execution.outcome for execution in sandbox.run([STUCK, ONE])]
-    assert ended == [Outcome.TIMED_OUT, Outcome.PASSED]
+        with monkeypatch.context() as patch:
+            patch.setattr(lane_module, "GRACE_S", 0.3)
+            patch.setattr(lane_module.Lane, "kill", lambda lane: [held.append(lane), kill(lane)])
+            stuck = sandbox.run([STUCK])[0]
+        assert (stuck.outcome, len(held)) == (Outcome.TIMED_OUT, 1)
+        assert sandbox.run([ONE])[0].outcome == Outcome.PASSED
 
 
 def test_what_a_program_says_is_made_printable() -> None:
@@ -163,3 +191,18 @@ def test_a_check_that_calls_nothing_passes_only_where_it_says_so() -> None:
             [program("f = print", silent + "check.calls_nothing = True\n"), program("f = print", silent)]
         )
     assert (told.outcome, untold.outcome) == (Outcome.PASSED, Outcome.FAILED)
+
+
+DRAW = "import random\nDRAWN = []\ndef check(c):\n    c()\n    DRAWN.append(random.random())\n"
+
+
+def drawn(seed: int | None) -> tuple[float, int]:
+    with open_sandbox(workers=1, seed=seed) as sandbox:
+        ((_, found),) = sandbox.collect([program("def f(): return 1", DRAW)], "DRAWN")
+        return found[0], sandbox.seed
+
+
+def test_tests_draw_other_random_numbers_in_every_run_and_the_same_for_the_same_seed() -> None:
+    (first, seed), (second, _) = drawn(None), drawn(None)
+    assert first != second
+    assert drawn(seed) == (first, seed)

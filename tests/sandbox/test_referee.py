@@ -45,10 +45,24 @@ def test_helpers_come_from_the_prompt_not_from_the_completion(arena: Arena) -> N
     )
 
 
-def test_random_numbers_are_the_same_on_both_sides_and_each_time(arena: Arena) -> None:
+def test_a_program_cannot_replay_what_the_test_draws(arena: Arena) -> None:
     test = "import random\ndef check(c):\n    assert c() == random.random()\n"
+    for seed in ("", "random.seed(0)\n"):
+        source = f"import random\n{seed}def f(): return random.random()"
+        assert verdict(arena, source, test)[0] == "failed"
+
+
+def test_what_a_prompt_draws_is_the_same_in_the_program_and_in_the_test(arena: Arena) -> None:
+    prompt = "import random\nSECRET = random.random()\ndef f():\n"
+    test = "def check(c):\n    assert c() == SECRET\n"
+    assert verdict(arena, "    return SECRET\n", test, prompt=prompt) == ("passed", "")
+
+
+def test_a_program_draws_the_same_random_numbers_each_time(arena: Arena) -> None:
+    source = "import random\ndef f(): return random.random()"
+    test = "def check(c):\n    assert c() == 0.8444218515250481\n"
     for _ in range(2):
-        assert verdict(arena, "import random\ndef f(): return random.random()", test) == ("passed", "")
+        assert verdict(arena, source, test) == ("passed", "")
 
 
 def test_sets_have_the_same_order_each_time(arena: Arena) -> None:

@@ -7,15 +7,21 @@ import subprocess
 import time
 from typing import Any
 
+import psutil
+
 from quantbench.errors import SandboxError
-from quantbench.sandbox.inside.channel import JOB_BYTES, Channel, Closed, Late
+from quantbench.sandbox.inside.channel import JOB_BYTES, Channel, Closed, Late, TooLarge
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.inside.values import Malformed
 from quantbench.sandbox.launch import start_processes
 from quantbench.sandbox.program import Program
 
-GRACE_S = 8.0  # beyond a program's own deadline, for a referee that is held up to say so
+GRACE_S = 5.0  # beyond a program's own deadline, for a referee that is held up to say so
+HELD = (
+    0.5  # a referee that computed for this share of the time was held by the answer, not by other processes
+)
 FAREWELL_S = 2.0
+MAX_PROGRAM = 16 << 20  # characters; Python would take gigabytes to read more
 
 
 class Lane:
@@ -30,6 +36,7 @@ class Lane:
             raise SandboxError(f"the box cannot be started: {error}") from error
         self._channel = Channel(self._processes.control.fileno(), max_bytes=JOB_BYTES)
         self._number = 0
+        self._referee_cpu_s = 0.0
         self.deadline = 0.0
 
     @property
@@ -42,16 +49,23 @@ class Lane:
         return self._processes.referee.pid, self._processes.zygote.pid
 
     def submit(
-        self, program: Program, *, wall_s: float | None = None, collect: str = "", account: bool = False
+        self,
+        program: Program,
+        *,
+        wall_s: float | None = None,
+        collect: str = "",
+        account: bool = False,
+        seed: int = 0,
     ) -> None:
         """Give the lane its next program; the verdict must be there before `deadline`.
 
         `collect` names a variable of the test to report; `account` waits for the program's end, so that the
-        report holds its CPU seconds and peak bytes.
+        report holds its CPU seconds and peak bytes; `seed` sets the random numbers that the test draws.
+        TooLarge for a program that cannot be handed over; nothing was given to the lane then.
         """
         wall_s = wall_s or self.limits.wall_s
-        self._number += 1
-        self.deadline = time.monotonic() + wall_s + GRACE_S
+        if len(program.source) > MAX_PROGRAM:
+            raise TooLarge(f"it has {len(program.source):,} characters, where {MAX_PROGRAM:,} are the most")
         job = {
             "source": program.source,
             "prompt": program.prompt,
@@ -61,7 +75,10 @@ class Lane:
             "wall_s": wall_s,
             "collect": collect,
             "account": account,
+            "seed": f"{seed} {program.task_id}",
         }
+        self._number += 1
+        self.deadline = time.monotonic() + wall_s + GRACE_S
         with contextlib.suppress(Closed):  # the verdict then tells that the referee is gone
             self._channel.send(job, self._number)
 
@@ -72,7 +89,16 @@ class Lane:
         except (Closed, Late, Malformed):
             return None
         assert number == self._number
+        self._referee_cpu_s = report["referee_cpu_s"]
         return dict(report)
+
+    def is_held(self) -> bool:
+        """Whether a referee that is late has computed all the time: an answer holds it, no other process."""
+        try:
+            times = psutil.Process(self._processes.referee.pid).cpu_times()
+        except psutil.Error:
+            return False
+        return bool(times.user + times.system - self._referee_cpu_s >= HELD * self.limits.wall_s)
 
     def complaint(self) -> str:
         """Kill both processes; the last line that each wrote to its standard error."""

@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import zoneinfo
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.modes import BUBBLEWRAP, BUBBLEWRAP_ALONE, LANDLOCK, UNSAFE
 
 NOBODY = 65534
+LANE_UIDS = 0x60000000  # from here on no system gives user ids to anyone
+OWN_NAMESPACES = True  # without bubblewrap: ask for namespaces, and go on where there are none
+_lanes = count()
 # -I would ignore PYTHONHASHSEED; these keep user files out as well, and read no site-packages.
 FLAGS = ("-s", "-P", "-S", "-B")
 PACKAGE_ROOT = Path(quantbench.__file__).resolve().parent.parent
@@ -64,7 +69,7 @@ def _start(command: Sequence[str], stdin: socket.socket, passed: Sequence[int]) 
 
 def environment() -> dict[str, str]:
     """All that the processes see of the environment."""
-    variables = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
+    variables = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "TZ": "UTC"}
     if sys.platform == "linux" and sys.base_prefix != "/usr":
         variables["LD_LIBRARY_PATH"] = f"{sys.base_prefix}/lib"
     return variables
@@ -83,17 +88,20 @@ def referee_command(mode: str, limits: Limits, zygote_fd: int) -> list[str]:
         "landlock": mode in (BUBBLEWRAP, LANDLOCK),
         "readable": readable_paths(),
         "cpu_s": limits.cpu_s,
+        "memory_bytes": limits.memory_bytes,
     }
     return _python(str(PACKAGE_ROOT), "referee", settings)
 
 
 def zygote_command(mode: str, limits: Limits) -> list[str]:
     """The zygote's command line, with bubblewrap before it where the mode has it."""
-    namespaces = mode in (BUBBLEWRAP, BUBBLEWRAP_ALONE)
-    root = BOX_ROOT if namespaces else str(PACKAGE_ROOT)
+    bubblewrap = mode in (BUBBLEWRAP, BUBBLEWRAP_ALONE)
+    root = BOX_ROOT if bubblewrap else str(PACKAGE_ROOT)
     settings = {
         "contained": mode != UNSAFE,
-        "namespaces": namespaces,
+        "bubblewrap": bubblewrap,
+        "own_namespaces": OWN_NAMESPACES,
+        "uid": lane_uid(),
         "landlock": mode in (BUBBLEWRAP, LANDLOCK),
         "limits": asdict(limits),
         "package_root": root,
@@ -101,7 +109,12 @@ def zygote_command(mode: str, limits: Limits) -> list[str]:
         "keep_file_access": not readable_by_nobody(Path(os.__file__)),
     }
     command = _python(root, "inside.zygote", settings)
-    return [*bubblewrap_command(), *command] if namespaces else command
+    return [*bubblewrap_command(), *command] if bubblewrap else command
+
+
+def lane_uid() -> int:
+    """A user id for the next lane that no one has: the kernel counts threads by it."""
+    return LANE_UIDS + (os.getpid() % (1 << 16) << 12) + next(_lanes) % (1 << 12)
 
 
 def _python(root: str, module: str, settings: dict[str, Any]) -> list[str]:
@@ -144,6 +157,7 @@ def _mounts() -> list[tuple[str, str, str]]:
     for path in (interpreter(), f"{sys.base_prefix}/lib"):
         if not path.startswith("/usr/lib"):
             mounts.append(("--ro-bind", path, path))
+    mounts += [("--ro-bind", folder, folder) for folder in zone_folders()]
     for part in ("__init__.py", "sandbox/__init__.py", "sandbox/inside"):
         mounts.append(("--ro-bind", str(PACKAGE_ROOT / "quantbench" / part), f"{BOX_ROOT}/quantbench/{part}"))
     return mounts
@@ -168,7 +182,12 @@ def readable_paths() -> list[str]:
     for folder in {f"{sys.base_prefix}/lib", "/usr/lib", "/usr/lib64", "/lib", "/lib64"}:
         paths += [str(file) for file in Path(folder).glob("*.so*")]
         paths += [str(triplet) for triplet in Path(folder).glob("*-linux-*")]
-    return [*paths, "/etc/ld.so.cache", os.devnull]
+    return [*paths, *zone_folders(), "/etc/ld.so.cache", os.devnull]
+
+
+def zone_folders() -> list[str]:
+    """Where this interpreter finds time zones."""
+    return [folder for folder in zoneinfo.TZPATH if Path(folder).is_dir() and not Path(folder).is_symlink()]
 
 
 def readable_by_nobody(path: Path) -> bool:

@@ -11,7 +11,6 @@ from pathlib import Path
 from quantbench.errors import SandboxError
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.lane import Lane
-from quantbench.sandbox.launch import NOBODY
 from quantbench.sandbox.modes import BUBBLEWRAP, BUBBLEWRAP_ALONE, CONTAINED, LANDLOCK, UNSAFE
 from quantbench.sandbox.selftest import attack
 
@@ -87,9 +86,9 @@ def explain(mode: str, finding: str, complaint: str) -> str:
 
 
 def for_this_user(limits: Limits) -> Limits:
-    """The kernel counts all threads of a user id: add those that are there already."""
+    """The kernel counts all threads of a user id: add those that are there. Root takes a fresh one."""
     uid = os.geteuid() if hasattr(os, "geteuid") else 0
-    return replace(limits, processes=limits.processes + _threads_of(uid or NOBODY))
+    return replace(limits, processes=limits.processes + _threads_of(uid)) if uid else limits
 
 
 def _threads_of(uid: int) -> int:

@@ -5,6 +5,7 @@ verdicts are made by the referees, see referee.py; here is only who runs when, a
 """
 
 import os
+import secrets
 import selectors
 import time
 from collections import deque
@@ -14,8 +15,9 @@ from typing import Any
 
 from quantbench.errors import SandboxError
 from quantbench.records import Outcome
+from quantbench.sandbox.inside.channel import TooLarge
 from quantbench.sandbox.inside.limits import Limits
-from quantbench.sandbox.inside.values import Malformed, unpack
+from quantbench.sandbox.inside.values import unpack
 from quantbench.sandbox.lane import Lane
 from quantbench.sandbox.modes import UNSAFE
 from quantbench.sandbox.opening import for_this_user, open_first, open_lane, usual_modes
@@ -23,7 +25,8 @@ from quantbench.sandbox.program import Execution, Program
 
 DEFAULT_LIMITS = Limits()
 MAX_LANES = 32
-STARVED = 0.9  # a program that got less than this share of a core may have been held up by others
+STARVED = 0.9  # a program that got less than this share of a core may have been held up by others,
+PREEMPTED = 20  # if it was ready to run this often while others ran: a tenth of its time in turns of 50 ms
 ATTEMPTS = 2  # of a program whose lane died under it
 
 OnDone = Callable[[int, Execution], None]
@@ -31,10 +34,11 @@ Report = dict[str, Any]  # what a referee says of a program
 
 
 class Sandbox:
-    """Runs programs, several at once; `mode` says how they are contained."""
+    """Runs programs, several at once; `mode` says how they are contained, `seed` what the tests draw."""
 
-    def __init__(self, first: Lane, *, workers: int) -> None:
+    def __init__(self, first: Lane, *, workers: int, seed: int = 0) -> None:
         self.mode = first.mode
+        self.seed = seed
         self._limits = first.limits
         self._workers = workers
         self._lanes = [first]
@@ -42,7 +46,8 @@ class Sandbox:
     def run(self, programs: Sequence[Program], on_done: OnDone | None = None) -> list[Execution]:
         """Run all programs; executions in the same order. `on_done` is told each index once, when final.
 
-        A time-out of a program that did not get a core of its own is tried once more, alone.
+        A program that ran late and had to make way for others, or was refused a thread, is tried once more,
+        alone.
         """
         batch = Batch(programs, on_done)
         self._drain(batch, min(self._workers, len(programs)))
@@ -57,7 +62,10 @@ class Sandbox:
         batch.take_up_starved()
         self._drain(batch, 1)
         return [
-            (execution_of(report), unpack(report["collected"]) if "collected" in report else None)
+            (
+                execution_of(report),
+                unpack(report["collected"]) if report.get("collected") is not None else None,
+            )
             for report in batch.reports()
         ]
 
@@ -72,7 +80,7 @@ class Sandbox:
         busy: dict[int, int] = {}  # lane -> program
         while batch.waiting or busy:
             for lane in range(width):
-                if lane not in busy and batch.waiting:
+                while lane not in busy and batch.waiting:
                     self._submit(lane, batch, busy)
             for lane in self._ready(busy):
                 batch.take(busy.pop(lane), self._report(lane))
@@ -81,9 +89,9 @@ class Sandbox:
         """Give a lane the next program; one that no lane can take has failed."""
         index = batch.waiting.popleft()
         try:
-            self._lanes[lane].submit(batch.programs[index], collect=batch.collect)
+            self._lanes[lane].submit(batch.programs[index], collect=batch.collect, seed=self.seed)
             busy[lane] = index
-        except Malformed as error:
+        except TooLarge as error:
             batch.take(index, _unheard("failed", f"the program is too large: {error}", 0.0))
 
     def _ready(self, busy: dict[int, int]) -> list[int]:
@@ -101,12 +109,13 @@ class Sandbox:
     def _report(self, lane: int) -> Report | None:
         """The verdict of a lane; a lane that has none is replaced."""
         late = self._lanes[lane].deadline <= time.monotonic()
+        held = late and self._lanes[lane].is_held()
         report = None if late else self._lanes[lane].verdict()
         if report is None:
             self._lanes[lane].kill()
             self._lanes[lane] = Lane(self.mode, self._limits)
         if late:
-            return _unheard("timed_out", "the test did not end in time", self._limits.wall_s)
+            return _unheard("timed_out", "the test did not end in time", self._limits.wall_s, again=not held)
         if report is not None and report["outcome"] == "broken_box":
             raise SandboxError(f"the box broke while programs ran: {report['detail']}; run again")
         return report
@@ -151,10 +160,16 @@ class Batch:
 
 
 def was_starved(report: Report) -> bool:
-    """Whether a time-out may be the fault of a busy machine: the program had no core of its own."""
-    if report["outcome"] != Outcome.TIMED_OUT:
+    """Whether an end may be the fault of a busy machine or a neighbour.
+
+    A time-out is, if program and test had no core of their own and were made to wait by others, as one that
+    sleeps is not. So is the end of a program that the system refused a thread.
+    """
+    if report.get("again") or report.get("no_thread"):
+        return True
+    if report["outcome"] != Outcome.TIMED_OUT or report["cpu_s"] is None:
         return False
-    return report["cpu_s"] is None or report["cpu_s"] < STARVED * report["wall_s"]
+    return bool(report["cpu_s"] < STARVED * report["wall_s"] and report["preempted"] >= PREEMPTED)
 
 
 def execution_of(report: Report) -> Execution:
@@ -167,8 +182,15 @@ def execution_of(report: Report) -> Execution:
     )
 
 
-def _unheard(outcome: str, detail: str, wall_s: float) -> Report:
-    return {"outcome": outcome, "detail": detail, "wall_s": wall_s, "cpu_s": None, "extra": []}
+def _unheard(outcome: str, detail: str, wall_s: float, *, again: bool = False) -> Report:
+    return {
+        "outcome": outcome,
+        "detail": detail,
+        "wall_s": wall_s,
+        "cpu_s": None,
+        "extra": [],
+        "again": again,
+    }
 
 
 @contextmanager
@@ -178,16 +200,18 @@ def open_sandbox(
     mode: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
     workers: int | None = None,
+    seed: int | None = None,
 ) -> Iterator[Sandbox]:
     """A sandbox that has withstood its self-test; SandboxError with the reasons where none does.
 
     `unsafe` runs programs with nothing but a process and a time limit around them. `mode` names one of
     modes.CONTAINED; without it the first that holds is taken. `workers` lanes run at once, else one a core.
+    `seed` repeats the random numbers that the tests of an earlier run drew; without it nobody knows them.
     """
     modes = (UNSAFE,) if unsafe else (mode,) if mode else usual_modes()
-    sandbox = Sandbox(
-        open_first(modes, for_this_user(limits)), workers=workers or min(MAX_LANES, usable_cores())
-    )
+    lane = open_first(modes, for_this_user(limits))
+    chosen = secrets.randbits(48) if seed is None else seed
+    sandbox = Sandbox(lane, workers=workers or min(MAX_LANES, usable_cores()), seed=chosen)
     try:
         yield sandbox
     finally:

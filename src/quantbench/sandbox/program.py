@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from quantbench.records import Outcome
 
+NEWLINE = "\n"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
@@ -22,9 +24,15 @@ class Program:
     extra_checks: tuple[str, ...] = ()
 
     @property
-    def source(self) -> str:
-        """What runs in the box."""
+    def text(self) -> str:
+        """The program by itself."""
         return self.completion if self.standalone else self.prompt + self.completion
+
+    @property
+    def source(self) -> str:
+        """What runs in the box, joined as the official evaluator does, up to the test's first word."""
+        blank = self.test[: len(self.test) - len(self.test.lstrip())]
+        return f"{self.text}\n{blank[: blank.rfind(NEWLINE) + 1]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,11 @@ library to read, no TCP.
 
 import contextlib
 import functools
+import gc
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -23,14 +25,15 @@ from typing import Any
 
 from quantbench.sandbox.inside import closeness as closeness  # tests of HumanEval+ import it
 from quantbench.sandbox.inside import confine
-from quantbench.sandbox.inside.channel import JOB_BYTES, Channel, Closed
+from quantbench.sandbox.inside.channel import JOB_BYTES, Channel, Closed, TooLarge
+from quantbench.sandbox.inside.failures import ProgramStopped, describe
 from quantbench.sandbox.inside.runner import OUT_OF_MEMORY_STATUS
-from quantbench.sandbox.inside.values import ProgramStopped, describe, pack
+from quantbench.sandbox.inside.values import pack
 from quantbench.sandbox.inside.zygote import take_standard_input
 from quantbench.sandbox.proxy import CRASHED, FORBIDDEN, TIMED_OUT, Gone, Proxy, Zygote
 
 PASSED, FAILED, OUT_OF_MEMORY = "passed", "failed", "out_of_memory"
-MEMORY_BYTES = 4 << 30
+NO_THREAD = "can't start new thread"
 ALARM_AFTER_S = 0.5  # beyond the deadline, which ends most waiting by itself
 BROKEN_TEST = "the test is broken:"  # how a detail starts where no program could have passed
 FULL_CPU = 0.5  # of the limit: the kernel charges whole ticks, also where a hypervisor took them
@@ -46,7 +49,7 @@ def main() -> None:
     sys.path.remove(settings["package_root"])
     if sys.platform == "linux":
         confine.die_with_parent()
-        confine.limit_memory(MEMORY_BYTES)
+        confine.limit_memory(settings["memory_bytes"])
     if settings["landlock"]:
         confine.restrict_files(confine.reading_rules(settings["readable"]))
     os.dup2(0, 2)
@@ -55,28 +58,55 @@ def main() -> None:
             job, number = pool.receive()
         except Closed:
             return
-        pool.send(judge(job, zygote, settings["cpu_s"]), number)
+        report = judge(job, zygote, settings["cpu_s"]) | {"referee_cpu_s": time.process_time()}
+        try:
+            pool.send(report, number)
+        except TooLarge as error:
+            pool.send(report | {"outcome": FAILED, "detail": str(error), "collected": None}, number)
 
 
 def judge(job: dict[str, Any], zygote: Zygote, cpu_s: float) -> dict[str, Any]:
-    """The report on one program: outcome and detail, wall and CPU seconds, and what the job asked for."""
+    """The report on one program: outcome and detail, wall and CPU seconds, and what the job asked for.
+
+    `cpu_s` holds the referee's own seconds too, where the program's are known; `preempted` counts how often
+    either was ready to run but another process ran; `no_thread` says that the system refused it a thread.
+    """
     proxy = zygote.start()
     tests: dict[str, Any] = {}
-    started = time.monotonic()
+    extra: list[str] = []
+    collected = None
+    started, own = time.monotonic(), _use()
     with _alarm(proxy, job["wall_s"] + ALARM_AFTER_S):
         outcome, detail = _run_tests(job, proxy, tests)
-        extra = [_run_check(tests[name], proxy)[0] for name in job["extra"]] if outcome == PASSED else []
+        if outcome == PASSED:
+            extra = [_run_check(tests.get(name), proxy)[0] for name in job["extra"]]
+            collected = pack(tests.get(job["collect"])) if job["collect"] else None
     proxy.close()
-    report = {"wall_s": time.monotonic() - started, "cpu_s": None, "extra": extra}
+    report: dict[str, Any] = {
+        "wall_s": time.monotonic() - started,
+        "cpu_s": None,
+        "preempted": 0,
+        "extra": extra,
+    }
     if proxy.end in (CRASHED, TIMED_OUT) or job["account"]:
         report |= zygote.report()
         if proxy.end in (CRASHED, TIMED_OUT) and outcome != PASSED:
             outcome, detail = _ending(proxy.end, report, cpu_s)
+        report["cpu_s"] += _use()[0] - own[0]
+        report["preempted"] += _use()[1] - own[1]
     else:
         zygote.end()
-    if job["collect"] and outcome == PASSED:
-        report["collected"] = pack(tests.get(job["collect"]))
-    return report | {"outcome": outcome, "detail": detail}
+    if outcome == OUT_OF_MEMORY:
+        tests.clear()
+        gc.collect()
+    no_thread = outcome == FAILED and NO_THREAD in detail
+    return report | {"outcome": outcome, "detail": detail, "collected": collected, "no_thread": no_thread}
+
+
+def _use() -> tuple[float, int]:
+    """This process's CPU seconds, and how often it had to make way for another."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime, used.ru_nivcsw
 
 
 @contextlib.contextmanager
@@ -96,21 +126,34 @@ def _alarm(proxy: Proxy, seconds: float) -> Iterator[None]:
 
 
 def _run_tests(job: dict[str, Any], proxy: Proxy, tests: dict[str, Any]) -> Verdict:
-    """Define the tests while the child is confined, load the program, and check it."""
+    """Define the prompt's helpers while the child is confined, have the program loaded, and check it.
+
+    The test's code runs when the program is on its way, as it may call it by itself. Until then both sides
+    draw the same random numbers; then the tests draw others, which nothing in the box can know.
+    """
     try:
-        _define_tests(job, proxy, tests)
+        helpers, code = _compiled(job["prompt"], job["test"])
+        random.seed(0)
+        if helpers is not None:
+            with contextlib.suppress(Exception):  # the program ends by it as well, if it has this prompt
+                exec(helpers, tests)
     except BaseException as error:
-        outcome, detail = _failure(proxy, error)
-        return outcome, f"{BROKEN_TEST} {detail}"
-    if not callable(tests.get("check")):
-        return FAILED, f"{BROKEN_TEST} it defines no function check"
+        return _broken_test(proxy, error)
     try:
         proxy.confined()
-        proxy.load(job["source"], job["entry_point"], job["wall_s"])
+        tests[job["entry_point"]] = proxy.load(job["source"], job["entry_point"], job["wall_s"], tests)
+        random.seed(job["seed"])
+        exec(code, tests)
+        proxy.loaded()
     except BaseException as error:
-        return _failure(proxy, error)
-    random.seed(0)
-    return _run_check(tests["check"], proxy)
+        untried = not proxy.calls and not proxy.raised(error, BaseException)
+        return _broken_test(proxy, error) if untried else _failure(proxy, error)
+    return _run_check(tests.get("check"), proxy)
+
+
+def _broken_test(proxy: Proxy, error: BaseException) -> Verdict:
+    outcome, detail = _failure(proxy, error)
+    return outcome, detail if proxy.end is not None else f"{BROKEN_TEST} {detail}"
 
 
 def _run_check(check: Any, proxy: Proxy) -> Verdict:
@@ -118,9 +161,11 @@ def _run_check(check: Any, proxy: Proxy) -> Verdict:
 
     A check that has nothing to call the program with says so by its attribute `calls_nothing`.
     """
+    if not callable(check):
+        return FAILED, f"{BROKEN_TEST} it defines no function check"
     before = proxy.calls
     try:
-        check(proxy.call)
+        check(proxy.candidate)
     except BaseException as error:
         return _failure(proxy, error)
     if proxy.end is not None:
@@ -136,8 +181,8 @@ def _failure(proxy: Proxy, error: BaseException) -> Verdict:
         return proxy.end or CRASHED, str(error)
     name, text = ("", str(error)) if isinstance(error, ProgramStopped) else describe(error)
     detail = f"{name}: {text}" if name and text else name or text
-    if proxy.raised(error, MemoryError):
-        return OUT_OF_MEMORY, detail
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY, detail or "memory was used up by the answer or the test"
     if proxy.raised(error, PermissionError):
         return FORBIDDEN, detail
     return FAILED, detail
@@ -159,17 +204,7 @@ def _ending(end: str, report: dict[str, Any], cpu_s: float) -> Verdict:
     return CRASHED, f"ended with status {status} before it answered"
 
 
-def _define_tests(job: dict[str, Any], proxy: Proxy, tests: dict[str, Any]) -> None:
-    """Define `check` after the prompt's helpers, with the proxy under the function's own name too."""
-    helpers, code = _compiled(job["prompt"], job["test"])
-    random.seed(0)
-    if helpers is not None:
-        exec(helpers, tests)
-    tests[job["entry_point"]] = proxy.call
-    exec(code, tests)
-
-
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=64)
 def _compiled(prompt: str, test: str) -> tuple[CodeType | None, CodeType]:
     """The prompt, whose last function may lack a body, and the tests."""
     code = compile(test, "<test>", "exec")

@@ -21,6 +21,10 @@ class Closed(Exception):
     """The other side is gone."""
 
 
+class TooLarge(Exception):
+    """A message is over the limit of one; nothing was sent."""
+
+
 class Late(Exception):
     """The deadline passed before the message was there."""
 
@@ -36,10 +40,10 @@ class Channel:
         self._max_bytes = max_bytes
 
     def send(self, message: Any, number: int, deadline: float | None = None) -> None:
-        """Write a message; Closed, or Late after the deadline (on the given clock)."""
+        """Write a message; TooLarge, Closed, or Late after the deadline (on the given clock)."""
         body = encode(message)
         if len(body) > self._max_bytes:
-            raise Malformed(f"a message of {len(body)} bytes is over the limit of {self._max_bytes}")
+            raise TooLarge(f"{len(body):,} bytes of data in one call, where {self._max_bytes:,} are the most")
         view = memoryview(HEADER.pack(len(body), number) + body)
         while view:
             self._wait(select.POLLOUT, deadline)

@@ -19,7 +19,12 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 1, 4, 8
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWUTS, CLONE_NEWCGROUP = 0x10000000, 0x40000000, 0x04000000, 0x02000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
+MOUNT_SETATTR = 442  # the same on x86-64 and aarch64
+AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = -100, 0x8000, 1
+M_ARENA_MAX = -8
 CAPABILITY_VERSION = 0x20080522
 CAP_SETUID = 7
 
@@ -31,17 +36,21 @@ def die_with_parent() -> None:
     _checked(libc.prctl(PR_SET_PDEATHSIG, *_longs(signal.SIGKILL, 0, 0, 0)), "prctl(PDEATHSIG)")
 
 
-def become_nobody(*, keep_file_access: bool) -> None:
-    """From root to uid 65534 without a capability.
+def become_nobody(uid: int, *, keep_file_access: bool) -> None:
+    """From root to a uid of no one's without a capability: this one, or 65534 where it does not exist.
 
-    With `keep_file_access` files are still looked up as root owns them, for an interpreter in a folder that
-    no one else may enter; what may be read is then for Landlock alone to say.
+    The kernel counts threads by uid: one for each lane keeps lanes from using up each other's. With
+    `keep_file_access` files are still looked up as root owns them, for an interpreter in a folder that no one
+    else may enter; what may be read is then for Landlock alone to say.
     """
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     if keep_file_access:
         _checked(libc.prctl(PR_SET_KEEPCAPS, *_longs(1, 0, 0, 0)), "prctl(KEEPCAPS)")
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        os.setresuid(uid, uid, uid)
+    except OSError:  # a container without root of its own has few users
+        os.setresuid(NOBODY, NOBODY, NOBODY)
     if keep_file_access:
         set_capabilities(1 << CAP_SETUID)
         libc.setfsuid(0)
@@ -96,6 +105,31 @@ def enter_namespaces(limits: Limits) -> None:
     os.chdir("/tmp")
 
 
+def enter_own_namespaces() -> bool:
+    """Without bubblewrap: namespaces of its own where the kernel grants them to anyone; whether it did.
+
+    All mounts become read-only there, so that reading leaves no access times, and /proc is hidden. Threads
+    are counted by user namespace. The caller's next child is process 1 of a fresh pid namespace.
+    """
+    user = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID
+    if libc.unshare(user | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWCGROUP) != 0:
+        return False
+    attributes = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY, 0, 0, 0)
+    at = (ctypes.c_long(AT_FDCWD), b"/", ctypes.c_ulong(AT_RECURSIVE))
+    refused = (
+        libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
+        or libc.syscall(ctypes.c_long(MOUNT_SETATTR), *at, attributes, ctypes.sizeof(attributes))
+        or libc.mount(b"tmpfs", b"/proc", b"tmpfs", ctypes.c_ulong(MS_RDONLY), b"mode=555")
+    )
+    return not refused
+
+
+def use_one_arena() -> None:
+    """Keep the C library from reserving 64 MiB of address space for each of many threads."""
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_ARENA_MAX, 1)
+
+
 def next_child_in_new_pid_namespace(own: int | None) -> None:
     """With None: the next fork is process 1 of a fresh namespace. With a pidfd of this process: no longer."""
     if own is None:
@@ -120,8 +154,9 @@ def restrict_calls(code: bytes) -> None:
 
 
 def reading_rules(paths: list[str]) -> list[landlock.Rule]:
-    """Rules that allow reading everything beneath these paths."""
-    return [landlock.Rule(path=path, rights=landlock.READ_FILE | landlock.READ_DIR) for path in paths]
+    """Rules that allow reading everything beneath these paths, and writing into nothing."""
+    rules = [landlock.Rule(path=path, rights=landlock.READ_FILE | landlock.READ_DIR) for path in paths]
+    return [*rules, landlock.Rule(path=os.devnull, rights=landlock.READ_FILE | landlock.WRITE_FILE)]
 
 
 def _longs(*values: int) -> list[ctypes.c_ulong]:

@@ -17,11 +17,13 @@ KILL_PROCESS = 0x80000000
 ALLOW = 0x7FFF0000
 DENY = 0x00050000 | errno.EPERM
 ABSENT = 0x00050000 | errno.ENOSYS
+AGAIN = 0x00050000 | errno.EAGAIN
 
 LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 ANY_BIT = 0x45  # BPF_JMP | BPF_JSET | BPF_K
+AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
 RETURN = 0x06  # BPF_RET | BPF_K
 
 NUMBER_AT, ARCH_AT, ARGS_AT = 0, 4, 16  # offsets in struct seccomp_data
@@ -38,7 +40,6 @@ CALLS: dict[str, Numbers] = {
     "munmap": (11, 215),
     "mprotect": (10, 226),
     "brk": (12, 214),
-    "futex": (202, 98),
     "newfstatat": (262, 79),
     "fstat": (5, 80),
     "close": (3, 57),
@@ -61,8 +62,6 @@ CALLS: dict[str, Numbers] = {
     "access": (21, None),
     "faccessat": (269, 48),
     "faccessat2": (439, 439),
-    "readlink": (89, None),
-    "readlinkat": (267, 78),
     "getcwd": (79, 17),
     "poll": (7, None),
     "ppoll": (271, 73),
@@ -102,12 +101,13 @@ CALLS: dict[str, Numbers] = {
     "dup3": (292, 24),
     "pipe": (22, None),
     "pipe2": (293, 59),
+    "recvfrom": (45, 207),
     "close_range": (436, 436),
     "uname": (63, 160),
     "sysinfo": (99, 179),
 }
 
-# Only where the program has a scratch folder of its own.
+# Only where the program has a file system of its own.
 SCRATCH_CALLS: dict[str, Numbers] = {
     "mkdir": (83, None),
     "mkdirat": (258, 34),
@@ -117,6 +117,8 @@ SCRATCH_CALLS: dict[str, Numbers] = {
     "rename": (82, None),
     "renameat": (264, 38),
     "renameat2": (316, 276),
+    "readlink": (89, None),
+    "readlinkat": (267, 78),
     "ftruncate": (77, 46),
     "fsync": (74, 82),
     "fdatasync": (75, 83),
@@ -127,14 +129,18 @@ OPENAT: Numbers = (257, 56)
 FCNTL, IOCTL = (72, 25), (16, 29)
 CLONE, CLONE3 = (56, 220), (435, 435)
 PRLIMIT = (302, 261)
+FUTEX = (202, 98)
+SOCKETPAIR, SENDTO = (53, 199), (44, 206)
 OPENAT2 = (437, 437)
 
 # open: O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, and the bit that makes O_TMPFILE.
 WRITING = 0o3 | 0o100 | 0o1000 | 0o2000 | 0o20000000
 # fcntl: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC; no F_SETOWN, which can signal others.
 FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
-# ioctl: TCGETS, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX.
-IOCTL_COMMANDS = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451)
+# ioctl: TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
+IOCTL_COMMANDS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+FUTEX_PRIVATE, FUTEX_COMMAND, FUTEX_WAIT, FUTEX_WAIT_BITSET = 128, 0x7F, 0, 9
+AF_UNIX, SOCK_STREAM, SOCK_KIND, MSG_OOB = 1, 1, 0xF, 1
 CLONE_THREAD = 0x00010000
 # clone: PTRACE, VFORK, PARENT, PIDFD, UNTRACED, IO and every CLONE_NEW flag.
 CLONE_REFUSED = 0x2000 | 0x4000 | 0x8000 | 0x1000 | 0x00800000 | 0x80000000 | 0x7E020000
@@ -201,6 +207,9 @@ def _argument_rules(scratch: bool) -> list[tuple[Numbers, list[Instruction]]]:
         (CLONE3, [(RETURN, 0, 0, ABSENT)]),
         (OPENAT2, [(RETURN, 0, 0, ABSENT)]),
         (PRLIMIT, _read_own_limits()),
+        (FUTEX, _private_futex()),
+        (SOCKETPAIR, _stream_pair()),
+        (SENDTO, _send_to_no_address()),
     ]
     if not scratch:
         rules += [(OPEN, _no_bits(1, WRITING)), (OPENAT, _no_bits(2, WRITING))]
@@ -236,6 +245,55 @@ def _thread_only() -> list[Instruction]:
         (ANY_BIT, 0, 1, CLONE_THREAD),
         (ANY_BIT, 0, 1, CLONE_REFUSED),
         (RETURN, 0, 0, DENY),
+        (RETURN, 0, 0, ALLOW),
+    ]
+
+
+def _private_futex() -> list[Instruction]:
+    """Futexes of this process alone: one on a page of a file would be seen by others who read that file.
+
+    The C library waits on a shared one for a thread's end; told to try again, it looks whether it is there.
+    """
+    return [
+        _low(1),
+        (ANY_BIT, 0, 1, FUTEX_PRIVATE),
+        (RETURN, 0, 0, ALLOW),
+        (AND, 0, 0, FUTEX_COMMAND),
+        (EQUAL, 1, 0, FUTEX_WAIT),
+        (EQUAL, 0, 1, FUTEX_WAIT_BITSET),
+        (RETURN, 0, 0, AGAIN),
+        (RETURN, 0, 0, DENY),
+    ]
+
+
+def _stream_pair() -> list[Instruction]:
+    """A pair of connected unix stream sockets, which can reach nothing but each other (asyncio makes one)."""
+    deny = (RETURN, 0, 0, DENY)
+    return [
+        _low(0),
+        (EQUAL, 1, 0, AF_UNIX),
+        deny,
+        _low(1),
+        (AND, 0, 0, SOCK_KIND),
+        (EQUAL, 1, 0, SOCK_STREAM),
+        deny,
+        (RETURN, 0, 0, ALLOW),
+    ]
+
+
+def _send_to_no_address() -> list[Instruction]:
+    """send() on a connected socket."""
+    deny = (RETURN, 0, 0, DENY)
+    return [
+        _low(4),
+        (EQUAL, 1, 0, 0),
+        deny,
+        _high(4),
+        (EQUAL, 1, 0, 0),
+        deny,
+        _low(3),
+        (ANY_BIT, 0, 1, MSG_OOB),
+        deny,
         (RETURN, 0, 0, ALLOW),
     ]
 

@@ -5,9 +5,12 @@ serves on it, and another to end that child; this process answers how the child 
 closes, the child and this process end.
 """
 
+import contextlib
 import gc
+import importlib
 import json
 import os
+import selectors
 import signal
 import socket
 import sys
@@ -18,10 +21,12 @@ from quantbench.sandbox.inside import confine, landlock, seccomp
 from quantbench.sandbox.inside.channel import Channel
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.inside.runner import BROKEN, CONFINED, serve
+from quantbench.sandbox.inside.semaphores import SemLock
 
 START, END = b"s", b"e"
 DATA_FD = 3
 WARM = (
+    "array",
     "bisect",
     "cmath",
     "collections",
@@ -50,9 +55,10 @@ class Confinement:
     """What each child of this zygote gives up; without `filter` it gives up nothing but CPU time."""
 
     limits: Limits
-    namespaces: bool  # bubblewrap is around this process
+    bubblewrap: bool  # it is around this process
+    namespaces: bool  # each child gets a pid namespace of its own
     landlock: bool
-    nobody: bool  # the child changes from root to uid 65534
+    uid: int | None  # the child changes from root to this one
     filter: bytes  # seccomp
 
 
@@ -62,6 +68,7 @@ def main() -> None:
     control = take_standard_input()  # errors still reach whoever started this
     for name in WARM:
         __import__(name)
+    use_what_the_filter_allows()
     sys.path.remove(settings["package_root"])
     confinement = _confine_zygote(settings)
     os.dup2(0, 2)
@@ -75,31 +82,62 @@ def main() -> None:
 def take_standard_input() -> socket.socket:
     """The socket on descriptor 0, moved away; standard input and output become /dev/null."""
     taken = socket.socket(fileno=os.dup(0))
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1):
-        os.dup2(null, standard)
-    os.close(null)
+    use_fresh_null(0, 1)
     return taken
+
+
+def use_fresh_null(*descriptors: int) -> None:
+    """Make these descriptors (or 0, 1 and 2) /dev/null, opened anew.
+
+    What a program sets on an open file would be seen by whoever has inherited the same one.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in descriptors or (0, 1, 2):
+        os.dup2(null, standard)
+    if null > 2:
+        os.close(null)
+
+
+def use_what_the_filter_allows() -> None:
+    """Poll instead of epoll, and locks of multiprocessing without shared memory: there is one process."""
+    vars(selectors)["DefaultSelector"] = selectors.PollSelector
+    with contextlib.suppress(ImportError):
+        vars(importlib.import_module("_multiprocessing"))["SemLock"] = SemLock
 
 
 def _confine_zygote(settings: dict[str, Any]) -> Confinement:
     """Landlock alone starts here, so that this process is held by it as well; namespaces start in a child."""
     if sys.platform == "linux":
         confine.die_with_parent()
+        confine.use_one_arena()
     root = os.geteuid() == 0
-    namespaces = settings["namespaces"]
-    if settings["contained"] and not namespaces:
+    bubblewrap = settings["bubblewrap"]
+    namespaces = bubblewrap
+    if settings["contained"] and not bubblewrap:
         if root:
-            confine.become_nobody(keep_file_access=settings["keep_file_access"])
-            confine.die_with_parent()
+            confine.become_nobody(settings["uid"], keep_file_access=settings["keep_file_access"])
+        namespaces = settings["own_namespaces"] and confine.enter_own_namespaces()
+        if namespaces:
+            _become_first_process()
+        confine.die_with_parent()
         confine.restrict_files(confine.reading_rules(settings["readable"]))
     return Confinement(
         limits=Limits(**settings["limits"]),
+        bubblewrap=bubblewrap,
         namespaces=namespaces,
         landlock=settings["landlock"],
-        nobody=root and namespaces,
-        filter=_filter(namespaces) if settings["contained"] else b"",
+        uid=settings["uid"] if root and bubblewrap else None,
+        filter=_filter(bubblewrap) if settings["contained"] else b"",
     )
+
+
+def _become_first_process() -> None:
+    """Go on as process 1 of the new pid namespace; the process before only waits for it."""
+    child = os.fork()
+    if child:
+        os.closerange(0, 1 << 16)
+        os.waitpid(child, 0)
+        os._exit(0)
 
 
 def _filter(scratch: bool) -> bytes:
@@ -147,7 +185,7 @@ class Zygote:
         It is not yet reaped, so its id belongs to no one else.
         """
         if self._child is None:
-            return {"status": None, "cpu_s": 0.0, "peak_bytes": 0}
+            return {"status": None, "cpu_s": 0.0, "peak_bytes": 0, "preempted": 0}
         os.kill(self._child, signal.SIGKILL)
         _, status, usage = os.wait4(self._child, 0)
         self._child = None
@@ -155,9 +193,11 @@ class Zygote:
             "status": os.waitstatus_to_exitcode(status),
             "cpu_s": usage.ru_utime + usage.ru_stime,
             "peak_bytes": usage.ru_maxrss * 1024,
+            "preempted": usage.ru_nivcsw + usage.ru_majflt,
         }
 
     def _be_child(self, data: int) -> None:
+        use_fresh_null()
         os.dup2(data, DATA_FD, inheritable=False)
         os.closerange(DATA_FD + 1, 1 << 20)
         channel = Channel(DATA_FD)
@@ -176,12 +216,13 @@ def confine_child(confinement: Confinement) -> None:
         confine.limit_cpu(confinement.limits)
         return
     rules = confine.reading_rules(["/"])
-    if confinement.namespaces:
+    if confinement.bubblewrap:
         confine.enter_namespaces(confinement.limits)
-        if confinement.nobody:
-            confine.become_nobody(keep_file_access=False)
-        confine.drop_capabilities()
+        if confinement.uid is not None:
+            confine.become_nobody(confinement.uid, keep_file_access=False)
         rules.append(landlock.Rule(path="/tmp", rights=landlock.SCRATCH))
+    if confinement.namespaces:
+        confine.drop_capabilities()
     confine.die_with_parent()
     if confinement.landlock:
         confine.restrict_files(rules)

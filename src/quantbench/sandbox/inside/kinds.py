@@ -1,0 +1,374 @@
+"""The kinds of values that travel: how each is taken apart, and rebuilt from plain parts outside the box.
+
+CONTAINERS can change and are numbered, FROZEN ones cannot, LEAVES hold no other values. Subclasses stand
+before their bases. Everything rebuilt is bounded: what a C function would hold without end (the integer of a
+huge decimal, a set whose items all collide) is refused here.
+"""
+
+import array
+import datetime
+import keyword
+import time
+import uuid
+import zoneinfo
+from collections import (
+    ChainMap,
+    Counter,
+    OrderedDict,
+    UserDict,
+    UserList,
+    UserString,
+    defaultdict,
+    deque,
+    namedtuple,
+)
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import PurePosixPath
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+MAX_INT_BITS = 1 << 21
+MAX_DIGITS = 1 << 19  # of a decimal, its exponent written out
+MAX_RANGE = 1 << 24
+REBUILD_S = 2.0
+CHECK_EVERY = 128
+
+
+class Malformed(Exception):
+    """A message that is not what the other side makes of values."""
+
+
+class Opaque:
+    """Stands for a value that cannot leave the box; equals nothing but itself, and keeps plain attributes."""
+
+    def __init__(self, kind: str, attributes: Iterable[tuple[str, Any]] = ()) -> None:
+        vars(self).update(attributes)
+        vars(self)["_kind"] = kind
+
+    def __repr__(self) -> str:
+        return f"<a {vars(self)['_kind']} of the program>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """`read` gives items, or pairs where `pairs` is set; `fill` makes a value hold these and no others."""
+
+    tag: str
+    kind: type
+    read: Callable[[Any], Iterable[Any]]
+    fill: Callable[[Any, list[Any]], None]
+    make: Callable[..., Any]
+    pairs: bool = False
+    extra: Callable[[Any], tuple[Any, ...]] = lambda value: ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    """`make` takes the items, and the plain parts that `extra` gave."""
+
+    tag: str
+    kind: type
+    read: Callable[[Any], Iterable[Any]]
+    make: Callable[..., Any]
+    extra: Callable[[Any], tuple[Any, ...]] = lambda value: ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """`parts` are plain JSON."""
+
+    tag: str
+    kind: type
+    parts: Callable[[Any], Any]
+    rebuild: Callable[[Any], Any]
+
+
+def insert(add: Callable[[Any], object], items: Iterable[Any]) -> None:
+    """Add one by one: items that all collide take time without end, which is noticed between them alone."""
+    started = time.process_time()
+    for number, item in enumerate(items):
+        add(item)
+        if number % CHECK_EVERY == CHECK_EVERY - 1 and time.process_time() - started > REBUILD_S:
+            raise Malformed("a reply holds keys that take too long to tell apart")
+
+
+def _fill_list(value: Any, items: list[Any]) -> None:
+    value[:] = items
+
+
+def _fill_data(value: Any, items: list[Any]) -> None:
+    value.data[:] = items
+
+
+def _fill_set(value: Any, items: list[Any]) -> None:
+    set.clear(value)
+    insert(lambda item: set.add(value, item), items)
+
+
+def _fill_dict(value: Any, pairs: list[Any]) -> None:
+    value.clear()
+    insert(lambda pair: value.__setitem__(*pair), pairs)
+
+
+def _fill_deque(value: Any, items: list[Any]) -> None:
+    value.clear()
+    value.extend(items)
+
+
+def _fill_namespace(value: Any, pairs: list[Any]) -> None:
+    vars(value).clear()
+    vars(value).update(vars(SimpleNamespace(**dict(pairs))))
+
+
+def _fill_chain(value: Any, items: list[Any]) -> None:
+    value.maps[:] = items
+
+
+def _keys(items: Iterable[Any]) -> dict[Any, None]:
+    keys: dict[Any, None] = {}
+    insert(lambda item: keys.__setitem__(item, None), items)
+    return keys
+
+
+def _mapping(pairs: Iterable[Any]) -> dict[Any, Any]:
+    mapping: dict[Any, Any] = {}
+    insert(lambda pair: mapping.__setitem__(*pair), pairs)
+    return mapping
+
+
+def _dict(tag: str, kind: Any, **more: Any) -> Container:
+    read = kind.items if kind is OrderedDict else dict.items
+    return Container(tag=tag, kind=kind, read=read, fill=_fill_dict, make=kind, pairs=True, **more)
+
+
+def _default_dict(factory: Any) -> Any:
+    if factory is not None and not callable(factory):
+        raise Malformed("a reply holds a defaultdict without a factory")
+    return defaultdict(factory)
+
+
+CONTAINERS = {
+    container.tag: container
+    for container in (
+        Container(tag="list", kind=list, read=list.__iter__, fill=_fill_list, make=list),
+        _dict("counter", Counter),
+        _dict("ordereddict", OrderedDict),
+        Container(
+            tag="defaultdict",
+            kind=defaultdict,
+            read=dict.items,
+            fill=_fill_dict,
+            make=_default_dict,
+            pairs=True,
+            extra=lambda value: (value.default_factory,),
+        ),
+        _dict("dict", dict),
+        Container(tag="set", kind=set, read=set.__iter__, fill=_fill_set, make=set),
+        Container(
+            tag="array",
+            kind=array.array,
+            read=iter,
+            fill=lambda value, items: value.__setitem__(slice(None), array.array(value.typecode, items)),
+            make=array.array,
+            extra=lambda value: (value.typecode,),
+        ),
+        Container(tag="bytearray", kind=bytearray, read=list, fill=_fill_list, make=bytearray),
+        Container(
+            tag="deque",
+            kind=deque,
+            read=deque.__iter__,
+            fill=_fill_deque,
+            make=lambda length: deque(maxlen=length),
+            extra=lambda value: (value.maxlen,),
+        ),
+        Container(tag="userlist", kind=UserList, read=lambda v: v.data, fill=_fill_data, make=UserList),
+        Container(
+            tag="userdict",
+            kind=UserDict,
+            read=lambda value: value.data.items(),
+            fill=lambda value, pairs: _fill_dict(value.data, pairs),
+            make=UserDict,
+            pairs=True,
+        ),
+        Container(tag="chainmap", kind=ChainMap, read=lambda v: v.maps, fill=_fill_chain, make=ChainMap),
+        Container(
+            tag="namespace",
+            kind=SimpleNamespace,
+            read=lambda value: vars(value).items(),
+            fill=_fill_namespace,
+            make=SimpleNamespace,
+            pairs=True,
+        ),
+    )
+}
+
+
+@lru_cache(maxsize=256)
+def _record_class(name: str, fields: tuple[str, ...]) -> Any:
+    for word in (name, *fields):
+        if not (word.isascii() and word.isidentifier()) or keyword.iskeyword(word):
+            raise Malformed("a reply holds a record with a wrong name")
+    return namedtuple(name, fields)
+
+
+def record(known: Any, items: list[Any], name: str, fields: list[str]) -> Any:
+    """A namedtuple of these fields, of the prompt's own class if that is `known`."""
+    if isinstance(known, type) and is_record(known) and list(vars(known).get("_fields", ())) == fields:
+        return known._make(items)  # type: ignore[attr-defined]
+    return _record_class(str(name), tuple(map(str, fields)))(*items)
+
+
+def is_record(kind: type) -> bool:
+    """Whether a class is a namedtuple's."""
+    return issubclass(kind, tuple) and isinstance(getattr(kind, "_fields", None), tuple)
+
+
+def is_for_peers(kind: type) -> bool:
+    """Whether instances are known by the name of their class, though it has a plain base."""
+    return issubclass(kind, Enum)
+
+
+FROZEN = {
+    frozen.tag: frozen
+    for frozen in (
+        Frozen(
+            tag="record",
+            kind=tuple,
+            read=tuple.__iter__,
+            make=tuple,
+            extra=lambda value: (type(value).__name__, list(type(value)._fields)),
+        ),
+        Frozen(tag="tuple", kind=tuple, read=tuple.__iter__, make=tuple),
+        Frozen(tag="frozenset", kind=frozenset, read=frozenset.__iter__, make=lambda v: frozenset(_keys(v))),
+        Frozen(tag="keys", kind=type({}.keys()), read=iter, make=lambda items: _keys(items).keys()),
+        Frozen(tag="values", kind=type({}.values()), read=iter, make=lambda v: dict(enumerate(v)).values()),
+        Frozen(tag="items", kind=type({}.items()), read=iter, make=lambda pairs: _mapping(pairs).items()),
+        Frozen(
+            tag="proxy",
+            kind=MappingProxyType,
+            read=lambda value: dict(value).items(),
+            make=lambda pairs: MappingProxyType(_mapping(pairs)),
+        ),
+        Frozen(
+            tag="slice",
+            kind=slice,
+            read=lambda v: (v.start, v.stop, v.step),
+            make=lambda items: slice(*items),
+        ),
+    )
+}
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_INT_BITS // 4:
+        raise Malformed(f"a reply holds an integer of more than {MAX_INT_BITS:,} bits")
+    return int(text, 16)
+
+
+def _decimal(text: str) -> Decimal:
+    if len(text) > MAX_DIGITS:
+        raise Malformed(f"a reply holds a decimal of more than {MAX_DIGITS:,} digits")
+    value = Decimal(text)
+    if value.is_finite() and abs(value.adjusted()) > MAX_DIGITS:
+        raise Malformed(f"a reply holds a decimal of more than {MAX_DIGITS:,} digits")
+    return value
+
+
+def _range(parts: list[str]) -> range:
+    value = range(*map(_integer, parts))
+    if value and abs(value[-1] - value[0]) // abs(value.step) >= MAX_RANGE:
+        raise Malformed(f"a reply holds a range of more than {MAX_RANGE:,} numbers")
+    return value
+
+
+def _zone(value: Any) -> Any:
+    """A time zone as its name, or its offset and name, or None."""
+    if isinstance(value, zoneinfo.ZoneInfo):
+        return str(value.key)
+    return [_delta(value.utcoffset(None)), str(value)] if isinstance(value, datetime.timezone) else None
+
+
+def _rebuild_zone(parts: Any) -> Any:
+    if isinstance(parts, str):
+        return zoneinfo.ZoneInfo(parts)
+    if parts is None:
+        return None
+    plain = datetime.timezone(_rebuild_delta(parts[0]))
+    return plain if str(plain) == parts[1] else datetime.timezone(_rebuild_delta(parts[0]), parts[1])
+
+
+def _delta(value: Any) -> list[int]:
+    return [value.days, value.seconds, value.microseconds]
+
+
+def _rebuild_delta(parts: list[int]) -> datetime.timedelta:
+    return datetime.timedelta(*parts)
+
+
+def _clock(value: Any) -> list[Any]:
+    fields = ("hour", "minute", "second", "microsecond")
+    return [*(getattr(value, field) for field in fields), _zone(value.tzinfo), value.fold]
+
+
+def _rebuild_datetime(parts: list[Any]) -> datetime.datetime:
+    year, month, day, *clock = parts
+    return datetime.datetime.combine(datetime.date(year, month, day), _rebuild_time(clock))
+
+
+def _rebuild_time(parts: list[Any]) -> datetime.time:
+    hour, minute, second, microsecond, zone, fold = parts
+    return datetime.time(hour, minute, second, microsecond, _rebuild_zone(zone), fold=fold)
+
+
+LEAVES = {
+    leaf.tag: leaf
+    for leaf in (
+        Leaf(tag="int", kind=int, parts=hex, rebuild=_integer),
+        Leaf(tag="bytes", kind=bytes, parts=bytes.hex, rebuild=bytes.fromhex),
+        Leaf(tag="complex", kind=complex, parts=lambda v: [v.real, v.imag], rebuild=lambda v: complex(*v)),
+        Leaf(
+            tag="fraction",
+            kind=Fraction,
+            parts=lambda value: [hex(value.numerator), hex(value.denominator)],
+            rebuild=lambda parts: Fraction(*map(_integer, parts)),
+        ),
+        Leaf(tag="decimal", kind=Decimal, parts=str, rebuild=_decimal),
+        Leaf(
+            tag="range",
+            kind=range,
+            parts=lambda value: [hex(value.start), hex(value.stop), hex(value.step)],
+            rebuild=_range,
+        ),
+        Leaf(
+            tag="datetime",
+            kind=datetime.datetime,
+            parts=lambda value: [value.year, value.month, value.day, *_clock(value)],
+            rebuild=_rebuild_datetime,
+        ),
+        Leaf(
+            tag="date",
+            kind=datetime.date,
+            parts=lambda value: [value.year, value.month, value.day],
+            rebuild=lambda parts: datetime.date(*parts),
+        ),
+        Leaf(
+            tag="time",
+            kind=datetime.time,
+            parts=_clock,
+            rebuild=_rebuild_time,
+        ),
+        Leaf(tag="timedelta", kind=datetime.timedelta, parts=_delta, rebuild=_rebuild_delta),
+        Leaf(tag="timezone", kind=datetime.timezone, parts=_zone, rebuild=_rebuild_zone),
+        Leaf(tag="zoneinfo", kind=zoneinfo.ZoneInfo, parts=_zone, rebuild=_rebuild_zone),
+        Leaf(tag="uuid", kind=uuid.UUID, parts=lambda v: v.hex, rebuild=uuid.UUID),
+        Leaf(tag="path", kind=PurePosixPath, parts=str, rebuild=PurePosixPath),
+        Leaf(tag="userstring", kind=UserString, parts=lambda v: str(v.data), rebuild=UserString),
+        Leaf(tag="notimplemented", kind=type(NotImplemented), parts=repr, rebuild=lambda _: NotImplemented),
+        Leaf(tag="ellipsis", kind=type(...), parts=repr, rebuild=lambda _: ...),
+    )
+}
