@@ -43,7 +43,7 @@ def test_recommend_names_the_choice_and_why_the_others_fall_out(tmp_path: Path) 
     assert code == 0
     assert "fp16 falls out: memory 1.2 GB > 1 GB" in text
     assert "int4 falls out: recovery on humaneval 0.81 < 0.90" in text
-    assert "Use int8: the only method that meets every limit." in text
+    assert "Use int8: the only method that meets every limit; only in doubt: recovery" in text
 
 
 def test_recommend_exits_with_1_when_nothing_fits(tmp_path: Path) -> None:

@@ -31,7 +31,15 @@ def test_reference_methods_are_all_on_the_front_of_their_own_figures() -> None:
     assert [standing.place for standing in standings] == [Place.FRONT] * 3
 
 
-def test_row_without_a_figure_has_no_standing() -> None:
+def test_row_without_a_figure_is_not_placed() -> None:
     records = [*reference_records()[:2], reference_records()[2].model_copy(update={"speed": ()})]
     standings = pareto_front(read_results(records, "fp16"), (SIZE, SPEED))
-    assert [standing.label for standing in standings] == ["fp16", "int8"]
+    assert [standing.label for standing in standings] == ["fp16", "int8", "int4"]
+    assert standings[-1].place is Place.UNPLACED
+
+
+def test_a_method_without_memory_is_named_with_what_it_lacks() -> None:
+    records = reference_records()
+    records[1] = records[1].model_copy(update={"memory": None})
+    standing = pareto_front(read_results(records, "fp16"))[-1]
+    assert (standing.label, standing.place, standing.missing) == ("int8", Place.UNPLACED, ("Memory",))

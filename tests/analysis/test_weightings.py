@@ -8,8 +8,8 @@ from tests.report_records import full_record, reference_records
 def test_shares_of_two_opposed_methods_are_halves() -> None:
     # One is best at size and memory, the other at speed and quality: the halves of the simplex.
     records = [
-        full_record("fp16", 1.0, 40.0, 1.2, range(57)),
-        full_record("int4", 0.25, 28.0, 0.5, range(40)),
+        full_record("fp16", 1.0, 40.0, 1.2, range(150)),
+        full_record("int4", 0.25, 28.0, 0.5, range(140)),
     ]
     found = win_shares(read_results(records, "fp16"))
     assert found is not None
@@ -56,3 +56,11 @@ def test_part_that_only_noise_decides_is_left_out() -> None:
 
 def test_one_method_has_no_weightings() -> None:
     assert win_shares(read_results(reference_records()[:1], "fp16")) is None
+
+
+def test_a_method_without_memory_is_named_as_left_out() -> None:
+    records = reference_records()
+    records[1] = records[1].model_copy(update={"memory": None})
+    found = win_shares(read_results(records, "fp16"))
+    assert found is not None
+    assert found.left_out == ("int8",)

@@ -2,12 +2,14 @@
 
 Among those that meet every limit the fastest is chosen, and of those that cannot be told apart from it the
 smallest. A limit whose figure was not measured is not met. Where an interval straddles a limit the figure
-decides, and the doubt is said.
+decides, and the doubt is said. Without a limit on the recovery no method with a proven loss beyond the usual
+tolerance fits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 
+from quantbench.analysis.losses import TOLERATED, losses_of, quality_known
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, Lead, find_lead
 from quantbench.analysis.paired import pair_scores
 from quantbench.analysis.pairing import can_be_paired
@@ -43,6 +45,7 @@ class Check:
     met: bool
     sure: bool  # the figure's interval lies on one side of the limit
     text: str
+    loss: bool = False  # the usual tolerance of losses, which nobody asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,28 @@ def choose(results: Results, limits: Limits) -> Choice:
     }
     fitting = [row for row in results.rows if row.label in candidates and candidates[row.label].meets_all]
     label, reason = _pick(fitting, results, limits)
+    if label is None:
+        reason += _only_lossy(candidates.values())
+    else:
+        reason += _doubts(candidates[label], results)
     return Choice(label=label, reason=reason, candidates=tuple(candidates.values()))
+
+
+def _doubts(chosen: Candidate, results: Results) -> str:
+    """What is met only in doubt, and that quality was not measured."""
+    doubts = [check.text for check in chosen.checks if not check.sure]
+    text = f"; only in doubt: {listed(doubts)}" if doubts else ""
+    return text if quality_known(results) else f"{text}; what it costs in quality is not known"
+
+
+def _only_lossy(candidates: Iterable[Candidate]) -> str:
+    """Which methods fall out for a proven loss alone, and how to take one all the same."""
+    lossy = [
+        c.label for c in candidates if (m := [k for k in c.checks if not k.met]) and all(k.loss for k in m)
+    ]
+    if not lossy:
+        return ""
+    return f"; but for a proven loss {listed(lossy)} would: --min-recovery sets how much of it you accept"
 
 
 def _pick(fitting: list[Row], results: Results, limits: Limits) -> tuple[str | None, str]:
@@ -121,6 +145,19 @@ def _checks(row: Row, results: Results, limits: Limits) -> Iterator[Check]:
         yield _at_least("speed", decode.value if decode else None, limits.min_speed, _rate, interval)
     if limits.min_recovery is not None:
         yield from _recovery(row, results, limits.min_recovery)
+    else:
+        yield from _tolerance(row, results)
+
+
+def _tolerance(row: Row, results: Results) -> Iterator[Check]:
+    """Losses that matter without a limit of the user's: proven ones beyond the tolerance, doubtful ones."""
+    for loss in losses_of(row, results):
+        if loss.refused():
+            yield Check(met=False, sure=True, text=f"{loss.text}, a proven loss", loss=True)
+        elif loss.proven:
+            yield Check(met=True, sure=True, text=f"{loss.text}, a proven loss that is tolerated", loss=True)
+        elif loss.recovery < TOLERATED:
+            yield Check(met=True, sure=False, text=f"{loss.text}, a loss not proven", loss=True)
 
 
 def _recovery(row: Row, results: Results, least: float) -> Iterator[Check]:

@@ -1,9 +1,15 @@
-"""Recommendations for the four needs of the reference report, each with its figures and its doubt."""
+"""Recommendations for the four needs of the reference report, each with its figures and its doubt.
 
-from collections.abc import Sequence
+A method whose loss is proven and larger than tolerated is never chosen: where it would come first without
+its loss, it is named with it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from quantbench.analysis.balance import Balance, balance_of
 from quantbench.analysis.comparisons import Verdict
+from quantbench.analysis.losses import TOLERATED, quality_remark, refusals, without_refused
 from quantbench.analysis.metrics import (
     MEMORY,
     RESPONSE,
@@ -27,7 +33,31 @@ LATENCY = "For latency-sensitive applications"
 
 def recommend_for_needs(results: Results) -> tuple[Statement, ...]:
     """The four recommendations; one that the figures do not allow says what is missing."""
-    return (_balance(results), _resources(results), _quality(results), _latency(results))
+    kept = without_refused(results)
+    return (
+        _guarded(_balance, results, kept),
+        _guarded(_resources, results, kept),
+        _quality(results),
+        _guarded(_latency, results, kept),
+    )
+
+
+def _guarded(make: Callable[[Results], Statement], results: Results, kept: Results) -> Statement:
+    """The recommendation among methods without a refused loss, and who would come first but for that."""
+    statement, first = make(kept), make(results).choice
+    labels = [row.label for row in kept.rows if row.measured]
+    if first is not None and first not in labels and len(labels) == 1:
+        others = [row.label for row in results.rows if row not in kept.rows]
+        text = f"{labels[0]}, as every other method has a proven loss beyond the tolerance: "
+        return Statement(title=statement.title, text=f"{text}{refusals(results, others)}.", choice=labels[0])
+    chosen = next((row for row in kept.rows if row.label == statement.choice), None)
+    text = statement.text + (quality_remark(chosen, results) if chosen else "")
+    if first is not None and first not in labels:
+        text += (
+            f" {first} would come first, but a proven loss must leave a recovery of {TOLERATED:g}: "
+            f"{refusals(results, [first])}."
+        )
+    return replace(statement, text=text)
 
 
 def _nothing(title: str, missing: str) -> Statement:
@@ -136,18 +166,22 @@ def _mean_share(metrics: Sequence[Metric], row: Row, rows: Sequence[Row]) -> flo
 def _quality(results: Results) -> Statement:
     """The baseline, unless another method is really better; the best figure where there is no baseline.
 
-    The first task decides; the others can only speak against a method.
+    The first task on which anything was solved decides; the others can only speak against a method.
     """
     if not results.tasks:
         return _nothing(QUALITY, "no task has a result, so nothing is known about quality")
-    metric = score_metrics(results)[0]
+    metrics = score_metrics(results)
+    solved = [metric for metric in metrics if any(metric.value(row) for row in results.rows)]
+    if not solved:
+        return _nothing(QUALITY, "no method solved a single problem, so nothing is known about quality")
+    metric = solved[0]
     lead = find_lead(metric, results)
     if lead is None or not (lead.rivals or lead.behind):
         return _nothing(QUALITY, f"fewer than two methods have a figure for {metric.name}")
     choice, text = _best_quality(metric, lead, results)
     tied, worse = [], []
     for row in (lead.best, *lead.rivals):
-        beaten = [] if row is choice else _beaten_on(row, choice, results)
+        beaten = [] if row is choice else _beaten_on(row, choice, results, solved[1:])
         worse += [f"On {task} {row.label} is worse than {choice.label} ({why})." for task, why in beaten]
         if row is not choice and not beaten:
             tied.append(row.label)
@@ -160,8 +194,11 @@ def _best_quality(metric: Metric, lead: Lead, results: Results) -> tuple[Row, st
     best, baseline = lead.best, results.baseline
     figures_of_best = f"{metric.name} {figure(metric, best, baseline)}"
     if baseline is None or metric.value(baseline) is None:
-        doubt = f" {_names(lead.rivals)} cannot be told apart from it, and there is no baseline to prefer."
-        return best, f"{best.label}: highest {figures_of_best}.{doubt if lead.rivals else ''}"
+        doubt = ""
+        if lead.rivals:
+            names = listed([row.label for row in lead.rivals])
+            doubt = f" {names} cannot be told apart from it, and there is no baseline to prefer."
+        return best, f"{best.label}: highest {figures_of_best}.{doubt}"
     if best is baseline:
         doubt = f" {_doubt(metric, lead, baseline)}" if lead.rivals else ""
         return baseline, f"{baseline.label}: highest {figures_of_best}.{doubt}"
@@ -174,14 +211,10 @@ def _best_quality(metric: Metric, lead: Lead, results: Results) -> tuple[Row, st
     )
 
 
-def _names(rows: Sequence[Row]) -> str:
-    return listed([row.label for row in rows])
-
-
-def _beaten_on(row: Row, choice: Row, results: Results) -> list[tuple[str, str]]:
-    """The tasks after the first on which a row is really worse than the choice, and the evidence."""
+def _beaten_on(row: Row, choice: Row, results: Results, metrics: Sequence[Metric]) -> list[tuple[str, str]]:
+    """Which of the other tasks' scores are really worse than the choice's, and the evidence."""
     found = []
-    for metric in score_metrics(results)[1:]:
+    for metric in metrics:
         verdict, own, other = (
             results.compare(metric.key, row, choice),
             metric.value(row),

@@ -52,6 +52,8 @@ def _observe(metric: Metric, results: Results) -> Statement:
     if lead is None:
         raise ValueError(f"no figure for {metric.name}")
     title = title_of(metric)
+    if metric.key not in TITLES and lead.value == 0:
+        return Statement(title=title, text="no method solved a single problem.")
     if not (lead.rivals or lead.behind):
         text = f"only {lead.best.label} has a figure: {figure(metric, lead.best, results.baseline)}."
         return Statement(title=title, text=text)

@@ -19,6 +19,7 @@ class Place(StrEnum):
     FRONT = "on the front"
     NEAR = "behind on the figures, not beyond noise"
     BEHIND = "behind"
+    UNPLACED = "not placed, not measured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +29,26 @@ class Standing:
     label: str
     place: Place
     beaten_by: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # names of the figures without which it cannot be placed
 
 
 def pareto_front(results: Results, metrics: Sequence[Metric] | None = None) -> tuple[Standing, ...]:
-    """The standing of every row that has all of these metrics (by default all that were measured)."""
+    """The standing of every row over these metrics (by default all that were measured).
+
+    A row that lacks one is not placed and says what it lacks; one without any figure is left out.
+    """
     used = tuple(metrics) if metrics is not None else metrics_of(results)
-    rows = [row for row in results.rows if used and all(metric.value(row) is not None for metric in used)]
-    return tuple(_stand(row, rows, used, results) for row in rows)
+    missing = {row.label: tuple(m.name for m in used if m.value(row) is None) for row in results.rows}
+    rows = [row for row in results.rows if used and not missing[row.label]]
+    placed = [_stand(row, rows, used, results) for row in rows]
+    return (
+        *placed,
+        *(
+            Standing(label=row.label, place=Place.UNPLACED, missing=missing[row.label])
+            for row in results.rows
+            if missing[row.label] and row.measured
+        ),
+    )
 
 
 def _stand(row: Row, rows: Sequence[Row], metrics: Sequence[Metric], results: Results) -> Standing:

@@ -9,6 +9,7 @@ to 0 and 1, its noise would decide.
 from dataclasses import dataclass
 
 from quantbench.analysis.balance import inside_noise, normalise
+from quantbench.analysis.losses import without_refused
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED, Metric, score_metric
 from quantbench.analysis.rows import Results
 
@@ -23,10 +24,16 @@ class Weightings:
     parts: tuple[str, ...]  # those on which methods differ beyond noise
     noise: tuple[str, ...]  # those that were left out
     shares: tuple[tuple[str, float], ...]
+    left_out: tuple[str, ...] = ()  # labels of measured methods that lack a part
+    refused: tuple[str, ...] = ()  # labels of methods whose loss is proven and not tolerated
 
 
-def win_shares(results: Results) -> Weightings | None:
-    """None where fewer than two methods have all parts, or no part tells any two apart."""
+def win_shares(everything: Results) -> Weightings | None:
+    """None where fewer than two methods have all parts, or no part tells any two apart.
+
+    A method whose loss is refused wins under no weighting.
+    """
+    results = without_refused(everything)
     groups: dict[str, list[Metric]] = {
         "size": [SIZE],
         "memory": [MEMORY],
@@ -50,7 +57,13 @@ def win_shares(results: Results) -> Weightings | None:
         return None
     shares = _shares(list(parts.values()))
     ranked = sorted(zip((row.label for row in rows), shares, strict=True), key=lambda pair: -pair[1])
-    return Weightings(parts=tuple(parts), noise=noise, shares=tuple(ranked))
+    return Weightings(
+        parts=tuple(parts),
+        noise=noise,
+        shares=tuple(ranked),
+        left_out=tuple(row.label for row in results.rows if row.measured and row not in rows),
+        refused=tuple(row.label for row in everything.rows if row not in results.rows),
+    )
 
 
 def _shares(parts: list[list[float]]) -> list[float]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
 from quantbench.analysis.pareto import Place, Standing
-from quantbench.analysis.wording import listed
+from quantbench.analysis.wording import listed, lower_first
 from quantbench.report.blocks import Bullet, Bullets, Column, Section, Table, Text
 
 
@@ -25,6 +25,8 @@ def decision_sections(analysis: Analysis) -> Iterator[Section]:
 
 
 def _standing(entry: Standing) -> str:
+    if entry.place is Place.UNPLACED:
+        return f"{entry.place}: {listed([lower_first(name) for name in entry.missing])}"
     if entry.place is Place.FRONT:
         return str(entry.place)
     return f"{entry.place} ({listed(entry.beaten_by)})"
@@ -54,6 +56,10 @@ def _legend(analysis: Analysis) -> str:
         if len(found.parts) > 1
         else f"Only {found.parts[0]} tells methods apart, so that no weighting matters."
     )
+    if found.left_out:
+        text += f" Not ranked, as figures are missing: {listed(found.left_out)}."
+    if found.refused:
+        text += f" Not ranked, as a loss beyond the tolerance is proven: {listed(found.refused)}."
     if found.noise:
         text += f" Left out, as no two methods differ there beyond noise: {listed(found.noise)}."
     return text
