@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from typing import Any, cast
 
@@ -11,12 +12,14 @@ from tokenizers import Tokenizer
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
 from quantbench.evaluate import (
     EvaluationSettings,
-    StopStrings,
+    Question,
     build_requests,
     evaluate,
     execute_samples,
     extract,
     limit_task,
+    read_questions,
+    refusals,
 )
 from quantbench.records import Outcome
 from quantbench.sandbox.pool import Sandbox, open_sandbox
@@ -107,7 +110,12 @@ def obliging() -> Iterator[Sandbox]:
 
 
 def requests(settings: EvaluationSettings) -> list[Request]:
-    return build_requests(TASK, decoder(""), TOKENIZER, frozenset({0}), settings)
+    questions = read_questions(TASK, decoder(""), TOKENIZER, settings)
+    return build_requests(questions, TASK, decoder(""), TOKENIZER, frozenset({0}), settings)
+
+
+def question() -> Question:
+    return read_questions(TASK, decoder(""), TOKENIZER, SETTINGS)[0]
 
 
 def test_there_is_a_request_for_every_problem_and_sample() -> None:
@@ -130,7 +138,8 @@ def test_a_row_never_outgrows_the_models_positions() -> None:
 
 
 def test_a_stop_split_over_two_calls_is_seen() -> None:
-    check = StopStrings(TOKENIZER, ["\ndef "])
+    check = requests(SETTINGS)[0].should_stop
+    assert check is not None
     ids = [ord(c) for c in "    return 1\nde"]
     assert not check(ids, new=len(ids))
     assert check([*ids, ord("f"), ord(" ")], new=2)
@@ -139,16 +148,14 @@ def test_a_stop_split_over_two_calls_is_seen() -> None:
 def test_text_past_the_stop_is_dropped_and_the_reason_is_stop() -> None:
     ids = tuple(ord(c) for c in "    return 1\ndef g():")
     sample = extract(
-        TASK, PROBLEMS[0], 0, Generation(token_ids=ids, finish_reason=FinishReason.LENGTH), TOKENIZER
+        TASK, question(), Generation(token_ids=ids, finish_reason=FinishReason.LENGTH), TOKENIZER
     )
     assert (sample.text, sample.finish_reason) == ("    return 1", FinishReason.STOP)
 
 
 def test_a_program_is_the_published_prompt_and_the_completion() -> None:
     ids = tuple(ord(c) for c in "    return 1\n")
-    sample = extract(
-        TASK, PROBLEMS[0], 0, Generation(token_ids=ids, finish_reason=FinishReason.EOS), TOKENIZER
-    )
+    sample = extract(TASK, question(), Generation(token_ids=ids, finish_reason=FinishReason.EOS), TOKENIZER)
     assert sample.program.prompt + sample.program.completion == "def f0():\n    return 1\n"
 
 
@@ -192,10 +199,55 @@ def test_a_limited_task_is_not_comparable(limit: int | None, kept: int, comparab
     assert (len(task.problems), task.comparable) == (kept, comparable)
 
 
+def limited(**limits: int) -> Decoder:
+    """A decoder of these limits."""
+    made = Scripted("    return 1\n")
+    for name, value in limits.items():
+        setattr(made, name, value)
+    return cast(Decoder, made)
+
+
+LONGER = replace(PROBLEMS[1], prompt="def f1():\n" + "    # \u00e9\n" * 5)
+UNEVEN = replace(TASK, problems=(PROBLEMS[0], LONGER, PROBLEMS[2]))
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"max_positions": 50}, "its prompt has 50 tokens, but the model has 50 positions"),
+        ({"vocab_size": 200}, "its prompt holds the token 233, but the model has 200 tokens"),
+    ],
+)
+def test_a_prompt_that_does_not_fit_costs_its_problem_alone(limits: dict[str, int], reason: str) -> None:
+    result, samples = evaluate(
+        UNEVEN, limited(**limits), TOKENIZER, frozenset(), SETTINGS, sandbox=obliging, progress=quiet
+    )
+    assert [str(c.outcome) for c in result.completions] == ["passed", "failed", "passed"]
+    assert (result.completions[1].finish_reason, result.completions[1].detail) == ("unanswered", reason)
+    assert refusals(UNEVEN, samples) == (
+        f"toy: 1 of 3 problems could not be given to the model and count as failed: T/1 ({reason})"
+    )
+
+
+def test_a_prompt_without_a_token_is_refused() -> None:
+    task = replace(TASK, problems=(replace(PROBLEMS[0], prompt=""),))
+    result, _ = evaluate(
+        task, decoder(""), TOKENIZER, frozenset(), SETTINGS, sandbox=obliging, progress=quiet
+    )
+    assert result.completions[0].detail == "its prompt has no token"
+
+
+def test_a_task_whose_prompts_all_fit_has_nothing_to_say() -> None:
+    _, samples = evaluate(
+        TASK, decoder("x"), TOKENIZER, frozenset(), SETTINGS, sandbox=obliging, progress=quiet
+    )
+    assert refusals(TASK, samples) is None
+
+
 class Answers(Scripted):
     """A decoder that knows the answer to each problem of a task, in order."""
 
-    max_positions = 10_000
+    max_positions, vocab_size = 10_000, 0x110000
 
     def __init__(self, texts: Sequence[str]) -> None:
         super().__init__("")

@@ -8,6 +8,7 @@ from quantbench.errors import UsageError
 from quantbench.tasks import load_task
 from quantbench.teacher_forcing import (
     FLOOR_TAIL,
+    Room,
     distance_of,
     file_corpus,
     reference_path,
@@ -25,6 +26,10 @@ def make_tokenizer() -> Tokenizer:
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return tokenizer
+
+
+def space(tokens: int, vocabulary: int = 1 << 20) -> Room:
+    return Room(tokens=tokens, vocabulary=vocabulary)
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -81,14 +86,14 @@ def test_floor_scores_the_same_tokens_in_other_shapes(tmp_path: Path, text: str)
 
 
 def test_file_is_cut_into_windows_that_lose_no_token(tmp_path: Path, text: str) -> None:
-    corpus = file_corpus(Path(text), make_tokenizer(), max_tokens=30)
+    corpus = file_corpus(Path(text), make_tokenizer(), space(30))
     assert [len(t.token_ids) for t in corpus.texts] == [30, 30, 20]
 
 
 def test_file_that_is_not_text_is_a_users_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="UTF-8"):
-        file_corpus(tmp_path / "x", make_tokenizer(), max_tokens=30)
+        file_corpus(tmp_path / "x", make_tokenizer(), space(30))
 
 
 def test_a_tasks_prompts_are_scored_as_prompts_and_their_solutions_as_answers(tmp_path: Path) -> None:
@@ -102,7 +107,7 @@ def test_a_tasks_prompts_are_scored_as_prompts_and_their_solutions_as_answers(tm
     ]
     assert decoder.prompt_lengths == prompts
     assert distance is not None and [p.prompt_tokens for p in distance.problems] == prompts
-    (first, *_) = task_corpus([task], tokenizer, max_tokens=prompts[0] - 1).texts
+    (first, *_) = task_corpus([task], tokenizer, space(prompts[0] - 1)).texts
     assert first.prompt_tokens == len(first.token_ids) == prompts[0] - 1
 
 
@@ -113,5 +118,20 @@ def test_a_prompts_last_token_that_merged_with_the_answer_is_the_answers() -> No
 
 
 def test_a_file_is_scored_as_new_tokens(text: str) -> None:
-    corpus = file_corpus(Path(text), make_tokenizer(), max_tokens=30)
+    corpus = file_corpus(Path(text), make_tokenizer(), space(30))
     assert {part.prompt_tokens for part in corpus.texts} == {0}
+
+
+def test_a_text_with_a_token_beyond_the_vocabulary_is_left_out_and_counted(text: str) -> None:
+    corpus = file_corpus(Path(text), make_tokenizer(), space(25, vocabulary=19))
+    assert corpus.texts == ()
+    assert corpus.title == "text.txt (4 left out for a token beyond the model's 19)"
+
+
+def test_a_distance_of_which_no_text_fits_is_missing_with_the_reason(tmp_path: Path, text: str) -> None:
+    decoder = BigramDecoder(random_table(18, seed=1))
+    distance, reason = distance_of(
+        make_trial(text=text), decoder, make_tokenizer(), folder=tmp_path, progress=quiet
+    )
+    assert distance is None
+    assert reason is not None and "beyond the model's 18" in reason

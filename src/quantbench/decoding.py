@@ -20,6 +20,7 @@ class FinishReason(StrEnum):
     EOS = "eos"
     STOP = "stop"
     LENGTH = "length"
+    UNANSWERED = "unanswered"  # the model could not be given the prompt; no decoder says so
 
 
 class Phase(StrEnum):

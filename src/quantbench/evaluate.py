@@ -5,22 +5,21 @@ time out. Every method gets the same requests in the same order at the same batc
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from quantbench.answers import StopStrings, answer_text
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
 from quantbench.extraction import Extracted, build_program
-from quantbench.records import Completion, TaskResult
+from quantbench.records import Completion, Outcome, TaskResult
 from quantbench.sandbox.pool import Sandbox
 from quantbench.sandbox.program import Execution, Program
 from quantbench.tasks.problem import Problem, Task
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-STOP_WINDOW = 24  # tokens before the new ones that are decoded again when looking for a stop
 
 
 class Progress(Protocol):
@@ -50,6 +49,7 @@ class Sample:
     text: str
     finish_reason: FinishReason
     tokens: int
+    refused: str | None = None  # why the model could not be given the prompt; it then has no program
 
     @property
     def program(self) -> Program:
@@ -57,44 +57,65 @@ class Sample:
         return build_program(self.problem, Extracted(text=self.text))
 
 
-class StopStrings:
-    """A StopCheck: whether the text of the newest tokens holds one of the stops."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One answer to be asked for."""
 
-    def __init__(self, tokenizer: "Tokenizer", stops: Sequence[str]) -> None:
-        self._tokenizer = tokenizer
-        self._stops = tuple(stops)
+    problem: Problem
+    index: int  # of the answers to this problem
+    number: int  # of the problem
+    prompt_ids: tuple[int, ...]
+    refused: str | None  # why the model cannot be given the prompt
 
-    def __call__(self, token_ids: Sequence[int], new: int) -> bool:
-        tail = self._tokenizer.decode(list(token_ids[-(new + STOP_WINDOW) :]))
-        return any(stop in tail for stop in self._stops)
+
+def read_questions(
+    task: Task, decoder: Decoder, tokenizer: "Tokenizer", settings: EvaluationSettings
+) -> list[Question]:
+    """One question per problem and sample, problem by problem; prompts keep the tokenizer's own BOS rule."""
+    questions = []
+    for number, problem in enumerate(task.problems):
+        prompt_ids = tuple(tokenizer.encode(task.protocol.prompt(problem)).ids)
+        refused = why_refused(prompt_ids, decoder)
+        questions += [
+            Question(problem=problem, index=index, number=number, prompt_ids=prompt_ids, refused=refused)
+            for index in range(settings.completions_per_problem)
+        ]
+    return questions
+
+
+def why_refused(prompt_ids: Sequence[int], decoder: Decoder) -> str | None:
+    """Why a model cannot continue this prompt, as a phrase; None when it can."""
+    if not prompt_ids:
+        return "its prompt has no token"
+    if len(prompt_ids) >= decoder.max_positions:
+        return f"its prompt has {len(prompt_ids)} tokens, but the model has {decoder.max_positions} positions"
+    if (highest := max(prompt_ids)) >= decoder.vocab_size:
+        return f"its prompt holds the token {highest}, but the model has {decoder.vocab_size} tokens"
+    return None
 
 
 def build_requests(
+    questions: Sequence[Question],
     task: Task,
     decoder: Decoder,
     tokenizer: "Tokenizer",
     eos_ids: frozenset[int],
     settings: EvaluationSettings,
 ) -> list[Request]:
-    """One request per problem and sample, problem by problem; prompts keep the tokenizer's own BOS rule."""
-    should_stop = StopStrings(tokenizer, task.protocol.stops)
+    """One request per question."""
     limit = settings.max_new_tokens or task.protocol.max_new_tokens
-    requests = []
-    for number, problem in enumerate(task.problems):
-        prompt_ids = tuple(tokenizer.encode(task.protocol.prompt(problem)).ids)
-        for index in range(settings.completions_per_problem):
-            requests.append(
-                Request(
-                    prompt_ids=prompt_ids,
-                    max_new_tokens=max(1, min(limit, decoder.max_positions - len(prompt_ids))),
-                    eos_ids=eos_ids,
-                    should_stop=should_stop,
-                    temperature=settings.temperature,
-                    top_p=settings.top_p,
-                    seed=settings.seed * 1_000_003 + number * 1_009 + index,
-                )
-            )
-    return requests
+    return [
+        Request(
+            prompt_ids=question.prompt_ids,
+            max_new_tokens=min(limit, decoder.max_positions - len(question.prompt_ids)),
+            eos_ids=eos_ids,
+            should_stop=StopStrings(tokenizer, task.protocol.stops, question.prompt_ids),
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            seed=settings.seed * 1_000_003 + question.number * 1_009 + question.index,
+        )
+        for question in questions
+    ]
 
 
 def generate_samples(
@@ -105,8 +126,10 @@ def generate_samples(
     settings: EvaluationSettings,
     progress: Progress,
 ) -> list[Sample]:
-    """All completions of a task, in the problems' order."""
-    requests = build_requests(task, decoder, tokenizer, eos_ids, settings)
+    """All completions of a task, in the problems' order; empty ones where the model cannot be asked."""
+    questions = read_questions(task, decoder, tokenizer, settings)
+    asked = [question for question in questions if question.refused is None]
+    requests = build_requests(asked, task, decoder, tokenizer, eos_ids, settings)
     finished = 0
 
     def on_finish(index: int, generation: Generation) -> None:
@@ -115,41 +138,68 @@ def generate_samples(
         progress(f"{task.name}: generating", finished, len(requests))
 
     generations = decoder.generate(requests, batch_size=settings.batch_size, on_finish=on_finish)
-    slots = _sample_slots(task, settings.completions_per_problem)
+    answers = iter(generations)
     return [
-        extract(task, problem, index, generation, tokenizer)
-        for (problem, index), generation in zip(slots, generations, strict=True)
+        unanswered(question) if question.refused else extract(task, question, next(answers), tokenizer)
+        for question in questions
     ]
 
 
-def _sample_slots(task: Task, per_problem: int) -> Iterator[tuple[Problem, int]]:
-    for problem in task.problems:
-        for index in range(per_problem):
-            yield problem, index
+def unanswered(question: Question) -> Sample:
+    """The sample of a question that the model was not asked."""
+    return Sample(
+        problem=question.problem,
+        index=question.index,
+        text="",
+        finish_reason=FinishReason.UNANSWERED,
+        tokens=0,
+        refused=question.refused,
+    )
 
 
-def extract(
-    task: Task, problem: Problem, index: int, generation: Generation, tokenizer: "Tokenizer"
-) -> Sample:
+def extract(task: Task, question: Question, generation: Generation, tokenizer: "Tokenizer") -> Sample:
     """The generated text up to its earliest stop; what a decoder wrote past it is dropped."""
-    text = tokenizer.decode(list(generation.token_ids))
+    text = answer_text(tokenizer, question.prompt_ids, generation.token_ids)
     cut = task.protocol.truncate(text)
     reason = FinishReason.STOP if len(cut) < len(text) else generation.finish_reason
     return Sample(
-        problem=problem, index=index, text=cut, finish_reason=reason, tokens=len(generation.token_ids)
+        problem=question.problem,
+        index=question.index,
+        text=cut,
+        finish_reason=reason,
+        tokens=len(generation.token_ids),
     )
 
 
 def execute_samples(samples: Sequence[Sample], sandbox: Sandbox, progress: Progress) -> list[Execution]:
-    """Run every sample's program; results in the samples' order."""
+    """Run every sample's program; results in the samples' order. One without an answer fails unrun."""
+    answered = [sample for sample in samples if sample.refused is None]
     finished = 0
 
     def on_done(index: int, execution: Execution) -> None:
         nonlocal finished
         finished += 1
-        progress("executing programs", finished, len(samples))
+        progress("executing programs", finished, len(answered))
 
-    return sandbox.run([sample.program for sample in samples], on_done=on_done)
+    executions = iter(sandbox.run([sample.program for sample in answered], on_done=on_done))
+    return [
+        Execution(outcome=Outcome.FAILED, detail=sample.refused, seconds=0.0)
+        if sample.refused
+        else next(executions)
+        for sample in samples
+    ]
+
+
+def refusals(task: Task, samples: Sequence[Sample]) -> str | None:
+    """A sentence that counts and names the problems that the model could not be asked; None without any."""
+    reasons = {s.problem.task_id: s.refused for s in samples if s.refused}
+    if not reasons:
+        return None
+    named = [f"{task_id} ({reason})" for task_id, reason in list(reasons.items())[:3]]
+    return (
+        f"{task.name}: {len(reasons)} of {len(task.problems)} problems could not be given to the model and "
+        f"count as failed: {', '.join(named)}{', ...' if len(reasons) > 3 else ''}"
+    )
 
 
 def evaluate(

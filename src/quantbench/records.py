@@ -113,7 +113,7 @@ class Completion(_Frozen):
     sample: Count = 0
     outcome: Outcome
     detail: str = ""
-    finish_reason: str  # 'eos', 'stop' or 'length'
+    finish_reason: str  # 'eos', 'stop', 'length' or 'unanswered'
     tokens: Count
     seconds: Seconds | None = None  # of the execution
 

@@ -49,9 +49,10 @@ def distance_of(
 ) -> tuple[Distance | None, str | None]:
     """The trial's distance from its baseline, or None and the reason; a baseline leaves its predictions."""
     tail = FLOOR_TAIL if trial.role == "floor" else 0
-    corpus = corpus_of(trial, tokenizer, decoder.max_positions - FLOOR_TAIL)
+    room = Room(tokens=decoder.max_positions - FLOOR_TAIL, vocabulary=decoder.vocab_size)
+    corpus = corpus_of(trial, tokenizer, room)
     if not corpus.texts:
-        return None, "no text of two tokens or more to score, so the distance from the baseline is not known"
+        return None, f"the distance from the baseline is not known: nothing to score in {corpus.title}"
     if trial.reference is None:
         distance, reference = score_baseline(decoder, corpus.texts, title=corpus.title, progress=progress)
         save_reference(reference_path(folder, trial.id), reference)
@@ -66,12 +67,20 @@ def distance_of(
     return distance, None
 
 
-def corpus_of(trial: Trial, tokenizer: "Tokenizer", max_tokens: int) -> "Corpus":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What a model takes: so many tokens in one text, each of so many."""
+
+    tokens: int
+    vocabulary: int
+
+
+def corpus_of(trial: Trial, tokenizer: "Tokenizer", room: Room) -> "Corpus":
     """The trial's --text file, or its tasks' problems within its limit."""
     if trial.text is not None:
-        return file_corpus(Path(trial.text), tokenizer, max_tokens)
+        return file_corpus(Path(trial.text), tokenizer, room)
     tasks = [limit_task(load_task(name, trial.task_data), trial.limit) for name in trial.tasks]
-    return task_corpus(tasks, tokenizer, max_tokens)
+    return task_corpus(tasks, tokenizer, room)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +91,8 @@ class Corpus:
     texts: tuple[ScoredText, ...]
 
 
-def task_corpus(tasks: Sequence[Task], tokenizer: "Tokenizer", max_tokens: int) -> Corpus:
-    """Prompt and canonical solution of every problem, cut at `max_tokens`; prompts are scored as such."""
+def task_corpus(tasks: Sequence[Task], tokenizer: "Tokenizer", room: Room) -> Corpus:
+    """Prompt and canonical solution of every problem, cut to the room; prompts are scored as such."""
     texts = []
     for task in tasks:
         for problem in task.problems:
@@ -91,7 +100,7 @@ def task_corpus(tasks: Sequence[Task], tokenizer: "Tokenizer", max_tokens: int) 
             ids = tokenizer.encode(prompt + problem.canonical_solution).ids
             texts.append((problem.task_id, ids, shared_tokens(ids, tokenizer.encode(prompt).ids)))
     names = " and ".join(task.name for task in tasks)
-    return _corpus(f"prompts and canonical solutions of {names}", texts, max_tokens)
+    return _corpus(f"prompts and canonical solutions of {names}", texts, room)
 
 
 def shared_tokens(text: Sequence[int], prompt: Sequence[int]) -> int:
@@ -100,7 +109,7 @@ def shared_tokens(text: Sequence[int], prompt: Sequence[int]) -> int:
     return next((place for place, (one, other) in pairs if one != other), min(len(text), len(prompt)))
 
 
-def file_corpus(path: Path, tokenizer: "Tokenizer", max_tokens: int) -> Corpus:
+def file_corpus(path: Path, tokenizer: "Tokenizer", room: Room) -> Corpus:
     """A text file in windows of 512 tokens, scored as new tokens.
 
     UsageError when it cannot be read or is too short.
@@ -109,20 +118,24 @@ def file_corpus(path: Path, tokenizer: "Tokenizer", max_tokens: int) -> Corpus:
         ids = tokenizer.encode(path.read_text()).ids
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the text '{path}' ({error}); give --text a file in UTF-8") from error
-    step = min(WINDOW, max_tokens)
+    step = max(1, min(WINDOW, room.tokens))
     windows = [(f"{path.name}:{start}", ids[start : start + step], 0) for start in range(0, len(ids), step)]
-    corpus = _corpus(path.name, windows, max_tokens)
-    if not corpus.texts:
+    if len(ids) < 2:
         raise UsageError(f"'{path}' holds fewer than two tokens; give --text a longer file")
-    return corpus
+    return _corpus(path.name, windows, room)
 
 
-def _corpus(title: str, texts: Sequence[tuple[str, list[int], int]], max_tokens: int) -> Corpus:
-    """Of (name, tokens, how many of them are a prompt)."""
-    cut = sum(len(ids) > max_tokens for _, ids, _ in texts)
+def _corpus(title: str, texts: Sequence[tuple[str, list[int], int]], room: Room) -> Corpus:
+    """Of (name, tokens, how many of them are a prompt); what is cut or left out is counted in the title."""
+    most = max(0, room.tokens)
+    cut = sum(len(ids) > most for _, ids, _ in texts)
+    known = [text for text in texts if max(text[1], default=0) < room.vocabulary]
     kept = tuple(
-        ScoredText(name=name, token_ids=tuple(ids[:max_tokens]), prompt_tokens=min(prompt, max_tokens))
-        for name, ids, prompt in texts
-        if len(ids) > 1
+        ScoredText(name=name, token_ids=tuple(ids[:most]), prompt_tokens=min(prompt, most))
+        for name, ids, prompt in known
+        if min(len(ids), most) > 1
     )
-    return Corpus(title=f"{title} ({cut} cut at {max_tokens} tokens)" if cut else title, texts=kept)
+    notes = [f"{cut} cut at {most} tokens"] if cut else []
+    if unknown := len(texts) - len(known):
+        notes.append(f"{unknown} left out for a token beyond the model's {room.vocabulary}")
+    return Corpus(title=f"{title} ({', '.join(notes)})" if notes else title, texts=kept)
