@@ -17,7 +17,7 @@ import quantbench
 from quantbench.decoding import Decoder, TimesStages, scheme_by_phase
 from quantbench.environment import describe_environment
 from quantbench.errors import QuantbenchError
-from quantbench.evaluate import EvaluationSettings, Progress, Sample, evaluate, limit_task
+from quantbench.evaluate import EvaluationSettings, Progress, Sample, evaluate, limit_task, refusals
 from quantbench.plan import Trial
 from quantbench.records import Failure, ModelInfo, Record
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer, open_source
@@ -141,7 +141,7 @@ def _measure(run: Run, import_s: float | None) -> None:
     loaded = method.load(source, settings)
     meter.loaded()
     decoder = loaded.decoder
-    for sentence in loaded.warnings:
+    for sentence in (*source.warnings, *loaded.warnings):
         run.warn(sentence)
     startup = {"import_s": add(import_s, loaded.startup.import_s), "warmup_s": warm_up(decoder)}
     run.keep(
@@ -254,6 +254,8 @@ def _evaluate_tasks(run: Run, source: ModelSource, decoder: Decoder, tokenizer: 
         )
         file = write_samples(run, task, samples)
         run.keep(tasks=(*run.record.tasks, result.model_copy(update={"samples_file": file})))
+        if sentence := refusals(task, samples):
+            run.warn(sentence)
 
 
 def write_samples(run: Run, task: Task, samples: list[Sample]) -> str:

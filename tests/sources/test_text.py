@@ -19,7 +19,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def test_a_tokenizer_neither_truncates_nor_pads(tmp_path: Path) -> None:
-    write_tokenizer(write_folder(tmp_path))
+    write_tokenizer(write_folder(tmp_path, config=tiny_config(model_type="mistral")))
     tokenizer = load_tokenizer(open_folder(tmp_path, name="m"))
     assert tokenizer is not None
     assert tokenizer.encode("a b a").ids == [0, 1, 0]
@@ -39,10 +39,10 @@ def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
         load_tokenizer(open_folder(tmp_path, name="m"))
 
 
-def test_end_tokens_are_those_of_both_files(tmp_path: Path) -> None:
+def test_end_tokens_are_those_of_the_generation_config_where_there_is_one(tmp_path: Path) -> None:
     write_folder(tmp_path, config=tiny_config(eos_token_id=7))
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 6]}))
-    assert eos_ids(open_folder(tmp_path, name="m")) == {5, 6, 7}
+    assert eos_ids(open_folder(tmp_path, name="m")) == {5, 6}
 
 
 def test_a_model_without_an_end_token_has_none() -> None:

@@ -114,7 +114,8 @@ def unsupported(config: Mapping[str, Any]) -> str | None:
         known = ", ".join(FAMILIES)
         return f"model_type '{config.get('model_type')}' is not among {known}"
     architectures = config.get("architectures") or [family.architecture]
-    if family.architecture not in architectures:
+    body = family.architecture.replace("ForCausalLM", "Model")  # saved without a head, which may be tied
+    if family.architecture not in architectures and body not in architectures:
         return f"architecture '{architectures[0]}' is not {family.architecture}"
     if config.get("quantization_config"):
         method = config["quantization_config"].get("quant_method", "unknown")

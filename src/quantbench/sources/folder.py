@@ -1,4 +1,4 @@
-"""A transformers folder: config.json and safetensors, in one file or in shards.
+"""A transformers folder: config.json and safetensors, in one file or in shards, as transformers reads it.
 
 Everything that can be checked without reading weights is checked on opening: the files, their headers, and
 for known families the names and shapes of all tensors.
@@ -7,48 +7,45 @@ for known families the names and shapes of all tensors.
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import ModelError
-from quantbench.sources.layout import HEAD, is_tied, tensor_shapes
-from quantbench.sources.safetensors_file import StoredTensor, read_header, read_tensor
+from quantbench.sources.layout import tensor_shapes
+from quantbench.sources.safetensors_file import StoredTensor, read_header, read_tensor, same_values
+from quantbench.sources.stored_names import StoredNames, resolve_names
+from quantbench.sources.tokenizer_files import tokenizer_files
 
 if TYPE_CHECKING:
     import torch
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-HASHED_TEXT = ("config.json", "generation_config.json", "tokenizer.json")
+ADAPTER = "adapter_config.json"
+HASHED_TEXT = ("config.json", "generation_config.json")
 SAMPLES, SAMPLE_BYTES = 64, 4096  # of each weight file, for the content hash
 
 
 class FolderSource:
-    """A ModelSource that reads the files of a folder."""
+    """A ModelSource that reads the files of a folder; its configuration says what the folder really holds."""
 
     def __init__(
-        self,
-        folder: Path,
-        tensors: dict[str, StoredTensor],
-        config: dict[str, Any],
-        *,
-        name: str,
-        revision: str | None,
-        note: str | None,
+        self, folder: Path, found: "Found", *, name: str, revision: str | None, note: str | None
     ) -> None:
         self.name = name
         self.revision = revision
         self.note = note
-        self.config = config
+        self.config = found.names.config
+        self.warnings = found.names.notes
         self.folder: Path | None = folder
-        files = {stored.path for stored in tensors.values()}
+        files = {stored.path for stored in found.tensors.values()}
         self.checkpoint_bytes: int | None = sum(path.stat().st_size for path in files)
-        self._tensors = tensors
+        self._tensors = found.parameters
 
     def names(self) -> list[str]:
-        """Names of all stored tensors, without a head that is tied to the embedding."""
-        tied = is_tied(self.config)
-        return [name for name in self._tensors if not (tied and name == HEAD)]
+        """Names of all parameters, without a head that is tied to the embedding."""
+        return list(self._tensors)
 
     def tensor(self, name: str) -> "torch.Tensor":
         """One tensor on the CPU in its stored dtype."""
@@ -57,27 +54,57 @@ class FolderSource:
         return read_tensor(self._tensors[name])
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The stored tensors of a folder by their stored names, and which parameters they are."""
+
+    tensors: dict[str, StoredTensor]
+    names: StoredNames
+
+    @property
+    def parameters(self) -> dict[str, StoredTensor]:
+        """The stored tensors by the parameters that they are."""
+        return {parameter: self.tensors[name] for parameter, name in self.names.stored.items()}
+
+
 def open_folder(
     folder: Path, *, name: str, revision: str | None = None, note: str | None = None
 ) -> FolderSource:
     """Open and check a folder; its revision is a content hash unless given. ModelError with the fix."""
     config = read_config_file(folder, name)
-    tensors = find_tensors(folder, name)
-    if "quantization_config" not in config:
-        check_shapes(tensors, config, name)
+    tensors = find_tensors(folder, name, config)
+    found = Found(tensors, name_tensors(tensors, config, name))
+    if not config.get("quantization_config"):
+        check_shapes(found.parameters, found.names.config, name)
     return FolderSource(
-        folder,
-        tensors,
-        config,
-        name=name,
-        revision=revision or content_hash(folder, tensors),
-        note=note,
+        folder, found, name=name, revision=revision or content_hash(folder, tensors), note=note
     )
+
+
+def name_tensors(tensors: Mapping[str, StoredTensor], config: dict[str, Any], name: str) -> StoredNames:
+    """Which parameters the stored tensors are; ModelError for a configuration that lacks a size."""
+    if config.get("quantization_config"):
+        return StoredNames(stored={stored: stored for stored in tensors}, config=config)
+    try:
+        return resolve_names(
+            list(tensors), config, lambda one, other: same_values(tensors[one], tensors[other])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise lacks(error, name) from None
+
+
+def lacks(error: Exception, name: str) -> ModelError:
+    return ModelError(f"config.json of '{name}' lacks a valid {error}; download or save it again")
 
 
 def read_config_file(folder: Path, name: str) -> dict[str, Any]:
     """config.json as a dictionary."""
     path = folder / "config.json"
+    if (folder / ADAPTER).is_file():
+        raise ModelError(
+            f"'{name}' holds an adapter ({ADAPTER}), which is not applied; "
+            "merge it into its model and save that"
+        )
     if not path.is_file():
         raise ModelError(f"'{name}' has no config.json; give a folder saved by transformers' save_pretrained")
     return read_json(path)
@@ -96,13 +123,22 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def find_tensors(folder: Path, name: str) -> dict[str, StoredTensor]:
-    """Every tensor of model.safetensors, or of the shards that the index names."""
-    if (folder / INDEX).is_file():
-        return _read_shards(folder, name)
-    if (folder / WEIGHTS).is_file():
-        return read_header(folder / WEIGHTS)
-    raise ModelError(f"'{name}' has no {WEIGHTS}; {_advice(folder)}")
+def find_tensors(folder: Path, name: str, config: Mapping[str, Any]) -> dict[str, StoredTensor]:
+    """Every tensor of the file that config.json names, of model.safetensors, or of an index's shards.
+
+    model.safetensors counts before an index beside it, as in transformers.
+    """
+    named = config.get("transformers_weights")
+    for file in [str(named)] if named else [WEIGHTS, INDEX]:
+        if inside(folder, file):
+            return read_shards(folder, name, file) if file.endswith(".json") else read_header(folder / file)
+    raise ModelError(f"'{name}' has no {named or WEIGHTS}; {_advice(folder)}")
+
+
+def inside(folder: Path, file: str) -> bool:
+    """Whether a file of this name is there, in the folder or below it."""
+    path = Path(file)
+    return not path.is_absolute() and ".." not in path.parts and (folder / path).is_file()
 
 
 def _advice(folder: Path) -> str:
@@ -114,19 +150,19 @@ def _advice(folder: Path) -> str:
     return "give a folder that holds weights"
 
 
-def _read_shards(folder: Path, name: str) -> dict[str, StoredTensor]:
-    weight_map = read_json(folder / INDEX).get("weight_map")
+def read_shards(folder: Path, name: str, index: str) -> dict[str, StoredTensor]:
+    """Every tensor of the files that an index names; ModelError for what it promises and is not there."""
+    weight_map = read_json(folder / index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise ModelError(f"'{folder / INDEX}' has no weight_map; download or save the model again")
+        raise ModelError(f"'{folder / index}' has no weight_map; download or save the model again")
     tensors: dict[str, StoredTensor] = {}
     for shard in sorted({str(file) for file in weight_map.values()}):
-        path = folder / shard
-        if Path(shard).name != shard or not path.is_file():
-            raise ModelError(f"'{name}' lacks the shard '{shard}' that {INDEX} names; download it again")
-        tensors |= read_header(path)
+        if not inside(folder, shard):
+            raise ModelError(f"'{name}' lacks the shard '{shard}' that {index} names; download it again")
+        tensors |= read_header(folder / shard)
     for tensor, shard in weight_map.items():
         if tensor not in tensors:
-            raise ModelError(f"'{shard}' lacks '{tensor}' that {INDEX} promises; download '{name}' again")
+            raise ModelError(f"'{shard}' lacks '{tensor}' that {index} promises; download '{name}' again")
     return tensors
 
 
@@ -135,9 +171,7 @@ def check_shapes(tensors: Mapping[str, StoredTensor], config: dict[str, Any], na
     try:
         expected = tensor_shapes(config)
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"config.json of '{name}' lacks a valid {error}; download or save it again"
-        ) from None
+        raise lacks(error, name) from None
     for tensor, shape in (expected or {}).items():
         if tensor not in tensors:
             raise ModelError(
@@ -157,9 +191,8 @@ def content_hash(folder: Path, tensors: Mapping[str, StoredTensor]) -> str:
     Cheap for any size; two checkpoints that differ only between the sampled blocks hash alike.
     """
     digest = hashlib.sha256()
-    for name in HASHED_TEXT:
-        path = folder / name
-        digest.update(f"{name}\0".encode() + (path.read_bytes() if path.is_file() else b""))
+    for path in [*(folder / name for name in HASHED_TEXT), *tokenizer_files(folder)]:
+        digest.update(f"{path.name}\0".encode() + (path.read_bytes() if path.is_file() else b""))
     for name in sorted(tensors):
         stored = tensors[name]
         digest.update(f"{name}\0{stored.dtype}\0{stored.shape}\0{stored.offset}\0".encode())

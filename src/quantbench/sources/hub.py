@@ -11,8 +11,10 @@ from quantbench.errors import ModelError
 PATTERNS = [
     "*.json",
     "*.safetensors",
-    "tokenizer.model",
+    "*.model",
+    "*.tiktoken",
     "merges.txt",
+    "vocab.txt",
     "*.jinja",
     "*.py",
 ]

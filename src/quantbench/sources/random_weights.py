@@ -32,6 +32,7 @@ class RandomSource:
         self.name = name
         self.revision: str | None = None
         self.note: str | None = note or f"random weights, seed {seed}"
+        self.warnings: tuple[str, ...] = ()
         self.config = config
         self.folder: Path | None = None
         self.checkpoint_bytes: int | None = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 MAX_HEADER_BYTES = 100_000_000
+BLOCK = 1 << 24  # bytes compared at once
 DTYPES = {  # name in the file -> (name in torch, bytes)
     "F64": ("float64", 8),
     "F32": ("float32", 4),
@@ -81,6 +82,19 @@ def read_tensor(stored: StoredTensor) -> "torch.Tensor":
                 raise truncated(stored.path, stored.offset + done, stored.offset + stored.size)
             done += got
     return tensor
+
+
+def same_values(one: StoredTensor, other: StoredTensor) -> bool:
+    """Whether two stored tensors are equal, compared in blocks where their type is the same."""
+    if one.shape != other.shape:
+        return False
+    if one.dtype != other.dtype:
+        return bool((read_tensor(one).double() == read_tensor(other).double()).all())
+    with one.path.open("rb") as first, other.path.open("rb") as second:
+        first.seek(one.offset)
+        second.seek(other.offset)
+        sizes = (min(BLOCK, one.size - done) for done in range(0, one.size, BLOCK))
+        return all(first.read(size) == second.read(size) for size in sizes)
 
 
 def damaged(path: Path, reason: str) -> ModelError:

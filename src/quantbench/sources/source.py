@@ -13,7 +13,8 @@ class ModelSource(Protocol):
     name: str  # as the user gave it
     revision: str | None  # hub commit, or a content hash of a folder
     note: str | None  # 'random weights', ...
-    config: dict[str, Any]  # config.json
+    warnings: tuple[str, ...]  # what was read otherwise than the configuration says, as sentences
+    config: dict[str, Any]  # config.json, its tie_word_embeddings corrected where the files differ
     folder: Path | None  # a transformers folder; None for random weights
     checkpoint_bytes: int | None
 

@@ -1,0 +1,99 @@
+"""Which stored tensor is which parameter of the model, as transformers 5 reads a checkpoint.
+
+A name may lack the prefix `model.` or carry it once too often; where two stored names mean one parameter,
+the first in natural order counts; a tied matrix may be stored under either of its names; and where a
+configuration ties the head to the embedding but another head is stored, the stored head is used. Nothing is
+read from a file here: whether two tensors are equal is asked of the caller.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quantbench.sources.layout import EMBEDDING, HEAD, is_tied, tensor_shapes
+
+PREFIX = "model"  # transformers' base_model_prefix of every family that has a layout here
+COMPUTED = ("rotary_emb.inv_freq",)  # buffers of old checkpoints: computed, not learned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredNames:
+    """`stored` leads from parameters to stored names; `config` is tied exactly where the model is."""
+
+    stored: dict[str, str]
+    config: dict[str, Any]
+    notes: tuple[str, ...] = ()  # what a reader of the figures should know, as sentences
+
+
+def resolve_names(
+    names: Collection[str], config: Mapping[str, Any], equal: Callable[[str, str], bool]
+) -> StoredNames:
+    """Stored names by parameter; `equal(one, other)` tells whether two stored tensors hold the same values.
+
+    A family without a known layout keeps its names as they are. KeyError, TypeError or ValueError where the
+    configuration lacks a size.
+    """
+    parameters = tensor_shapes({**config, "tie_word_embeddings": False})
+    if parameters is None:
+        return StoredNames(stored={name: name for name in names}, config=dict(config))
+    stored: dict[str, str] = {}
+    for name in sorted(names, key=natural_order):
+        if (parameter := parameter_of(name, parameters)) is not None:
+            stored.setdefault(parameter, name)
+    resolved, tie_note = _tie(stored, config, equal)
+    used = set(stored.values())
+    left = [n for n in names if n not in used and parameter_of(n, parameters) != HEAD]
+    notes = [tie_note, _unused_note([name for name in left if not name.endswith(COMPUTED)], config)]
+    return StoredNames(stored=stored, config=resolved, notes=tuple(note for note in notes if note))
+
+
+def parameter_of(name: str, parameters: Collection[str]) -> str | None:
+    """The parameter that a stored name means; None for one that the model does not have."""
+    bare = name[len(PREFIX) + 1 :]
+    if name.startswith(PREFIX) and bare in parameters:
+        return bare
+    if (prefixed := f"{PREFIX}.{name}") in parameters:
+        return prefixed
+    return name if name in parameters else None
+
+
+def natural_order(name: str) -> list[tuple[int, str, int]]:
+    """A sort key: parts between dots, numbers by value and before words."""
+    return [_part_order(part) for part in name.split(".")]
+
+
+def _part_order(part: str) -> tuple[int, str, int]:
+    if part.isdecimal():
+        return (0, "", int(part))
+    word = part.rstrip("0123456789")
+    return (1, word, int(part[len(word) :] or -1))
+
+
+def _tie(
+    stored: dict[str, str], config: Mapping[str, Any], equal: Callable[[str, str], bool]
+) -> tuple[dict[str, Any], str | None]:
+    """Bring a tied pair of `stored` to what the model holds; the configuration that says so, and a note."""
+    resolved = dict(config)
+    if not is_tied(config) or HEAD not in stored:
+        return resolved, None
+    if EMBEDDING not in stored:
+        stored[EMBEDDING] = stored.pop(HEAD)
+        return resolved, None
+    if equal(stored[EMBEDDING], stored[HEAD]):
+        del stored[HEAD]
+        return resolved, None
+    resolved["tie_word_embeddings"] = False
+    return resolved, (
+        "config.json ties the head to the embedding, but another head is stored; "
+        "the stored one is used, as in transformers"
+    )
+
+
+def _unused_note(left: Iterable[str], config: Mapping[str, Any]) -> str | None:
+    names = sorted(left, key=natural_order)
+    if not names:
+        return None
+    return (
+        f"{len(names)} stored tensors that a {config.get('model_type')} model does not have were ignored, as "
+        f"in transformers: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+    )
