@@ -39,6 +39,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point: a user's mistake ends in one sentence and exit code 2, Ctrl-C in 130."""
+    refuse_empty(sys.argv[1:])
     try:
         status = app(standalone_mode=False) or 0
     except QuantbenchError as error:
@@ -51,6 +52,19 @@ def main() -> None:
         with contextlib.suppress(OSError):  # a terminal that has hung up
             ERR.print("stopped; what was measured is kept, the same command goes on from there")
     sys.exit(status)
+
+
+def refuse_empty(arguments: list[str]) -> None:
+    """An empty value is a variable that was never set; taken as a path it would be the current folder."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        name, equals, value = argument.partition("=")
+        if not argument.strip() or (name.startswith("--") and equals and not value.strip()):
+            which = name if equals else before if before.startswith("-") else "an argument"
+            fail(f"{which} is empty; give it a value or leave it out")
+        if "\0" in argument or (
+            not argument.isprintable() and any("\ud800" <= c <= "\udfff" for c in argument)
+        ):
+            fail("an argument holds bytes that are no text; write it in UTF-8")
 
 
 def fail(sentence: str) -> NoReturn:

@@ -121,9 +121,9 @@ def select_records(stored: list[Record], folder: Path) -> tuple[list[Record], st
 def read_plan(path: Path) -> dict[str, Any]:
     """What `write_plan` wrote; StoreError when it is damaged."""
     try:
-        plan = json.loads(path.read_text())
+        plan = json.loads(path.read_bytes())
         return {"baseline": str(plan["baseline"]), "trials": [str(trial) for trial in plan["trials"]]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"'{path}' is damaged; remove it to report all records of the folder") from error
 
 

@@ -1,6 +1,7 @@
 """The commands that decide: `recommend` picks a method within limits, `compare` gates on real changes."""
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,8 @@ from quantbench.errors import UsageError, unknown
 from quantbench.units import parse_bytes, parse_seconds
 
 FAIL_ON = ("regression", "never")
-Parsed = TypeVar("Parsed")
+Parsed = TypeVar("Parsed", int, float)
+MOST_RECOVERY = 2.0  # twice the baseline's pass@1: more is a percentage
 
 
 def recommend(folder: Path, limits: Limits, *, out: Console, err: Console) -> int:
@@ -35,8 +37,8 @@ def compare(
 
     if fail_on not in FAIL_ON:
         raise UsageError(unknown("value of --fail-on", fail_on, FAIL_ON))
-    if tolerance is not None and tolerance < 0:
-        raise UsageError("--tolerance must not be negative; 0.03 is three per cent")
+    if tolerance is not None and not 0 <= tolerance < 1:
+        raise UsageError("--tolerance is a share from 0 to 1; 0.03 is three per cent")
     try:
         comparison = compare_results(load_results(old, err), load_results(new, err), tolerance)
     except ValueError as error:
@@ -52,21 +54,30 @@ def read_limits(
     min_speed: float | None,
     min_recovery: float | None,
 ) -> Limits:
-    """The options of `recommend` as limits; UsageError for a quantity that cannot be read."""
+    """The options of `recommend` as limits; UsageError for a quantity that cannot be read or be meant."""
+    if min_speed is not None and not 0 < min_speed < inf:
+        raise UsageError("--min-speed must be a positive number of tokens per second, as in 20")
+    if min_recovery is not None and not 0 < min_recovery <= MOST_RECOVERY:
+        raise UsageError("--min-recovery is a share of the baseline's pass@1: 0.97 is 97 per cent")
     return Limits(
-        max_memory_bytes=_parsed("--max-memory", max_memory, parse_bytes),
-        max_size_bytes=_parsed("--max-size", max_size, parse_bytes),
-        max_ttft_s=_parsed("--max-ttft", max_ttft, parse_seconds),
+        max_memory_bytes=_parsed("--max-memory", max_memory, parse_bytes, "2GB"),
+        max_size_bytes=_parsed("--max-size", max_size, parse_bytes, "500MB"),
+        max_ttft_s=_parsed("--max-ttft", max_ttft, parse_seconds, "200ms"),
         min_speed=min_speed,
         min_recovery=min_recovery,
     )
 
 
-def _parsed(option: str, text: str | None, parse: Callable[[str], Parsed]) -> Parsed | None:
+def _parsed(option: str, text: str | None, parse: Callable[[str], Parsed], example: str) -> Parsed | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else parse(text)
+        value = parse(text)
     except ValueError as error:
-        raise UsageError(f"{option}: {error}") from error
+        raise UsageError(f"{option}: {error}, as in {example}") from error
+    if not value:
+        raise UsageError(f"{option} must be more than nothing, as in {example}")
+    return value
 
 
 def load_results(folder: Path, err: Console) -> Results:

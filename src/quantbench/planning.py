@@ -22,26 +22,29 @@ from quantbench.resolving import (
     resolve_tasks,
 )
 from quantbench.settings import RunSettings, check_values
-from quantbench.sources import ModelSource, load_tokenizer, open_source
+from quantbench.sources import ModelSource, find_model, load_tokenizer, open_source
 from quantbench.tasks import Task
+from quantbench.unused_options import check_positions, check_revision, check_unused
 
 
 def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     """The plan of a run and its opened model; a QuantbenchError for anything that cannot work."""
     check_values(settings)
     check_methods(settings.methods)
+    check_revision(settings)
     device = resolve_device(settings.device)
     check_available(settings.methods, device)
     baseline = resolve_baseline(settings)
     dtype = resolve_dtype(settings.dtype, device)
-    if settings.model.startswith((".", "/", "~")):
-        open_source(settings.model)  # a path is cheap to look at, so a wrong one is said before anything else
+    find_model(settings.model, revision=settings.revision)  # a wrong one is said before anything else
     tasks = resolve_tasks(settings)
     source = open_source(settings.model, revision=settings.revision, seed=settings.seed)
     check_readable(settings, source, tasks)
     engine = resolve_engine(settings, source)
     check_engine(settings.methods, engine)
     check_batch_invariant(settings, engine)
+    check_unused(settings, tasks, engine=engine, device=device)
+    check_positions(settings, source)
     ordered = (baseline, *(m for m in dict.fromkeys(settings.methods) if m != baseline))
     for method in ordered:
         check_fits(METHODS[method], source, device)

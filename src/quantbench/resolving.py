@@ -8,7 +8,7 @@ from quantbench.methods import METHODS
 from quantbench.sandbox.pool import open_sandbox
 from quantbench.settings import RunSettings
 from quantbench.sources import ModelSource
-from quantbench.tasks import Task, load_task
+from quantbench.tasks import TASKS, Task, load_task
 
 DTYPES = {
     "float16": "float16",
@@ -82,7 +82,17 @@ def resolve_dtype(name: str, device: str) -> str:
 
 def resolve_tasks(settings: RunSettings) -> tuple[Task, ...]:
     """'auto' is the built-in task for the built-in model, none for random weights, HumanEval otherwise."""
-    names = tuple(name for name in settings.tasks if name != "none")
+    names = settings.tasks
+    if not names:
+        raise UsageError(f"--tasks names no task; choose from: {', '.join(TASKS)}, none")
+    for alone in ("none", "auto"):
+        if alone in names and len(names) > 1:
+            raise UsageError(f"--tasks {alone} stands alone; remove it or the other tasks")
+    if names == ("none",):
+        names = ()
+    for name in names:
+        if name not in (*TASKS, "auto"):
+            raise TaskError(unknown("task", name, [*TASKS, "none"]))
     if names == ("auto",):
         if settings.model.startswith("random:"):
             return ()

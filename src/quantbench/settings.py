@@ -1,5 +1,6 @@
 """What a run was asked for, before anything is resolved, and whether the numbers make sense."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,31 +40,82 @@ class RunSettings:
     rounds: int = 1
     floor: bool = True
     output_dir: Path | None = None
+    given: frozenset[str] = frozenset()  # the settings that the user named; the others are defaults
+
+
+# option -> (least, most): beyond them a number is a slip of the pen, or a plan that never ends
+RANGES: dict[str, tuple[int, int]] = {
+    "seed": (-(2**63), 2**63 - 1),
+    "threads": (1, 4096),
+    "limit": (1, 10**9),
+    "batch_size": (1, 65_536),
+    "max_new_tokens": (1, 10**7),
+    "completions_per_problem": (1, 100_000),
+    "new_tokens": (2, 10**7),
+    "rounds": (1, 1000),
+}
+LIST_RANGES = {"batch_sizes": (1, 65_536), "prompt_tokens": (1, 10**7)}
+MOST_POINTS = 1000  # of a speed sweep
+COOLEST, HOTTEST = 0.001, 100.0  # of sampling: colder is greedy, hotter is noise
+LONGEST_BUDGET_S = 10**6
+MOST_TEXT_BYTES = 100_000_000
 
 
 def check_values(settings: RunSettings) -> None:
-    """UsageError for a number that makes no sense."""
-    positive = {
-        "--batch-size": settings.batch_size,
-        "--completions-per-problem": settings.completions_per_problem,
-        "--new-tokens": settings.new_tokens - 1,
-        "--rounds": settings.rounds,
-        "--limit": settings.limit,
-        "--max-new-tokens": settings.max_new_tokens,
-        "--threads": settings.threads,
-        "--speed-budget": settings.speed_budget_s,
-    }
-    for option, value in positive.items():
-        if value is not None and value <= 0:
-            least = 2 if option == "--new-tokens" else 1
-            raise UsageError(f"{option} must be at least {least}")
-    if settings.text is not None and not Path(settings.text).is_file():
-        raise UsageError(f"no file '{settings.text}'; give --text a text file")
-    if not settings.batch_sizes or not settings.prompt_tokens:
-        raise UsageError("--batch-sizes and --prompt-tokens need at least one number, as in 1,8,64")
-    if min(*settings.batch_sizes, *settings.prompt_tokens) < 1:
-        raise UsageError("--batch-sizes and --prompt-tokens must be positive numbers, as in 1,8,64")
-    if not 0 < settings.top_p <= 1 or settings.temperature < 0:
-        raise UsageError("--top-p must lie in (0, 1] and --temperature must not be negative")
+    """UsageError for a number that makes no sense, and for a text that cannot be read."""
+    for name, (least, most) in RANGES.items():
+        value = getattr(settings, name)
+        if value is not None:
+            _check_range(flag(name), value, least, most)
+    for name, (least, most) in LIST_RANGES.items():
+        values = getattr(settings, name)
+        if not values:
+            raise UsageError(f"{flag(name)} needs at least one number, as in 1,8,64")
+        for value in values:
+            _check_range(flag(name), value, least, most)
+    if len(settings.batch_sizes) * len(settings.prompt_tokens) > MOST_POINTS:
+        raise UsageError(f"--batch-sizes and --prompt-tokens make more than {MOST_POINTS} points; name fewer")
+    cores = os.cpu_count() or 1
+    if settings.threads is not None and settings.threads > cores:
+        raise UsageError(f"--threads {settings.threads} is more than this machine's {cores} cores")
+    _check_floats(settings)
+    if settings.text is not None:
+        _check_text(Path(settings.text))
+
+
+def flag(name: str) -> str:
+    """A setting as the command line spells it: `--speed-budget` for speed_budget_s."""
+    return "--" + name.removesuffix("_s").replace("_", "-")
+
+
+def _check_range(option: str, value: int, least: int, most: int) -> None:
+    if value < least:
+        raise UsageError(f"{option} must be at least {least}")
+    if value > most:
+        raise UsageError(f"{option} must be at most {most}")
+
+
+def _check_floats(settings: RunSettings) -> None:
+    if not 0 < settings.speed_budget_s <= LONGEST_BUDGET_S:
+        raise UsageError("--speed-budget must be a positive number of seconds, as in 5")
+    if not 0 < settings.top_p <= 1:
+        raise UsageError("--top-p must lie in (0, 1], as in 0.95")
+    if settings.temperature != 0 and not COOLEST <= settings.temperature <= HOTTEST:
+        raise UsageError(f"--temperature must be 0 for greedy decoding, or lie in [{COOLEST}, {HOTTEST:g}]")
     if settings.completions_per_problem > 1 and settings.temperature == 0:
         raise UsageError("several completions per problem need sampling; add --temperature 0.8, for example")
+
+
+def _check_text(path: Path) -> None:
+    """The --text file is there, of a sensible size, and UTF-8."""
+    try:
+        if not path.is_file():
+            raise UsageError(f"no file '{path}'; give --text a text file")
+        size = path.stat().st_size
+        if not 0 < size <= MOST_TEXT_BYTES:
+            raise UsageError(
+                f"'{path}' has {size:,} bytes; give --text 1 byte to {MOST_TEXT_BYTES // 10**6} MB"
+            )
+        path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the text '{path}' ({error}); give --text a file in UTF-8") from error

@@ -70,13 +70,17 @@ class Store:
     def read(self) -> tuple[list[Record], list[DamagedLine]]:
         """The newest record of each trial id, oldest trial first, and the lines that could not be read."""
         path = self.folder / RECORDS
-        if not path.exists():
+        if not path.is_file():
             raise StoreError(
                 f"no results in '{self.folder}' ({RECORDS} is missing); run `quantbench run` first"
             )
         newest: dict[str, Record] = {}
         damaged: list[DamagedLine] = []
-        for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"cannot read '{path}' ({error.strerror}); check its permissions") from error
+        for number, line in enumerate(content.split(b"\n"), start=1):
             if not line.strip():
                 continue
             try:

@@ -5,7 +5,7 @@ import re
 GB = 1_000_000_000
 BYTE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 SECOND_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
-QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([^\s\d.]*)\s*")
+QUANTITY = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([^\s\d.]*)\s*")
 
 
 def gigabytes(count: int) -> float:
@@ -38,18 +38,18 @@ def show_count(count: int) -> str:
 
 
 def parse_bytes(text: str) -> int:
-    """`2GB`, `512 MiB` or a bare number of bytes; ValueError for anything else."""
-    return int(_parse(text, BYTE_UNITS, "b"))
+    """`2GB`, `512 MiB`, `900 B`; ValueError for anything else, a number without a unit included."""
+    return int(_parse(text, BYTE_UNITS))
 
 
 def parse_seconds(text: str) -> float:
-    """`200ms`, `1.5 s` or a bare number of seconds; ValueError for anything else."""
-    return _parse(text, SECOND_UNITS, "s")
+    """`200ms`, `1.5 s`; ValueError for anything else, a number without a unit included."""
+    return _parse(text, SECOND_UNITS)
 
 
-def _parse(text: str, units: dict[str, int] | dict[str, float], bare: str) -> float:
+def _parse(text: str, units: dict[str, int] | dict[str, float]) -> float:
     found = QUANTITY.fullmatch(text)
-    unit = (found.group(2).lower() or bare) if found else ""
+    unit = found.group(2).lower() if found else ""
     if found is None or unit not in units:
-        raise ValueError(f"'{text}' is not a number with one of the units {', '.join(units)}")
+        raise ValueError(f"'{text[:40]}' is not a number with one of the units {', '.join(units)}")
     return float(found.group(1)) * units[unit]

@@ -10,7 +10,7 @@ from huggingface_hub import errors
 
 from quantbench.errors import ModelError
 from quantbench.sources.hub import fetch_snapshot
-from tests.model_folders import write_folder
+from tests.model_folders import INDEX, write_folder, write_sharded_folder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -46,6 +46,7 @@ def test_what_the_hub_refuses_becomes_one_sentence_with_the_fix(
     error: Exception, fix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_with(error, monkeypatch)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     with pytest.raises(ModelError, match=fix) as caught:
         fetch_snapshot("org/model", "main")
     assert "\n" not in str(caught.value)
@@ -67,6 +68,19 @@ def test_a_cached_model_opens_offline_from_hf_home(tmp_path: Path) -> None:
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text(COMMIT)
     assert run_offline(tmp_path, "org/model").stdout.split() == ["org/model", COMMIT, "14"]
+
+
+@pytest.mark.parametrize("kept", [("config.json",), ("config.json", INDEX, "a.safetensors")])
+def test_an_incomplete_download_is_called_one(tmp_path: Path, kept: tuple[str, ...]) -> None:
+    snapshot = tmp_path / "hub" / "models--org--model" / "snapshots" / COMMIT
+    write_sharded_folder(snapshot)
+    for path in snapshot.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text(COMMIT)
+    last = run_offline(tmp_path, "org/model").stderr.strip().splitlines()[-1]
+    assert "its download is incomplete" in last and "HF_HUB_OFFLINE" in last
 
 
 def test_offline_a_model_that_is_not_cached_is_named_with_the_switch(tmp_path: Path) -> None:

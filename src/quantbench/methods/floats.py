@@ -34,6 +34,10 @@ class FloatMethod:
         """Both engines run floats."""
         return None
 
+    def fixes_activations(self, engine: str, device: str) -> bool:
+        """With transformers and on CUDA always, and those of fp32 everywhere."""
+        return engine == "transformers" or device.startswith("cuda") or self.dtype == "float32"
+
     def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
         """Bytes of all weights at this type's width."""
         return total_bytes(config, lambda rows, columns: rows * columns * self.bytes_per_weight)
@@ -45,7 +49,7 @@ class FloatMethod:
             from quantbench.methods.transformers_engine import load_transformers
 
             return load_transformers(source, own)
-        computes_in_it = self.dtype == "float32" or settings.device.startswith("cuda")
+        computes_in_it = self.fixes_activations(settings.engine, settings.device)
         return load_native(
             source,
             own if computes_in_it else settings,

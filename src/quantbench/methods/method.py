@@ -57,6 +57,10 @@ class Method(Protocol):
         """Why the method cannot run with 'native' or 'transformers', with the fix; None when it can."""
         ...
 
+    def fixes_activations(self, engine: str, device: str) -> bool:
+        """Whether activations have the weights' own type here, whatever `dtype` says."""
+        ...
+
     def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
         """Weight bytes to expect, from config.json alone; None where the layout is not known."""
         ...

@@ -48,6 +48,10 @@ class QuantizedMethod:
             "use --engine native, or --methods fp32,bf16,fp16"
         )
 
+    def fixes_activations(self, engine: str, device: str) -> bool:
+        """Packed weights leave the type of activations open."""
+        return False
+
     def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
         """Packed bytes with scales and zero points, and 16 bits for what stays."""
         return total_bytes(config, self.matrix_bytes)

@@ -145,6 +145,8 @@ def read_ks(text: str | None) -> tuple[int, ...] | None:
         ks = tuple(int(part) for part in text.split(","))
     except ValueError:
         ks = (0,)
+    if len(set(ks)) < len(ks):
+        raise UsageError("--k names a number twice; name it once")
     if min(ks) < 1:
         raise UsageError("--k takes whole numbers from 1 on, separated by commas, as in 1,10")
     return ks

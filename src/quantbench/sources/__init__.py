@@ -10,12 +10,12 @@ from pathlib import Path
 
 from quantbench.errors import ModelError
 from quantbench.sources.folder import open_folder
-from quantbench.sources.hub import fetch_snapshot
+from quantbench.sources.hub import fetch_snapshot, find_on_hub
 from quantbench.sources.random_weights import open_random, placeholder
 from quantbench.sources.source import ModelSource
 from quantbench.sources.text import eos_ids, load_tokenizer
 
-__all__ = ["BUILTIN_FOLDER", "ModelSource", "eos_ids", "load_tokenizer", "open_source"]
+__all__ = ["BUILTIN_FOLDER", "ModelSource", "eos_ids", "find_model", "load_tokenizer", "open_source"]
 
 BUILTIN_FOLDER = Path(__file__).parent.parent / "assets" / "quickcoder"
 BUILTIN_NOTE = "the built-in model, trained for the built-in task; not comparable with published models"
@@ -33,15 +33,44 @@ def open_source(model: str, *, revision: str | None = None, seed: int = 0) -> Mo
         return open_builtin(seed)
     if model.startswith("random:"):
         return open_random(model, seed=seed)
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return open_folder(path, name=model)
-    if path.is_file():
-        raise ModelError(f"'{model}' is a file; give the folder that holds config.json and the weights")
-    if not HUB_ID.fullmatch(model):
-        raise ModelError(f"there is no folder '{model}', and it is no hub id either; check the path")
+    if not is_hub_id(model):
+        return open_path(model)
     folder, commit = fetch_snapshot(model, revision)
     return open_folder(folder, name=model, revision=commit)
+
+
+def open_path(model: str) -> ModelSource:
+    """Open a folder; ModelError says what a path is instead, and what is read."""
+    try:
+        path = Path(model).expanduser()
+        if path.is_dir():
+            return open_folder(path, name=model)
+        is_file = path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a NUL
+        raise ModelError(f"'{model[:100]}' cannot be looked up ({error}); check the path") from error
+    if is_file:
+        raise ModelError(
+            f"'{model}' is a file; give the folder that holds config.json and *.safetensors, which are read"
+        )
+    raise ModelError(f"there is no folder '{model[:200]}', and it is no hub id either; check the path")
+
+
+def find_model(model: str, *, revision: str | None = None) -> None:
+    """Make sure that there is such a model, without fetching weights; ModelError as `open_source` has it."""
+    if is_hub_id(model):
+        find_on_hub(model, revision)
+    else:
+        open_source(model)
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether a name can only be that of a model of the hub."""
+    if not HUB_ID.fullmatch(model) or model == "builtin" or model.startswith("random:"):
+        return False
+    try:
+        return not Path(model).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def open_builtin(seed: int) -> ModelSource:

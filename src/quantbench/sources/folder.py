@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import ModelError
+from quantbench.sources.config_checks import check_config
 from quantbench.sources.layout import tensor_shapes
 from quantbench.sources.safetensors_file import StoredTensor, read_header, read_tensor, same_values
 from quantbench.sources.stored_names import StoredNames, resolve_names
@@ -106,17 +107,20 @@ def read_config_file(folder: Path, name: str) -> dict[str, Any]:
             "merge it into its model and save that"
         )
     if not path.is_file():
-        raise ModelError(f"'{name}' has no config.json; give a folder saved by transformers' save_pretrained")
-    return read_json(path)
+        raise ModelError(f"'{name}' has no config.json; {_advice(folder, missing='config.json')}")
+    config = read_json(path)
+    check_config(config, name)
+    return config
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; ModelError when the file is something else."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
+        json.dumps(content, ensure_ascii=False).encode()  # half a character would end whoever writes it
     except OSError as error:
         raise ModelError(f"cannot read '{path}' ({error.strerror}); check its permissions") from error
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelError(f"'{path}' is not valid JSON; download or save the model again") from None
     if not isinstance(content, dict):
         raise ModelError(f"'{path}' must hold a JSON object; download or save the model again")
@@ -138,16 +142,21 @@ def find_tensors(folder: Path, name: str, config: Mapping[str, Any]) -> dict[str
 def inside(folder: Path, file: str) -> bool:
     """Whether a file of this name is there, in the folder or below it."""
     path = Path(file)
-    return not path.is_absolute() and ".." not in path.parts and (folder / path).is_file()
+    try:
+        return not path.is_absolute() and ".." not in path.parts and (folder / path).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
-def _advice(folder: Path) -> str:
+def _advice(folder: Path, missing: str = WEIGHTS) -> str:
     suffixes = {path.suffix for path in folder.iterdir()}
     if suffixes & {".bin", ".pt", ".pth"}:
         return "its weights are pickled: load it with transformers and save_pretrained it as safetensors"
     if ".gguf" in suffixes:
-        return "GGUF files are not read: give the folder of the original model"
-    return "give a folder that holds weights"
+        return "GGUF files are not read: give the folder of the original model, config.json and *.safetensors"
+    if missing == WEIGHTS:
+        return "give a folder that holds weights"
+    return "give a folder saved by transformers' save_pretrained"
 
 
 def read_shards(folder: Path, name: str, index: str) -> dict[str, StoredTensor]:
@@ -158,7 +167,7 @@ def read_shards(folder: Path, name: str, index: str) -> dict[str, StoredTensor]:
     tensors: dict[str, StoredTensor] = {}
     for shard in sorted({str(file) for file in weight_map.values()}):
         if not inside(folder, shard):
-            raise ModelError(f"'{name}' lacks the shard '{shard}' that {index} names; download it again")
+            raise ModelError(f"'{name}' lacks the shard '{shard[:100]}' that {index} names; download it again")
         tensors |= read_header(folder / shard)
     for tensor, shard in weight_map.items():
         if tensor not in tensors:

@@ -4,6 +4,9 @@ Only configuration, tokenizer, safetensors and, unexecuted, the Python files are
 the cache is not fetched again, and without a network the cached copy is used.
 """
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from quantbench.errors import ModelError
@@ -22,16 +25,62 @@ IGNORED = ["*/*"]  # folders hold other formats: onnx, original weights
 
 
 def fetch_snapshot(model: str, revision: str | None) -> tuple[Path, str]:
-    """(the snapshot's folder, its commit); ModelError with the fix when it cannot be had."""
+    """(the snapshot's folder, its commit); ModelError with the fix when it cannot be had whole."""
     import huggingface_hub
-    from huggingface_hub import errors
 
-    try:
+    with _plainly(model, revision):
         folder = Path(
             huggingface_hub.snapshot_download(
                 model, revision=revision, allow_patterns=PATTERNS, ignore_patterns=IGNORED
             )
         )
+    if lacking := _lacking(folder):
+        raise ModelError(
+            f"'{model}' in the cache has no {lacking}: its download is incomplete, or the repository holds "
+            "no safetensors; run again while the hub can be reached and HF_HUB_OFFLINE is not set"
+        )
+    return folder, folder.name
+
+
+def find_on_hub(model: str, revision: str | None) -> None:
+    """Fetch the configuration alone; ModelError with the fix when there is no such model."""
+    import huggingface_hub
+
+    with _plainly(model, revision):
+        huggingface_hub.hf_hub_download(model, "config.json", revision=revision)
+
+
+def _lacking(folder: Path) -> str | None:
+    """The first file that a snapshot must have and has not."""
+    if not (folder / "config.json").is_file():
+        return "config.json"
+    indices = [path for path in folder.glob("*.safetensors.index.json") if not (folder / path.stem).exists()]
+    try:
+        shards = {
+            str(shard) for path in indices for shard in json.loads(path.read_bytes())["weight_map"].values()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        shards = set()  # a damaged index is said when it is read
+    missing = [shard for shard in sorted(shards) if not _is_file(folder, shard)]
+    if missing:
+        return f"'{missing[0][:100]}'"
+    return None if shards or any(folder.glob("*.safetensors")) else "model.safetensors"
+
+
+def _is_file(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _plainly(model: str, revision: str | None) -> Iterator[None]:
+    """The hub's errors as sentences that name the fix."""
+    from huggingface_hub import errors
+
+    try:
+        yield
     except errors.GatedRepoError:
         raise ModelError(
             f"'{model}' is gated; accept its conditions at https://huggingface.co/{model} and set HF_TOKEN"
@@ -46,10 +95,13 @@ def fetch_snapshot(model: str, revision: str | None) -> tuple[Path, str]:
         raise ModelError(f"'{model}' is neither a folder nor a hub id; check the spelling") from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise ModelError(_not_cached(model, revision)) from None
+    except errors.EntryNotFoundError:
+        raise ModelError(
+            f"'{model}' on the hub has no config.json, so it is no transformers model; give one that has"
+        ) from None
     except (_transport_error(), OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"cannot fetch '{model}' from the hub: {reason}; try again later") from error
-    return folder, folder.name
 
 
 def _transport_error() -> type[Exception]:

@@ -112,7 +112,7 @@ def _parse(path: Path, header: bytes, *, start: int) -> dict[str, StoredTensor]:
         entries = json.loads(header)
         if not isinstance(entries, dict):
             raise ValueError
-    except ValueError:
+    except (ValueError, RecursionError):
         raise damaged(path, "its header is not valid JSON") from None
     return {
         name: _parse_entry(path, name, entry, start)

@@ -16,7 +16,7 @@ TASKS: dict[str, Callable[[str | None], Task]] = {
 def load_task(name: str, data: str | None = None) -> Task:
     """The task of this name; TaskError for an unknown name or unusable data."""
     if name not in TASKS:
-        raise TaskError(unknown("task", name, [*TASKS, "none"]))
+        raise TaskError(unknown("task", name, TASKS))
     return TASKS[name](data)
 
 
