@@ -167,7 +167,9 @@ def read_shards(folder: Path, name: str, index: str) -> dict[str, StoredTensor]:
     tensors: dict[str, StoredTensor] = {}
     for shard in sorted({str(file) for file in weight_map.values()}):
         if not inside(folder, shard):
-            raise ModelError(f"'{name}' lacks the shard '{shard[:100]}' that {index} names; download it again")
+            raise ModelError(
+                f"'{name}' lacks the shard '{shard[:100]}' that {index} names; download it again"
+            )
         tensors |= read_header(folder / shard)
     for tensor, shard in weight_map.items():
         if tensor not in tensors:
