@@ -168,6 +168,16 @@ class Distance(_Frozen):
     problems: tuple[ProblemDistance, ...]
 
 
+class PromptEffect(_Frozen):
+    """The same decoder with fewer bits in its prompts (as it runs) and with all of them, in turns."""
+
+    bits: int  # of prompts' activations as it runs
+    ttft_s: tuple[float, ...] = ()  # at the headline point
+    exact_ttft_s: tuple[float, ...] = ()
+    kl: tuple[float, ...] = ()  # mean of each text after its prompt, (exact || as it runs), nats
+    tokens: int = 0  # of those predictions, all texts together
+
+
 class Startup(_Frozen):
     import_s: Seconds | None = None
     load_s: Seconds | None = None  # reading and placing weights, quantizing included
@@ -235,6 +245,7 @@ class Record(_Frozen):
     bandwidth: Bandwidth | None = None
     speed: tuple[SpeedPoint, ...] = ()
     experiments: tuple[SpeedPoint, ...] = ()  # the headline's step with more rows, and at a longer context
+    prompt_effect: PromptEffect | None = None  # None where prompts have all bits
     stages: dict[str, float] = Field(default_factory=dict)  # stage -> share of a step's layers
     tasks: tuple[TaskResult, ...] = ()
     distance: Distance | None = None

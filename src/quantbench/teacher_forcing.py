@@ -49,8 +49,7 @@ def distance_of(
 ) -> tuple[Distance | None, str | None]:
     """The trial's distance from its baseline, or None and the reason; a baseline leaves its predictions."""
     tail = FLOOR_TAIL if trial.role == "floor" else 0
-    room = Room(tokens=decoder.max_positions - FLOOR_TAIL, vocabulary=decoder.vocab_size)
-    corpus = corpus_of(trial, tokenizer, room)
+    corpus = scored_corpus(trial, tokenizer, decoder)
     if not corpus.texts:
         return None, f"the distance from the baseline is not known: nothing to score in {corpus.title}"
     if trial.reference is None:
@@ -73,6 +72,17 @@ class Room:
 
     tokens: int
     vocabulary: int
+
+
+def scored_corpus(trial: Trial, tokenizer: "Tokenizer", decoder: Decoder) -> "Corpus":
+    """The texts that the distance is measured on, with room for the floor's longer ones."""
+    room = Room(tokens=decoder.max_positions - FLOOR_TAIL, vocabulary=decoder.vocab_size)
+    return corpus_of(trial, tokenizer, room)
+
+
+def scored_texts(trial: Trial, tokenizer: "Tokenizer", decoder: Decoder) -> tuple[ScoredText, ...]:
+    """The texts of `scored_corpus`."""
+    return scored_corpus(trial, tokenizer, decoder).texts
 
 
 def corpus_of(trial: Trial, tokenizer: "Tokenizer", room: Room) -> "Corpus":

@@ -23,7 +23,7 @@ from quantbench.records import Failure, ModelInfo, Record
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer, open_source
 from quantbench.store import Store
 from quantbench.tasks import Task, load_task
-from quantbench.teacher_forcing import distance_of
+from quantbench.teacher_forcing import distance_of, scored_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -169,7 +169,12 @@ def _measure(run: Run, import_s: float | None) -> None:
 
 def _find_bounds(run: Run, decoder: Decoder) -> None:
     """What tells why the headline's step takes as long as it does."""
-    from quantbench.measure import joined, measure_bandwidth, measure_experiments
+    from quantbench.measure import (
+        joined,
+        measure_bandwidth,
+        measure_experiments,
+        measure_prompt_times,
+    )
 
     trial, bandwidth = run.trial, run.record.bandwidth
     headline = next((point for point in run.record.speed if point.decode_s), None)
@@ -180,6 +185,7 @@ def _find_bounds(run: Run, decoder: Decoder) -> None:
     after = measure_bandwidth(trial.device, when="after", step_bytes=size)
     run.keep(bandwidth=joined(bandwidth, after, size))
     run.keep(experiments=measure_experiments(decoder, trial, headline, run.progress))
+    run.keep(prompt_effect=measure_prompt_times(decoder, trial, headline))
     if isinstance(decoder, TimesStages):
         context = headline.prompt_tokens + headline.new_tokens // 2
         run.keep(stages=dict(decoder.stage_shares(headline.batch_size, context)))
@@ -225,6 +231,11 @@ def _read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
 def _measure_distance(run: Run, decoder: Decoder, tokenizer: "Tokenizer") -> None:
     distance, reason = distance_of(run.trial, decoder, tokenizer, folder=run.folder, progress=run.progress)
     run.keep(distance=distance)
+    if effect := run.record.prompt_effect:
+        from quantbench.measure import measure_prompt_divergence
+
+        kl, tokens = measure_prompt_divergence(decoder, scored_texts(run.trial, tokenizer, decoder))
+        run.keep(prompt_effect=effect.model_copy(update={"kl": kl, "tokens": tokens}))
     if reason is not None:
         run.warn(reason)
 

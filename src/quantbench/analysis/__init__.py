@@ -19,6 +19,7 @@ from quantbench.analysis.needs import recommend_for_needs
 from quantbench.analysis.observations import observe
 from quantbench.analysis.paired import PairedScore, paired_scores
 from quantbench.analysis.pareto import Standing, pareto_front
+from quantbench.analysis.prompt_effect import prompt_effects
 from quantbench.analysis.rows import Results, Row, read_results
 from quantbench.analysis.scores import Score
 from quantbench.analysis.speeds import Estimate, Speed
@@ -35,6 +36,7 @@ class Analysis:
 
     results: Results
     alert: str | None  # what must be read before any figure
+    prompt_effects: tuple[tuple[str, str], ...]  # (method, sentence)
     metrics: tuple[Metric, ...]
     observations: tuple[Statement, ...]
     trade_offs: tuple[Statement, ...]
@@ -60,6 +62,7 @@ def analyse(records: Sequence[Record], baseline: str) -> Analysis:
     return Analysis(
         results=results,
         alert=busy_machine(results),
+        prompt_effects=prompt_effects(results),
         metrics=metrics_of(results),
         observations=observe(results),
         trade_offs=trade_offs(results),

@@ -3,6 +3,7 @@
 from quantbench.measure.bandwidth import joined, measure_bandwidth
 from quantbench.measure.experiments import measure_experiments
 from quantbench.measure.memory import MemoryMeter
+from quantbench.measure.prompts import measure_prompt_divergence, measure_prompt_times
 from quantbench.measure.size import count_parameters, measure_size
 from quantbench.measure.speed import check_predictions, measure_speed, warm_up
 
@@ -13,6 +14,8 @@ __all__ = [
     "joined",
     "measure_bandwidth",
     "measure_experiments",
+    "measure_prompt_divergence",
+    "measure_prompt_times",
     "measure_size",
     "measure_speed",
     "warm_up",

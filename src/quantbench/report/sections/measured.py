@@ -22,7 +22,15 @@ def measured_section(analysis: Analysis) -> Iterator[Section]:
     blocks: tuple[Block, ...] = (
         Text("Each method ran in a fresh process, with the same prompts and the same measuring code."),
         *(Code(command) for command in commands),
-        Bullets((*_machine(records), *_settings(records), *_tasks(results), *_floor(results))),
+        Bullets(
+            (
+                *_machine(records),
+                *_settings(records),
+                *_tasks(results),
+                *_floor(results),
+                *(Bullet(text, f"Prompts of {label}") for label, text in analysis.prompt_effects),
+            )
+        ),
         engine_table(results.rows),
     )
     yield Section(key="measured", title="How it was measured", blocks=blocks)
