@@ -30,6 +30,14 @@ def test_waiting_is_summed_over_all_threads(tmp_path: Path) -> None:
         (tmp_path / task).mkdir()
         (tmp_path / task / "schedstat").write_text(text)
     assert queued_s(tmp_path) == pytest.approx(3.5)
+    assert queued_s(tmp_path, "2") == pytest.approx(1.5)
+
+
+def test_of_a_gpus_process_the_feeding_thread_alone_counts() -> None:
+    reading = read_load("cuda:0")
+    assert reading.stolen is None
+    everyone = read_load().queued
+    assert reading.queued is None or (everyone is not None and reading.queued <= everyone)
 
 
 def test_without_the_counter_waiting_is_not_known(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ QUEUED = 0.05  # of the threads' time
 STOLEN = 0.05  # of the cores' time
 CROWDED = 0.1  # of the threads' cores, taken by others; only where waiting is not counted
 ENOUGH = 6  # clean repetitions: the fewest for a 95 % interval of a median
-MOSTLY = 0.75  # of the repetitions clean: the rest may be left out
+MOSTLY = 2 / 3  # of the repetitions clean: the rest may be left out
 
 PER_REPETITION = (
     "ttft_s",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import median
 
 from quantbench.decoding import Decoder
-from quantbench.measure.speed import Meters, Progress, sweep, working_threads
+from quantbench.measure.speed import Meters, Progress, meters_of, sweep
 from quantbench.plan import Trial
 from quantbench.records import SpeedPoint
 
@@ -25,7 +25,7 @@ def measure_experiments(
 
     What would take longer than LONGEST_S or more positions than the model has is left out, too.
     """
-    meters = meters or Meters(threads=working_threads(decoder.device))
+    meters = meters or meters_of(decoder.device)
     if not headline.decode_s or headline.new_tokens < 2:
         return ()
     found: list[SpeedPoint] = []

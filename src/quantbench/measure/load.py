@@ -19,7 +19,7 @@ TASKS = Path("/proc/self/task")
 class LoadReading:
     """Counters in seconds since their start; None where the system has none."""
 
-    queued: float | None  # all threads of this process, ready to run and without a core
+    queued: float | None  # the threads that matter, ready to run and without a core
     stolen: float | None  # all cores, taken by the hypervisor
     busy: float | None  # all cores, with any program's work
     own: float  # this process's own work
@@ -34,23 +34,28 @@ class LoadShares:
     foreign_cores: float | None  # cores that other programs kept busy
 
 
-def read_load() -> LoadReading:
-    """The counters now; takes about 0.1 ms a core."""
+def read_load(device: str = "cpu") -> LoadReading:
+    """The counters now; takes about 0.1 ms a core.
+
+    On a CPU all threads of this process matter. A GPU is fed by the main thread; others that spin beside it
+    may wait, and the hypervisor may take other cores, without any effect.
+    """
+    feeds = device.startswith("cuda")
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "steal", 0.0)
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # are in user time already
     return LoadReading(
-        queued=queued_s(TASKS),
-        stolen=getattr(times, "steal", None),
+        queued=queued_s(TASKS, str(os.getpid()) if feeds else "*"),
+        stolen=None if feeds else getattr(times, "steal", None),
         busy=sum(times) - guests - idle,
         own=time.process_time(),
     )
 
 
-def queued_s(tasks: Path) -> float | None:
-    """Seconds that all threads waited for a core; None where the system does not count it."""
+def queued_s(tasks: Path, threads: str = "*") -> float | None:
+    """Seconds that the threads of this pattern waited for a core; None where the system does not count it."""
     total, counted = 0, False
-    for path in tasks.glob("*/schedstat"):
+    for path in tasks.glob(f"{threads}/schedstat"):
         try:
             total += int(path.read_text().split()[1])
         except (OSError, IndexError, ValueError):

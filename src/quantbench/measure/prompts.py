@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from quantbench.decoding import Decoder, Phase
 from quantbench.measure.distance import ScoredText
-from quantbench.measure.speed import Meters, Times, forced_requests, run_once, working_threads
+from quantbench.measure.speed import Meters, Times, forced_requests, meters_of, run_once
 from quantbench.plan import Trial
 from quantbench.records import PromptEffect, SpeedPoint
 
@@ -36,7 +36,7 @@ def measure_prompt_times(
     """Times to first token at the headline both ways; None where prompts have all bits anyway."""
     if not drops_bits(decoder):
         return None
-    meters = meters or Meters(threads=working_threads(decoder.device))
+    meters = meters or meters_of(decoder.device)
     requests = forced_requests(decoder, headline.batch_size, headline.prompt_tokens, 2, trial.seed)
     bits = decoder.activation_bits()[Phase.PROMPT]
     times = {False: Times(), True: Times()}

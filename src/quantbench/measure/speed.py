@@ -7,7 +7,8 @@ first token of every row is on the host; the decode time from there until the la
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import median
 
 from quantbench.decoding import Decoder, Request
@@ -62,15 +63,16 @@ class Times:
 
 def measure_speed(decoder: Decoder, trial: Trial, progress: Progress) -> tuple[SpeedPoint, ...]:
     """All points of the trial's sweep, batch sizes within prompt lengths; see `sweep`."""
-    meters = Meters(joules=DriverView(trial.device).joules, threads=working_threads(trial.device))
+    meters = replace(meters_of(trial.device), joules=DriverView(trial.device).joules)
     return tuple(sweep(decoder, trial, progress, meters))
 
 
-def working_threads(device: str) -> int:
-    """Threads of this process that are to work at once: on a CPU torch's, one feeds a GPU."""
+def meters_of(device: str) -> Meters:
+    """This process's clocks and load; on a CPU torch's threads are to work at once, one feeds a GPU."""
     import torch
 
-    return torch.get_num_threads() if device == "cpu" else 1
+    threads = torch.get_num_threads() if device == "cpu" else 1
+    return Meters(load=partial(read_load, device), threads=threads)
 
 
 def warm_up(decoder: Decoder, clock: Callable[[], float] = time.perf_counter) -> float:
