@@ -1,29 +1,29 @@
-"""Which trials a run adds to its methods: reruns of the baseline, and later rounds of speed."""
+"""Which trials a run adds to its methods: reruns of the baseline, and later passes of speed."""
 
-from quantbench.planning import compared, floors_of, later_rounds
+from quantbench.planning import compared, floors_of, later_passes
 from tests.builders import make_trial
 
 
-def test_rounds_run_to_and_fro() -> None:
+def test_passes_run_to_and_fro() -> None:
     trials = tuple(make_trial(method=name) for name in ("fp16", "int8", "int4"))
-    order = [(trial.method, trial.round) for trial in later_rounds(trials, 3)]
+    order = [(trial.method, trial.round) for trial in later_passes(trials, 3)]
     assert order[:3] == [("int4", 1), ("int8", 1), ("fp16", 1)]
     assert order[3:] == [("fp16", 2), ("int8", 2), ("int4", 2)]
 
 
-def test_later_rounds_measure_speed_alone() -> None:
+def test_later_passes_measure_speed_alone() -> None:
     trials = compared((make_trial(tasks=("humaneval",)), make_trial(method="int8", tasks=("humaneval",))))
-    assert {(trial.tasks, trial.reference) for trial in later_rounds(trials, 2)} == {((), None)}
+    assert {(trial.tasks, trial.reference) for trial in later_passes(trials, 2)} == {((), None)}
 
 
-def test_one_round_adds_nothing() -> None:
-    assert later_rounds((make_trial(),), 1) == ()
+def test_one_pass_adds_nothing() -> None:
+    assert later_passes((make_trial(),), 1) == ()
 
 
-def test_rounds_have_ids_and_labels_of_their_own() -> None:
-    one, two = later_rounds((make_trial(),), 3)
+def test_passes_have_ids_and_labels_of_their_own() -> None:
+    one, two = later_passes((make_trial(),), 3)
     assert one.id != two.id
-    assert (one.label, two.label) == ("fp16-round-1", "fp16-round-2")
+    assert (one.label, two.label) == ("fp16-pass-2", "fp16-pass-3")
 
 
 def test_methods_are_compared_with_the_baselines_own_trial() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+PASSES_A_ROUND = 2  # speed is measured forth and back over the methods: A B C, C B A
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -50,7 +52,7 @@ class Trial:
     # 'method'; 'floor': the baseline again in another batch shape; 'scale': another number format of it,
     # shown for scale; 'round': speed alone, in a later pass
     role: str = "method"
-    round: int = 0  # the pass over the methods that this trial belongs to
+    round: int = 0  # the pass over the methods that this trial belongs to, from 0
 
     @property
     def id(self) -> str:
@@ -64,9 +66,9 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """How the trial is named where a reader meets it: the method, marked for a floor or a later round."""
+        """How the trial is named where a reader meets it: the method, marked for a floor or a later pass."""
         if self.role == "round":
-            return f"{self.method}-round-{self.round}"
+            return f"{self.method}-pass-{self.round + 1}"
         return self.method if self.role == "method" else f"{self.method}-{self.role}"
 
 

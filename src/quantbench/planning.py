@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from quantbench.errors import UsageError
 from quantbench.methods import METHODS, check_fits
-from quantbench.plan import Plan, Trial
+from quantbench.plan import PASSES_A_ROUND, Plan, Trial
 from quantbench.resolving import (
     check_available,
     check_batch_invariant,
@@ -52,9 +52,12 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
         trial_of(settings, source, tasks), method=baseline, device=device, dtype=dtype, engine=engine
     )
     trials = compared(tuple(replace(first, method=method) for method in ordered))
-    if settings.floor and (tasks or settings.text) and settings.temperature == 0:
-        trials += compared((trials[0], *floors_of(trials[0], ordered)))[1:]
-    trials += later_rounds(trials[: len(ordered)], settings.rounds)
+    if settings.floor:
+        reads = (tasks or settings.text) and settings.temperature == 0
+        trials += (
+            compared((trials[0], *floors_of(trials[0], ordered)))[1:] if reads else (speed_floor(first),)
+        )
+    trials += later_passes(trials[: len(ordered)], PASSES_A_ROUND * settings.rounds)
     return Plan(trials=trials, baseline=baseline), source
 
 
@@ -93,7 +96,7 @@ def trial_of(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]
         batch_sizes=settings.batch_sizes,
         prompt_tokens=settings.prompt_tokens,
         new_tokens=settings.new_tokens,
-        speed_budget_s=settings.speed_budget_s,
+        speed_budget_s=settings.speed_budget_s / PASSES_A_ROUND,
     )
 
 
@@ -108,6 +111,11 @@ def compared(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
 def floor_of(baseline: Trial) -> Trial:
     """The baseline once more in another batch shape: what changes without any change of method."""
     return replace(baseline, role="floor", batch_size=max(1, baseline.batch_size // 2 - 1))
+
+
+def speed_floor(baseline: Trial) -> Trial:
+    """The baseline once more for its speed alone: how far two processes of the same work lie apart."""
+    return replace(speed_only(baseline), role="floor")
 
 
 def floors_of(baseline: Trial, methods: Collection[str]) -> tuple[Trial, ...]:
@@ -126,10 +134,13 @@ def speed_only(trial: Trial) -> Trial:
     return replace(trial, tasks=(), text=None, task_data=None, task_digests=(), reference=None)
 
 
-def later_rounds(trials: tuple[Trial, ...], rounds: int) -> tuple[Trial, ...]:
-    """Speed trials of the passes after the first, every other pass backwards: A B C, C B A, A B C."""
+def later_passes(trials: tuple[Trial, ...], passes: int) -> tuple[Trial, ...]:
+    """Speed trials of the passes after the first, every other pass backwards: A B C, C B A, A B C.
+
+    What grows steadily over a round (heat, other programs) so falls on all methods alike.
+    """
     found: list[Trial] = []
-    for number in range(1, rounds):
+    for number in range(1, passes):
         order = trials[::-1] if number % 2 else trials
         found += [replace(speed_only(trial), role="round", round=number) for trial in order]
     return tuple(found)

@@ -122,8 +122,8 @@ def _measure(run: Run, import_s: float | None) -> None:
     from quantbench.methods import METHODS, LoadSettings
 
     run.stage = "bandwidth"
-    speed_wanted = trial.role not in ("floor", "scale")
-    bandwidth = measure_bandwidth(trial.device) if speed_wanted else None
+    speed_wanted = trial.role != "scale"
+    bandwidth = measure_bandwidth(trial.device) if trial.role == "method" else None
     run.stage = "load"
     run.progress("loading", 0, 0)
     source = open_source(trial.model, revision=trial.revision, seed=trial.seed)

@@ -59,7 +59,7 @@ def test_round_of_another_setting_is_not_mixed_in(setting: dict[str, object]) ->
 def test_failed_round_is_a_warning_of_its_method() -> None:
     failure = Failure(stage="load", kind="killed", message="ended by SIGKILL")
     (merged,) = merge_rounds([in_round(0, 40.0), in_round(1, 40.0, speed=(), failure=failure)])
-    assert merged.warnings == ("round 1 failed while in 'load': ended by SIGKILL",)
+    assert merged.warnings == ("pass 2 of the speed failed while in 'load': ended by SIGKILL",)
 
 
 def test_drift_between_rounds_is_said() -> None:

@@ -40,7 +40,7 @@ def normalise(metric: Metric, rows: Sequence[Row]) -> dict[str, float] | None:
 
 
 def balance_of(results: Results, *, without_noise: bool = False) -> Balance | None:
-    """The totals; `without_noise` leaves out metrics on which no two rows can be told apart."""
+    """The totals; `without_noise` leaves out metrics on which no two rows are shown to differ."""
     groups = {
         "size": [SIZE],
         "speed": [SPEED],
@@ -68,7 +68,7 @@ def balance_of(results: Results, *, without_noise: bool = False) -> Balance | No
 
 
 def inside_noise(metric: Metric, results: Results, rows: Sequence[Row]) -> bool:
-    """Whether no two rows really differ on this metric."""
+    """Whether no two rows are shown to differ on this metric."""
     pairs = combinations(rows, 2)
     return all(results.compare(metric.key, a, b).verdict is not Verdict.SIGNIFICANT for a, b in pairs)
 

@@ -22,6 +22,7 @@ from quantbench.analysis.metrics import (
 )
 from quantbench.analysis.observations import figure, figures
 from quantbench.analysis.rows import Results, Row
+from quantbench.analysis.speed_tests import NEGLIGIBLE
 from quantbench.analysis.statement import Statement
 from quantbench.analysis.wording import listed, lower_first
 
@@ -87,7 +88,7 @@ def _balance_metrics(results: Results) -> tuple[Metric, ...]:
 
 
 def _really_apart(one: Row, other: Row, results: Results) -> list[Metric]:
-    """The metrics of the balance on which two rows differ by more than noise."""
+    """The metrics of the balance on which two rows are shown to differ."""
     return [
         m
         for m in _balance_metrics(results)
@@ -102,23 +103,22 @@ def _runner_up(balance: Balance, results: Results) -> str:
     if len(real) == sum(metric.value(first) is not None for metric in _balance_metrics(results)):
         return ""
     if not real:
-        return f" No part separates {first.label} from {second.label} by more than noise."
-    verb = "differs" if len(real) == 1 else "differ"
-    return f" Between {first.label} and {second.label}, only {listed(real)} {verb} by more than noise."
+        return f" No part is shown to differ between {first.label} and {second.label}."
+    return f" Between {first.label} and {second.label}, only the difference in {listed(real)} is shown."
 
 
 def _without_noise(balance: Balance, results: Results) -> str:
-    """How the choice changes when parts that only differ by noise are left out."""
+    """How the choice changes when parts on which no two methods are shown to differ are left out."""
     sober = balance_of(results, without_noise=True)
     if sober is None:
-        return " No two methods can be told apart on any part of it."
+        return " No two methods are shown to differ on any part of it."
     dropped = [part for part in balance.parts if part not in sober.parts]
     if not dropped:
         return ""
     names = [row.label for row in sober.best]
     verb = "leads" if len(names) == 1 else "come out equal"
     return (
-        f" The differences in {listed(dropped)} are inside the noise, yet the scaling stretches them from "
+        f" No difference in {listed(dropped)} is shown, yet the scaling stretches the figures from "
         f"0 to 1; without {listed(dropped)}, {listed(names)} {verb}."
     )
 
@@ -246,12 +246,19 @@ def _latency(results: Results) -> Statement:
     text = f"{choice.label}: {_response(metric, choice, results)}"
     tied = tuple(row.label for row in (lead.best, *lead.rivals) if row is not choice)
     if choice is not lead.best:
-        text += f"; it is the smallest of those that cannot be told apart: {listed([choice.label, *tied])}"
+        alike = listed([row.label for row in (lead.best, *lead.tied) if row is not choice])
+        text += f"; it differs from {alike} by less than {100 * NEGLIGIBLE:.0f} % and is the smallest of them"
     elif lead.tied:
-        text += f"; {figures(metric, lead.tied, results.baseline)} cannot be told apart from it"
-    if lead.unsure:
-        text += f"; how sure this is against {listed([r.label for r in lead.unsure])} is not known"
+        alike = figures(metric, lead.tied, results.baseline)
+        text += f"; {alike} {_differ(lead.tied)} from it by less than {100 * NEGLIGIBLE:.0f} %"
+    for row in lead.unsure:
+        why = results.compare(metric.key, lead.best, row).why
+        text += f"; not decided between {lead.best.label} and {row.label}: {why}"
     return Statement(title=LATENCY, text=f"{text}.", choice=choice.label, tied=tied)
+
+
+def _differ(rows: Sequence[Row]) -> str:
+    return "differs" if len(rows) == 1 else "differ"
 
 
 def disturbed_part(results: Results) -> str:

@@ -87,7 +87,7 @@ def _rivals(metric: Metric, lead: Lead, results: Results) -> str:
     if lead.tied:
         reasons = _reasons(metric, lead.best, lead.tied, results)
         parts.append(
-            f"{figures(metric, lead.tied, results.baseline)} cannot be told apart from it ({reasons})"
+            f"{figures(metric, lead.tied, results.baseline)} {_not_told(metric, lead.tied)} ({reasons})"
         )
     if lead.unsure:
         reasons = _reasons(metric, lead.best, lead.unsure, results)
@@ -110,3 +110,10 @@ def _are(rows: Sequence[Row]) -> str:
 
 def _differ(rows: Sequence[Row]) -> str:
     return "differs" if len(rows) == 1 else "differ"
+
+
+def _not_told(metric: Metric, rows: Sequence[Row]) -> str:
+    """Speeds are only told to be alike where that was shown; of other figures no difference was shown."""
+    if metric is SPEED:
+        return "are as fast" if len(rows) > 1 else "is as fast"
+    return "cannot be told apart from it"

@@ -17,7 +17,7 @@ class Place(StrEnum):
     """Shown as it is."""
 
     FRONT = "on the front"
-    NEAR = "behind on the figures, not beyond noise"
+    NEAR = "behind on the figures, no difference shown"
     BEHIND = "behind"
     UNPLACED = "not placed, not measured"
 

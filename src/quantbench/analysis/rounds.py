@@ -1,7 +1,7 @@
-"""Rounds of speed trials folded into one record a method: what drifts between rounds becomes visible.
+"""Later passes of speed trials folded into one record a method: what drifts between passes becomes visible.
 
 A trial of role 'round' measures speed alone, in a later pass over the methods (A B C, then C B A). Its
-repetitions join those of the method's own trial, each with the number of its round.
+repetitions join those of the method's own trial, each with the number of its pass (`round_of`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ def _with_rounds(record: Record, rounds: Iterable[Record]) -> Record:
     own.sort(key=lambda entry: int(entry.trial.get("round", 0)))
     passes = [(0, record), *((int(entry.trial.get("round", 0)), entry) for entry in own)]
     warnings = [
-        f"round {number} failed while in '{entry.failure.stage}': {entry.failure.message}"
+        f"pass {number + 1} of the speed failed while in '{entry.failure.stage}': {entry.failure.message}"
         for number, entry in passes[1:]
         if entry.failure
     ]

@@ -13,6 +13,7 @@ from quantbench.analysis.comparisons import ALPHA, Comparison, Comparisons, Fami
 from quantbench.analysis.processes import Times, decode_times, response_times
 from quantbench.analysis.row import Row
 from quantbench.analysis.wording import chance, counted
+from quantbench.plan import PASSES_A_ROUND
 from quantbench.records import SpeedPoint
 from quantbench.stats import (
     Contrast,
@@ -25,7 +26,6 @@ from quantbench.stats import (
 
 SPEED, RESPONSE = "speed", "response"  # keys of the metrics at the headline point
 NEGLIGIBLE = 0.05  # speeds that are surely closer than this are alike
-PASSES_A_ROUND = 2  # forth and back
 MOST_ROUNDS = 20  # that anyone would be asked to run
 
 

@@ -2,7 +2,7 @@
 
 The parts are size, memory, speed and quality, each scaled from 0 (worst) to 1 (best) as in `balance`. All
 weightings are equally likely (evenly spread over the simplex); the sample is fixed, so that a report
-rendered again shows the same shares. A part on which no two methods can be told apart is left out: scaled
+rendered again shows the same shares. A part on which no two methods are shown to differ is left out: scaled
 to 0 and 1, its noise would decide.
 """
 

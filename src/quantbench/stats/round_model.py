@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TINY = 1e-9
-LEAST_SHARED = 3  # rounds from which a pair has a noise of its own
+LEAST_SHARED = 2  # rounds from which a pair has a noise of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class RoundModel:
         return Contrast(difference=float(vector @ self._estimates), weight=weight)
 
     def pair_noise(self, one: str, other: str) -> float | None:
-        """The same from the rounds that both were in, for a pair noisier than the rest; None below three."""
+        """The same from the rounds that both were in, for a pair noisier than the rest; None below two."""
         import numpy as np
 
         shared = [number for number in self._cells.get(one, {}) if number in self._cells.get(other, {})]

@@ -61,5 +61,5 @@ def _legend(analysis: Analysis) -> str:
     if found.refused:
         text += f" Not ranked, as a loss beyond the tolerance is proven: {listed(found.refused)}."
     if found.noise:
-        text += f" Left out, as no two methods differ there beyond noise: {listed(found.noise)}."
+        text += f" Left out, as no two methods are shown to differ there: {listed(found.noise)}."
     return text

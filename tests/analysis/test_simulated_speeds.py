@@ -1,0 +1,140 @@
+"""What reports of simulated runs claim: seldom what is not there, mostly what is.
+
+The short form runs some hundred reports, the long form (`-m long`) every case of the promise.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+import pytest
+
+from quantbench.analysis.choose import Limits, choose
+from quantbench.analysis.compare import compare_results
+from quantbench.analysis.comparisons import Verdict
+from quantbench.analysis.metrics import RESPONSE, SPEED
+from quantbench.analysis.observations import observe
+from quantbench.analysis.rows import Results, read_results
+from tests.analysis.simulated_runs import METHODS, World, simulate
+
+DRIFTS = (0.005, 0.015, 0.03, 0.08)
+
+
+def reports(world: World, count: int, seed: int = 1) -> list[Results]:
+    draw = np.random.default_rng(seed)
+    return [read_results(simulate(world, draw), "fp16") for _ in range(count)]
+
+
+def claims(results: Results) -> bool:
+    """Whether any two methods are told to differ in speed or response time."""
+    speed = [c for pair, c in results.comparisons.found.items() if pair.metric.startswith(SPEED.key)]
+    response = [c for pair, c in results.comparisons.found.items() if pair.metric == RESPONSE.key]
+    return any(found.verdict is Verdict.SIGNIFICANT for found in (*speed, *response))
+
+
+def false_share(methods: int, drift: float, rounds: int, count: int) -> float:
+    world = World(speeds=[1.0] * methods, drift=drift, rounds=rounds)
+    return sum(map(claims, reports(world, count))) / count
+
+
+def found_share(speeds: Sequence[float], rounds: int, count: int) -> float:
+    """How often the first and the last method are told apart at a drift of 1.5 %."""
+    world = World(speeds=speeds, drift=0.015, rounds=rounds)
+    found = [r.comparisons.get(SPEED.key, "fp16", METHODS[len(speeds) - 1]) for r in reports(world, count)]
+    assert all((f.difference or 0) > 0 for f in found if f.verdict is Verdict.SIGNIFICANT and speeds[-1] < 1)
+    return sum(f.verdict is Verdict.SIGNIFICANT for f in found) / count
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize(("methods", "count"), [(2, 120), (3, 100), (10, 20)])
+def test_identical_methods_are_seldom_told_apart(methods: int, count: int, drift: float) -> None:
+    assert false_share(methods, drift, rounds=1, count=count) <= 0.05
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rounds", range(1, 7))
+@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize("methods", [2, 3, 10])
+def test_identical_methods_are_seldom_told_apart_in_any_case(methods: int, drift: float, rounds: int) -> None:
+    assert false_share(methods, drift, rounds, count=100 if methods == 10 else 400) <= 0.05
+
+
+@pytest.mark.parametrize("methods", [2, 3])
+def test_a_fifth_slower_is_mostly_found_in_one_round(methods: int) -> None:
+    assert found_share([1.0] * (methods - 1) + [0.8], rounds=1, count=60) >= 0.8
+
+
+@pytest.mark.parametrize("methods", [2, 3])
+def test_a_fifth_faster_is_mostly_found_in_one_round(methods: int) -> None:
+    assert found_share([1.0] * (methods - 1) + [1.2], rounds=1, count=60) >= 0.8
+
+
+@pytest.mark.parametrize("methods", [2, 3])
+def test_six_per_cent_are_mostly_found_in_four_rounds(methods: int) -> None:
+    assert found_share([1.0] * (methods - 1) + [1.06], rounds=4, count=30) >= 0.8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("methods", [2, 3, 10])
+@pytest.mark.parametrize(("speed", "rounds"), [(1.2, 1), (0.8, 1), (1.06, 4), (0.94, 4)])
+def test_differences_are_mostly_found_in_any_case(methods: int, speed: float, rounds: int) -> None:
+    assert found_share([1.0] * (methods - 1) + [speed], rounds, count=100) >= 0.8
+
+
+def test_thirty_per_cent_in_each_of_three_passes_are_found() -> None:
+    """Three interleaved passes of two methods, one 30 % faster in each: no overlap is needed, pairs are."""
+    draw = np.random.default_rng(3)
+    records = [r for r in simulate(World(speeds=[1.0, 1.3], drift=0.01, rounds=2), draw) if r.role != "floor"]
+    three = [r for r in records if int(r.trial["round"]) < 3]
+    found = read_results(three, "fp16").comparisons.get(SPEED.key, "method1", "fp16")
+    assert found.verdict is Verdict.SIGNIFICANT
+
+
+def test_undecided_speeds_have_no_winner_and_no_equal() -> None:
+    """10 % apart at 3 % drift, one round: neither report nor recommend calls that faster or the same."""
+    told = 0
+    for results in reports(World(speeds=[1.0, 1.1], drift=0.03), 20):
+        (statement,) = (s for s in observe(results) if s.title == "Inference speed")
+        reason = choose(results, Limits()).reason
+        if results.comparisons.get(SPEED.key, "fp16", "method1").verdict is Verdict.UNDECIDED:
+            told += 1
+            assert statement.choice is None and "is not decided" in statement.text
+            assert "not decided against" in reason and "fastest" not in reason
+    assert told >= 10
+
+
+def regressions(methods: int, drift: float, rounds: int, count: int) -> float:
+    world = World(speeds=[1.0] * methods, drift=drift, rounds=rounds)
+    runs = reports(world, 2 * count)
+    pairs = zip(runs[::2], runs[1::2], strict=True)
+    return sum(bool(compare_results(old, new).failures) for old, new in pairs) / count
+
+
+@pytest.mark.parametrize("drift", [0.015, 0.08])
+@pytest.mark.parametrize("methods", [2, 3])
+def test_two_runs_of_the_same_code_seldom_fail_the_gate(methods: int, drift: float) -> None:
+    assert regressions(methods, drift, rounds=1, count=40) <= 0.05
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rounds", [1, 2, 4, 6])
+@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize("methods", [2, 3, 10])
+def test_two_runs_of_the_same_code_seldom_fail_the_gate_in_any_case(
+    methods: int, drift: float, rounds: int
+) -> None:
+    assert regressions(methods, drift, rounds, count=60 if methods == 10 else 200) <= 0.05
+
+
+def test_rounds_that_are_asked_for_mostly_decide() -> None:
+    """Where a report asks for so many rounds, a run of that many finds the difference more often than not."""
+    world = World(speeds=[1.0, 1.1], drift=0.03)
+    asked = [r.comparisons.get(SPEED.key, "fp16", "method1").rounds_needed for r in reports(world, 60)]
+    typical = sorted(rounds for rounds in asked if rounds is not None)
+    middle = typical[ceil(len(typical) / 2)]
+    assert found_share_at(world.speeds, world.drift, middle) >= 0.5
+
+
+def found_share_at(speeds: Sequence[float], drift: float, rounds: int) -> float:
+    found = reports(World(speeds=speeds, drift=drift, rounds=rounds), 40, seed=2)
+    return sum(claims(results) for results in found) / len(found)
