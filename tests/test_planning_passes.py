@@ -1,6 +1,8 @@
 """Which trials a run adds to its methods: reruns of the baseline, and later passes of speed."""
 
-from quantbench.planning import compared, floors_of, later_passes
+from quantbench.plan import Trial
+from quantbench.planning import build_plan, compared, floors_of, later_passes
+from quantbench.settings import RunSettings
 from tests.builders import make_trial
 
 
@@ -49,3 +51,32 @@ def test_bf16_that_is_a_method_is_no_floor() -> None:
 
 def test_floor_of_another_baseline_is_that_baseline_alone() -> None:
     assert [floor.method for floor in floors_of(make_trial(method="bf16"), ("bf16", "int8"))] == ["bf16"]
+
+
+def planned(**settings: object) -> tuple[Trial, ...]:
+    asked = {"methods": ("fp16", "int8"), "tasks": ("none",), "device": "cpu"} | settings
+    plan, _ = build_plan(RunSettings(**asked))  # type: ignore[arg-type]
+    return plan.trials
+
+
+def test_one_round_is_forth_and_back_with_a_second_process_of_the_baseline() -> None:
+    order = [(trial.method, trial.role, trial.round) for trial in planned()]
+    assert order == [
+        ("fp16", "method", 0),
+        ("int8", "method", 0),
+        ("fp16", "floor", 0),
+        ("int8", "round", 1),
+        ("fp16", "round", 1),
+    ]
+
+
+def test_two_rounds_are_four_passes() -> None:
+    assert {trial.round for trial in planned(rounds=2)} == {0, 1, 2, 3}
+
+
+def test_the_baseline_is_run_once_a_pass_where_no_floor_is_wanted() -> None:
+    assert "floor" not in [trial.role for trial in planned(floor=False)]
+
+
+def test_the_passes_of_a_round_share_the_speed_budget() -> None:
+    assert {trial.speed_budget_s for trial in planned(speed_budget_s=6.0)} == {3.0}

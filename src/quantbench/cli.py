@@ -104,8 +104,10 @@ def run(
     batch_sizes: Annotated[str | None, typer.Option(help="Of the speed sweep, as 1,8,64; 1.")] = None,
     prompt_tokens: Annotated[str | None, typer.Option(help="Of the speed sweep; 128.")] = None,
     new_tokens: Annotated[int | None, typer.Option(help="Forced in the speed test; 128.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Passes of speed trials, to and fro; 1.")] = None,
-    speed_budget: Annotated[float | None, typer.Option(help="Seconds of all speed points; 5.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of speed, forth and back. [default: 1]")] = None,
+    speed_budget: Annotated[
+        float | None, typer.Option(help="Seconds of speed a method and round. [default: 5]")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="File to measure the distance on; the task.")] = None,
     floor: Annotated[bool | None, typer.Option(help="Run the baseline twice: the noise.")] = None,
     unsafe_no_sandbox: Annotated[bool | None, typer.Option("--unsafe-no-sandbox")] = None,
@@ -162,7 +164,7 @@ def compare(
     old: Annotated[Path, typer.Argument(help="A results folder.")],
     new: Annotated[Path, typer.Argument(help="Another one of the same model.")],
     fail_on: Annotated[str, typer.Option(help="regression exits with 1, never does not.")] = "never",
-    tolerance: Annotated[float | None, typer.Option(help="Of speed and memory, as 0.03.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Of speed and memory. [default: 0.05]")] = None,
 ) -> int:
     """Compare two results folders and mark what really changed; a gate for continuous integration.
 

@@ -137,11 +137,11 @@ def _checks(row: Row, results: Results, limits: Limits) -> Iterator[Check]:
     speed = row.speed
     if limits.max_ttft_s is not None:
         ttft = speed.ttft_s if speed else None
-        interval = ttft.interval if ttft else None
+        interval = ttft.range_of_another_run if ttft else None
         yield _at_most("TTFT", ttft.value if ttft else None, limits.max_ttft_s, show_seconds, interval)
     if limits.min_speed is not None:
         decode = speed.decode if speed else None
-        interval = decode.interval if decode else None
+        interval = decode.range_of_another_run if decode else None
         yield _at_least("speed", decode.value if decode else None, limits.min_speed, _rate, interval)
     if limits.min_recovery is not None:
         yield from _recovery(row, results, limits.min_recovery)

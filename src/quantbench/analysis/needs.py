@@ -104,7 +104,8 @@ def _runner_up(balance: Balance, results: Results) -> str:
         return ""
     if not real:
         return f" No part is shown to differ between {first.label} and {second.label}."
-    return f" Between {first.label} and {second.label}, only the difference in {listed(real)} is shown."
+    verb = "is" if len(real) == 1 else "are"
+    return f" Between {first.label} and {second.label}, only {listed(real)} {verb} shown to differ."
 
 
 def _without_noise(balance: Balance, results: Results) -> str:

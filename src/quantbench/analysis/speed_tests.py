@@ -156,7 +156,7 @@ def _why(
         return f"{text}, as one process each does not show how processes differ; add --rounds 1"
     if needed is None:
         return f"{text}; {MOST_ROUNDS} rounds would not decide so small a difference"
-    return f"{text}; about {needed} rounds would decide a difference of this size"
+    return f"{text}; about --rounds {needed} would decide a difference of this size"
 
 
 def rounds_needed(test: SpeedTest, level: float) -> int | None:

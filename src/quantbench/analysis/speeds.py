@@ -5,10 +5,13 @@ Decoding is counted without the first token: a run of `new_tokens` has `new_toke
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp, sqrt
 from statistics import median
 
 from quantbench.records import Bandwidth, SpeedPoint
-from quantbench.stats import Interval, median_interval, median_over_rounds
+from quantbench.stats import DRIFT_BOUND, Interval, median_interval, median_over_rounds, normal_quantile
+
+ENOUGH_PASSES = 6  # for a 95 % interval of their median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +19,21 @@ class Estimate:
     """A median of repetitions with what surrounds it, in the unit of the figure."""
 
     value: float
-    repetitions: int  # or rounds, where there are several
+    repetitions: int  # or passes, where there are several
+    passes: int = 1  # processes of their own whose medians these are
     interval: Interval | None  # None after a single repetition
     ranged: bool = False  # the interval is the whole range: too few repetitions for 95 %
+
+    @property
+    def range_of_another_run(self) -> Interval:
+        """Where the figure would lie if processes differ by no more than the stated bound, 95 %.
+
+        The interval itself where enough passes show how processes differ.
+        """
+        if self.interval is not None and self.passes >= ENOUGH_PASSES:
+            return self.interval
+        factor = exp(normal_quantile(0.95) * DRIFT_BOUND / sqrt(self.passes))
+        return Interval(self.value / factor, self.value * factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +63,20 @@ class Speed:
 def estimate(values: Sequence[float], rounds: Sequence[int] = ()) -> Estimate | None:
     """Median and 95 % interval of repetitions; the range where they are too few; None without any.
 
-    With several rounds the rounds' medians are what is repeated: repetitions of one process do not know
-    how the machine drifts.
+    With several passes their medians are what is repeated: repetitions of one process do not know another.
     """
     if not values:
         return None
     if len(rounds) == len(values) and len(set(rounds)) > 1:
         over = median_over_rounds(values, rounds)
         ranged = over.interval is not None and over.confidence < 0.95
-        return Estimate(value=over.value, repetitions=over.rounds, interval=over.interval, ranged=ranged)
+        return Estimate(
+            value=over.value,
+            repetitions=over.rounds,
+            passes=over.rounds,
+            interval=over.interval,
+            ranged=ranged,
+        )
     interval = median_interval(values)
     ranged = interval is None and len(values) > 1
     if ranged:

@@ -22,7 +22,10 @@ def print_choice(choice: Choice, console: Console) -> None:
         line = f"{candidate.label} {'falls out' if missed else 'fits'}" + (f": {text}" if text else "")
         console.print(RichText(line, style="" if missed else "bold"))
     if doubt:
-        console.print("Not sure: the figure's 95 % interval holds the limit.", highlight=False)
+        console.print(
+            "Not sure: the figure's 95 % interval holds the limit (for speeds, that of another run).",
+            highlight=False,
+        )
     console.print()
     if choice.label is None:
         console.print(RichText(f"No method: {choice.reason}.", style="red"))

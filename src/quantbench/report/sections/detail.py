@@ -22,8 +22,8 @@ def detail_sections(analysis: Analysis) -> Iterator[Section]:
 
 
 SPEED_LEGEND = (
-    "In brackets: the 95 % interval of the median, or the range (marked r) where there were fewer than "
-    "six repetitions; after several rounds it is the rounds' medians that count. TTFT: prompt to first "
+    "In brackets: the 95 % interval of the median, or the range (marked r) of fewer than six; "
+    "what counts are the medians of the passes, each a process of its own. TTFT: prompt to first "
     "token on the host. TPOT: time per output token, the first one not counted. Bandwidth: bytes that a "
     "decode step must read, per second, as a share of the best rate at which the same process read as many."
 )
