@@ -1,12 +1,20 @@
 """A user's mistake ends in one sentence that names the fix, exit code 2 and no traceback."""
 
+import json
+import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import typer
+from rich.console import Console
 
 from quantbench import __version__, cli
+from quantbench.analysis.compare import TOLERANCE
+from quantbench.option_texts import SENTENCES, text_of
+from quantbench.settings import RunSettings
 
 COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]
 
@@ -95,7 +103,63 @@ def test_every_help_fits_a_screen_and_has_an_example(
     assert call([command, "--help"], monkeypatch) == 0
     text = capsys.readouterr().out
     assert "Example: quantbench" in text
-    assert len(text.splitlines()) <= 50
+    assert len(text.splitlines()) <= 60
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_one_sentence_and_shows_its_default(command: str) -> None:
+    for parameter in typer.main.get_command(cli.app).commands[command].params:  # type: ignore[attr-defined]
+        text = getattr(parameter, "help", None) or ""
+        if parameter.param_type_name == "option":
+            assert re.fullmatch(r"[A-Z].*[^.]\. \[default: .+\]", text), (parameter.name, text)
+        else:
+            assert re.fullmatch(r"[A-Z].*\.( \[default: .+\])?", text), (parameter.name, text)
+
+
+def test_the_defaults_that_are_shown_are_those_of_the_settings() -> None:
+    assert text_of("rounds") == "Interleaved rounds of speed measurements. [default: 1]"
+    assert text_of("methods").endswith("[default: fp16,int8,int4]")
+    assert set(SENTENCES) >= {field.name for field in fields(RunSettings)} - {"speed_budget_s", "given"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "--methods", "in8", "--json"], "unknown method 'in8'"),
+        (["run", "--limit", "many", "--json"], "--limit"),
+        (["report", "none", "--json"], "run `quantbench run` first"),
+        (["recommend", "none", "--json"], "run `quantbench run` first"),
+        (["compare", "none", "none", "--json"], "run `quantbench run` first"),
+        (["score", "none", "--task", "nothing", "--json"], "unknown task 'nothing'"),
+        (["methods", "--device", "tpu", "--json"], "unknown device 'tpu'"),
+        (["doctor", "--json", "--jsn"], "No such option"),
+    ],
+)
+def test_with_json_an_error_is_a_document(
+    arguments: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "OUT", Console())
+    assert call(arguments, monkeypatch) == 2
+    document = json.loads(capfd.readouterr().out)
+    assert list(document) == ["error"] and sentence in document["error"]
+
+
+@pytest.mark.parametrize("command", [["methods"], ["run", "random:smollm2-135m", "--dry-run"]])
+def test_with_json_standard_output_is_one_document(
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "OUT", Console())
+    assert call([*command, "--device", "cpu", "--json"], monkeypatch) == 0
+    assert json.loads(capfd.readouterr().out)
 
 
 def test_help_imports_no_torch() -> None:
@@ -143,3 +207,9 @@ def test_ctrl_c_says_that_what_was_measured_is_kept(
     monkeypatch.setattr(commands, "run", interrupted)
     assert call(["run"], monkeypatch) == 130
     assert "what was measured is kept" in capsys.readouterr().err
+
+
+def test_the_tolerance_that_compare_shows_is_the_one_it_uses() -> None:
+    command = typer.main.get_command(cli.app).commands["compare"]  # type: ignore[attr-defined]
+    shown = next(p.help for p in command.params if p.name == "tolerance")
+    assert shown.endswith(f"[default: {TOLERANCE}]")

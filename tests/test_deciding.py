@@ -9,6 +9,7 @@ from rich.console import Console
 
 from quantbench.deciding import compare, read_limits, recommend
 from quantbench.errors import StoreError, UsageError
+from quantbench.output import Output
 from quantbench.records import Record
 from quantbench.store import Store
 from tests.report_records import full_record, other_trial, reference_records
@@ -35,7 +36,7 @@ def recommended(path: Path, **limits: str) -> tuple[int, str]:
     out = console()
     options: dict[str, str | None] = dict.fromkeys(("max_memory", "max_size", "max_ttft"))
     found = read_limits(**(options | limits), min_speed=None, min_recovery=0.9)  # type: ignore[arg-type]
-    return recommend(path, found, out=out, err=console()), printed(out)
+    return recommend(path, found, out=Output(out), err=console()), printed(out)
 
 
 def test_recommend_names_the_choice_and_why_the_others_fall_out(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_limit_that_is_no_quantity_is_refused_with_its_option() -> None:
 
 def compared(old: Path, new: Path, fail_on: str = "regression") -> tuple[int, str]:
     out = console()
-    code = compare(old, new, fail_on=fail_on, tolerance=0.03, out=out, err=console())
+    code = compare(old, new, fail_on=fail_on, tolerance=0.03, out=Output(out), err=console())
     return code, printed(out)
 
 

@@ -14,10 +14,13 @@ from typer.exceptions import Abort, TyperException
 
 import quantbench
 from quantbench.errors import QuantbenchError
+from quantbench.option_texts import describe, text_of
+from quantbench.output import Output
 
 OUT = Console()
 ERR = Console(stderr=True)
 INTERRUPTED = {128 + number for number in (1, 2, 15)}  # SIGHUP, SIGINT, SIGTERM, as shells report them
+STOPPED = "stopped; what was measured is kept, the same command goes on from there"
 
 
 def dashes(token: str) -> str:
@@ -25,7 +28,11 @@ def dashes(token: str) -> str:
     return token.replace("_", "-")
 
 
-SETTINGS: dict[str, Any] = {"token_normalize_func": dashes, "help_option_names": ["-h", "--help"]}
+SETTINGS: dict[str, Any] = {
+    "token_normalize_func": dashes,
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 120,
+}
 app = typer.Typer(
     name="quantbench",
     help="What quantizing a language model buys and what it costs, measured on your machine.",
@@ -50,7 +57,8 @@ def main() -> None:
         fail(f"{getattr(error, 'format_message', error.__str__)()} (see quantbench --help)")
     if status in INTERRUPTED:  # typer may turn Ctrl-C into its status itself
         with contextlib.suppress(OSError):  # a terminal that has hung up
-            ERR.print("stopped; what was measured is kept, the same command goes on from there")
+            give_error(STOPPED)
+            ERR.print(STOPPED)
     sys.exit(status)
 
 
@@ -69,67 +77,87 @@ def refuse_empty(arguments: list[str]) -> None:
 
 def fail(sentence: str) -> NoReturn:
     """Print one sentence and leave with exit code 2."""
+    give_error(sentence)
     ERR.print(f"quantbench: {sentence}", style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(2)
 
 
+def give_error(sentence: str) -> None:
+    """With --json an error is a document, too."""
+    if "--json" in sys.argv[1:]:
+        Output(OUT, as_json=True).give({"error": sentence}, lambda console: None)
+
+
+def option(name: str, *flags: str) -> Any:
+    """An option of `run`: its sentence and default stand in option_texts.py."""
+    return typer.Option(*flags, help=text_of(name))
+
+
+def described(sentence: str, default: str, *flags: str, **more: Any) -> Any:
+    """An option of another command."""
+    return typer.Option(*flags, help=describe(sentence, default), show_default=False, **more)
+
+
+Json = Annotated[bool, described("Print one JSON document and nothing else.", "off", "--json")]
+Unsafe = Annotated[
+    bool,
+    described("Run the programs without a sandbox.", "off", "--unsafe-no-sandbox"),
+]
+Formats = Annotated[str | None, option("output_format", "--format")]
+
+
 @app.command()
 def run(
-    model: Annotated[str | None, typer.Argument(help="Hub id, folder, 'builtin', or 'random:NAME'.")] = None,
-    model_option: Annotated[str | None, typer.Option("--model", help="The same as MODEL.")] = None,
-    methods: Annotated[str | None, typer.Option(help="fp16,int8,int4 unless given; see `methods`.")] = None,
-    baseline: Annotated[str | None, typer.Option(help="What the others are compared with.")] = None,
-    tasks: Annotated[str | None, typer.Option(help="humaneval, quickeval or none.")] = None,
-    task_data: Annotated[str | None, typer.Option(help="File with the task's problems.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of activations; auto.")] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, native or transformers.")] = None,
-    batch_invariant: Annotated[
-        bool | None, typer.Option("--batch-invariant", help="Same answer in any batch.")
-    ] = None,
-    exact_prompts: Annotated[
-        bool | None,
-        typer.Option("--exact-prompts", help="CPU: multiply prompts in float32, not in integers."),
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    trust_remote_code: Annotated[bool | None, typer.Option("--trust-remote-code")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N problems.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random; 0.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows generated at once for tasks; 64.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Per completion; the task's.")] = None,
-    completions_per_problem: Annotated[int | None, typer.Option(help="For pass@k; 1.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy, the default.")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Nucleus sampling; 1.")] = None,
-    batch_sizes: Annotated[str | None, typer.Option(help="Of the speed sweep, as 1,8,64; 1.")] = None,
-    prompt_tokens: Annotated[str | None, typer.Option(help="Of the speed sweep; 128.")] = None,
-    new_tokens: Annotated[int | None, typer.Option(help="Forced in the speed test; 128.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Rounds of speed, forth and back. [default: 1]")] = None,
-    speed_budget: Annotated[
-        float | None, typer.Option(help="Seconds of speed a method and round. [default: 5]")
-    ] = None,
-    text: Annotated[str | None, typer.Option(help="File to measure the distance on; the task.")] = None,
-    floor: Annotated[bool | None, typer.Option(help="Run the baseline twice: the noise.")] = None,
-    unsafe_no_sandbox: Annotated[bool | None, typer.Option("--unsafe-no-sandbox")] = None,
-    output_dir: Annotated[Path | None, typer.Option("--output-dir", "-o", help="Results folder.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML with these options; options win.")] = None,
-    output_format: Annotated[str | None, typer.Option("--format", help="md,html,json,csv.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
+    model: Annotated[str | None, typer.Argument(help=text_of("model"))] = None,
+    model_option: Annotated[str | None, option("model_option", "--model")] = None,
+    methods: Annotated[str | None, option("methods")] = None,
+    baseline: Annotated[str | None, option("baseline")] = None,
+    tasks: Annotated[str | None, option("tasks")] = None,
+    task_data: Annotated[str | None, option("task_data")] = None,
+    device: Annotated[str | None, option("device")] = None,
+    dtype: Annotated[str | None, option("dtype")] = None,
+    engine: Annotated[str | None, option("engine")] = None,
+    batch_invariant: Annotated[bool | None, option("batch_invariant", "--batch-invariant")] = None,
+    exact_prompts: Annotated[bool | None, option("exact_prompts", "--exact-prompts")] = None,
+    revision: Annotated[str | None, option("revision")] = None,
+    trust_remote_code: Annotated[bool | None, option("trust_remote_code", "--trust-remote-code")] = None,
+    limit: Annotated[int | None, option("limit")] = None,
+    seed: Annotated[int | None, option("seed")] = None,
+    threads: Annotated[int | None, option("threads")] = None,
+    batch_size: Annotated[int | None, option("batch_size")] = None,
+    max_new_tokens: Annotated[int | None, option("max_new_tokens")] = None,
+    completions_per_problem: Annotated[int | None, option("completions_per_problem")] = None,
+    temperature: Annotated[float | None, option("temperature")] = None,
+    top_p: Annotated[float | None, option("top_p")] = None,
+    batch_sizes: Annotated[str | None, option("batch_sizes")] = None,
+    prompt_tokens: Annotated[str | None, option("prompt_tokens")] = None,
+    new_tokens: Annotated[int | None, option("new_tokens")] = None,
+    rounds: Annotated[int | None, option("rounds")] = None,
+    speed_budget: Annotated[float | None, option("speed_budget")] = None,
+    text: Annotated[str | None, option("text")] = None,
+    floor: Annotated[bool | None, option("floor", "--floor/--no-floor")] = None,
+    unsafe_no_sandbox: Annotated[bool | None, option("unsafe_no_sandbox", "--unsafe-no-sandbox")] = None,
+    output_dir: Annotated[Path | None, option("output_dir", "--output-dir", "-o")] = None,
+    config: Annotated[Path | None, option("config")] = None,
+    output_format: Formats = None,
+    dry_run: Annotated[bool, option("dry_run", "--dry-run")] = False,
+    as_json: Json = False,
 ) -> int:
     """Measure a model under each method and write the report.
 
     Example: quantbench run Qwen/Qwen2.5-0.5B --methods fp16,int8,int4 --device cuda:0
     """
-    given = {name: value for name, value in locals().items() if value is not None}
+    given = {name: value for name, value in locals().items() if value is not None and name != "as_json"}
     from quantbench import commands
 
-    return commands.run(given, out=OUT, err=ERR)
+    return commands.run(given, out=Output(OUT, as_json=as_json), err=ERR)
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A results folder.")],
-    output_format: Annotated[str | None, typer.Option("--format", help="md,html,json,csv.")] = None,
+    folder: Annotated[Path, typer.Argument(help="Results folder.")],
+    output_format: Formats = None,
+    as_json: Json = False,
 ) -> int:
     """Render a results folder again from its records; needs neither torch nor a GPU.
 
@@ -137,34 +165,42 @@ def report(
     """
     from quantbench import commands
 
-    return commands.report(folder, formats=output_format, out=OUT, err=ERR)
+    return commands.report(folder, formats=output_format, out=Output(OUT, as_json=as_json), err=ERR)
 
 
 @app.command()
 def recommend(
-    folder: Annotated[Path, typer.Argument(help="A results folder.")],
-    max_memory: Annotated[str | None, typer.Option(help="Of the memory column, as 2GB.")] = None,
-    max_size: Annotated[str | None, typer.Option(help="Of the weights, as 500MB.")] = None,
-    max_ttft: Annotated[str | None, typer.Option(help="Time to first token, as 200ms.")] = None,
-    min_speed: Annotated[float | None, typer.Option(help="Decode tokens/s.")] = None,
-    min_recovery: Annotated[float | None, typer.Option(help="Of the baseline's pass@1, as 0.97.")] = None,
+    folder: Annotated[Path, typer.Argument(help="Results folder.")],
+    max_memory: Annotated[str | None, described("Most memory, as 2GB.", "no limit")] = None,
+    max_size: Annotated[str | None, described("Most bytes of weights, as 500MB.", "no limit")] = None,
+    max_ttft: Annotated[str | None, described("Most time to the first token, as 200ms.", "no limit")] = None,
+    min_speed: Annotated[float | None, described("Least decoded tokens per second.", "no limit")] = None,
+    min_recovery: Annotated[
+        float | None, described("Least share of the baseline's pass@1, as 0.97.", "no limit")
+    ] = None,
+    as_json: Json = False,
 ) -> int:
     """Pick a method within limits from measured records, and say why each other one falls out.
+
+    Exit status: 0 when a method meets the limits, 1 when none does.
 
     Example: quantbench recommend results/builtin --max-memory 2GB --min-recovery 0.97
     """
     from quantbench import deciding
 
     limits = deciding.read_limits(max_memory, max_size, max_ttft, min_speed, min_recovery)
-    return deciding.recommend(folder, limits, out=OUT, err=ERR)
+    return deciding.recommend(folder, limits, out=Output(OUT, as_json=as_json), err=ERR)
 
 
 @app.command()
 def compare(
-    old: Annotated[Path, typer.Argument(help="A results folder.")],
-    new: Annotated[Path, typer.Argument(help="Another one of the same model.")],
-    fail_on: Annotated[str, typer.Option(help="regression exits with 1, never does not.")] = "never",
-    tolerance: Annotated[float | None, typer.Option(help="Of speed and memory. [default: 0.05]")] = None,
+    old: Annotated[Path, typer.Argument(help="Results folder.")],
+    new: Annotated[Path, typer.Argument(help="Another results folder of the same model.")],
+    fail_on: Annotated[str, described("When to exit with status 1: regression or never.", "never")] = "never",
+    tolerance: Annotated[
+        float | None, described("Share by which speed and memory may get worse, as 0.03.", "0.05")
+    ] = None,
+    as_json: Json = False,
 ) -> int:
     """Compare two results folders and mark what really changed; a gate for continuous integration.
 
@@ -172,21 +208,31 @@ def compare(
     """
     from quantbench import deciding
 
-    return deciding.compare(old, new, fail_on=fail_on, tolerance=tolerance, out=OUT, err=ERR)
+    out = Output(OUT, as_json=as_json)
+    return deciding.compare(old, new, fail_on=fail_on, tolerance=tolerance, out=out, err=ERR)
 
 
 @app.command()
 def score(
-    samples: Annotated[Path, typer.Argument(help="JSON lines with task_id and completion or solution.")],
-    task: Annotated[str, typer.Option(help="humaneval or quickeval.")] = "humaneval",
-    task_data: Annotated[str | None, typer.Option(help="File with the problems; HumanEval+ too.")] = None,
-    protocol: Annotated[str, typer.Option(help="How programs are taken from the text.")] = "as-is",
-    k: Annotated[str | None, typer.Option("--k", help="Of pass@k, as 1,5; 1,10,100.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Programs at once; one a core.", min=1)] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File of the verdicts; SAMPLES_results.jsonl.")
+    samples: Annotated[
+        Path, typer.Argument(help="File of JSON lines with task_id and completion or solution.")
+    ],
+    task: Annotated[str, described("Task: humaneval or quickeval.", "humaneval")] = "humaneval",
+    task_data: Annotated[
+        str | None, described("File with the problems, HumanEval+ too.", "the published data")
     ] = None,
-    unsafe_no_sandbox: Annotated[bool, typer.Option("--unsafe-no-sandbox")] = False,
+    protocol: Annotated[
+        str, described("How programs are taken from the text, as code-fence-v1.", "as-is")
+    ] = "as-is",
+    k: Annotated[
+        str | None, described("Values of k for pass@k, separated by commas.", "1,10,100", "--k")
+    ] = None,
+    workers: Annotated[int | None, described("Programs to run at once.", "one a core", min=1)] = None,
+    output: Annotated[
+        Path | None, described("File to write the verdicts to.", "SAMPLES_results.jsonl", "--output", "-o")
+    ] = None,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: Json = False,
 ) -> int:
     """Score a file of samples in the official evaluators' format, in the sandbox.
 
@@ -206,12 +252,13 @@ def score(
         output=output,
         unsafe=unsafe_no_sandbox,
     )
-    return scoring.score(settings, out=OUT, err=ERR)
+    return scoring.score(settings, out=Output(OUT, as_json=as_json), err=ERR)
 
 
 @app.command()
 def methods(
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N.")] = None,
+    device: Annotated[str | None, option("device")] = None,
+    as_json: Json = False,
 ) -> int:
     """List the methods: what can run here, and why the rest cannot.
 
@@ -219,23 +266,23 @@ def methods(
     """
     from quantbench import commands
 
-    return commands.methods(device, out=OUT)
+    return commands.methods(device, out=Output(OUT, as_json=as_json))
 
 
 @app.command()
-def doctor() -> int:
+def doctor(as_json: Json = False) -> int:
     """Check GPU, libraries, sandbox and task data: what works, and how to mend the rest.
 
     Example: quantbench doctor
     """
     from quantbench import doctor
 
-    return doctor.doctor(out=OUT)
+    return doctor.doctor(out=Output(OUT, as_json=as_json))
 
 
 @app.callback(invoke_without_command=True)
 def common(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, described("Print the version.", "off", "--version")] = False,
 ) -> None:
     """What quantizing a language model buys and what it costs, measured on your machine.
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from quantbench.environment import command_line
 from quantbench.errors import QuantbenchError, StoreError
 from quantbench.options import merge_config, read_formats, read_settings
+from quantbench.output import Output
 from quantbench.plan import Plan
 from quantbench.planning import build_plan
 from quantbench.records import Record
@@ -18,9 +19,10 @@ from quantbench.store import DamagedLine, Store, write_atomically
 from quantbench.units import show_bytes
 
 PLAN_FILE = "plan.json"
+MAIN_FILES = {"md": "report.md", "html": "report.html", "json": "results.json", "csv": "results.csv"}
 
 
-def run(given: Mapping[str, Any], *, out: Console, err: Console) -> int:
+def run(given: Mapping[str, Any], *, out: Output, err: Console) -> int:
     """`quantbench run`: 0 all measured, 1 a trial failed, 2 by a user's mistake, 128 + N by signal N."""
     from quantbench.executors.interruption import TrialInterrupted
 
@@ -30,7 +32,8 @@ def run(given: Mapping[str, Any], *, out: Console, err: Console) -> int:
     settings = read_settings(options)
     plan, source = build_plan(settings)
     if dry_run:
-        show_plan(plan, source.config, out)
+        planned = describe_plan(plan, source.config)
+        out.give({"baseline": plan.baseline, "trials": planned}, lambda console: show_plan(planned, console))
         return 0
     store = Store(settings.output_dir or default_folder(settings.model))
     store.create()
@@ -59,17 +62,20 @@ def execute(plan: Plan, store: Store, err: Console) -> tuple[list[Record], list[
         return run_plan(plan, store, executor, display)
 
 
-def render(
-    records: list[Record], baseline: str, folder: Path, formats: tuple[str, ...], out: Console
-) -> None:
-    """Write the report of these records and print its tables and where it is."""
-    from quantbench.report import print_tables, write_report
+def render(records: list[Record], baseline: str, folder: Path, formats: tuple[str, ...], out: Output) -> None:
+    """Write the report of these records and give its figures and where it is."""
+    from quantbench.report import describe, print_tables, write_report
 
     if not any(record.size or record.speed or record.tasks for record in records):
         raise_first_failure(records)
     write_report(records, baseline=baseline, folder=folder, formats=formats)
-    print_tables(records, baseline=baseline, console=out)
-    out.print(f"\nReport: {folder / 'report.md'}", highlight=False, soft_wrap=True)
+    path = folder / MAIN_FILES[formats[0]] if formats else folder
+
+    def show(console: Console) -> None:
+        print_tables(records, baseline=baseline, console=console)
+        console.print(f"\nReport: {path}", highlight=False, soft_wrap=True)
+
+    out.give({"folder": folder, "report": path} | describe(records, baseline=baseline), show)
 
 
 def raise_first_failure(records: list[Record]) -> None:
@@ -83,7 +89,7 @@ def raise_first_failure(records: list[Record]) -> None:
     )
 
 
-def report(folder: Path, *, formats: str | None, out: Console, err: Console) -> int:
+def report(folder: Path, *, formats: str | None, out: Output, err: Console) -> int:
     """`quantbench report`: render a results folder again from its records; needs no torch."""
     wanted = read_formats(formats)
     records, baseline = load_records(folder, err)
@@ -154,33 +160,64 @@ def warn_damaged(damaged: list[DamagedLine], err: Console) -> None:
         err.print(sentence, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
-def show_plan(plan: Plan, config: dict[str, Any], out: Console) -> None:
-    """The trials of a plan: id, what, and the weight bytes to expect."""
+def describe_plan(plan: Plan, config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trials of a plan: id, what, and the weight bytes to expect, None where nobody knows."""
     from quantbench.methods import METHODS
 
+    return [
+        {
+            "label": trial.label,
+            "id": trial.id,
+            "engine": trial.engine,
+            "device": trial.device,
+            "tasks": list(trial.tasks),
+            "weight_bytes": METHODS[trial.method].expected_bytes_of(config),
+        }
+        for trial in plan.trials
+    ]
+
+
+def show_plan(planned: list[dict[str, Any]], out: Console) -> None:
+    """One line a trial."""
     table = Table("Trial", "Id", "Engine", "Device", "Tasks", "Weights expected", box=None, pad_edge=False)
-    for trial in plan.trials:
-        expected = METHODS[trial.method].expected_bytes_of(config)
+    for trial in planned:
+        size = trial["weight_bytes"]
         table.add_row(
-            trial.label,
-            trial.id,
-            trial.engine,
-            trial.device,
-            ", ".join(trial.tasks) or "none",
-            show_bytes(expected) if expected is not None else "unknown",
+            trial["label"],
+            trial["id"],
+            trial["engine"],
+            trial["device"],
+            ", ".join(trial["tasks"]) or "none",
+            show_bytes(size) if size is not None else "unknown",
         )
     out.print(table)
 
 
-def methods(device: str | None, *, out: Console) -> int:
+def methods(device: str | None, *, out: Output) -> int:
     """`quantbench methods`: what can run here, and why the rest cannot."""
     from quantbench.methods import METHODS
     from quantbench.resolving import resolve_device
 
     where = resolve_device(device or "auto")
-    table = Table("Method", "Weights", f"On {where}", "What it is", box=None, pad_edge=False)
-    for name, method in METHODS.items():
-        reason = method.unavailable(where)
-        table.add_row(name, method.scheme, "yes" if reason is None else f"no: {reason}", method.description)
-    out.print(table)
+    reasons = {name: method.unavailable(where) for name, method in METHODS.items()}
+
+    def show(console: Console) -> None:
+        table = Table("Method", "Scheme", f"On {where}", "What it is", box=None, pad_edge=False)
+        for name, reason in reasons.items():
+            method = METHODS[name]
+            runs = "yes" if reason is None else f"no: {reason}"
+            table.add_row(name, method.scheme, runs, method.description)
+        console.print(table)
+
+    listed = [
+        {
+            "name": name,
+            "scheme": METHODS[name].scheme,
+            "description": METHODS[name].description,
+            "runs": reason is None,
+            "reason": reason,
+        }
+        for name, reason in reasons.items()
+    ]
+    out.give({"device": where, "methods": listed}, show)
     return 0

@@ -13,6 +13,7 @@ from quantbench.analysis.compare import compare_results
 from quantbench.analysis.rows import read_results
 from quantbench.commands import load_records
 from quantbench.errors import UsageError, unknown
+from quantbench.output import Output, plain
 from quantbench.units import parse_bytes, parse_seconds
 
 FAIL_ON = ("regression", "never")
@@ -20,18 +21,16 @@ Parsed = TypeVar("Parsed", int, float)
 MOST_RECOVERY = 2.0  # twice the baseline's pass@1: more is a percentage
 
 
-def recommend(folder: Path, limits: Limits, *, out: Console, err: Console) -> int:
+def recommend(folder: Path, limits: Limits, *, out: Output, err: Console) -> int:
     """`quantbench recommend`: 0 when a method meets the limits, 1 when none does."""
     from quantbench.report.decisions import print_choice
 
     choice = choose(load_results(folder, err), limits)
-    print_choice(choice, out)
+    out.give({"limits": limits} | plain(choice), lambda console: print_choice(choice, console))
     return 0 if choice.label is not None else 1
 
 
-def compare(
-    old: Path, new: Path, *, fail_on: str, tolerance: float | None, out: Console, err: Console
-) -> int:
+def compare(old: Path, new: Path, *, fail_on: str, tolerance: float | None, out: Output, err: Console) -> int:
     """`quantbench compare`: 1 when a figure got worse or was lost and `fail_on` is 'regression', else 0."""
     from quantbench.report.decisions import print_comparison
 
@@ -43,8 +42,10 @@ def compare(
         comparison = compare_results(load_results(old, err), load_results(new, err), tolerance)
     except ValueError as error:
         raise UsageError(f"{error}; compare runs of one model") from error
-    print_comparison(comparison, out)
-    return 1 if fail_on == "regression" and comparison.failures else 0
+    status = 1 if fail_on == "regression" and comparison.failures else 0
+    document = plain(comparison) | {"failed": bool(status)}
+    out.give(document, lambda console: print_comparison(comparison, console))
+    return status
 
 
 def read_limits(

@@ -2,28 +2,37 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from quantbench.errors import QuantbenchError
+from quantbench.output import Output
 from quantbench.tasks import TASKS, load_task
 from quantbench.units import show_bytes
 
 Finding = tuple[str, bool, str]  # what, whether it works, what was seen or how to mend it
 
 
-def doctor(*, out: Console) -> int:
-    """Print every finding; 0, whatever was found: a missing GPU is no error."""
-    table = Table("", "Part", "Found", box=None, pad_edge=False)
-    for part in (check_torch, check_gpu, check_kernels, check_sandbox, check_tasks, check_disk):
-        for name, works, finding in part():
-            table.add_row("[green]ok[/]" if works else "[yellow]--[/]", name, finding)
-    out.print(table)
+def doctor(*, out: Output) -> int:
+    """Give every finding; 0, whatever was found: a missing GPU is no error."""
+    parts = (check_torch, check_gpu, check_kernels, check_sandbox, check_tasks, check_disk)
+    findings = [finding for part in parts for finding in part()]
+    listed = [{"part": name, "works": works, "found": found} for name, works, found in findings]
+    out.give({"findings": listed}, lambda console: show_findings(findings, console))
     return 0
+
+
+def show_findings(findings: Sequence[Finding], console: Console) -> None:
+    """One line a finding."""
+    table = Table("", "Part", "Found", box=None, pad_edge=False)
+    for name, works, found in findings:
+        table.add_row("[green]ok[/]" if works else "[yellow]--[/]", name, Text(found))
+    console.print(table)
 
 
 def check_torch() -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What a run shows on the terminal: a line a trial, a bar for its current stage; quiet without a terminal."""
+"""What a run shows: a line a trial, and a bar for its current stage, or a line a stage without a terminal."""
 
 import time
 from types import TracebackType
@@ -52,6 +52,7 @@ class RunDisplay:
 
     def on_start(self, trial: Trial, number: int, count: int) -> None:
         self._label = f"{trial.label} ({number}/{count})"
+        self._stage = ""
         self._started = time.perf_counter()
         self.progress("starting", 0, 0)
 
@@ -70,6 +71,8 @@ class RunDisplay:
         if stage != self._stage:
             self._bars.reset(self._bar)
             self._stage = stage
+            if not self._console.is_terminal:
+                self._console.print(f"{self._label}: {stage}", highlight=False, markup=False, soft_wrap=True)
         self._bars.update(
             self._bar,
             description=f"{self._label} {stage}",

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from quantbench.errors import TaskError, UsageError
+from quantbench.output import Output
 from quantbench.scoring.score import ScoreSettings, read_ks, score
 from tests.scoring.conftest import write_lines
 
@@ -26,7 +27,9 @@ def scored(
     """What is printed, what is noted, and the results file."""
     out, err = StringIO(), StringIO()
     settings = ScoreSettings(samples=samples, task_data=str(task_data), workers=1, **options)
-    assert score(settings, out=Console(file=out, width=200), err=Console(file=err, width=200)) == status
+    assert (
+        score(settings, out=Output(Console(file=out, width=200)), err=Console(file=err, width=200)) == status
+    )
     results = Path(f"{samples}_results.jsonl").read_text().splitlines()
     return out.getvalue(), err.getvalue(), [json.loads(line) for line in results]
 
@@ -143,7 +146,7 @@ def test_inputs_of_the_file_in_the_environment_are_tried(
 ) -> None:
     monkeypatch.setenv("HUMANEVAL_OVERRIDE_PATH", str(plus_file))
     settings = ScoreSettings(samples=sample_file(*RIGHT), workers=1)
-    assert score(settings, out=Console(file=StringIO()), err=Console(file=StringIO())) == 0
+    assert score(settings, out=Output(Console(file=StringIO())), err=Console(file=StringIO())) == 0
     assert '"plus_passed": true' in settings.results.read_text()
 
 
@@ -163,7 +166,7 @@ def test_verdicts_go_to_the_file_that_is_named(sample_file: Write, task_file: Pa
     settings = ScoreSettings(
         samples=sample_file(*RIGHT), task_data=str(task_file), output=tmp_path / "here.jsonl", workers=1
     )
-    score(settings, out=Console(file=StringIO()), err=Console(file=StringIO()))
+    score(settings, out=Output(Console(file=StringIO())), err=Console(file=StringIO()))
     assert len((tmp_path / "here.jsonl").read_text().splitlines()) == 2
 
 

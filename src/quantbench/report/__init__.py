@@ -6,7 +6,7 @@ transformers is needed. The drawing libraries are imported when something is dra
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantbench.analysis import Analysis, analyse
 from quantbench.records import Record
@@ -39,6 +39,13 @@ def print_tables(records: Sequence[Record], *, baseline: str, console: "Console"
     from quantbench.report.console import print_analysis
 
     print_analysis(analyse(records, baseline), console)
+
+
+def describe(records: Sequence[Record], *, baseline: str) -> dict[str, Any]:
+    """The figures and statements of results.json as plain values, without the raw records."""
+    from quantbench.report.export import document
+
+    return document(analyse(records, baseline))
 
 
 def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> None:

@@ -52,7 +52,17 @@ def to_csv(analysis: Analysis) -> str:
 def to_json(analysis: Analysis) -> str:
     """Figures, statements, limits and the complete records."""
     results = analysis.results
-    content = {
+    records = [
+        record.model_dump(mode="json") for record in (*(row.record for row in results.rows), *results.floors)
+    ]
+    content = document(analysis) | {"records": records}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def document(analysis: Analysis) -> dict[str, Any]:
+    """Figures, statements and limits as plain values."""
+    results = analysis.results
+    return {
         "model": results.model.model_dump() if results.model else {"name": results.model_name},
         "baseline": results.baseline_name,
         "alert": analysis.alert,
@@ -68,12 +78,7 @@ def to_json(analysis: Analysis) -> str:
             {"method": trouble.label, "text": trouble.text, "failed": trouble.failed}
             for trouble in analysis.troubles
         ],
-        "records": [
-            record.model_dump(mode="json")
-            for record in (*(row.record for row in results.rows), *results.floors, *results.context)
-        ],
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def row_figures(row: Row, analysis: Analysis) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from quantbench.errors import TaskError, UsageError
 from quantbench.extraction import AS_IS, Extracted, Protocol, build_program, choose_protocol
+from quantbench.output import Output
 from quantbench.sandbox.pool import DEFAULT_LIMITS, Sandbox, open_sandbox
 from quantbench.sandbox.program import Execution, Program
 from quantbench.sandbox.referee import BROKEN_TEST
 from quantbench.scoring.plus import PLUS_LIMITS, compute_tests, read_inputs, with_plus
-from quantbench.scoring.results import Scored, print_scored, write_results
+from quantbench.scoring.results import Scored, document, print_scored, write_results
 from quantbench.scoring.samples import Sample, SampleFile, read_samples, some
 from quantbench.tasks import Problem, load_task
 
@@ -39,12 +40,15 @@ class ScoreSettings:
         return self.output or self.samples.with_name(self.samples.name + "_results.jsonl")
 
 
-def score(settings: ScoreSettings, *, out: Console, err: Console) -> int:
+def score(settings: ScoreSettings, *, out: Output, err: Console) -> int:
     """Score a file, write the verdicts, print the figures; 1 where these do not cover all that was given."""
     check_writable(settings.results)
     scored = score_samples(settings, err)
     write_results(settings.results, scored)
-    print_scored(scored, settings.results, out)
+    out.give(
+        document(scored, settings.results),
+        lambda console: print_scored(scored, settings.results, console),
+    )
     return scored.status
 
 
@@ -161,7 +165,9 @@ def check_ks(ks: tuple[int, ...] | None, samples: Sequence[Sample]) -> None:
 
 
 def run_with_bar(sandbox: Sandbox, programs: Sequence[Program], err: Console) -> list[Execution]:
-    """Run all programs behind a progress bar."""
+    """Run all programs behind a progress bar, or after a line that says so."""
+    if not err.is_terminal:
+        err.print(f"running {len(programs)} programs", highlight=False)
     columns = (TextColumn("running programs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         bar = bars.add_task("", total=len(programs))
