@@ -14,7 +14,7 @@ import pytest
 
 from quantbench.executors import local
 from quantbench.executors.local import read_partial
-from quantbench.measure.distance import (
+from quantbench.measure.predictions import (
     Reference,
     ReferenceMissing,
     ScoredText,
@@ -105,7 +105,7 @@ class StandIn:
 
 
 def digest() -> str:
-    from quantbench.measure.distance import digest_of
+    from quantbench.measure.predictions import digest_of
 
     return digest_of(TEXTS)
 

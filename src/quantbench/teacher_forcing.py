@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 from quantbench.decoding import Decoder
 from quantbench.errors import UsageError
 from quantbench.evaluate import Progress, limit_task
-from quantbench.measure.distance import (
+from quantbench.measure.distance import score_baseline, score_method
+from quantbench.measure.predictions import (
     ReferenceMissing,
     ScoredText,
     is_readable,
     load_reference,
     save_reference,
-    score_baseline,
-    score_method,
 )
 from quantbench.plan import Trial
 from quantbench.records import Distance

@@ -3,14 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from quantbench.measure.distance import (
+from quantbench.measure.distance import score_baseline, score_method
+from quantbench.measure.predictions import (
     Reference,
     ReferenceMissing,
     ScoredText,
     load_reference,
     save_reference,
-    score_baseline,
-    score_method,
 )
 from quantbench.records import Distance
 from tests.bigram import BigramDecoder, random_table
@@ -92,7 +91,55 @@ def test_reference_comes_back_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "distance" / "x.npz"
     save_reference(path, reference())
     loaded = load_reference(path, TEXTS)
-    assert score_method(BigramDecoder(OTHER), TEXTS, loaded, title="texts", progress=quiet) == distance(OTHER)
+    found = score_method(BigramDecoder(OTHER), TEXTS, loaded, title="texts", progress=quiet)
+    for problem, exact in zip(found.problems, distance(OTHER).problems, strict=True):
+        assert problem.kl == pytest.approx(exact.kl, rel=2e-2, abs=3e-8)
+        assert (problem.nll, problem.same_top) == (pytest.approx(exact.nll, rel=1e-6), exact.same_top)
+
+
+def sharp(temperature: float) -> torch.Tensor:
+    """A table whose predictions are the surer the lower the temperature."""
+    return random_table(400, seed=3) / temperature
+
+
+def saved_distance(tmp_path: Path, base: torch.Tensor, other: torch.Tensor, top_k: int) -> list[float]:
+    """KL of every token against predictions that were stored."""
+    _, kept = score_baseline(BigramDecoder(base), TEXTS, title="t", progress=quiet, top_k=top_k)
+    save_reference(tmp_path / "x.npz", kept)
+    loaded = load_reference(tmp_path / "x.npz", TEXTS)
+    found = score_method(BigramDecoder(other), TEXTS, loaded, title="t", progress=quiet)
+    return [kl for problem in found.problems for kl in problem.kl]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 0.1])
+@pytest.mark.parametrize("top_k", [128, 400])
+def test_what_is_stored_of_the_baseline_is_no_farther_from_it_than_promised(
+    tmp_path: Path, temperature: float, top_k: int
+) -> None:
+    table = sharp(temperature)
+    assert max(saved_distance(tmp_path, table, table, top_k)) < 3e-8
+
+
+def test_a_small_distance_is_measured_through_what_is_stored(tmp_path: Path) -> None:
+    base = sharp(0.3)
+    other = base + 0.02 * random_table(400, seed=4)
+    inputs = torch.tensor([token for text in TEXTS for token in text.token_ids[:-1]])
+    p, q = base[inputs].double().log_softmax(-1), other[inputs].double().log_softmax(-1)
+    exact = (p.exp() * (p - q)).sum(-1)
+    assert 1e-5 < exact.mean() < 1e-3
+    found = saved_distance(tmp_path, base, other, 400)
+    assert sum(found) / len(found) == pytest.approx(float(exact.mean()), rel=1e-2)
+
+
+def test_tokens_without_probability_take_no_room(tmp_path: Path) -> None:
+    text = ScoredText(name="all", token_ids=tuple(range(400)))
+    sizes = []
+    for temperature in (1.0, 0.05):
+        decoder = BigramDecoder(sharp(temperature))
+        _, kept = score_baseline(decoder, [text], title="t", progress=quiet, top_k=128)
+        save_reference(tmp_path / "x.npz", kept)
+        sizes.append((tmp_path / "x.npz").stat().st_size)
+    assert sizes[1] < sizes[0] / 2 and sizes[0] < kept.ids.nbytes
 
 
 def test_reference_of_other_texts_is_refused(tmp_path: Path) -> None:

@@ -6,17 +6,13 @@ smaller than the one over the whole vocabulary (data processing inequality): wha
 bound of the KL divergence, equal to it when k is the vocabulary. Statistics are not made here.
 """
 
-import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder
 from quantbench.errors import NotFiniteError
+from quantbench.measure.predictions import Reference, ScoredText, digest_of
 from quantbench.records import Distance, ProblemDistance
-from quantbench.store import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,34 +23,6 @@ TOP_K = 128
 STAGE = "distance from the baseline"
 KL_DIGITS = 5  # significant ones that a record keeps
 CONFIDENCE_PLACES = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredText:
-    """One problem's tokens; every token but the first is predicted from those before it."""
-
-    name: str
-    token_ids: tuple[int, ...]
-    prompt_tokens: int = 0  # the first of them, computed as a prompt; the others as an answer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """The baseline's predictions, N = all predicted tokens of all texts, one text after another."""
-
-    digest: str  # of the texts
-    ids: "NDArray[np.int32]"  # [N, k], most likely first
-    log_p: "NDArray[np.float32]"  # [N, k]
-    log_rest: "NDArray[np.float32]"  # [N], of all other tokens together
-    nll: "NDArray[np.float32]"  # [N], of the token that follows
-
-    @property
-    def top_k(self) -> int:
-        return int(self.ids.shape[1])
-
-
-class ReferenceMissing(Exception):
-    """The baseline's predictions cannot be used; the message is a sentence that says why."""
 
 
 def score_baseline(
@@ -115,9 +83,9 @@ def score_method(
         part = slice(start, start + len(following))
         start += len(following)
         ids = torch.from_numpy(reference.ids[part].astype("int64")).to(logits.device)
-        log_q, log_q_rest = _buckets(logits, ids)
-        nll = _losses(logits, following, log_q, log_q_rest, ids)
         log_p = torch.from_numpy(reference.log_p[part]).to(logits.device).double()
+        log_q, log_q_rest = _buckets(logits, ids, log_p != -torch.inf)
+        nll = _losses(logits, following, log_q, log_q_rest, ids)
         log_p_rest = torch.from_numpy(reference.log_rest[part]).to(logits.device).double()
         divergence = divergences(log_p, log_p_rest, log_q, log_q_rest)
         _require_finite(text.name, nll, divergence)
@@ -169,11 +137,18 @@ def _predictions(
         progress(STAGE, number, len(texts))
 
 
-def _buckets(logits: "torch.Tensor", ids: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-    """Log-probabilities of the tokens `ids` [N, k] and of all others together [N], float64."""
+def _buckets(
+    logits: "torch.Tensor", ids: "torch.Tensor", kept: "torch.Tensor | None" = None
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Log-probabilities of the tokens `ids` [N, k] and of all others together [N], float64.
+
+    Where `kept` [N, k] is false there is no token but the first one's id again, and minus infinity is given.
+    """
     import torch
 
     inside = logits.gather(-1, ids).double()
+    if kept is not None:
+        inside = inside.masked_fill(~kept, -torch.inf)
     outside = logits.scatter(-1, ids, -torch.inf).logsumexp(dim=-1).double()
     total = torch.logaddexp(inside.logsumexp(dim=-1), outside)
     return inside - total[:, None], outside - total
@@ -202,86 +177,3 @@ def _losses(
 def _array(tensor: "torch.Tensor") -> "NDArray[np.float32]":
     array: NDArray[np.float32] = tensor.cpu().numpy()
     return array
-
-
-def digest_of(texts: Sequence[ScoredText]) -> str:
-    """sha256 over names, tokens and where prompts end: which predictions belong to which texts."""
-    digest = hashlib.sha256()
-    for text in texts:
-        digest.update(f"{text.name} {text.prompt_tokens} {list(text.token_ids)}\n".encode())
-    return digest.hexdigest()
-
-
-def save_reference(path: Path, reference: Reference) -> None:
-    """Write the baseline's predictions in one step; StoreError when the disk refuses."""
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        digest=np.array(reference.digest),
-        ids=reference.ids,
-        log_p=reference.log_p,
-        log_rest=reference.log_rest,
-        nll=reference.nll,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
-
-
-def load_reference(path: Path, texts: Sequence[ScoredText]) -> Reference:
-    """The baseline's predictions for exactly these texts; ReferenceMissing says why there are none."""
-    reference = _read_reference(path)
-    if reference.digest != digest_of(texts):
-        raise ReferenceMissing("the baseline's predictions are of other texts or another tokenizer")
-    if not _whole(reference, sum(len(text.token_ids) - 1 for text in texts)):
-        raise ReferenceMissing(
-            "the baseline's predictions are damaged: they are not finite numbers for every token"
-        )
-    return reference
-
-
-def is_readable(path: Path) -> bool:
-    """Whether a file holds predictions; of which texts is not asked."""
-    try:
-        _read_reference(path)
-    except ReferenceMissing:
-        return False
-    return True
-
-
-def _read_reference(path: Path) -> Reference:
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return Reference(
-                digest=str(data["digest"]),
-                ids=data["ids"],
-                log_p=data["log_p"],
-                log_rest=data["log_rest"],
-                nll=data["nll"],
-            )
-    except FileNotFoundError:
-        raise ReferenceMissing(
-            "the baseline's predictions are not in the results folder, so the distance from it is not known"
-        ) from None
-    except Exception as error:  # a damaged file fails in numpy, zipfile, zlib or struct, each in its own way
-        raise ReferenceMissing(
-            f"the baseline's predictions cannot be read ({error}), so the distance from it is not known"
-        ) from error
-
-
-def _whole(reference: Reference, tokens: int) -> bool:
-    """Whether there is a finite prediction of every token."""
-    import numpy as np
-
-    shapes = [part.shape for part in (reference.log_p, reference.log_rest, reference.nll)]
-    fits = reference.ids.ndim == 2 and shapes == [(tokens, reference.ids.shape[1]), (tokens,), (tokens,)]
-    parts = (reference.log_p, reference.log_rest)  # the rest may be empty: minus infinity
-    return bool(
-        fits
-        and len(reference.ids) == tokens
-        and np.isfinite(reference.nll).all()
-        and not any(np.isnan(part).any() or np.isposinf(part).any() for part in parts)
-    )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from quantbench.decoding import Decoder, Phase
-from quantbench.measure.distance import ScoredText
+from quantbench.measure.predictions import ScoredText
 from quantbench.measure.speed import Meters, Times, forced_requests, meters_of, run_once
 from quantbench.plan import Trial
 from quantbench.records import PromptEffect, SpeedPoint
