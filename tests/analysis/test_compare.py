@@ -45,7 +45,7 @@ def one_process(speed: float) -> list[Record]:
 
 def test_one_process_each_decides_nothing_and_says_what_would() -> None:
     found = entry(compared(one_process(40.0), one_process(36.0)), "decode")
-    assert found.kind is Kind.UNDECIDED and "--rounds 1" in found.why
+    assert found.kind is Kind.UNDECIDED and "two a round" in found.why
 
 
 def test_machine_that_reads_memory_more_slowly_is_no_regression() -> None:

@@ -34,7 +34,7 @@ def test_the_models_note_is_repeated() -> None:
 
 def test_too_few_repetitions_are_admitted() -> None:
     text = limits([record("fp16", speed=(speed_point(40.0, spread=(1.0, 1.1)),))])
-    assert "fewer than six times" in text
+    assert "fewer than six passes" in text
 
 
 def test_a_resident_set_is_said_to_include_the_libraries() -> None:

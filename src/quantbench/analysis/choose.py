@@ -109,14 +109,14 @@ def _pick(fitting: list[Row], results: Results, limits: Limits) -> tuple[str | N
     lead = find_lead(SPEED, results, fitting)
     if lead is None:
         smallest = min(fitting, key=lambda row: SIZE.value(row) or float("inf"))
-        return smallest.label, f"{meets}; the smallest of those that do, as no speed can be used"
+        return smallest.label, f"{meets}; the smallest of those that fit, as no speed can be used"
     if lead.unsure:
         return lead.best.label, f"{meets}; {_not_decided(lead, results)}"
     pool = (lead.best, *lead.tied)
     best = min(pool, key=lambda row: SIZE.value(row) or float("inf"))
     speed = SPEED.show(SPEED.value(best) or 0.0)
     if len(pool) == 1:
-        return best.label, f"{meets}; the fastest of those that do ({speed})"
+        return best.label, f"{meets}; the fastest of those that fit ({speed})"
     rest = listed([row.label for row in pool if row is not best])
     alike = f"its speed ({speed}) differs by less than {100 * NEGLIGIBLE:.0f} % from that of {rest}"
     return best.label, f"{meets}; {alike}, and it is the smallest of them"
@@ -126,7 +126,9 @@ def _not_decided(lead: Lead, results: Results) -> str:
     """The figure decides, and what is not known is said."""
     rest = listed([row.label for row in lead.unsure])
     why = results.compare(SPEED.key, lead.best, lead.unsure[0]).why
-    return f"the highest speed of those that do ({SPEED.show(lead.value)}), not decided against {rest}: {why}"
+    return (
+        f"the highest speed of those that fit ({SPEED.show(lead.value)}), not decided against {rest}: {why}"
+    )
 
 
 def _checks(row: Row, results: Results, limits: Limits) -> Iterator[Check]:

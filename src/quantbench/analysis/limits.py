@@ -50,12 +50,15 @@ def _speed(results: Results) -> Iterable[str]:
     )
     headlines = [row.speed for row in results.rows if row.speed and row.speed.decode]
     if any(speed.decode and (speed.decode.interval is None or speed.decode.ranged) for speed in headlines):
-        yield "Some speeds were repeated fewer than six times, too few for a 95 % interval."
+        yield (
+            "Speeds of fewer than six passes have their range beside them, no 95 % interval; whether two "
+            "methods differ is tested on what varies between the processes of all."
+        )
     if all(len(set(point.round_of)) < 2 for row in results.rows for point in row.record.speed):
         yield (
             "All repetitions of a speed ran in one process, whose intervals do not know how another process "
             "would do: only differences larger than processes that drift by "
-            f"{100 * DRIFT_BOUND:.0f} % would show are called real. --rounds 1 measures the drift."
+            f"{100 * DRIFT_BOUND:.0f} % would show are called real. A new run has two processes a round."
         )
     yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it."
 

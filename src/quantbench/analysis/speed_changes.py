@@ -96,7 +96,7 @@ def _compared(change: Change, adjusted: float, margin: float, tolerance: float) 
         verdict = Verdict.SIGNIFICANT
         why += f", {chance(adjusted)} when corrected for all speeds"
     elif change.degrees < 1:
-        why += ", as one process each does not show how processes differ; run both with --rounds 1"
+        why += ", as one process each hides how processes differ; a new run has two a round"
     elif not alike:
         why += ", more rounds in both runs narrow that"
     return Comparison(verdict=verdict, why=why, difference=gap, interval=interval, adjusted_p=adjusted)

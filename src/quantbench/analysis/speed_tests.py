@@ -153,7 +153,7 @@ def _why(
     low, high = exp(interval.low), exp(interval.high)
     text = f"{pair.one} may be {low:.2f} to {high:.2f} times {rate} as {pair.other}"
     if test.noise.observed is None:
-        return f"{text}, as one process each does not show how processes differ; add --rounds 1"
+        return f"{text}, as one process each hides how processes differ; a new run has two a round"
     if needed is None:
         return f"{text}; {MOST_ROUNDS} rounds would not decide so small a difference"
     return f"{text}; about --rounds {needed} would decide a difference of this size"
