@@ -64,7 +64,7 @@ def test_a_second_task_can_speak_against_a_method_that_ties_on_the_first() -> No
 
     statement = needs([two_tasks("fp16", 20), two_tasks("int4", 10)])[QUALITY]
     assert statement.tied == ()
-    assert "On quickeval pass@1 int4 is worse than fp16" in statement.text
+    assert "On quickeval pass@1 int4 is significantly worse than fp16" in statement.text
 
 
 def test_latency_chooses_the_smallest_of_those_that_cannot_be_told_apart() -> None:

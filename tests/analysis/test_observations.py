@@ -30,7 +30,7 @@ def test_the_references_scores_have_no_winner_with_paired_outcomes() -> None:
     statement = observations(reference_records())[HUMANEVAL]
     assert statement.choice is None
     assert set(statement.tied) == {"fp16", "int8", "int4"}
-    assert "paired by problem" in statement.text
+    assert "p = " not in statement.text  # it stands in the table of paired outcomes, once
 
 
 def test_the_references_scores_have_no_winner_with_totals_alone() -> None:
@@ -44,7 +44,7 @@ def test_a_real_difference_in_score_has_a_winner() -> None:
     records = [full_record("fp16", 1, 40, 1, range(57)), full_record("int4", 0.25, 28, 1, range(20))]
     statement = observations(records)[HUMANEVAL]
     assert statement.choice == "fp16"
-    assert "p < 0.001" in statement.text
+    assert statement.text.startswith("fp16, the baseline, solves the most")
 
 
 def test_speeds_inside_the_noise_have_no_winner() -> None:
@@ -80,4 +80,3 @@ def test_several_comparisons_with_the_baseline_need_more_evidence_than_one() -> 
     assert observations(pair)[HUMANEVAL].choice == "fp16"
     statement = observations([*pair, full_record("int4", 0.25, 28, 1, range(51))])[HUMANEVAL]
     assert statement.choice is None
-    assert "p = 0.031, p = 0.094 when corrected for all comparisons" in statement.text

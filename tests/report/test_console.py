@@ -31,9 +31,13 @@ def test_figures_of_a_method_stand_in_one_line() -> None:
 
 
 def test_the_choices_are_printed_with_their_doubt() -> None:
-    assert "For performance-critical applications: fp16 (no clear lead over int8 and int4)" in printed(
-        reference_records()
-    )
+    text = " ".join(printed(reference_records()).split())
+    assert "code quality: fp16 (no clear lead over int8 and int4)" in text
+
+
+def test_the_answer_is_printed_a_sentence_a_method() -> None:
+    text = " ".join(printed(reference_records()).split())
+    assert "int4: 0.25× the size, 0.42× the memory and 0.70× the speed of fp16;" in text
 
 
 def test_a_name_is_not_taken_for_markup() -> None:

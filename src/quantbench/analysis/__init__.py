@@ -7,6 +7,7 @@ without it builds every report. A new kind of finding is a new file that takes `
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quantbench.analysis.answer import answer
 from quantbench.analysis.crossover import Crossover, crossovers
 from quantbench.analysis.diagnosis import Diagnosis, diagnose_rows
 from quantbench.analysis.distance import MethodDistance, distances
@@ -37,6 +38,7 @@ class Analysis:
     results: Results
     alert: str | None  # what must be read before any figure
     prompt_effects: tuple[tuple[str, str], ...]  # (method, sentence)
+    answer: tuple[Statement, ...]  # what each method buys and costs: the head of the report
     metrics: tuple[Metric, ...]
     observations: tuple[Statement, ...]
     trade_offs: tuple[Statement, ...]
@@ -59,14 +61,16 @@ def analyse(records: Sequence[Record], baseline: str) -> Analysis:
     results = read_results(records, baseline)
     measured, flips = distances(results), floor_flips(results)
     paired = judged_by_floor(paired_scores(results), flips, measured)
+    recommendations = recommend_for_needs(results)
     return Analysis(
         results=results,
         alert=busy_machine(results),
         prompt_effects=prompt_effects(results),
+        answer=answer(results, paired, measured, recommendations),
         metrics=metrics_of(results),
         observations=observe(results),
         trade_offs=trade_offs(results),
-        recommendations=recommend_for_needs(results),
+        recommendations=recommendations,
         limits=limits_of(results),
         troubles=find_troubles(results),
         paired=paired,

@@ -28,8 +28,14 @@ from quantbench.analysis.wording import listed, lower_first
 
 BALANCE = "Best overall balance"
 RESOURCES = "For resource-constrained environments"
-QUALITY = "For performance-critical applications"
+QUALITY = "For performance-critical applications (code quality)"
 LATENCY = "For latency-sensitive applications"
+USE_CASES = {  # for one line
+    BALANCE: "overall balance",
+    RESOURCES: "least resources",
+    QUALITY: "code quality",
+    LATENCY: "latency",
+}
 
 
 def recommend_for_needs(results: Results) -> tuple[Statement, ...]:
@@ -183,7 +189,7 @@ def _quality(results: Results) -> Statement:
     tied, worse = [], []
     for row in (lead.best, *lead.rivals):
         beaten = [] if row is choice else _beaten_on(row, choice, results, solved[1:])
-        worse += [f"On {task} {row.label} is worse than {choice.label} ({why})." for task, why in beaten]
+        worse += [f"On {task} {row.label} is significantly worse than {choice.label}." for task in beaten]
         if row is not choice and not beaten:
             tied.append(row.label)
     text = " ".join([text, *worse])
@@ -205,15 +211,15 @@ def _best_quality(metric: Metric, lead: Lead, results: Results) -> tuple[Row, st
         return baseline, f"{baseline.label}: highest {figures_of_best}.{doubt}"
     verdict = results.compare(metric.key, best, baseline)
     if verdict.verdict is Verdict.SIGNIFICANT:
-        return best, f"{best.label}: {figures_of_best} ({verdict.why})."
+        return best, f"{best.label}: {figures_of_best}, a significant difference."
     return baseline, (
         f"{baseline.label}, the baseline ({metric.show(metric.value(baseline) or 0)}): {best.label} has the "
-        f"higher {figures_of_best}, but the two cannot be told apart ({verdict.why})."
+        f"higher {figures_of_best}, but the two cannot be told apart."
     )
 
 
-def _beaten_on(row: Row, choice: Row, results: Results, metrics: Sequence[Metric]) -> list[tuple[str, str]]:
-    """Which of the other tasks' scores are really worse than the choice's, and the evidence."""
+def _beaten_on(row: Row, choice: Row, results: Results, metrics: Sequence[Metric]) -> list[str]:
+    """Which of the other tasks' scores are significantly worse than the choice's."""
     found = []
     for metric in metrics:
         verdict, own, other = (
@@ -222,7 +228,7 @@ def _beaten_on(row: Row, choice: Row, results: Results, metrics: Sequence[Metric
             metric.value(choice),
         )
         if verdict.verdict is Verdict.SIGNIFICANT and own is not None and other is not None and own < other:
-            found.append((metric.name, verdict.why))
+            found.append(metric.name)
     return found
 
 

@@ -66,8 +66,6 @@ def _winner(title: str, metric: Metric, lead: Lead, results: Results) -> Stateme
     label = f"{lead.best.label}, the baseline," if lead.best.is_baseline else lead.best.label
     text = f"{label} {superlative(metric, results)}: {figure(metric, lead.best, results.baseline)}"
     text += f"; next {_are(lead.behind[:1])} {figures(metric, lead.behind[:1], results.baseline)}"
-    if metric.key not in TITLES:
-        text += f" ({results.compare(metric.key, lead.best, lead.behind[0]).why})"
     return Statement(title=title, text=f"{text}.", choice=lead.best.label)
 
 
@@ -85,15 +83,22 @@ def _no_winner(title: str, metric: Metric, lead: Lead, results: Results) -> Stat
 def _rivals(metric: Metric, lead: Lead, results: Results) -> str:
     parts = []
     if lead.tied:
-        reasons = _reasons(metric, lead.best, lead.tied, results)
-        parts.append(
-            f"{figures(metric, lead.tied, results.baseline)} {_not_told(metric, lead.tied)} ({reasons})"
+        evidence = (
+            "" if _in_table(metric, lead.best) else f" ({_reasons(metric, lead.best, lead.tied, results)})"
         )
+        tied = figures(metric, lead.tied, results.baseline)
+        parts.append(f"{tied} {_not_told(metric, lead.tied)}{evidence}")
     if lead.unsure:
         reasons = _reasons(metric, lead.best, lead.unsure, results)
         rivals = figures(metric, lead.unsure, results.baseline)
         parts.append(f"whether {rivals} really {_differ(lead.unsure)} is not decided ({reasons})")
     return "; ".join(parts)
+
+
+def _in_table(metric: Metric, row: Row) -> bool:
+    """Whether the evidence stands problem by problem in a table of its own."""
+    score = row.score(metric.key.partition(":")[2])
+    return score is not None and score.solved is not None
 
 
 def _reasons(metric: Metric, best: Row, rows: Sequence[Row], results: Results) -> str:

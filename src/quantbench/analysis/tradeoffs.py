@@ -28,7 +28,7 @@ def _no_baseline(results: Results) -> Statement:
 
 
 def _against(row: Row, baseline: Row, results: Results) -> Statement:
-    ratios = [part for metric in (SIZE, MEMORY, SPEED) if (part := _ratio(metric, row, baseline, results))]
+    ratios = [part for metric in (SIZE, MEMORY, SPEED) if (part := share_of(metric, row, baseline, results))]
     parts = [f"{listed(ratios)} of {baseline.label}"] if ratios else []
     parts += [
         part for metric in score_metrics(results) if (part := _score_change(metric, row, baseline, results))
@@ -37,7 +37,8 @@ def _against(row: Row, baseline: Row, results: Results) -> Statement:
     return Statement(title=row.label, text=f"{text}.", choice=row.label)
 
 
-def _ratio(metric: Metric, row: Row, baseline: Row, results: Results) -> str | None:
+def share_of(metric: Metric, row: Row, baseline: Row, results: Results) -> str | None:
+    """A row's size, memory or speed against the baseline's, and whether the difference is shown."""
     value, reference = metric.value(row), metric.value(baseline)
     if value is None or not reference:
         return None
@@ -58,12 +59,9 @@ def _score_change(metric: Metric, row: Row, baseline: Row, results: Results) -> 
     points = 100 * (own.pass_at_1 - reference.pass_at_1)
     change = f"{own.title} pass@1 {signed(points)} points" if points else f"{own.title} pass@1 unchanged"
     found = results.compare(metric.key, row, baseline)
-    counts = f"{own.passed} against {reference.passed} of {own.total:,} passed"
-    if own.total != reference.total:
-        counts = f"{own.passed} of {own.total} against {reference.passed} of {reference.total} passed"
-    real = found.verdict is Verdict.SIGNIFICANT
-    judgement = "a real difference" if real else "no difference shown"
-    return f"{change} ({counts}), {judgement}: {found.why}"
+    if results.compare(metric.key, row, baseline).verdict is Verdict.SIGNIFICANT:
+        return f"{change}, a significant difference"
+    return f"{change}, no difference shown"
 
 
 def _across(others: list[Row], baseline: Row, results: Results) -> Iterable[Statement]:

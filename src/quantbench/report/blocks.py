@@ -67,9 +67,13 @@ Block = Text | Alert | Bullets | Table | Code | Picture
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """`key` is stable, for links and tests; a level-3 section belongs to the level-2 one before it."""
+    """`key` is stable, for links and tests; a level-3 section belongs to the level-2 one before it.
+
+    A detail is for whoever asks how a figure came about: it stands behind all that is not, and folds.
+    """
 
     key: str
     title: str
     blocks: tuple[Block, ...] = ()
     level: int = 2
+    detail: bool = False

@@ -5,7 +5,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from quantbench.analysis import Analysis
+from quantbench.analysis import Analysis, Statement
+from quantbench.analysis.needs import USE_CASES
 from quantbench.analysis.wording import listed
 from quantbench.report.blocks import Table
 from quantbench.report.sections.methods import method_table
@@ -24,7 +25,7 @@ def print_analysis(analysis: Analysis, console: Console) -> None:
         for block in section.blocks:
             if isinstance(block, Table):
                 print_table(section.title, block, console)
-    _print_recommendations(analysis, console)
+    _print_answer(analysis, console)
     for trouble in analysis.troubles:
         if trouble.failed:
             console.print(RichText(f"{trouble.label}: {trouble.text}", style="red"))
@@ -44,11 +45,16 @@ def print_table(title: str, table: Table, console: Console) -> None:
     console.print(shown)
 
 
-def _print_recommendations(analysis: Analysis, console: Console) -> None:
-    choices = [statement for statement in analysis.recommendations if statement.choice]
-    if not choices:
-        return
+def _print_answer(analysis: Analysis, console: Console) -> None:
+    """What the report's head says: a line a method, and the choices in one."""
     console.print()
-    for statement in choices:
-        doubt = f" (no clear lead over {listed(statement.tied)})" if statement.tied else ""
-        console.print(RichText(f"{statement.title}: {statement.choice}{doubt}"))
+    for statement in analysis.answer:
+        console.print(RichText(f"{statement.title}: {statement.text}"))
+    choices = [statement for statement in analysis.recommendations if statement.choice]
+    if choices:
+        console.print(RichText(f"Recommended for {'; '.join(_choice(statement) for statement in choices)}"))
+
+
+def _choice(statement: Statement) -> str:
+    doubt = f" (no clear lead over {listed(statement.tied)})" if statement.tied else ""
+    return f"{USE_CASES.get(statement.title, statement.title)}: {statement.choice}{doubt}"

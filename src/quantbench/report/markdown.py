@@ -9,10 +9,17 @@ from quantbench.report.blocks import Alert, Block, Bullet, Bullets, Code, Pictur
 MARKUP = re.compile(r"[\\`*|]|<(?=[A-Za-z/!?])|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
+DETAILS = "---\n\n*Details: the evidence behind the figures, and how they were measured.*"
+
+
 def render_markdown(title: str, sections: Iterable[Section]) -> str:
-    """A whole document."""
+    """A whole document; a line stands between the report's parts and their details."""
     parts = [f"# {escape(title)}"]
+    folded = False
     for section in sections:
+        if section.detail and not folded:
+            parts.append(DETAILS)
+            folded = True
         parts.append(f"{'#' * section.level} {escape(section.title)}")
         parts += [render_block(block) for block in section.blocks]
     return "\n\n".join(parts) + "\n"

@@ -60,20 +60,19 @@ def page_context(analysis: Analysis, flips: Flips) -> Mapping[str, Any]:
 
 def page_parts(analysis: Analysis, flips: Flips, data: Mapping[str, Any]) -> list[Section]:
     """The report's sections with the page's own among them: each behind the section that it belongs to."""
-    own = {}
+    own: dict[str, list[Section]] = {"methods": [], "conclusion": []}
     if _can_be_drawn(data):
-        own["methods"] = Section(key="trade-off-chart", title="Trade-offs as a chart")
-    if flips.entries or flips.missing:
-        own["paired"] = Section(key="flips", title="Answers that changed")
+        own["methods"].append(Section(key="trade-off-chart", title="Trade-offs as a chart"))
     if data["sweeps"]:
-        own["sweep"] = Section(key="sweep-curves", title="Speed over batch sizes as curves")
+        own["methods"].append(Section(key="sweep-curves", title="Speed over batch sizes as curves"))
+    if flips.entries or flips.missing:
+        own["conclusion"].append(Section(key="flips", title="Answers that changed"))
     parts: list[Section] = []
     for section in sections_of(analysis):
         if section.key != PICTURES:
             parts.append(_without_pictures(section))
-        if section.key in own:
-            parts.append(own.pop(section.key))
-    return [*parts, *own.values()]
+        parts += own.pop(section.key, [])
+    return [*parts, *(section for sections in own.values() for section in sections)]
 
 
 def _without_pictures(section: Section) -> Section:

@@ -4,6 +4,7 @@ A new section is a new file and one line here; the old ones stay untouched.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from quantbench.analysis import Analysis
 from quantbench.report.blocks import Section
@@ -23,28 +24,32 @@ from quantbench.report.sections.scores import score_sections
 from quantbench.report.sections.summary import summary_section
 from quantbench.report.sections.sweep import sweep_sections
 
-SECTIONS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
+PARTS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     summary_section,
     model_section,
     method_section,
     score_sections,
-    paired_sections,
-    distance_sections,
     finding_sections,
     conclusion_section,
-    decision_sections,
     picture_section,
+    trouble_section,
+)
+DETAILS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
+    paired_sections,
+    distance_sections,
+    decision_sections,
     detail_sections,
     latency_sections,
     sweep_sections,
     reason_sections,
     measured_section,
     limit_section,
-    trouble_section,
 )
 
 
 def sections_of(analysis: Analysis) -> Iterator[Section]:
-    """All sections that have something to say."""
-    for make in SECTIONS:
+    """All sections that have something to say: the report's parts, then what folds behind them."""
+    for make in PARTS:
         yield from make(analysis)
+    for make in DETAILS:
+        yield from (replace(section, level=2, detail=True) for section in make(analysis))

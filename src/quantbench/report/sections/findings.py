@@ -14,8 +14,9 @@ def finding_sections(analysis: Analysis) -> Iterator[Section]:
     yield Section(
         key="observations", title="Key observations", level=3, blocks=(_bullets(analysis.observations),)
     )
-    if analysis.trade_offs:
-        yield Section(key="trade-offs", title="Trade-offs", level=3, blocks=(_bullets(analysis.trade_offs),))
+    shared = [s for s in analysis.trade_offs if s.choice is None]  # each method's own stand in the summary
+    if trade_offs := shared or analysis.trade_offs:
+        yield Section(key="trade-offs", title="Trade-offs", level=3, blocks=(_bullets(trade_offs),))
 
 
 def conclusion_section(analysis: Analysis) -> Iterator[Section]:

@@ -11,8 +11,11 @@ def summary_section(analysis: Analysis) -> Iterator[Section]:
     """Always there."""
     blocks: list[Block] = [Alert(analysis.alert)] if analysis.alert else []
     blocks.append(Text(_scope(analysis)))
+    if analysis.answer:
+        blocks.append(Bullets(tuple(Bullet(s.text, s.title) for s in analysis.answer)))
     choices = [s for s in analysis.recommendations if s.choice]
     if choices:
+        blocks.append(Text("By these figures:"))
         blocks.append(Bullets(tuple(Bullet(_choice(s.choice or "", s.tied), s.title) for s in choices)))
     failed = [row.label for row in analysis.results.rows if row.record.failure]
     failed += [f"{floor.method}, second run" for floor in analysis.results.floors if floor.failure]

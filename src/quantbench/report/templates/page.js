@@ -70,3 +70,11 @@ all("#shown input").forEach((box) => box.addEventListener("change", filterMethod
 ["flip-method", "flip-direction", "flip-search"].forEach((id) => byId(id) && byId(id).addEventListener("input", filterFlips));
 if (chart) fillAxes();
 filterMethods();
+
+/* A link to a detail opens it. */
+function openTarget() {
+  const target = location.hash.length > 1 && byId(location.hash.slice(1));
+  if (target && target.tagName === "DETAILS") target.open = true;
+}
+window.addEventListener("hashchange", openTarget);
+openTarget();
