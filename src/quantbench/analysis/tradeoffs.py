@@ -58,7 +58,6 @@ def _score_change(metric: Metric, row: Row, baseline: Row, results: Results) -> 
         return None
     points = 100 * (own.pass_at_1 - reference.pass_at_1)
     change = f"{own.title} pass@1 {signed(points)} points" if points else f"{own.title} pass@1 unchanged"
-    found = results.compare(metric.key, row, baseline)
     if results.compare(metric.key, row, baseline).verdict is Verdict.SIGNIFICANT:
         return f"{change}, a significant difference"
     return f"{change}, no difference shown"
