@@ -4,6 +4,7 @@ Heavy imports stand inside the commands, so that `--help` answers at once.
 """
 
 import contextlib
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -46,6 +47,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point: a user's mistake ends in one sentence and exit code 2, Ctrl-C in 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
     refuse_empty(sys.argv[1:])
     try:
         status = app(standalone_mode=False) or 0
