@@ -1,9 +1,12 @@
 """performance_tradeoffs.html: one page that holds Plotly and its data, so that it works without a network.
 
-Neither plotly.express nor pandas is imported: Plotly only wraps the dictionary of `tradeoffs_chart`.
+The bundle is plotly.js's basic one (scatter, bar and pie; MIT licence beside it), a quarter of the whole
+library, which is what the Python package of that name would put into every results folder.
 """
 
+import json
 from html import escape
+from importlib import resources
 
 from quantbench.analysis import Analysis
 from quantbench.analysis.scores import task_title
@@ -13,6 +16,7 @@ from quantbench.report.sections.scores import score_table
 from quantbench.report.tradeoffs_chart import tradeoff_figure
 
 UNUSED_BUTTONS = ["sendChartToCloud", "lasso2d", "select2d", "autoScale2d"]  # the first needs a network
+BUNDLE = "plotly-basic.min.js"  # 4.1.1 of the npm package plotly.js-basic-dist-min
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -63,17 +67,18 @@ def _intro(analysis: Analysis) -> str:
 
 
 def _chart(figure: dict[str, object]) -> str:
-    from plotly.io import to_html
-
-    html = to_html(
-        figure,
-        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": UNUSED_BUTTONS},
-        include_plotlyjs=True,
-        full_html=False,
-        validate=False,
-        div_id="tradeoffs",
+    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": UNUSED_BUTTONS}
+    bundle = (resources.files("quantbench") / "assets" / BUNDLE).read_text(encoding="utf-8")
+    arguments = ", ".join(_script_value(value) for value in (figure["data"], figure["layout"], config))
+    return (
+        f'<div id="tradeoffs"></div>\n<script>{bundle}</script>\n'
+        f'<script>Plotly.newPlot("tradeoffs", {arguments});</script>'
     )
-    return str(html)
+
+
+def _script_value(value: object) -> str:
+    """A value as JavaScript that cannot end its script element."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
 def _table(title: str, table: Table) -> str:
