@@ -1,6 +1,8 @@
 """The pictures: as many as promised, and the same for the same figures. Their looks are not tested."""
 
+import re
 import struct
+from importlib import resources
 
 import pytest
 
@@ -9,6 +11,8 @@ from quantbench.analysis.metrics import SIZE, SPEED, score_metric
 from quantbench.report.charts import draw_charts
 from quantbench.report.charts.bars import draw_bars, make_bars
 from quantbench.report.charts.captions import baseline_runs, captions_of
+from quantbench.report.charts.heatmap import shares_of
+from quantbench.report.encoding import COLOURS
 from tests.report_records import failed, full_record, other_trial, record, reference_records, speed_point
 
 FILES = [
@@ -57,6 +61,27 @@ def test_any_name_can_be_drawn(name: str) -> None:
 def test_a_bar_says_its_figure_and_its_ratio() -> None:
     bars = make_bars(analyse(reference_records(), "fp16").results, SIZE)
     assert [bar.text for bar in bars] == ["1.000 GB", "0.500 GB  (0.50×)", "0.250 GB  (0.25×)"]
+
+
+def test_a_measure_without_any_figure_has_no_picture() -> None:
+    records = [r.model_copy(update={"speed": ()}) for r in reference_records()]
+    assert "inference_speed_comparison.png" not in dict(draw_charts(analyse(records, "fp16")))
+
+
+def test_one_method_alone_has_no_heatmap() -> None:
+    assert list(dict(draw_charts(analyse(reference_records()[:1], "fp16")))) == FILES[:-1]
+
+
+def test_a_column_inside_the_noise_has_no_colour() -> None:
+    results = analyse(reference_records(), "fp16").results
+    assert shares_of(score_metric("humaneval"), results) == {}
+    assert shares_of(SIZE, results) == {"fp16": 0.0, "int8": pytest.approx(2 / 3), "int4": 1.0}
+
+
+def test_the_page_repeats_the_colours_of_the_pictures() -> None:
+    css = (resources.files("quantbench.report") / "templates" / "page.css").read_text()
+    light = css[: css.index("prefers-color-scheme")]
+    assert tuple(re.findall(r"--m\d: (#[0-9a-f]{6})", light)) == COLOURS
 
 
 def test_the_baseline_is_marked() -> None:

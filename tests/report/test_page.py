@@ -120,6 +120,27 @@ def test_chart_draws_intervals_and_names_the_front(page: Page) -> None:
 
 
 @needs_browser
+def test_axes_start_at_zero(page: Page) -> None:
+    ticks = page.run("[...document.querySelectorAll('#chart .tick')].map(t => t.textContent)")
+    assert ticks.count("0") == 2
+
+
+@needs_browser
+def test_no_line_runs_through_a_label(page: Page) -> None:
+    crossed = """(() => {
+      const [front] = document.querySelectorAll('#chart .front');
+      const points = front.getAttribute('points').split(' ').map(p => p.split(',').map(Number));
+      const inside = (box, x, y) => x > box.x && x < box.x + box.width && y > box.y && y < box.y + box.height;
+      const steps = points.slice(1).flatMap(([bx, by], i) => [...Array(400).keys()].map(n =>
+        [points[i][0] + (bx - points[i][0]) * n / 400, points[i][1] + (by - points[i][1]) * n / 400]));
+      return [...document.querySelectorAll('#chart .name')].filter(label =>
+        steps.some(([x, y]) => inside(label.getBBox(), x, y))).map(label => label.textContent);
+    })()"""
+    assert page.run("document.querySelectorAll('#chart .name').length") == 3
+    assert page.run(crossed) == []
+
+
+@needs_browser
 def test_distance_axis_shows_the_noise_floor(page: Page) -> None:
     page.run(
         "(select => { select.selectedIndex = select.options.length - 1;"

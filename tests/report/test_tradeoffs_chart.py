@@ -3,6 +3,7 @@
 import json
 
 from quantbench.analysis import analyse
+from quantbench.report.encoding import colour_of, symbol_of
 from quantbench.report.tradeoffs_chart import tradeoff_figure
 from tests.report_records import failed, record, reference_records, speed_point, task_result
 
@@ -42,10 +43,21 @@ def test_a_method_without_a_figure_has_a_point_nowhere() -> None:
 
 
 def test_names_cannot_become_markup() -> None:
-    records = [record("<b>", speed=(speed_point(1.0),), memory=reference_records()[0].memory)]
+    memory = reference_records()[0].memory
+    records = [record(name, speed=(speed_point(1.0),), memory=memory) for name in ("<b>", "fp16")]
     text = json.dumps(tradeoff_figure(analyse(records, "fp16")))
     assert "&lt;b&gt;" in text
-    assert '"<b>' not in text.replace("<b>&lt;", "")
+    assert '"<b>' not in text.replace("<b>&lt;", "").replace("<b>fp16", "")
+
+
+def test_one_method_alone_draws_nothing() -> None:
+    assert tradeoff_figure(analyse(reference_records()[:1], "fp16"))["data"] == []
+
+
+def test_a_method_has_the_colour_and_the_shape_that_it_has_on_the_page() -> None:
+    traces = tradeoff_figure(analyse(reference_records(), "fp16"))["data"][:3]
+    shown = [(trace["marker"]["color"], trace["marker"]["symbol"]) for trace in traces]
+    assert shown == [(colour_of(place), symbol_of(place)) for place in range(3)]
 
 
 def test_without_a_cost_there_is_nothing_to_draw() -> None:

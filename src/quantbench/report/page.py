@@ -80,8 +80,9 @@ def _without_pictures(section: Section) -> Section:
 
 
 def _can_be_drawn(data: Mapping[str, Any]) -> bool:
+    """Whether there are two methods to trade, and two measures."""
     measured = [axis for axis in data["axes"] if any(value is not None for value in axis["values"])]
-    return len(measured) > 1
+    return len(measured) > 1 and len(data["methods"]) > 1
 
 
 def as_json(data: Mapping[str, Any]) -> str:

@@ -13,11 +13,9 @@ from quantbench.analysis import Analysis, Metric, Results, Row
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
 from quantbench.analysis.wording import lower_first
 from quantbench.report.columns import metric_column
+from quantbench.report.encoding import colour_of, symbol_of
 from quantbench.report.label_places import place_labels
 
-# Okabe and Ito 2008; the yellow is left out, it is too light on white.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-SYMBOLS = ("star", "circle", "square", "diamond", "triangle-up", "cross", "x", "hexagon")
 INK, GRID = "#222222", "#E3E3E3"
 
 # Pixels. The width is what the page gives the chart; a narrower window only moves labels closer.
@@ -59,11 +57,11 @@ class Panel:
 
 
 def tradeoff_figure(analysis: Analysis) -> dict[str, Any]:
-    """Plotly's `data` and `layout`; no data when there is no cost or no gain to draw."""
+    """Plotly's `data` and `layout`; no data without a cost, a gain, and two methods to trade them."""
     results = analysis.results
     costs = [_axis(metric, results) for metric in analysis.metrics if metric in (SIZE, MEMORY)]
     gains = [metric for metric in analysis.metrics if metric not in (SIZE, MEMORY)]
-    if not costs or not gains:
+    if not costs or not gains or len(results.rows) < 2:
         return {"data": [], "layout": {"height": PANEL}}
     panels = [
         Panel(number=number, count=len(gains), metric=gain, axis=_axis(gain, results))
@@ -122,7 +120,7 @@ def _point(row: Row, analysis: Analysis, panel: Panel) -> dict[str, Any]:
     """One method in one panel, without what `_view` adds."""
     place = analysis.results.rows.index(row)
     y, interval = panel.metric.value(row), panel.metric.interval(row)
-    colour = COLOURS[place % len(COLOURS)]
+    colour = colour_of(place)
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers+text",
@@ -135,7 +133,7 @@ def _point(row: Row, analysis: Analysis, panel: Panel) -> dict[str, Any]:
         "cliponaxis": False,
         "xaxis": f"x{panel.suffix}",
         "yaxis": f"y{panel.suffix}",
-        "marker": {"color": colour, "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 13},
+        "marker": {"color": colour, "symbol": symbol_of(place), "size": 13},
     }
     if y is not None and interval is not None:
         arms = {"array": [interval.high - y], "arrayminus": [y - interval.low], "symmetric": False}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis, Metric
+from quantbench.analysis.balance import inside_noise
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
 
 HEATMAP = "normalized_metrics_heatmap.png"
@@ -19,9 +20,19 @@ def file_of(key: str) -> str:
 
 
 def pictured(analysis: Analysis) -> tuple[Metric, ...]:
-    """The metrics with a picture: the reference's three always, each task's score where there is one."""
+    """The metrics with a picture of bars: those that were measured, the reference's three first."""
     scores = (metric for metric in analysis.metrics if metric.key not in FILES)
-    return (SIZE, SPEED, MEMORY, *scores)
+    return (*(metric for metric in (SIZE, SPEED, MEMORY) if metric in analysis.metrics), *scores)
+
+
+def has_heatmap(analysis: Analysis) -> bool:
+    """Whether there is something to compare: at least two methods and a metric on which two differ."""
+    results = analysis.results
+    return any(
+        len(rows) > 1 and not inside_noise(metric, results, rows)
+        for metric in analysis.metrics
+        if (rows := [row for row in results.rows if metric.value(row) is not None])
+    )
 
 
 def draw_charts(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
@@ -33,4 +44,5 @@ def draw_charts(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
 
     for metric in pictured(analysis):
         yield file_of(metric.key), draw_bars(analysis.results, metric)
-    yield HEATMAP, draw_heatmap(analysis)
+    if has_heatmap(analysis):
+        yield HEATMAP, draw_heatmap(analysis)

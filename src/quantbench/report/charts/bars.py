@@ -8,8 +8,7 @@ from quantbench.analysis import Metric, Results, Row
 from quantbench.analysis.wording import ratio
 from quantbench.report.charts.captions import baseline_runs, captions_of
 from quantbench.report.charts.style import (
-    BAR,
-    BASELINE_BAR,
+    BAND,
     GRID,
     INTERVAL,
     QUIET,
@@ -20,7 +19,9 @@ from quantbench.report.charts.style import (
     to_png,
 )
 from quantbench.report.columns import NumberColumn, metric_column
+from quantbench.report.encoding import colour_of
 
+LIFT = 9.0  # points
 PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps grid lines out of the text
 
 
@@ -33,7 +34,6 @@ class Bar:
     text: str
     low: float = 0.0  # lengths of the interval's two arms
     high: float = 0.0
-    is_baseline: bool = False
 
 
 def draw_bars(results: Results, metric: Metric) -> bytes:
@@ -46,7 +46,7 @@ def draw_bars(results: Results, metric: Metric) -> bytes:
         set_titles(axes, captions.title, captions.subtitle)
         _draw(axes, bars)
         if band := baseline_runs(results, metric):
-            axes.axvspan(*band, color=BASELINE_BAR, alpha=0.3, linewidth=0, zorder=0.4)
+            axes.axvspan(*band, color=BAND, alpha=0.3, linewidth=0, zorder=0.4)
         if not metric.unit:
             axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1])  # a share ends at 1
         axes.set_xlabel(captions.axis)
@@ -63,7 +63,7 @@ def _bar(row: Row, baseline: Row | None, metric: Metric, column: NumberColumn) -
     label = row_label(row)
     value, interval = metric.value(row), metric.interval(row)
     if value is None:
-        return Bar(label=label, value=None, text="not measured", is_baseline=row.is_baseline)
+        return Bar(label=label, value=None, text="not measured")
     text = f"{column.show(value)} {column.unit}".strip()
     reference = metric.value(baseline) if baseline and not row.is_baseline else None
     if reference:
@@ -74,7 +74,6 @@ def _bar(row: Row, baseline: Row | None, metric: Metric, column: NumberColumn) -
         text=text,
         low=(value - interval.low) / column.divisor if interval else 0.0,
         high=(interval.high - value) / column.divisor if interval else 0.0,
-        is_baseline=row.is_baseline,
     )
 
 
@@ -84,12 +83,13 @@ def _draw(axes: Axes, bars: list[Bar]) -> None:
         if bar.value is None:
             axes.text(0.01 * largest, place, bar.text, va="center", color=QUIET, style="italic")
             continue
-        axes.barh(place, bar.value, height=0.62, color=BASELINE_BAR if bar.is_baseline else BAR)
+        axes.barh(place, bar.value, height=0.62, color=colour_of(place))
         if bar.low or bar.high:
-            arms = [[bar.low], [bar.high]]
-            axes.errorbar(bar.value, place, xerr=arms, color=INTERVAL, capsize=4, linewidth=1.4, fmt="none")
-        axes.text(bar.value + bar.high + 0.015 * largest, place, bar.text, va="center", bbox=PLATE)
-    _baseline_line(axes, bars)
+            _draw_interval(axes, place, bar.value, [[bar.low], [bar.high]])
+        above = LIFT if bar.low or bar.high else 0.0  # the figure stands at the bar's end, over the whisker
+        axes.annotate(
+            bar.text, (bar.value, place), (5, above), textcoords="offset points", va="center", bbox=PLATE
+        )
     axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, 1.38 * largest)
@@ -97,8 +97,9 @@ def _draw(axes: Axes, bars: list[Bar]) -> None:
     axes.set_axisbelow(True)
 
 
-def _baseline_line(axes: Axes, bars: list[Bar]) -> None:
-    """A thin line down from the baseline's end, behind the bars."""
-    values = [bar.value for bar in bars if bar.is_baseline and bar.value is not None]
-    if values and len(bars) > 1:
-        axes.axvline(values[0], color=BASELINE_BAR, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5)
+def _draw_interval(axes: Axes, place: int, value: float, arms: list[list[float]]) -> None:
+    """A whisker that is seen on a dark bar as well as beside it."""
+    for colour, width in (("white", 3.4), (INTERVAL, 1.4)):
+        axes.errorbar(
+            value, place, xerr=arms, color=colour, capsize=4, linewidth=width, capthick=width, fmt="none"
+        )

@@ -28,7 +28,7 @@ DARK_BELOW = 0.46
 
 
 def draw_heatmap(analysis: Analysis) -> bytes:
-    """PNG; a metric on which all methods are equal, or a missing figure, has no colour."""
+    """PNG; a metric on which no two methods are shown to differ, or a missing figure, has no colour."""
     results, metrics = analysis.results, analysis.metrics
     with styled():
         figure, axes = new_figure(2.3 + 0.5 * len(results.rows))
@@ -44,8 +44,16 @@ def draw_heatmap(analysis: Analysis) -> bytes:
         return to_png(figure)
 
 
+def shares_of(metric: Metric, results: Results) -> dict[str, float]:
+    """0 (worst) to 1 (best) by label; nothing where no two methods are shown to differ."""
+    rows = [row for row in results.rows if metric.value(row) is not None]
+    if len(rows) < 2 or inside_noise(metric, results, rows):
+        return {}
+    return normalise(metric, rows) or {}
+
+
 def _draw_column(axes: Axes, place: int, metric: Metric, results: Results) -> None:
-    shares = normalise(metric, results.rows) or {}
+    shares = shares_of(metric, results)
     column = metric_column(metric, results.rows)
     for line, row in enumerate(results.rows):
         value, share = metric.value(row), shares.get(row.label)
@@ -75,7 +83,6 @@ def _label(axes: Axes, results: Results, metrics: tuple[Metric, ...]) -> None:
 def _column_title(metric: Metric, results: Results) -> str:
     name = "GPU memory" if metric is MEMORY and results.on_gpu else metric.name
     lines = [name, "less is better" if metric.lower_is_better else "more is better"]
-    rows = [row for row in results.rows if metric.value(row) is not None]
-    if len(rows) > 1 and inside_noise(metric, results, rows):
+    if not shares_of(metric, results):
         lines.append("(no difference shown)")
     return "\n".join(lines)

@@ -13,13 +13,10 @@ from matplotlib.figure import Figure
 
 from quantbench.analysis import Row
 
-# Okabe and Ito 2008, "Color Universal Design".
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 INK = "#222222"
 QUIET = "#595959"
 GRID = "#DDDDDD"
-BAR = OKABE_ITO[0]
-BASELINE_BAR = "#8C8C8C"
+BAND = "#8C8C8C"
 INTERVAL = "#222222"
 
 WIDTH = 7.6  # inches

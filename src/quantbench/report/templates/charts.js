@@ -19,8 +19,9 @@ function spread(axis, found, key) {
   values.push(...axis.floors);
   return values.filter((value) => value !== null);
 }
-function domainOf(values, log) {
+function domainOf(values, log, fromZero) {
   const ends = [Math.min(...values), Math.max(...values)].map(forward(log));
+  if (fromZero && !log && ends[0] >= 0) return [0, ends[1] * 1.12 || 1];
   const margin = (ends[1] - ends[0]) * 0.12 || Math.abs(ends[0]) * 0.1 || 1;
   return [log || ends[0] < 0 ? ends[0] - margin : Math.max(0, ends[0] - margin), ends[1] + margin];
 }
@@ -35,10 +36,10 @@ function drawChart() {
     byId("chart-note").textContent = "No method that is shown has both figures.";
     return;
   }
-  const logs = { x: isLog(spread(x, found, "x")), y: isLog(spread(y, found, "y")) };
+  const logs = { x: !x.fromZero && isLog(spread(x, found, "x")), y: !y.fromZero && isLog(spread(y, found, "y")) };
   if (!view.domain) {
-    const [x0, x1] = domainOf(spread(x, found, "x"), logs.x);
-    const [y0, y1] = domainOf(spread(y, found, "y"), logs.y);
+    const [x0, x1] = domainOf(spread(x, found, "x"), logs.x, x.fromZero);
+    const [y0, y1] = domainOf(spread(y, found, "y"), logs.y, y.fromZero);
     view.domain = { x0, x1, y0, y1 };
   }
   const narrow = chart.clientWidth < 520;
@@ -52,8 +53,10 @@ function drawChart() {
   const plot = svg("g", { "clip-path": "url(#inside)" }, root);
   drawFloors(plot, box, x, y, px, py);
   const front = frontOf(found, x, y);
-  svg("polyline", { class: "front", points: front.map((p) => `${px(p.x)},${py(p.y)}`).join(" ") }, plot);
-  found.forEach((point) => drawPoint(plot, point, x, y, px, py, box));
+  const at = (p) => [px(p.x), py(p.y)];
+  svg("polyline", { class: "front", points: front.map((p) => at(p).join(",")).join(" ") }, plot);
+  found.forEach((point) => drawPoint(plot, point, x, y, px, py));
+  drawLabels(plot, box, found, at, linesOf(front.map(at), box, found, x, y, px, py));
   byId("chart-note").textContent = `${arrow(x, y)} On the front of these two: ${front.map((p) => p.label).join(", ")}.`;
   navigate(root, box, size);
 }
@@ -76,7 +79,48 @@ function drawFloors(plot, box, x, y, px, py) {
     if (index === 0) svg("text", { x: px(floor) + 5, y: box.top + 10, "font-size": 12, class: "tick" }, plot, name(x));
   });
 }
-function drawPoint(plot, point, x, y, px, py, box) {
+/* Labels: each goes where it covers no point, no other label, no line of the front and no interval. */
+function linesOf(front, box, found, x, y, px, py) {
+  const lines = front.slice(1).map((end, index) => [front[index], end]);
+  lines.push(...y.floors.map((floor) => [[box.left, py(floor)], [box.left + box.width, py(floor)]]));
+  lines.push(...x.floors.map((floor) => [[px(floor), box.top], [px(floor), box.top + box.height]]));
+  for (const { index, x: value, y: other } of found) {
+    if (y.low[index] !== null) lines.push([[px(value), py(y.low[index])], [px(value), py(y.high[index])]]);
+    if (x.low[index] !== null) lines.push([[px(x.low[index]), py(other)], [px(x.high[index]), py(other)]]);
+  }
+  return lines;
+}
+const PLACES = [[1, -1], [1, 1], [-1, -1], [-1, 1], [0, -1.4], [0, 1.4], [1, 0], [-1, 0], [1, -2.4], [1, 2.4], [-1, -2.4], [-1, 2.4]];
+function drawLabels(plot, box, found, at, lines) {
+  const taken = found.map(at).map(([x, y]) => ({ x0: x - 7, x1: x + 7, y0: y - 7, y1: y + 7 }));
+  for (const point of found) {
+    const text = svg("text", { "font-size": 13, class: "name" }, plot, point.label);
+    const width = text.getComputedTextLength();
+    const [cx, cy] = at(point);
+    const boxes = PLACES.map(([right, down]) => {
+      const left = right === 0 ? cx - width / 2 : right > 0 ? cx + 10 : cx - 10 - width;
+      const middle = cy + down * 12;
+      return { x0: left, x1: left + width, y0: middle - 8, y1: middle + 8 };
+    });
+    const inside = (b) => b.x0 >= box.left && b.x1 <= box.left + box.width + 14 && b.y0 >= box.top - 6 && b.y1 <= box.top + box.height;
+    const cost = (b) => (inside(b) ? 0 : 8) + 4 * taken.filter((other) => meet(b, other)).length + lines.filter((line) => crosses(line, b)).length;
+    const best = boxes.reduce((one, other) => (cost(other) < cost(one) ? other : one));
+    taken.push(best);
+    text.setAttribute("x", best.x0);
+    text.setAttribute("y", best.y0 + 12.5);
+  }
+}
+const meet = (a, b) => a.x0 < b.x1 && b.x0 < a.x1 && a.y0 < b.y1 && b.y0 < a.y1;
+function crosses([[ax, ay], [bx, by]], b) {
+  let [low, high] = [0, 1]; // Liang and Barsky: the part of the line that lies in the box
+  for (const [step, from, to] of [[bx - ax, b.x0 - ax, b.x1 - ax], [by - ay, b.y0 - ay, b.y1 - ay]]) {
+    if (step === 0) { if (from > 0 || to < 0) return false; continue; }
+    const ends = [from / step, to / step].sort((one, other) => one - other);
+    [low, high] = [Math.max(low, ends[0]), Math.min(high, ends[1])];
+  }
+  return low <= high;
+}
+function drawPoint(plot, point, x, y, px, py) {
   const [cx, cy] = [px(point.x), py(point.y)];
   const stroke = { stroke: `var(--m${point.index % 7})`, "stroke-width": 1.5, class: "bar" };
   const bar = (axis, index) => (axis.low[index] === null ? null : [axis.low[index], axis.high[index]]);
@@ -87,8 +131,6 @@ function drawPoint(plot, point, x, y, px, py, box) {
   const range = (pair) => (pair ? ` (${show(pair[0])} to ${show(pair[1])})` : "");
   const title = `${point.label}\n${x.name}: ${show(point.x)}${range(across)}\n${y.name}: ${show(point.y)}${range(up)}`;
   svg("title", {}, shape, title);
-  const right = cx < box.left + box.width * 0.75;
-  svg("text", { x: cx + (right ? 11 : -11), y: cy - 8, "font-size": 13, "text-anchor": right ? "start" : "end" }, plot, point.label);
 }
 
 /* Zoom and move: buttons, keys, and dragging. */
@@ -158,7 +200,7 @@ function curve(sweep, series) {
   const values = cells.flatMap((cell) => cell.slice(1)).filter((value) => value !== null);
   const logs = { x: true, y: isLog(values) };
   const [x0, x1] = domainOf(batches, true);
-  const [y0, y1] = domainOf(values, logs.y);
+  const [y0, y1] = domainOf(values, logs.y, true);
   const list = series.map((s) => `${labels[s.index]} ${s.found.map((cell) => `${cell[0]}: ${show(cell[1])}`).join(", ")}`);
   const root = svg("svg", { viewBox: "0 0 440 300", role: "img", "aria-label": `${sweep.name} over batch sizes. ${list.join("; ")}` });
   const box = { left: 58, top: 14, width: 366, height: 234 };
