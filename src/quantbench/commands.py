@@ -3,14 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 from quantbench.environment import command_line
 from quantbench.errors import QuantbenchError, StoreError
-from quantbench.options import merge_config, read_formats, read_settings
+from quantbench.leftovers import remove_old_report, set_aside_samples
+from quantbench.options import FORMATS, merge_config, read_formats, read_settings
 from quantbench.output import Output
 from quantbench.plan import Plan
 from quantbench.planning import build_plan
@@ -19,7 +20,6 @@ from quantbench.store import DamagedLine, Store, write_atomically
 from quantbench.units import show_bytes
 
 PLAN_FILE = "plan.json"
-MAIN_FILES = {"md": "report.md", "html": "report.html", "json": "results.json", "csv": "results.csv"}
 
 
 def run(given: Mapping[str, Any], *, out: Output, err: Console) -> int:
@@ -44,7 +44,9 @@ def run(given: Mapping[str, Any], *, out: Output, err: Console) -> int:
         except TrialInterrupted as interruption:
             return interruption.status
         warn_damaged(damaged, err)
-        render(records, plan.baseline, store.folder, formats, out)
+        set_aside_samples(store.folder, records)
+        written = render(Selection(records, plan.baseline), store.folder, formats, out)
+        remove_old_report(store.folder, written, FORMATS)
     return exit_code(records)
 
 
@@ -62,20 +64,31 @@ def execute(plan: Plan, store: Store, err: Console) -> tuple[list[Record], list[
         return run_plan(plan, store, executor, display)
 
 
-def render(records: list[Record], baseline: str, folder: Path, formats: tuple[str, ...], out: Output) -> None:
-    """Write the report of these records and give its figures and where it is."""
+class Selection(NamedTuple):
+    """The records that belong together, their baseline, and labels of planned trials without a record."""
+
+    records: list[Record]
+    baseline: str
+    missing: tuple[str, ...] = ()
+
+
+def render(selected: Selection, folder: Path, formats: tuple[str, ...], out: Output) -> tuple[str, ...]:
+    """Write the report of these records, give its figures and where it is; the files' names."""
     from quantbench.report import describe, print_tables, write_report
 
+    records, baseline, missing = selected
     if not any(record.size or record.speed or record.tasks for record in records):
         raise_first_failure(records)
-    write_report(records, baseline=baseline, folder=folder, formats=formats)
-    path = folder / MAIN_FILES[formats[0]] if formats else folder
+    written = write_report(records, baseline=baseline, missing=missing, folder=folder, formats=formats)
+    path = folder / written[0]
 
     def show(console: Console) -> None:
-        print_tables(records, baseline=baseline, console=console)
+        print_tables(records, baseline=baseline, missing=missing, console=console)
         console.print(f"\nReport: {path}", highlight=False, soft_wrap=True)
 
-    out.give({"folder": folder, "report": path} | describe(records, baseline=baseline), show)
+    described = describe(records, baseline=baseline, missing=missing)
+    out.give({"folder": folder, "report": path} | described, show)
+    return written
 
 
 def raise_first_failure(records: list[Record]) -> None:
@@ -92,13 +105,14 @@ def raise_first_failure(records: list[Record]) -> None:
 def report(folder: Path, *, formats: str | None, out: Output, err: Console) -> int:
     """`quantbench report`: render a results folder again from its records; needs no torch."""
     wanted = read_formats(formats)
-    records, baseline = load_records(folder, err)
-    render(records, baseline, folder, wanted, out)
+    selected = load_records(folder, err)
+    written = render(selected, folder, wanted, out)
+    remove_old_report(folder, written, wanted)
     return 0
 
 
-def load_records(folder: Path, err: Console) -> tuple[list[Record], str]:
-    """The records of a folder's last run and its baseline; StoreError says what is wrong with the folder."""
+def load_records(folder: Path, err: Console) -> Selection:
+    """The records of a folder's last run; StoreError says what is wrong with the folder."""
     stored, damaged = Store(folder).read()
     if not stored and damaged:
         raise StoreError(
@@ -106,36 +120,50 @@ def load_records(folder: Path, err: Console) -> tuple[list[Record], str]:
             "use the quantbench that wrote it, or run `quantbench run` again"
         )
     warn_damaged(damaged, err)
-    return select_records(stored, folder)
+    selected = select_records(stored, folder)
+    for label in selected.missing:
+        sentence = (
+            f"{label} was planned and has no readable record in '{folder}'; `quantbench run` measures it"
+        )
+        err.print(sentence, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return selected
 
 
-def select_records(stored: list[Record], folder: Path) -> tuple[list[Record], str]:
-    """The records of the folder's last plan and its baseline; all of them where the plan file is lost."""
+def select_records(stored: list[Record], folder: Path) -> Selection:
+    """The records of the folder's last plan; all of them where the plan file is lost."""
     if not stored:
         raise StoreError(f"no readable record in '{folder}'; run `quantbench run` again")
     path = folder / PLAN_FILE
     if not path.exists():
-        return stored, "fp16" if any(r.method == "fp16" for r in stored) else stored[0].method
+        return Selection(stored, "fp16" if any(r.method == "fp16" for r in stored) else stored[0].method)
     plan = read_plan(path)
     by_id = {record.trial_id: record for record in stored}
     chosen = [by_id[trial] for trial in plan["trials"] if trial in by_id]
     if not chosen:
         raise StoreError(f"no record of the last plan in '{folder}' can be read; run `quantbench run` again")
-    return chosen, plan["baseline"]
+    missing = tuple(label for trial, label in plan["labels"].items() if trial not in by_id)
+    return Selection(chosen, plan["baseline"], missing)
 
 
 def read_plan(path: Path) -> dict[str, Any]:
     """What `write_plan` wrote; StoreError when it is damaged."""
     try:
         plan = json.loads(path.read_bytes())
-        return {"baseline": str(plan["baseline"]), "trials": [str(trial) for trial in plan["trials"]]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        trials = [str(trial) for trial in plan["trials"]]
+        named = dict(plan.get("labels", {}))  # plans of older versions have none
+        labels = {trial: str(named.get(trial, f"trial {trial}")) for trial in trials}
+        return {"baseline": str(plan["baseline"]), "trials": trials, "labels": labels}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"'{path}' is damaged; remove it to report all records of the folder") from error
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
     """Which trials belong together, for rendering the folder again."""
-    content = {"baseline": plan.baseline, "trials": [trial.id for trial in plan.trials]}
+    content = {
+        "baseline": plan.baseline,
+        "trials": [trial.id for trial in plan.trials],
+        "labels": {trial.id: trial.label for trial in plan.trials},
+    }
     write_atomically(folder / PLAN_FILE, json.dumps(content, indent=1).encode())
 
 

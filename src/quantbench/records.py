@@ -180,6 +180,7 @@ class PromptEffect(_Frozen):
 
 class Startup(_Frozen):
     import_s: Seconds | None = None
+    compile_s: Seconds | None = None  # CPU kernels, before loading; next to nothing where they were cached
     load_s: Seconds | None = None  # reading and placing weights, quantizing included
     quantize_s: Seconds | None = None
     warmup_s: Seconds | None = None  # first run: compiling, graph capture

@@ -275,4 +275,5 @@ def write_samples(run: Run, task: Task, samples: list[Sample]) -> str:
     suffix = "" if len(run.trial.tasks) == 1 else f"-{task.name}"
     store.write_lines(f"samples/problems{suffix}.jsonl", map(dataclasses.asdict, task.problems))
     rows = ({"task_id": s.problem.task_id, "completion": s.text} for s in samples)
-    return store.write_lines(f"samples/{run.trial.label}{suffix}.jsonl", rows)
+    name = f"{run.trial.label}{suffix}-{run.trial.id[:8]}"  # the id: other settings must not overwrite it
+    return store.write_lines(f"samples/{name}.jsonl", rows)

@@ -56,9 +56,12 @@ class Analysis:
     crossovers: tuple[Crossover, ...]
 
 
-def analyse(records: Sequence[Record], baseline: str) -> Analysis:
-    """The analysis of one run's records; ValueError without any record."""
-    results = read_results(records, baseline)
+def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = ()) -> Analysis:
+    """The analysis of one run's records; ValueError without any record.
+
+    `missing` labels trials that were planned and have no record.
+    """
+    results = read_results(records, baseline, missing)
     measured, flips = distances(results), floor_flips(results)
     paired = judged_by_floor(paired_scores(results), flips, measured)
     recommendations = recommend_for_needs(results)

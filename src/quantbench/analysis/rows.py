@@ -13,6 +13,8 @@ from quantbench.records import ModelInfo, Record
 
 __all__ = ["Results", "Row", "read_results", "read_row"]
 
+NO_RECORD = "it was planned, but the results folder has no readable record of it."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
@@ -49,8 +51,11 @@ class Results:
         return "cuda" in kinds if kinds else any(device.startswith("cuda") for device in devices)
 
 
-def read_results(records: Sequence[Record], baseline: str) -> Results:
-    """The rows of the newest record's model; older records of the same method give way, and it is said."""
+def read_results(records: Sequence[Record], baseline: str, missing: Sequence[str] = ()) -> Results:
+    """The rows of the newest record's model; older records of the same method give way, and it is said.
+
+    So is what was planned and has no record: `missing`.
+    """
     if not records:
         raise ValueError("a report needs at least one record")
     model_name = str(max(records, key=lambda record: record.created_at).trial["model"])
@@ -69,7 +74,7 @@ def read_results(records: Sequence[Record], baseline: str) -> Results:
         rows=rows,
         floors=tuple(floors),
         context=tuple(context),
-        left_out=tuple(_left_out(records, own, older)),
+        left_out=(*_left_out(records, own, older), *(f"{label}: {NO_RECORD}" for label in missing)),
         comparisons=compare_rows(rows, floors),
     )
 

@@ -16,55 +16,72 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def write_report(records: Sequence[Record], *, baseline: str, folder: Path, formats: Collection[str]) -> None:
-    """Write the files of every format into `folder`; StoreError when it cannot be written.
+def write_report(
+    records: Sequence[Record],
+    *,
+    baseline: str,
+    missing: Sequence[str] = (),
+    folder: Path,
+    formats: Collection[str],
+) -> tuple[str, ...]:
+    """Write the files of every format into `folder`; their names, the one to read first in front.
 
     md: report.md and its PNG pictures; html: report.html, performance_tradeoffs.html; json, csv: results.*.
+    `missing` labels planned trials without a record. StoreError when it cannot be written.
     """
-    analysis = analyse(records, baseline)
+    analysis = analyse(records, baseline, missing)
+    written: list[str] = []
     if "md" in formats:
-        _write_markdown(analysis, folder, with_page="html" in formats)
+        written += _write_markdown(analysis, folder, with_page="html" in formats)
     if "html" in formats:
         from quantbench.report.page import render_page
         from quantbench.report.tradeoffs_page import render_tradeoffs
 
         write_atomically(folder / "report.html", render_page(analysis, folder).encode())
         write_atomically(folder / "performance_tradeoffs.html", render_tradeoffs(analysis).encode())
+        written += ["report.html", "performance_tradeoffs.html"]
     if "json" in formats or "csv" in formats:
-        _write_figures(analysis, folder, formats)
+        written += _write_figures(analysis, folder, formats)
+    return tuple(written)
 
 
-def print_tables(records: Sequence[Record], *, baseline: str, console: "Console") -> None:
+def print_tables(
+    records: Sequence[Record], *, baseline: str, missing: Sequence[str] = (), console: "Console"
+) -> None:
     """The main tables and the recommendations on a terminal."""
     from quantbench.report.console import print_analysis
 
-    print_analysis(analyse(records, baseline), console)
+    print_analysis(analyse(records, baseline, missing), console)
 
 
-def describe(records: Sequence[Record], *, baseline: str) -> dict[str, Any]:
+def describe(records: Sequence[Record], *, baseline: str, missing: Sequence[str] = ()) -> dict[str, Any]:
     """The figures and statements of results.json as plain values, without the raw records."""
     from quantbench.report.export import document
 
-    return document(analyse(records, baseline))
+    return document(analyse(records, baseline, missing))
 
 
-def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> None:
+def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> list[str]:
     from quantbench.report.charts import draw_charts
     from quantbench.report.markdown import render_markdown
     from quantbench.report.sections import sections_of
     from quantbench.report.sections.pictures import without_pages
 
     title = f"Quantization benchmark: {analysis.results.model_name}"
+    written = ["report.md"]
     for file, png in draw_charts(analysis):
         write_atomically(folder / file, png)
+        written.append(file)
     sections = [section if with_page else without_pages(section) for section in sections_of(analysis)]
     write_atomically(folder / "report.md", render_markdown(title, sections).encode())
+    return written
 
 
-def _write_figures(analysis: Analysis, folder: Path, formats: Collection[str]) -> None:
+def _write_figures(analysis: Analysis, folder: Path, formats: Collection[str]) -> list[str]:
     from quantbench.report.export import to_csv, to_json
 
-    if "json" in formats:
-        write_atomically(folder / "results.json", to_json(analysis).encode())
-    if "csv" in formats:
-        write_atomically(folder / "results.csv", to_csv(analysis).encode())
+    makers = {"json": to_json, "csv": to_csv}
+    wanted = [name for name in makers if name in formats]
+    for name in wanted:
+        write_atomically(folder / f"results.{name}", makers[name](analysis).encode())
+    return [f"results.{name}" for name in wanted]

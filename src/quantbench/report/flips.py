@@ -129,7 +129,7 @@ def _prompts(folder: Path, result: TaskResult) -> Mapping[str, str]:
 
 def _rows(path: Path) -> list[dict[str, object]]:
     try:
-        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        rows = [json.loads(line) for line in path.read_bytes().split(b"\n") if line.strip()]
     except (OSError, ValueError) as error:
         raise Unreadable(f"'{path.name}' cannot be read ({type(error).__name__})") from error
     return [row for row in rows if isinstance(row, dict)]

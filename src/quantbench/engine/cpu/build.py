@@ -13,7 +13,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Built:
 
     kernels: ctypes.CDLL | None
     reason: str | None = None
+    seconds: float = 0.0  # that compiling and loading took in this process
 
 
 @cache
@@ -61,7 +63,9 @@ def load_kernels() -> Built:
     compiler = find_compiler()
     if compiler is None:
         return Built(None, "no C++ compiler found (install g++)")
-    return build(compiler, cache_folder())
+    start = time.perf_counter()
+    built = build(compiler, cache_folder())
+    return replace(built, seconds=time.perf_counter() - start)
 
 
 def find_compiler() -> str | None:

@@ -36,6 +36,7 @@ LEGENDS = {
         "Energy: of the whole GPU, per generated token, prompt included, over all repetitions, known to "
         "about a tenth, as the driver's counter is coarse; missing where they lasted less than two seconds."
     ),
+    "Compile (s)": "Compile: the CPU kernels, by the first trial on a machine; cached ones take no time.",
     "Load (s)": "Load: reading and placing the weights, quantizing included.",
     "First run (s)": (
         "First run: compiling, capturing and touching memory for the first time, and what the first run at "
@@ -55,6 +56,7 @@ def latency_table(rows: Sequence[Row]) -> Table:
         "TPOT longest": lambda row: _time(row, "tpot", 1.0),
         "Energy (J/token)": _energy,
         "Import (s)": lambda row: _startup(row, "import_s"),
+        "Compile (s)": lambda row: _startup(row, "compile_s"),
         "Load (s)": lambda row: _startup(row, "load_s"),
         "Quantize (s)": lambda row: _startup(row, "quantize_s"),
         "First run (s)": _first_run,
