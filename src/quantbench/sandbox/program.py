@@ -30,9 +30,13 @@ class Program:
 
     @property
     def source(self) -> str:
-        """What runs in the box, joined as the official evaluator does, up to the test's first word."""
+        """What runs in the box: the program, ended as the official evaluator ends it.
+
+        There the test's text follows, which a last backslash joins to the program: its blank lines, and
+        `pass` in the place of its first statement, show what becomes of that.
+        """
         blank = self.test[: len(self.test) - len(self.test.lstrip())]
-        return f"{self.text}\n{blank[: blank.rfind(NEWLINE) + 1]}"
+        return f"{self.text}\n{blank[: blank.rfind(NEWLINE) + 1]}pass\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

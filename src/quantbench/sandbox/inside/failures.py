@@ -68,7 +68,7 @@ def rebuild(
     """The exception that these parts tell of; ProgramStopped where it is no Exception."""
     known = [known_class(module, name, defined) for module, name in names]
     base = next((kind for kind in known if kind is not None), BaseException)
-    name = str(names[0][1])
+    name = str(names[0][1]).rpartition(".")[2]
     if issubclass(base, _LOOP_ENDS):
         return RuntimeError(f"the program raised {name}")
     if base not in _PLAIN_STOPS and not issubclass(base, Exception):
