@@ -212,6 +212,32 @@ KERNEL = [
     _case("a file by handle", "call(304, 265, -100, ctypes.create_string_buffer(128), 0)", real=False),
     _case("bytes moved inside the kernel", "import os\na, b = os.pipe()\nos.write(b, b'x')\ncall(276, 77, a, os.pipe()[1], 1, 0)"),
     _case("pages locked in memory", "call(149, 228, id(guard) & ~4095, 4096)", real=False),
+    _case("wait where another that reads the same file may wake", """
+        page = ctypes.cast(ctypes.CDLL(None).labs, ctypes.c_void_p).value & ~4095
+        value, short = ctypes.c_uint32.from_address(page).value, (ctypes.c_long * 2)(0, 1000)
+        try: call(202, 98, ctypes.c_void_p(page), 0, value, short)
+        except OSError as error: assert error.errno == 110, "it did not wait"
+    """),
+    _case("wake who waits on a page of the same file", """
+        page = ctypes.cast(ctypes.CDLL(None).labs, ctypes.c_void_p).value & ~4095
+        call(202, 98, ctypes.c_void_p(page), 1, 1)
+    """),
+    _case("read where a link leads", "assert os.readlink('/proc/self/exe')"),
+    _case("read the links of the host", "os.symlink('/etc/passwd', '/tmp/quantbench-link')\nos.readlink('/tmp/quantbench-link')\nassert os.path.exists('/etc')", real=False),
+    _case("see another process", "assert os.stat('/proc/%d' % (os.getppid() or 2))"),
+    _case("see the processes by number", "assert any(os.path.exists(f'/proc/{n}') for n in range(1, 3000))"),
+    _case("send a descriptor to itself", """
+        import socket
+        a, b = socket.socketpair()
+        socket.send_fds(a, [b"x"], [0])
+    """),
+    _case("send out of band", "import socket\nsocket.socketpair()[0].send(b'x', socket.MSG_OOB)", real=False),
+    _case("send to an address", """
+        import socket
+        a, b = socket.socketpair()
+        a.sendto(b"x", "/tmp/nowhere")
+    """, real=False),
+    _case("wait by epoll", "import select\nselect.epoll()"),
     _case("a 32-bit call", """
         import mmap
         if os.uname().machine != "x86_64": raise OSError

@@ -12,6 +12,9 @@ def check(candidate):
     assert candidate([], -1.5) == -643.25
 """
 
+# A resource: the program returns "survived" when nothing stopped it.
+SURVIVED = 'def check(candidate):\n    assert candidate() == "survived"\n'
+
 # A capability: the program returns "gained" when it could do what the box must stop.
 GAINED = """
 def check(candidate):

@@ -129,13 +129,13 @@ CHEATS = [
         import os, struct
         def frame(number, body): return struct.pack("!II", len(body), number) + body
         for number in range(2, 9):
-            os.write(3, frame(number, b'["value",8127]'))
+            os.write(3, frame(number, b'["value",8127,[]]'))
         def f(x, y): return None
     """),
     _case("a reply of its own before the right one", """
         import os, struct
         def f(x, y):
-            body = b'["ready",null]'
+            body = b'["ready",null,[]]'
             os.write(3, struct.pack("!II", len(body), 2) + body)
             return True
     """),
@@ -152,16 +152,16 @@ CHEATS = [
             except OSError: pass
         def f(x, y): return None
     """),
-    _case("the runner's pack replaced", """
+    _case("everything that packs replaced", """
         import sys
-        for name, module in list(sys.modules.items()):
-            if hasattr(module, "pack"):
-                module.pack = lambda value, depth=0: ["opaque", "int"]
+        peer = sys.modules["quantbench.sandbox.inside.peer"].Peer
+        peer._pack_answer = lambda self, value, objects, before: [["opaque", "int"], []]
         def f(x, y): return 1
     """),
     _case("a reply with an unknown tag", """
         import sys
-        sys.modules["quantbench.sandbox.inside.runner"].pack = lambda *_: ["eval", "8127"]
+        peer = sys.modules["quantbench.sandbox.inside.peer"].Peer
+        peer._pack_answer = lambda self, value, objects, before: [["eval", "8127"], []]
         def f(x, y): return 1
     """),
     _case("a reply that unpickles", """

@@ -2,13 +2,13 @@
 
 # ruff: noqa: E501 (one case, one place)
 
-from tests.sandbox.case import Case
+from tests.sandbox.case import SURVIVED, Case
 
 SHORT = 0.25
 
 
 def _case(name: str, source: str, *, seconds: float = SHORT, may_pass: bool = False) -> Case:
-    return Case(name=name, source=source, seconds=seconds, may_pass=may_pass)
+    return Case(name=name, source=source, seconds=seconds, may_pass=may_pass, test=SURVIVED)
 
 
 TIME = [
@@ -224,7 +224,7 @@ def send(number, body):
 
 REPLIES = [
     _case("a reply of 100 MB", "def f():\n    return 'x' * 10 ** 8", seconds=5),
-    _case("a reply over the limit, sent by itself", SEND + "def f():\n    send(2, b'9' * (9 << 20))", seconds=5),
+    _case("a reply over the limit, sent by itself", SEND + "def f():\n    send(2, b'9' * (65 << 20))", seconds=5),
     _case("a length of 4 GiB", "import os\ndef f():\n    os.write(3, bytes([255] * 8))\n    while True: os.write(3, b'x' * 65536)", seconds=5),
     _case("a reply in drops", """
         import os, time
@@ -234,36 +234,35 @@ REPLIES = [
                 os.write(3, b" ")
                 time.sleep(0.01)
     """),
-    _case("replies without end", SEND + "def f():\n    while True: send(2, b'[\"value\",1]')", seconds=5),
+    _case("replies without end", SEND + "def f():\n    while True: send(2, b'[\"value\",1,[]]')", seconds=5),
     _case("noise for a reply", "import os\ndef f():\n    os.write(3, os.urandom(4096))\n    return 1", seconds=5),
     _case("not JSON", SEND + "def f():\n    send(2, b'survived')", seconds=5),
-    _case("not UTF-8", SEND + "def f():\n    send(2, b'[\"value\",\"\\xff\\xfe\"]')", seconds=5),
+    _case("not UTF-8", SEND + "def f():\n    send(2, b'[\"value\",\"\\xff\\xfe\",[]]')", seconds=5),
     _case("an object for a reply", SEND + "def f():\n    send(2, b'{\"value\":\"survived\"}')", seconds=5),
-    _case("too many parts", SEND + "def f():\n    send(2, b'[\"value\",1,2]')", seconds=5),
-    _case("an unknown kind", SEND + "def f():\n    send(2, b'[\"passed\",\"survived\"]')", seconds=5),
-    _case("a wrong number", SEND + "def f():\n    send(7, b'[\"value\",\"survived\"]')", seconds=5),
-    _case("JSON nested without end", SEND + "def f():\n    send(2, b'[' * 4000000)", seconds=5),
-    _case("tags nested without end", SEND + "def f():\n    send(2, b'[\"value\",' + b'[\"list\",[' * 400 + b']]' * 400 + b']')", seconds=5),
-    _case("an integer of 8 million digits", SEND + "def f():\n    send(2, b'[\"value\",' + b'9' * 8000000 + b']')", seconds=5),
-    _case("a huge integer in hexadecimal", SEND + "def f():\n    send(2, b'[\"value\",[\"int\",\"0x' + b'f' * 8000000 + b'\"]]')", seconds=5),
+    _case("too many parts", SEND + "def f():\n    send(2, b'[\"value\",1,[],2]')", seconds=5),
+    _case("an unknown kind", SEND + "def f():\n    send(2, b'[\"passed\",\"survived\",[]]')", seconds=5),
+    _case("a wrong number", SEND + "def f():\n    send(7, b'[\"value\",\"survived\",[]]')", seconds=5),
+    _case("JSON nested without end", SEND + "def f():\n    send(2, b'[' * 20000000)", seconds=5),
+    _case("tags nested without end", SEND + "def f():\n    send(2, b'[\"value\",' + b'[\"list\",[' * 2000 + b']]' * 2000 + b',[]]')", seconds=5),
+    _case("an integer of 8 million digits", SEND + "def f():\n    send(2, b'[\"value\",' + b'9' * 8000000 + b',[]]')", seconds=5),
+    _case("a huge integer in hexadecimal", SEND + "def f():\n    send(2, b'[\"value\",[\"int\",\"0x' + b'f' * 8000000 + b'\"],[]]')", seconds=5),
     _case("a set whose items all collide", """
         def f():
             return [i * (2 ** 61 - 1) for i in range(200000)]
         import sys
-        sys.modules["quantbench.sandbox.inside.runner"].pack = lambda value: ["set", value]
+        sys.modules["quantbench.sandbox.inside.peer"].Peer._pack_answer = lambda self, value, *_: [["set", value], []]
     """),
     _case("a dict whose keys all collide", """
         def f():
             return [[i * (2 ** 61 - 1), 0] for i in range(200000)]
         import sys
-        sys.modules["quantbench.sandbox.inside.runner"].pack = lambda value: ["dict", value]
+        sys.modules["quantbench.sandbox.inside.peer"].Peer._pack_answer = lambda self, value, *_: [["dict", value], []]
     """),
-    _case("a set of lists", SEND + "def f():\n    send(2, b'[\"value\",[\"set\",[[\"list\",[]]]]]')", seconds=5),
-    _case("a fraction over zero", SEND + "def f():\n    send(2, b'[\"value\",[\"fraction\",[\"0x1\",\"0x0\"]]]')", seconds=5),
-    _case("a range without a step", SEND + "def f():\n    send(2, b'[\"value\",[\"range\",[\"0x0\",\"0x1\",\"0x0\"]]]')", seconds=5),
-    _case("a damaged exception", SEND + "def f():\n    send(2, b'[\"raised\",[[],{}]]')", seconds=5),
-    _case("an exception that wants more", SEND + "def f():\n    send(2, b'[\"raised\",[\"UnicodeDecodeError\",\"x\"]]')", seconds=5),
+    _case("a set of lists", SEND + "def f():\n    send(2, b'[\"value\",[\"set\",[[\"list\",[]]]],[]]')", seconds=5),
+    _case("a fraction over zero", SEND + "def f():\n    send(2, b'[\"value\",[\"fraction\",[\"0x1\",\"0x0\"]],[]]')", seconds=5),
+    _case("a range without a step", SEND + "def f():\n    send(2, b'[\"value\",[\"range\",[\"0x0\",\"0x1\",\"0x0\"]],[]]')", seconds=5),
+    _case("a damaged exception", SEND + "def f():\n    send(2, b'[\"raised\",[\"error\",[[]],{},[],0],[]]')", seconds=5),
+    _case("an exception that wants more", SEND + "def f():\n    send(2, b'[\"raised\",[\"error\",[[\"builtins\",\"UnicodeDecodeError\"]],[1],[],\"x\"],[]]')", seconds=5),
 ]  # fmt: skip
 
 RESOURCES = [*TIME, *MEMORY, *STORAGE, *CRASHES, *REPLIES]
-SURVIVED = 'def check(candidate):\n    assert candidate() == "survived"\n'

@@ -1,4 +1,9 @@
-"""What hostile programs gain: nothing. Three families, in every mode that this machine has."""
+"""What hostile programs gain: nothing. Three families, in every mode that this machine has.
+
+Of the larger tables each run takes a slice; `pytest -m "long or not long" tests/sandbox` takes all.
+"""
+
+from typing import Any
 
 import pytest
 
@@ -6,54 +11,45 @@ from tests.sandbox.arena import Arena
 from tests.sandbox.capabilities import CAPABILITIES
 from tests.sandbox.case import GAINED, Case
 from tests.sandbox.cheats import CHEATS
-from tests.sandbox.resources import RESOURCES, SURVIVED
+from tests.sandbox.forgeries import FORGERIES
+from tests.sandbox.heavy_answers import HEAVY_ANSWERS
+from tests.sandbox.refused_calls import REFUSED_CALLS
+from tests.sandbox.resources import RESOURCES
+
+SLICE = 8  # one in so many of the larger tables in each run
 
 
-def named(cases: list[Case]) -> dict[str, object]:
-    return {"argvalues": cases, "ids": [case.name for case in cases]}
+def named(cases: list[Case], larger: list[Case]) -> dict[str, Any]:
+    sliced = [
+        pytest.param(case, marks=[pytest.mark.long] if number % SLICE else [])
+        for number, case in enumerate(larger)
+    ]
+    return {"argvalues": [*cases, *sliced], "ids": [case.name for case in (*cases, *larger)]}
 
 
-@pytest.mark.parametrize("case", **named(CHEATS))
+@pytest.mark.parametrize("case", **named(CHEATS, FORGERIES))
 def test_a_cheat_does_not_pass(arena: Arena, case: Case) -> None:
     report = arena.run(case.program(), case.seconds)
     assert report["outcome"] != "passed"
     arena.check_aftermath(report)
 
 
-@pytest.mark.parametrize("case", **named(CAPABILITIES))
+@pytest.mark.parametrize("case", **named(CAPABILITIES, REFUSED_CALLS))
 def test_a_capability_is_not_gained(arena: Arena, case: Case) -> None:
     report = arena.run(case.program(GAINED.format(guard=str(arena.guard))), case.seconds)
     assert report["outcome"] != "passed"
     arena.check_aftermath(report)
 
 
-@pytest.mark.parametrize("case", **named(RESOURCES))
+@pytest.mark.parametrize("case", **named(RESOURCES, HEAVY_ANSWERS))
 def test_a_resource_is_limited(arena: Arena, case: Case) -> None:
-    report = arena.run(case.program(SURVIVED), case.seconds)
+    report = arena.run(case.program(), case.seconds)
     assert report["outcome"] != "passed" or case.may_pass
     assert report["wall_s"] < case.seconds + 2
     arena.check_aftermath(report)
 
 
 def test_the_suite_has_the_promised_size() -> None:
-    sizes = [len({case.name for case in family}) for family in (CHEATS, CAPABILITIES, RESOURCES)]
-    assert min(sizes) >= 30 and sum(sizes) >= 100
-
-
-def test_state_does_not_reach_the_next_program(arena: Arena) -> None:
-    leave = """
-        import builtins, os, math
-        builtins.left = math.left = os.environ["LEFT"] = "x"
-        try: open("/tmp/left", "w").close()
-        except OSError: pass
-        def f(): return "done"
-    """
-    find = """
-        import builtins, os, math
-        def f():
-            kept = [hasattr(builtins, "left"), hasattr(math, "left"), "LEFT" in os.environ]
-            return [*kept, os.path.exists("/tmp/left")]
-    """
-    left = Case(name="leave", source=leave).program("def check(f):\n    assert f() == 'done'\n")
-    found = Case(name="find", source=find).program("def check(f):\n    assert not any(f())\n")
-    assert [arena.run(program)["outcome"] for program in (left, found)] == ["passed", "passed"]
+    families = (CHEATS + FORGERIES, CAPABILITIES + REFUSED_CALLS, RESOURCES + HEAVY_ANSWERS)
+    sizes = [len({case.name for case in family}) for family in families]
+    assert min(sizes) >= 100 and sum(sizes) >= 400

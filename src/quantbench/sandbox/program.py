@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from quantbench.records import Outcome
+from quantbench.sandbox.inside.runner import TEST_FOLLOWS
 
 NEWLINE = "\n"
 
@@ -32,11 +33,11 @@ class Program:
     def source(self) -> str:
         """What runs in the box: the program, ended as the official evaluator ends it.
 
-        There the test's text follows, which a last backslash joins to the program: its blank lines, and
-        `pass` in the place of its first statement, show what becomes of that.
+        There the test's text follows, which a last backslash joins to the program: its blank lines and a
+        function in the place of its first one show what becomes of that.
         """
         blank = self.test[: len(self.test) - len(self.test.lstrip())]
-        return f"{self.text}\n{blank[: blank.rfind(NEWLINE) + 1]}pass\n"
+        return f"{self.text}\n{blank[: blank.rfind(NEWLINE) + 1]}def {TEST_FOLLOWS}(): pass\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,11 +76,14 @@ def judge(job: dict[str, Any], zygote: Zygote, cpu_s: float) -> dict[str, Any]:
     extra: list[str] = []
     collected = None
     started, own = time.monotonic(), _use()
-    with _alarm(proxy, job["wall_s"] + ALARM_AFTER_S):
-        outcome, detail = _run_tests(job, proxy, tests)
-        if outcome == PASSED:
-            extra = [_run_check(tests.get(name), proxy)[0] for name in job["extra"]]
-            collected = pack(tests.get(job["collect"])) if job["collect"] else None
+    try:
+        with _alarm(proxy, job["wall_s"] + ALARM_AFTER_S):
+            outcome, detail = _run_tests(job, proxy, tests)
+            if outcome == PASSED:
+                extra = [_run_check(tests.get(name), proxy)[0] for name in job["extra"]]
+                collected = pack(tests.get(job["collect"])) if job["collect"] else None
+    except Gone as error:  # the alarm rang when the test was just over
+        outcome, detail = TIMED_OUT, str(error)
     proxy.close()
     report: dict[str, Any] = {
         "wall_s": time.monotonic() - started,

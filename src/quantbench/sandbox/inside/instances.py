@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
-from quantbench.sandbox.inside.kinds import Malformed
+from quantbench.sandbox.inside.kinds import Malformed, Opaque
 
 # Classes that may be named to the tests: to make one of them out of plain values does nothing else.
 _CLASSES = (
@@ -47,7 +47,11 @@ def state_of(value: Any) -> list[tuple[str, Any]]:
 
 
 def fill_state(value: Any, pairs: Iterable[tuple[Any, Any]], is_remote: Callable[[Any], bool]) -> None:
-    """Make it hold these attributes alone; functions of the box never stand in for methods of its class."""
+    """Make it hold these attributes alone; functions of the box never stand in for methods.
+
+    A value of an unknown class has no methods at all.
+    """
+    unknown = type(value) is Opaque
     slots = set(_slots(type(value)))
     attributes = getattr(value, "__dict__", None)
     kept = {name: held for name, held in (attributes or {}).items() if name == "_kind"}
@@ -55,8 +59,10 @@ def fill_state(value: Any, pairs: Iterable[tuple[Any, Any]], is_remote: Callable
         attributes.clear()
         attributes.update(kept)
     for name, held in pairs:
-        if not isinstance(name, str) or (is_remote(held) and hasattr(type(value), name)):
+        if not isinstance(name, str):
             raise Malformed("a reply holds an instance with a wrong attribute")
+        if is_remote(held) and (unknown or hasattr(type(value), name)):
+            continue
         if name in slots:
             object.__setattr__(value, name, held)
         elif attributes is not None and name not in kept:

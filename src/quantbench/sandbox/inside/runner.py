@@ -17,6 +17,7 @@ from quantbench.sandbox.inside.values import Packer, Tagged
 
 CONFINED, BROKEN, LOAD = "confined", "broken", "load"
 OUT_OF_MEMORY_STATUS = 70
+TEST_FOLLOWS = "__test_follows__"  # what stands for the test's first function at the end of a program
 
 
 def serve(channel: Channel) -> None:
@@ -102,6 +103,8 @@ class Box(Peer):
 
     def _load(self, source: str, entry_point: str, shared: list[str]) -> Message:
         exec(compile(source, "<program>", "exec"), self._namespace)
+        if self._namespace.pop(TEST_FOLLOWS, None) is None:
+            raise NameError("the program's last line takes the test into a function of its own")
         self.candidate = self._namespace[entry_point]
         self._shared = frozenset(shared)
         self._by_reference = entry_point in shared and isinstance(self.candidate, type)
