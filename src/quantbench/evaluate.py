@@ -219,7 +219,7 @@ def evaluate(
     generated = clock()
     with sandbox() as box:
         executions = execute_samples(samples, box, progress)
-        mode = box.mode
+        mode, seed = box.mode, box.seed
     executed = clock()
     result = TaskResult(
         task=task.name,
@@ -229,6 +229,7 @@ def evaluate(
         problems=len(task.problems),
         completions=tuple(completion(s, e) for s, e in zip(samples, executions, strict=True)),
         sandbox=mode,
+        test_seed=seed,
         generate_s=generated - start,
         execute_s=executed - generated,
         generated_tokens=sum(sample.tokens for sample in samples),

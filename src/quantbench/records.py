@@ -128,6 +128,7 @@ class TaskResult(_Frozen):
     passed: Count | None = None  # problems; only where single outcomes are not known, as in imported figures
     samples_file: str | None = None  # relative to the results folder
     sandbox: str  # the mode that ran
+    test_seed: int | None = None  # of the random numbers that the tests drew
     generate_s: Seconds
     execute_s: Seconds
     generated_tokens: Count

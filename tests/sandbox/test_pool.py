@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from quantbench.errors import SandboxError
 from quantbench.records import Outcome
 from quantbench.sandbox import lane as lane_module
 from quantbench.sandbox import pool
@@ -206,3 +207,11 @@ def test_tests_draw_other_random_numbers_in_every_run_and_the_same_for_the_same_
     (first, seed), (second, _) = drawn(None), drawn(None)
     assert first != second
     assert drawn(seed) == (first, seed)
+
+
+def test_the_environment_can_name_the_seed_of_an_earlier_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(pool.SEED_VARIABLE, "42")
+    assert drawn(None) == drawn(42)
+    monkeypatch.setenv(pool.SEED_VARIABLE, "x")
+    with pytest.raises(SandboxError, match="QUANTBENCH_TEST_SEED is 'x'; set it to"):
+        pool.choose_seed()

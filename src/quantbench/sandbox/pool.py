@@ -27,6 +27,7 @@ DEFAULT_LIMITS = Limits()
 MAX_LANES = 32
 STARVED = 0.9  # a program that got less than this share of a core may have been held up by others,
 PREEMPTED = 20  # if it was ready to run this often while others ran: a tenth of its time in turns of 50 ms
+SEED_VARIABLE = "QUANTBENCH_TEST_SEED"
 ATTEMPTS = 2  # of a program whose lane died under it
 
 OnDone = Callable[[int, Execution], None]
@@ -206,16 +207,27 @@ def open_sandbox(
 
     `unsafe` runs programs with nothing but a process and a time limit around them. `mode` names one of
     modes.CONTAINED; without it the first that holds is taken. `workers` lanes run at once, else one a core.
-    `seed` repeats the random numbers that the tests of an earlier run drew; without it nobody knows them.
+    `seed` repeats the random numbers that the tests of an earlier run drew, and so does QUANTBENCH_TEST_SEED;
+    without either nobody knows them.
     """
     modes = (UNSAFE,) if unsafe else (mode,) if mode else usual_modes()
+    chosen = choose_seed() if seed is None else seed
     lane = open_first(modes, for_this_user(limits))
-    chosen = secrets.randbits(48) if seed is None else seed
     sandbox = Sandbox(lane, workers=workers or min(MAX_LANES, usable_cores()), seed=chosen)
     try:
         yield sandbox
     finally:
         sandbox.close()
+
+
+def choose_seed() -> int:
+    """What the environment names, else one that nobody can know; SandboxError for what is no number."""
+    named = os.environ.get(SEED_VARIABLE)
+    if not named:
+        return secrets.randbits(48)
+    if not (named.isascii() and named.isdigit() and len(named) < 19):
+        raise SandboxError(f"{SEED_VARIABLE} is '{named[:40]}'; set it to the test seed of an earlier run")
+    return int(named)
 
 
 def usable_cores() -> int:

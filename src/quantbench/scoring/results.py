@@ -30,6 +30,7 @@ class Scored:
     data_sha256: str
     protocol: str
     sandbox: str
+    test_seed: int
     plus: bool
     samples: tuple[Sample, ...]
     executions: tuple[Execution, ...]
@@ -100,7 +101,7 @@ def print_scored(scored: Scored, results: Path, out: Console) -> None:
     """Figures, how the programs ended, and where the verdicts are."""
     out.print(figure_table(figure_rows(scored)))
     outcomes = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in scored.outcomes.items())
-    how = f"protocol '{scored.protocol}', sandbox mode '{scored.sandbox}'"
+    how = f"protocol '{scored.protocol}', sandbox mode '{scored.sandbox}', test seed {scored.test_seed}"
     out.print(f"{len(scored.samples)} samples: {outcomes}; {how}", highlight=False, soft_wrap=True)
     out.print(f"\nResults: {results}", highlight=False, soft_wrap=True)
 
@@ -127,6 +128,7 @@ def document(scored: Scored, results: Path) -> dict[str, Any]:
         "data_sha256": scored.data_sha256,
         "protocol": scored.protocol,
         "sandbox": scored.sandbox,
+        "test_seed": scored.test_seed,
         "samples": len(scored.samples),
         "problems": len({sample.task_id for sample in scored.samples}),
         "outcomes": scored.outcomes,

@@ -83,6 +83,7 @@ def score_samples(settings: ScoreSettings, err: Console) -> Scored:
         data_sha256=task.data_sha256,
         protocol=settings.protocol,
         sandbox=sandbox.mode,
+        test_seed=sandbox.seed,
         plus=plus,
         samples=tuple(sample for sample, _ in programs),
         executions=tuple(executions),
