@@ -1,6 +1,5 @@
 """On the published problems: right is right, wrong is wrong, as the official evaluator has it."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,7 @@ from quantbench.sandbox.program import Program
 from quantbench.tasks.problem import Problem
 from quantbench.tasks.problem_file import read_problems
 from tests.sandbox.conftest import MODES
-from tests.sandbox.mutants import differences, mutants
-
-# All of them: python -m tests.sandbox.mutants HumanEval.jsonl.gz --per-problem 8
-MUTANTS_PER_PROBLEM = int(os.environ.get("QUANTBENCH_MUTANTS", "2"))
+from tests.sandbox.mutants import MUTATORS, differences
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +57,22 @@ def test_four_times_more_workers_than_cores_time_no_one_out(problems: tuple[Prob
     assert {execution.outcome for execution in executions} == {Outcome.PASSED}
 
 
-def test_verdicts_on_mutants_are_those_of_a_plain_run(problems: tuple[Problem, ...]) -> None:
-    changed = [mutant for problem in problems for mutant in mutants(problem, MUTANTS_PER_PROBLEM)]
-    found, outcomes = differences(changed)
+@pytest.mark.parametrize("mutator", MUTATORS)
+def test_verdicts_on_mutants_are_those_of_a_plain_run(problems: tuple[Problem, ...], mutator: str) -> None:
+    check_parity(problems, mutator, 1, None)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mutator", MUTATORS)
+def test_verdicts_on_many_mutants_are_those_of_a_plain_run(
+    problems: tuple[Problem, ...], mutator: str, mode: str
+) -> None:
+    check_parity(problems, mutator, 9, mode)
+
+
+def check_parity(problems: tuple[Problem, ...], mutator: str, per_problem: int, mode: str | None) -> None:
+    changed = [mutant for problem in problems for mutant in MUTATORS[mutator](problem, per_problem)]
+    found, outcomes = differences(changed, mode)
     assert found == []
-    assert outcomes["passed"] >= len(problems) // 20 and outcomes["failed"] >= len(problems)
+    assert outcomes["passed"] >= len(changed) // 40 and outcomes["failed"] >= len(changed) // 3

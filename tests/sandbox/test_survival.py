@@ -247,7 +247,7 @@ BOMB = """
 import threading, time
 threading.stack_size(32768)
 def f(x):
-    for _ in range(100000):
+    for _ in range(4000):
         try: threading.Thread(target=time.sleep, args=(99,), daemon=True).start()
         except RuntimeError: time.sleep(0.001)
 """
