@@ -1,12 +1,18 @@
 """The transformers adapter: the same answers as our engine, stops and draws included."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 
 from quantbench.decoding import FinishReason, Generation, Request
-from quantbench.errors import NotFiniteError, UsageError
+from quantbench.errors import ModelError, NotFiniteError, UsageError
+from quantbench.sources import open_source
 from quantbench.transformers_decoder import TransformersDecoder
-from tests.engine.models import native, prompts, reference_greedy, reference_model
+from quantbench.transformers_loading import load_transformers_decoder
+from tests.engine.models import SHAPE, native, prompts, reference_greedy, reference_model
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +118,58 @@ def test_logits_that_are_not_finite_end_the_call_in_one_sentence(temperature: fl
     request = Request(prompt_ids=(3, 4), max_new_tokens=5, temperature=temperature)
     with pytest.raises(NotFiniteError, match="logits of request 0 after 0 new tokens are not finite"):
         TransformersDecoder(model, device="cpu").generate([request], batch_size=1)
+
+
+RECURRENT = {
+    "rwkv": {"attention_hidden_size": 32},
+    "mamba2": {"num_heads": 8, "head_dim": 8, "state_size": 8, "n_groups": 1, "chunk_size": 16},
+    "minimax": {
+        "layer_types": ["linear_attention", "full_attention"],
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+        "head_dim": 8,
+        "block_size": 8,
+    },
+}
+
+
+def recurrent(kind: str) -> object:
+    settings = {**SHAPE, **RECURRENT[kind]}
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(kind, **settings)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.15)
+    return model.eval()
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_recurrent_model_answers_the_same_in_any_batch(kind: str) -> None:
+    adapter = TransformersDecoder(recurrent(kind), device="cpu")
+    requests = [Request(prompt_ids=p, max_new_tokens=6) for p in prompts((3, 17, 9, 3))]
+    seen: list[int] = []
+    together = adapter.generate(requests, batch_size=4, on_finish=lambda index, _: seen.append(index))
+    assert together == adapter.generate(requests, batch_size=1)
+    assert sorted(seen) == [0, 1, 2, 3]
+    assert ("one row" if kind == "rwkv" else "one length") in adapter.kernels()["batches"]
+
+
+def test_a_model_that_attends_runs_any_lengths_together(adapter: TransformersDecoder) -> None:
+    assert "batches" not in adapter.kernels()
+
+
+def test_weights_that_are_missing_are_not_drawn_at_random(tmp_path: Path) -> None:
+    config = {**SHAPE, "model_type": "gpt_neox"}
+    model = transformers.AutoModelForCausalLM.from_config(
+        transformers.AutoConfig.for_model(config["model_type"], **SHAPE)
+    )
+    model.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["gpt_neox.layers.0.attention.dense.weight"]
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ModelError, match=r"lacks 1 of its weights, .* 'gpt_neox.layers.0.attention.dense.weight'"
+    ):
+        load_transformers_decoder(open_source(str(tmp_path)), device="cpu", dtype="float32")

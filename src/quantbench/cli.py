@@ -261,16 +261,17 @@ def score(
 
 @app.command()
 def methods(
+    model: Annotated[str | None, typer.Argument(help="As for `run`; what can run of this model.")] = None,
     device: Annotated[str | None, option("device")] = None,
     as_json: Json = False,
 ) -> int:
-    """List the methods: what can run here, and why the rest cannot.
+    """List the methods: what can run here, or of a model, and why the rest cannot.
 
     Example: quantbench methods --device cuda:0
     """
     from quantbench import commands
 
-    return commands.methods(device, out=Output(OUT, as_json=as_json))
+    return commands.methods(device, model, out=Output(OUT, as_json=as_json))
 
 
 @app.command()

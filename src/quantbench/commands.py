@@ -31,9 +31,14 @@ def run(given: Mapping[str, Any], *, out: Output, err: Console) -> int:
     dry_run = options.pop("dry_run", False)
     settings = read_settings(options)
     plan, source = build_plan(settings)
+    for note in plan.notes:
+        err.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if dry_run:
         planned = describe_plan(plan, source.config)
-        out.give({"baseline": plan.baseline, "trials": planned}, lambda console: show_plan(planned, console))
+        out.give(
+            {"baseline": plan.baseline, "notes": list(plan.notes), "trials": planned},
+            lambda console: show_plan(planned, console),
+        )
         return 0
     store = Store(settings.output_dir or default_folder(settings.model))
     store.create()
@@ -221,15 +226,23 @@ def show_plan(planned: list[dict[str, Any]], out: Console) -> None:
     out.print(table)
 
 
-def methods(device: str | None, *, out: Output) -> int:
-    """`quantbench methods`: what can run here, and why the rest cannot."""
+def methods(device: str | None, model: str | None, *, out: Output) -> int:
+    """`quantbench methods`: what can run here, or of a model, and why the rest cannot."""
     from quantbench.methods import METHODS
     from quantbench.resolving import resolve_device
+    from quantbench.sources import open_source
+    from quantbench.support import support_of
 
     where = resolve_device(device or "auto")
-    reasons = {name: method.unavailable(where) for name, method in METHODS.items()}
+    support = support_of(open_source(model), "auto") if model else None
+    reasons = {
+        name: method.unavailable(where) or (method.refuses_engine(support.engine) if support else None)
+        for name, method in METHODS.items()
+    }
 
     def show(console: Console) -> None:
+        if support:
+            console.print(f"{support.sentence}.\n", highlight=False, markup=False, soft_wrap=True)
         table = Table("Method", "Scheme", f"On {where}", "What it is", box=None, pad_edge=False)
         for name, reason in reasons.items():
             method = METHODS[name]
@@ -247,5 +260,6 @@ def methods(device: str | None, *, out: Output) -> int:
         }
         for name, reason in reasons.items()
     ]
-    out.give({"device": where, "methods": listed}, show)
+    told = {"model": model, "engine": support.engine, "summary": support.sentence} if support else {}
+    out.give({"device": where, **told, "methods": listed}, show)
     return 0

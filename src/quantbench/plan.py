@@ -78,6 +78,7 @@ class Plan:
 
     trials: tuple[Trial, ...]
     baseline: str
+    notes: tuple[str, ...] = ()  # what is not measured that was not ruled out by name, as sentences
 
     def pending(self, recorded: Iterable[str]) -> tuple[Trial, ...]:
         """The trials whose ids are not among `recorded`."""

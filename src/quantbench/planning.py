@@ -13,16 +13,16 @@ from quantbench.plan import PASSES_A_ROUND, Plan, Trial
 from quantbench.resolving import (
     check_available,
     check_batch_invariant,
-    check_engine,
+    check_engine_name,
     check_methods,
     resolve_baseline,
     resolve_device,
     resolve_dtype,
-    resolve_engine,
     resolve_tasks,
 )
 from quantbench.settings import RunSettings, check_values
 from quantbench.sources import ModelSource, find_model, load_tokenizer, open_source
+from quantbench.support import AUTO, DEFAULT_METHODS, measurable, support_of
 from quantbench.tasks import Task
 from quantbench.unused_options import check_positions, check_revision, check_unused
 
@@ -30,26 +30,30 @@ from quantbench.unused_options import check_positions, check_revision, check_unu
 def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     """The plan of a run and its opened model; a QuantbenchError for anything that cannot work."""
     check_values(settings)
-    check_methods(settings.methods)
+    names = DEFAULT_METHODS if settings.methods == AUTO else settings.methods
+    check_methods(names)
+    check_engine_name(settings.engine)
     check_revision(settings)
     device = resolve_device(settings.device)
-    check_available(settings.methods, device)
-    baseline = resolve_baseline(settings)
+    check_available(names, device)
+    resolve_baseline(settings.baseline, names)
     dtype = resolve_dtype(settings.dtype, device)
     find_model(settings.model, revision=settings.revision)  # a wrong one is said before anything else
     tasks = resolve_tasks(settings)
     source = open_source(settings.model, revision=settings.revision, seed=settings.seed)
     check_readable(settings, source, tasks)
-    engine = resolve_engine(settings, source)
-    check_engine(settings.methods, engine)
-    check_batch_invariant(settings, engine)
-    check_unused(settings, tasks, engine=engine, device=device)
+    support = support_of(source, settings.engine, trust_remote_code=settings.trust_remote_code)
+    methods, note = measurable(settings.methods, support)
+    settings = replace(settings, methods=methods)
+    check_batch_invariant(settings, support.engine)
+    check_unused(settings, tasks, engine=support.engine, device=device)
     check_positions(settings, source)
-    ordered = (baseline, *(m for m in dict.fromkeys(settings.methods) if m != baseline))
+    baseline = resolve_baseline(settings.baseline, methods)
+    ordered = (baseline, *(m for m in dict.fromkeys(methods) if m != baseline))
     for method in ordered:
         check_fits(METHODS[method], source, device)
     first = replace(
-        trial_of(settings, source, tasks), method=baseline, device=device, dtype=dtype, engine=engine
+        trial_of(settings, source, tasks), method=baseline, device=device, dtype=dtype, engine=support.engine
     )
     trials = compared(tuple(replace(first, method=method) for method in ordered))
     if settings.floor:
@@ -58,7 +62,7 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
             compared((trials[0], *floors_of(trials[0], ordered)))[1:] if reads else (speed_floor(first),)
         )
     trials += later_passes(trials[: len(ordered)], PASSES_A_ROUND * settings.rounds)
-    return Plan(trials=trials, baseline=baseline), source
+    return Plan(trials=trials, baseline=baseline, notes=(note,) if note else ()), source
 
 
 def check_readable(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]) -> None:

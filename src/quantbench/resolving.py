@@ -7,7 +7,6 @@ from quantbench.errors import DeviceError, TaskError, UsageError, unknown
 from quantbench.methods import METHODS
 from quantbench.sandbox.pool import open_sandbox
 from quantbench.settings import RunSettings
-from quantbench.sources import ModelSource
 from quantbench.tasks import TASKS, Task, load_task
 
 DTYPES = {
@@ -20,6 +19,7 @@ DTYPES = {
     "fp32": "float32",
 }
 BASELINES = ("fp16", "bf16", "fp32")
+ENGINES = ("auto", "native", "transformers")
 
 
 def check_methods(methods: tuple[str, ...]) -> None:
@@ -118,29 +118,10 @@ def check_tests(tasks: Iterable[Task]) -> None:
             )
 
 
-def resolve_engine(settings: RunSettings, source: ModelSource) -> str:
-    """The native engine where it knows the architecture, transformers otherwise."""
-    if settings.engine not in ("auto", "native", "transformers"):
-        raise UsageError(unknown("engine", settings.engine, ["auto", "native", "transformers"]))
-    if settings.engine == "transformers":
-        return "transformers"
-    from quantbench.engine.config import unsupported
-
-    reason = unsupported(source.config)
-    if reason is None:
-        return "native"
-    if settings.engine == "native":
-        raise UsageError(
-            f"the native engine cannot run '{settings.model}': {reason}; use --engine transformers"
-        )
-    return "transformers"
-
-
-def check_engine(methods: tuple[str, ...], engine: str) -> None:
-    """UsageError with the reason and the fix for a method that the resolved engine cannot run."""
-    for name in methods:
-        if reason := METHODS[name].refuses_engine(engine):
-            raise UsageError(f"method '{name}' cannot run here: {reason}")
+def check_engine_name(name: str) -> None:
+    """UsageError for a name that is no engine."""
+    if name not in ENGINES:
+        raise UsageError(unknown("engine", name, ENGINES))
 
 
 def check_batch_invariant(settings: RunSettings, engine: str) -> None:
@@ -152,10 +133,10 @@ def check_batch_invariant(settings: RunSettings, engine: str) -> None:
         )
 
 
-def resolve_baseline(settings: RunSettings) -> str:
+def resolve_baseline(baseline: str | None, methods: tuple[str, ...]) -> str:
     """The named baseline, or the first of fp16, bf16, fp32 that is run, or the first method."""
-    if settings.baseline is not None:
-        if settings.baseline not in settings.methods:
-            raise UsageError(f"the baseline '{settings.baseline}' is not among --methods; add it there")
-        return settings.baseline
-    return next((name for name in BASELINES if name in settings.methods), settings.methods[0])
+    if baseline is not None:
+        if baseline not in methods:
+            raise UsageError(f"the baseline '{baseline}' is not among --methods; add it there")
+        return baseline
+    return next((name for name in BASELINES if name in methods), methods[0])

@@ -12,7 +12,7 @@ class RunSettings:
     """What `quantbench run` was asked for; 'auto' and None are still open."""
 
     model: str = "builtin"
-    methods: tuple[str, ...] = ("fp16", "int8", "int4")
+    methods: tuple[str, ...] = ("auto",)
     baseline: str | None = None
     tasks: tuple[str, ...] = ("auto",)
     task_data: str | None = None

@@ -8,6 +8,7 @@ would change sampling is cleared; stopping and drawing are our own, the same as 
 Importing this file imports no transformers; making a decoder does.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,13 @@ from torch import Tensor, nn
 
 from quantbench.decoding import NO_TOKEN, Generation, Phase, Request
 from quantbench.engine.batch import Row, check_requests
-from quantbench.engine.finite import is_finite, overflow
 from quantbench.engine.sampler import Sampler
 from quantbench.errors import ModelError
-from quantbench.sources import ModelSource
 
 UNLIMITED_POSITIONS = 1 << 20  # for architectures without a fixed number
 FLOAT_SCHEMES = {torch.float32: "W32", torch.bfloat16: "WBF16", torch.float16: "W16"}
+ONE_LENGTH = "only prompts of one length together: the model's state would take in padding"
+ONE_ROW = "one row at a time: transformers mixes the states of this model's rows"
 SchemeOf = Callable[[str, nn.Module], tuple[str, int]]
 
 
@@ -39,6 +40,7 @@ class TransformersDecoder:
         self._model.generation_config = GenerationConfig()
         self._scheme_of = scheme_of or float_scheme
         self._text = model.config.get_text_config()
+        self._batches = batches_of(model)
         self.device = device
         self.vocab_size = int(self._text.vocab_size)
         self.max_positions = int(getattr(self._text, "max_position_embeddings", UNLIMITED_POSITIONS))
@@ -55,12 +57,24 @@ class TransformersDecoder:
         rows = [Row(index, request) for index, request in enumerate(requests)]
         results: list[Generation] = []
         for start in range(0, len(rows), batch_size):
-            news = BatchNews(
-                rows[start : start + batch_size], on_finish, on_first_token if start == 0 else None
-            )
-            self._generate_batch(news)
-            results += news.results()
+            ended: dict[int, Generation] = {}
+            groups = self._groups(rows[start : start + batch_size])
+            for number, group in enumerate(groups, start=1):
+                first = start == 0 and number == len(groups)
+                news = BatchNews(group, on_finish, on_first_token if first else None)
+                self._generate_batch(news)
+                ended |= {row.index: end for row, end in zip(group, news.results(), strict=True)}
+            results += [ended[index] for index in sorted(ended)]
         return results
+
+    def _groups(self, rows: Sequence[Row]) -> list[list[Row]]:
+        """Rows that run together without changing each other's answers."""
+        if self._batches is None:
+            return [list(rows)]
+        if self._batches == ONE_ROW:
+            return [[row] for row in rows]
+        lengths = sorted({len(row.request.prompt_ids) for row in rows})
+        return [[row for row in rows if len(row.request.prompt_ids) == length] for length in lengths]
 
     def _generate_batch(self, news: "BatchNews") -> None:
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
@@ -129,6 +143,7 @@ class TransformersDecoder:
             "attention": str(getattr(self._model.config, "_attn_implementation", "unknown")),
             "linear": ", ".join(kind for kind in kinds if kind != "Embedding"),
             "activations": str(self._model.dtype).removeprefix("torch."),
+            **({"batches": self._batches} if self._batches else {}),
             "teacher forcing": "whole texts at once, without a cache: other shapes than while answering",
         }
 
@@ -148,6 +163,15 @@ class TransformersDecoder:
     def synchronize(self) -> None:
         if self.device.startswith("cuda"):
             torch.cuda.synchronize(self.device)
+
+
+def batches_of(model: Any) -> str | None:
+    """How rows of a model that carries a state are put together; None for one that attends to its text."""
+    if "state" in inspect.signature(model.forward).parameters:
+        return ONE_ROW
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    attends = all("attention" in str(kind) and "linear" not in str(kind) for kind in kinds)
+    return None if attends and not getattr(model, "_is_stateful", False) else ONE_LENGTH
 
 
 class BatchNews:
@@ -248,43 +272,3 @@ def _quantization_state(name: str, tensor: Tensor, seen: set[int]) -> Iterator[t
             if isinstance(part := getattr(state, field, None), Tensor):
                 yield from plain_tensors(f"{name}:{field}", part, seen)
         state = getattr(state, "state2", None)
-
-
-def load_transformers_decoder(
-    source: ModelSource, *, device: str, dtype: str, trust_remote_code: bool = False
-) -> TransformersDecoder:
-    """An unquantized transformers model with a source's weights, on `device` in `dtype`."""
-    model = load_transformers_model(source, dtype=dtype, trust_remote_code=trust_remote_code)
-    check_parameters(model, source)
-    return TransformersDecoder(model.to(device), device=device)
-
-
-def check_parameters(model: Any, source: ModelSource) -> None:
-    """ModelError for the first parameter that is not finite once cast, with what the source holds there."""
-    stored = set(source.names())
-    for name, parameter in model.named_parameters():
-        if not is_finite(parameter.data):
-            tensor = source.tensor(name) if name in stored else parameter.data
-            raise ModelError(overflow(name, tensor, parameter.dtype))
-
-
-def load_transformers_model(source: ModelSource, *, dtype: str, trust_remote_code: bool = False) -> Any:
-    """The source's folder as transformers reads it, or its tensors in a model made from its configuration."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    kind = getattr(torch, dtype)
-    try:
-        if source.folder is not None:
-            return AutoModelForCausalLM.from_pretrained(
-                source.folder, dtype=kind, trust_remote_code=trust_remote_code
-            )
-        settings = dict(source.config)
-        config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        model = AutoModelForCausalLM.from_config(config, dtype=kind)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(f"transformers cannot load '{source.name}': {error}") from error
-    with torch.no_grad():
-        slots = dict(model.named_parameters())
-        for name in source.names():
-            slots[name].copy_(source.tensor(name))
-    return model

@@ -106,8 +106,8 @@ def test_seconds_of_quantizing_are_part_of_loading(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["int8", "int4", "int4-rtn"])
-def test_a_packed_method_refuses_the_other_engine_with_the_fix(method: str) -> None:
-    with pytest.raises(UsageError, match="use --engine native, or --methods fp32,bf16,fp16"):
+def test_a_packed_method_refuses_the_other_engine(method: str) -> None:
+    with pytest.raises(UsageError, match="packed for the native engine"):
         load(method, tiny_source(), engine="transformers")
 
 

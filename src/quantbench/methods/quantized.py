@@ -43,10 +43,7 @@ class QuantizedMethod:
         """Only our engine reads this packing."""
         if engine == "native":
             return None
-        return (
-            f"its weights are packed for the native engine, not for '{engine}'; "
-            "use --engine native, or --methods fp32,bf16,fp16"
-        )
+        return "its weights are packed for the native engine"
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""

@@ -17,7 +17,7 @@ def load_transformers(source: ModelSource, settings: LoadSettings) -> Loaded:
     import transformers
     from transformers import AutoModelForCausalLM  # noqa: F401 (the slow part of the import is behind it)
 
-    from quantbench.transformers_decoder import load_transformers_decoder
+    from quantbench.transformers_loading import load_transformers_decoder
 
     if settings.threads:
         torch.set_num_threads(settings.threads)

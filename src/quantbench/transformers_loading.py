@@ -1,0 +1,63 @@
+"""Loads an unquantized transformers model, and refuses one whose weights are missing or not finite."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from quantbench.engine.finite import is_finite, overflow
+from quantbench.errors import ModelError
+from quantbench.sources import ModelSource
+from quantbench.transformers_decoder import TransformersDecoder
+
+
+def load_transformers_decoder(
+    source: ModelSource, *, device: str, dtype: str, trust_remote_code: bool = False
+) -> TransformersDecoder:
+    """An unquantized transformers model with a source's weights, on `device` in `dtype`."""
+    model = load_transformers_model(source, dtype=dtype, trust_remote_code=trust_remote_code)
+    check_parameters(model, source)
+    return TransformersDecoder(model.to(device), device=device)
+
+
+def check_parameters(model: Any, source: ModelSource) -> None:
+    """ModelError for the first parameter that is not finite once cast, with what the source holds there."""
+    stored = set(source.names())
+    for name, parameter in model.named_parameters():
+        if not is_finite(parameter.data):
+            tensor = source.tensor(name) if name in stored else parameter.data
+            raise ModelError(overflow(name, tensor, parameter.dtype))
+
+
+def check_complete(source: ModelSource, missing: Iterable[str]) -> None:
+    """ModelError for weights that the files lack: transformers would draw them at random."""
+    if names := sorted(missing):
+        raise ModelError(
+            f"'{source.name}' lacks {len(names)} of its weights, the first is '{names[0]}'; "
+            "get a complete copy of the model"
+        )
+
+
+def load_transformers_model(source: ModelSource, *, dtype: str, trust_remote_code: bool = False) -> Any:
+    """The source's folder as transformers reads it, or its tensors in a model made from its configuration."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    kind = getattr(torch, dtype)
+    try:
+        if source.folder is not None:
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                source.folder, dtype=kind, trust_remote_code=trust_remote_code, output_loading_info=True
+            )
+            check_complete(source, loading["missing_keys"])
+            return model
+        settings = dict(source.config)
+        config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        model = AutoModelForCausalLM.from_config(config, dtype=kind)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"transformers cannot load '{source.name}': {reason}") from error
+    with torch.no_grad():
+        slots = dict(model.named_parameters())
+        for name in source.names():
+            slots[name].copy_(source.tensor(name))
+    return model

@@ -1,0 +1,130 @@
+"""What can be measured is measured, and what cannot is said in one sentence that leads somewhere."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from quantbench import commands
+from quantbench.errors import ModelError, QuantbenchError, UsageError
+from quantbench.methods import METHODS
+from quantbench.output import Output
+from quantbench.planning import build_plan
+from quantbench.settings import RunSettings
+from tests.model_folders import tiny_config, write_folder
+
+ELSEWHERE = (
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "phi",
+    "phi3",
+    "olmo2",
+    "smollm3",
+    "granite",
+    "gpt2",
+    "gpt_neox",
+    "falcon",
+    "qwen3_moe",
+    "mixtral",
+    "mamba2",
+)
+HERE = ("qwen2", "qwen3", "llama", "mistral")
+
+
+def folder(path: Path, kind: str, **settings: Any) -> str:
+    """A folder of this model_type; families without a layout may hold any tensors."""
+    if kind in HERE:
+        config = tiny_config(model_type=kind, architectures=None, head_dim=32, **settings)
+        from quantbench.sources.random_weights import RandomSource
+
+        source = RandomSource("m", config, seed=0)
+        return str(write_folder(path, {name: source.tensor(name) for name in source.names()}, config))
+    return str(write_folder(path, config={"model_type": kind, **settings}))
+
+
+def planned(model: str, **settings: Any) -> list[str]:
+    plan, _ = build_plan(RunSettings(model=model, tasks=("none",), device="cpu", **settings))
+    return [trial.method for trial in plan.trials if trial.role == "method"]
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_a_default_run_measures_what_can_be_measured(kind: str, tmp_path: Path) -> None:
+    plan, _ = build_plan(RunSettings(model=folder(tmp_path, kind), tasks=("none",), device="cpu"))
+    assert {(trial.method, trial.engine) for trial in plan.trials} == {("fp16", "transformers")}
+    assert len(plan.notes) == 1
+    assert "int8, int4 and int4-rtn need the native engine" in plan.notes[0]
+
+
+@pytest.mark.parametrize("kind", HERE)
+def test_a_family_of_the_native_engine_runs_under_every_method(kind: str, tmp_path: Path) -> None:
+    model = folder(tmp_path, kind)
+    assert planned(model) == ["fp16", "int8", "int4"]
+    assert planned(model, methods=tuple(METHODS)) == ["fp16", *(m for m in METHODS if m != "fp16")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("gpt2", {}), ("gpt2", {"engine": "transformers"}), ("llama", {"engine": "transformers"})],
+)
+def test_following_a_refusals_advice_leads_to_a_run(
+    kind: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    model = folder(tmp_path, kind)
+    with pytest.raises(UsageError) as refusal:
+        planned(model, methods=("int8",), **settings)
+    advice = str(refusal.value).rpartition("; ")[2]
+    if advice == "leave --engine out":
+        assert planned(model, methods=("int8",)) == ["int8"]
+    else:
+        methods = advice.removeprefix("use --methods ").split(",")
+        assert planned(model, methods=tuple(methods), **settings)
+
+
+def test_the_native_engines_refusal_leads_to_transformers(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"model_type 'gpt2' is not among .*; leave --engine out"):
+        planned(folder(tmp_path, "gpt2"), engine="native")
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_checkpoint_that_is_already_quantized_is_no_fp16(kind: str, tmp_path: Path) -> None:
+    model = folder(tmp_path, kind, quantization_config={"quant_method": "gptq", "bits": 4})
+    with pytest.raises(ModelError, match=r"already quantized \(quant_method 'gptq'\)"):
+        planned(model)
+
+
+def test_a_model_that_writes_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="has a causal language model of model_type 'vit'"):
+        planned(folder(tmp_path, "vit"))
+
+
+def test_a_model_with_code_of_its_own_asks_for_trust(tmp_path: Path) -> None:
+    code = {"AutoModelForCausalLM": "modeling_mine.Mine"}
+    model = folder(tmp_path, "mine", auto_map=code)
+    with pytest.raises(ModelError, match="add --trust-remote-code"):
+        planned(model)
+    assert planned(model, trust_remote_code=True) == ["fp16"]
+
+
+def shown(model: str | None) -> str:
+    out = io.StringIO()
+    commands.methods("cpu", model, out=Output(Console(file=out, width=200)))
+    return out.getvalue()
+
+
+def test_methods_of_a_model_are_told_in_one_sentence_and_a_table(tmp_path: Path) -> None:
+    text = shown(folder(tmp_path, "gpt2"))
+    assert "runs with transformers under fp32, bf16 and fp16" in text
+    assert text.count("no: its weights are packed for the native engine") == 3
+    assert "runs with the native engine under every method" in shown(folder(tmp_path / "llama", "llama"))
+
+
+def test_methods_without_a_model_tell_of_the_machine_alone() -> None:
+    assert "engine" not in shown(None).partition("\n")[0]
+
+
+def test_methods_of_a_model_that_is_not_there_are_a_users_error() -> None:
+    with pytest.raises(QuantbenchError, match="no folder"):
+        shown("./nowhere")
