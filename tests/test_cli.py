@@ -118,7 +118,7 @@ def test_every_option_has_one_sentence_and_shows_its_default(command: str) -> No
 
 def test_the_defaults_that_are_shown_are_those_of_the_settings() -> None:
     assert text_of("rounds") == "Interleaved rounds of speed measurements. [default: 1]"
-    assert text_of("methods").endswith("[default: fp16,int8,int4]")
+    assert text_of("methods").endswith("[default: those of fp16,int8,int4 that the model's engine runs]")
     assert set(SENTENCES) >= {field.name for field in fields(RunSettings)} - {"speed_budget_s", "given"}
 
 

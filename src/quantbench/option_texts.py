@@ -43,6 +43,7 @@ SENTENCES = {
 # Where the settings leave a value open, or have none.
 OPEN = {
     "model_option": "builtin",
+    "methods": "those of fp16,int8,int4 that the model's engine runs",
     "baseline": "the first of fp16, bf16, fp32 among the methods",
     "tasks": "quickeval for builtin, none for random weights, else humaneval",
     "task_data": "the published data",
