@@ -10,6 +10,7 @@ from rich.console import Console
 
 from quantbench.commands import default_folder, exit_code, report, select_records, write_plan
 from quantbench.errors import StoreError
+from quantbench.output import Output
 from quantbench.plan import Plan, trial_from_dict
 from quantbench.records import Failure, Record
 from quantbench.store import Store
@@ -76,7 +77,7 @@ def folder_with(tmp_path: Path, records: list[Record]) -> Path:
 def reported(folder: Path, formats: str) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=200)
-    assert report(folder, formats=formats, out=console, err=console) == 0
+    assert report(folder, formats=formats, out=Output(console), err=console) == 0
     return stream.getvalue()
 
 
