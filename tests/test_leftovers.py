@@ -5,6 +5,8 @@ import pytest
 from quantbench.leftovers import REPORT_FILES, remove_old_report, set_aside_samples
 from quantbench.records import Record
 from quantbench.report import write_report
+from quantbench.trial import Run, new_record, samples_name
+from tests.builders import make_trial
 from tests.report_records import record, reference_records, task_result
 
 
@@ -64,3 +66,18 @@ def test_every_file_that_a_format_writes_is_known_to_be_removed_later(tmp_path: 
     write_report(reference_records(), baseline="fp16", folder=tmp_path, formats=(name,))
     remove_old_report(tmp_path, [], (name,))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_are_named_for_their_method_and_never_overwrite_others(tmp_path: Path) -> None:
+    trial = make_trial()
+    run = Run(
+        trial=trial,
+        folder=tmp_path,
+        record=new_record(trial),
+        progress=lambda stage, done, total: None,
+        checkpoint=lambda record: None,
+    )
+    assert samples_name(run, "") == f"{trial.label}.jsonl"
+    (tmp_path / "samples" / "earlier").mkdir(parents=True)
+    (tmp_path / "samples" / "earlier" / f"{trial.label}.jsonl").write_text("")
+    assert samples_name(run, "") == f"{trial.label}-{trial.id[:8]}.jsonl"

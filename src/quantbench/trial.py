@@ -275,5 +275,12 @@ def write_samples(run: Run, task: Task, samples: list[Sample]) -> str:
     suffix = "" if len(run.trial.tasks) == 1 else f"-{task.name}"
     store.write_lines(f"samples/problems{suffix}.jsonl", map(dataclasses.asdict, task.problems))
     rows = ({"task_id": s.problem.task_id, "completion": s.text} for s in samples)
-    name = f"{run.trial.label}{suffix}-{run.trial.id[:8]}"  # the id: other settings must not overwrite it
-    return store.write_lines(f"samples/{name}.jsonl", rows)
+    return store.write_lines(f"samples/{samples_name(run, suffix)}", rows)
+
+
+def samples_name(run: Run, suffix: str) -> str:
+    """`int8.jsonl`; with the trial's id where answers under other settings have that name already."""
+    name = f"{run.trial.label}{suffix}.jsonl"
+    places = (run.folder / "samples", run.folder / "samples" / "earlier")
+    taken = any((place / name).exists() for place in places)
+    return f"{run.trial.label}{suffix}-{run.trial.id[:8]}.jsonl" if taken else name
