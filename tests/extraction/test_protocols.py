@@ -24,7 +24,7 @@ TASK = Task(name="own", problems=(PROBLEM,), protocol=PROTOCOL, data_sha256="", 
 
 def source(text: str, protocol: str, *, standalone: bool = False) -> str:
     given = Extracted(text=text, standalone=standalone)
-    return build_program(PROBLEM, choose_protocol(TASK, protocol)(given, PROBLEM)).source
+    return build_program(PROBLEM, choose_protocol(TASK, protocol)(given, PROBLEM)).text
 
 
 def test_as_is_cuts_nothing() -> None:

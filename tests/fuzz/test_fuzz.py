@@ -33,6 +33,7 @@ class Obliging:
     """A sandbox in which every program passes: what is read is tried here, not what is run."""
 
     mode = "none: a test"
+    seed = 0
 
     def run(self, programs: Sequence[Program], on_done: Any = None) -> list[Execution]:
         return [Execution(outcome=Outcome.PASSED, detail="", seconds=0.1) for _ in programs]
