@@ -53,8 +53,11 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
+        for (
+            number,
+            before,
+        ) in self._before.items():  # once asked to end, a second Ctrl-C must not cut that short
+            signal.signal(number, before if self.signum is None else signal.SIG_IGN)
         if self.fd is not None and self._write is not None:
             signal.set_wakeup_fd(self._wakeup)
             for descriptor in (self.fd, self._write):
