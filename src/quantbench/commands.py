@@ -91,7 +91,7 @@ def render(selected: Selection, folder: Path, formats: tuple[str, ...], out: Out
         print_tables(records, baseline=baseline, missing=missing, console=console)
         console.print(f"\nReport: {path}", highlight=False, soft_wrap=True)
 
-    described = describe(records, baseline=baseline, missing=missing)
+    described = describe(records, baseline=baseline, missing=missing) if out.as_json else {}
     out.give({"folder": folder, "report": path} | described, show)
     return written
 

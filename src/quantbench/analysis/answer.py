@@ -99,8 +99,12 @@ def _score(
         yield f"{task_title(task)} pass@1 cannot be compared problem by problem ({counts})"
         return
     points = 100 * abs(pair.difference)
-    span = f", between {_points(pair)} points" if pair.interval else ""
-    if pair.change is Change.UNDECIDED and pair.interval and not pair.interval.low <= 0 <= pair.interval.high:
+    span, beside_zero = "", False
+    if pair.interval:
+        low, high = pair.interval.low, pair.interval.high
+        span = f", between {signed(100 * low)} and {signed(100 * high)} points"
+        beside_zero = not low <= 0 <= high
+    if pair.change is Change.UNDECIDED and beside_zero:
         yield (
             f"a change of {task_title(task)} pass@1 is not significant when corrected for all comparisons "
             f"({counts}{span})"
@@ -110,9 +114,3 @@ def _score(
     else:
         verb = "gains" if pair.change is Change.BETTER else "loses"
         yield f"{verb} {points:.1f} points of {task_title(task)} pass@1, proven ({counts}{span})"
-
-
-def _points(pair: PairedScore) -> str:
-    if pair.interval is None:
-        raise ValueError("no interval")
-    return f"{signed(100 * pair.interval.low)} and {signed(100 * pair.interval.high)}"
