@@ -74,11 +74,11 @@ def check_gpu_kernels() -> list[Finding]:
         return [("GPU kernels", False, "Triton is missing: `pip install triton` on a GPU; a CPU needs none")]
     if not torch.cuda.is_available():
         return [("GPU kernels", True, version)]
-    from quantbench.engine.cuda_decoder import no_triton
+    from quantbench.engine.cuda.support import triton_unsupported_reason
 
     found: list[Finding] = []
     for index in range(torch.cuda.device_count()):
-        reason = no_triton(torch.device("cuda", index))
+        reason = triton_unsupported_reason(torch.device("cuda", index))
         told = version if reason is None else f"plain torch, much slower: {reason}"
         found.append((f"GPU kernels, cuda:{index}", reason is None, told))
     return found

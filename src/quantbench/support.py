@@ -26,7 +26,9 @@ class Support:
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods that this engine runs."""
-        return tuple(name for name, method in METHODS.items() if method.refuses_engine(self.engine) is None)
+        return tuple(
+            name for name, method in METHODS.items() if method.unsupported_reason(self.engine) is None
+        )
 
     @property
     def sentence(self) -> str:

@@ -1,23 +1,61 @@
-"""Loads an unquantized transformers model, and refuses one whose weights are missing or not finite."""
+"""Loads a transformers model, quantized by a library or not; refuses missing and infinite weights."""
 
 from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from quantbench.engine.finite import is_finite, overflow
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
-from quantbench.transformers_decoder import TransformersDecoder
+from quantbench.transformers_decoder import SchemeOf, TransformersDecoder
+from quantbench.weights.finite import is_finite, overflow
 
 
 def load_transformers_decoder(
-    source: ModelSource, *, device: str, dtype: str, trust_remote_code: bool = False
+    source: ModelSource,
+    *,
+    device: str,
+    dtype: str,
+    trust_remote_code: bool = False,
+    quantization: Any = None,
+    scheme_of: SchemeOf | None = None,
 ) -> TransformersDecoder:
-    """An unquantized transformers model with a source's weights, on `device` in `dtype`."""
-    model = load_transformers_model(source, dtype=dtype, trust_remote_code=trust_remote_code)
+    """A transformers model with a source's weights, on `device` in `dtype`; see `load_transformers`."""
+    if quantization is None:
+        model = load_transformers_model(source, dtype=dtype, trust_remote_code=trust_remote_code).to(device)
+    else:
+        model = load_quantized_model(source, device, dtype, trust_remote_code, quantization)
     check_parameters(model, source)
-    return TransformersDecoder(model.to(device), device=device)
+    return TransformersDecoder(model, device=device, scheme_of=scheme_of)
+
+
+def load_quantized_model(
+    source: ModelSource, device: str, dtype: str, trust_remote_code: bool, quantization: Any
+) -> Any:
+    """The source as a library quantizes it while transformers reads it, from a folder made if need be."""
+    from transformers import AutoModelForCausalLM
+
+    with TemporaryDirectory() as made:
+        folder = source.folder
+        if folder is None:
+            load_transformers_model(source, dtype=dtype).save_pretrained(made)
+            folder = Path(made)
+        try:
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=getattr(torch, dtype),
+                trust_remote_code=trust_remote_code,
+                quantization_config=quantization,
+                device_map=device if device.startswith("cuda") else None,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"transformers cannot quantize '{source.name}': {reason}") from error
+    check_complete(source, loading["missing_keys"])
+    return model
 
 
 def check_parameters(model: Any, source: ModelSource) -> None:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from quantbench.decoding import Decoder
 from quantbench.engine.load import load_decoder
-from quantbench.engine.weights import FloatWeight, Weight
+from quantbench.weights.formats import FloatWeight, Weight
+from quantbench.weights.readers import Quantizer, Quantizing, WeightReader
 
 SHAPE = {
     "vocab_size": 97,
@@ -113,11 +114,16 @@ def keep_float(name: str, tensor: Tensor) -> Weight:
     return FloatWeight(tensor)
 
 
+def read(source: Any, quantizer: Quantizer = keep_float) -> tuple[Any, WeightReader]:
+    """What `load_decoder` takes first: a source, and its matrices as `quantizer` makes them."""
+    return source, Quantizing(source, quantizer)
+
+
 def native(
     model: Any, quantize: Callable[[str, Tensor], Weight] = keep_float, dtype: str = "float32"
 ) -> Decoder:
     """Our decoder with a transformers model's weights."""
-    return load_decoder(source_of(model), quantize=quantize, device="cpu", dtype=dtype)
+    return load_decoder(*read(source_of(model), quantize), device="cpu", dtype=dtype)
 
 
 def prompts(lengths: tuple[int, ...], vocab: int = 97, seed: int = 1) -> list[tuple[int, ...]]:

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from quantbench.engine import cuda_decoder
 from quantbench.engine.cpu import build
-from quantbench.engine.cuda_decoder import CudaDecoder, FewRows
+from quantbench.engine.cuda import decoder as cuda_decoder
+from quantbench.engine.cuda.decoder import CudaDecoder, PersistentStep
+from quantbench.engine.cuda.operations import PLAIN
+from quantbench.engine.cuda.packing import packed_parameters
 from quantbench.engine.decoder import NativeDecoder
-from quantbench.engine.kernels.layout import pack_model
-from quantbench.engine.kernels.operations import PLAIN
-from quantbench.engine.weights import FloatWeight, Weight
-from quantbench.methods.quantizers.int4 import quantize_int4
-from quantbench.methods.quantizers.int8 import quantize_int8
+from quantbench.weights.formats import FloatWeight, Weight
+from quantbench.weights.quantizers.int4 import quantize_int4
+from quantbench.weights.quantizers.int8 import quantize_int8
 from tests.engine.models import native, prompts, reference_model
 
 COMPILED = pytest.mark.skipif(build.load_kernels().kernels is None, reason="no CPU kernels")
@@ -65,7 +65,7 @@ def test_plain_torch_promises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fast(**options: Any) -> CudaDecoder:
     plain = on_cpu()
-    return CudaDecoder(pack_model(plain.config, plain._parameters), operations=PLAIN, **options)
+    return CudaDecoder(packed_parameters(plain._parameters), operations=PLAIN, **options)
 
 
 @pytest.mark.parametrize(("asked", "said"), [(True, "on"), (False, "off")])
@@ -79,6 +79,6 @@ def test_loading_hands_the_wish_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_to_build(model: Any, state: Any) -> Any:
         raise NotImplementedError
 
-    monkeypatch.setattr(cuda_decoder, "few_rows", lambda: FewRows(none_to_build, "few", 4))
+    monkeypatch.setattr(cuda_decoder, "persistent_step", lambda: PersistentStep(none_to_build, "few", 4))
     plain = on_cpu()
-    assert cuda_decoder.load_cuda(plain.config, plain._parameters, batch_invariant=True).batch_invariant
+    assert cuda_decoder.load_cuda(plain._parameters, batch_invariant=True).batch_invariant

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 from quantbench.decoding import Request
-from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.config import ModelConfig, read_config
 from quantbench.engine.cpu import build
-from quantbench.engine.cpu.linear import CpuLinear, fits
+from quantbench.engine.cpu.linear import CpuLinear
 from quantbench.engine.cpu.operations import CpuOperations, cpu_operations
-from quantbench.engine.linear import PlainLinear
-from quantbench.engine.operations import HeadNorms, PlainOperations, Rotation
+from quantbench.engine.kv_cache import KeyValueCache
+from quantbench.engine.operations import HeadNorms, Rotation
 from quantbench.engine.parameters import Matrix
-from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
+from quantbench.engine.plain.linear import PlainLinear
+from quantbench.engine.plain.operations import PlainOperations
+from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
 from tests.engine.models import SHAPE, native, prompts, reference_model
 
 pytestmark = pytest.mark.skipif(
@@ -102,11 +103,12 @@ def test_half_activations_are_computed_in_float32_and_rounded_once() -> None:
 
 
 def test_weights_that_the_kernels_cannot_read_are_left_to_torch() -> None:
-    assert not fits(weight("float16", 4, 24))
-    assert not fits(Int4Weight(torch.zeros(2, 8, dtype=torch.uint8), torch.ones(2, 1), torch.ones(2, 1)))
-    assert not fits(FloatWeight(torch.zeros(4, 32, dtype=torch.float64)))
-    assert not fits(FloatWeight(torch.zeros(32, 4).T))
-    assert not fits(Int8Weight(torch.zeros(2, 32, dtype=torch.int8), torch.ones(2).half()))
+    assert weight("float16", 4, 24).cpu_operand() is None
+    wide = torch.ones(2, 1)
+    assert Int4Weight(torch.zeros(2, 8, dtype=torch.uint8), wide, wide).cpu_operand() is None
+    assert FloatWeight(torch.zeros(4, 32, dtype=torch.float64)).cpu_operand() is None
+    assert FloatWeight(torch.zeros(32, 4).T).cpu_operand() is None
+    assert Int8Weight(torch.zeros(2, 32, dtype=torch.int8), torch.ones(2).half()).cpu_operand() is None
     odd = Matrix(weight=weight("float16", 4, 24), bias=None, parts=(("w", 4),))
     assert isinstance(operations(config()).linear(odd), PlainLinear)
 

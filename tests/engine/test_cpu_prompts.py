@@ -8,16 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.cpu import build
 from quantbench.engine.cpu.linear import CpuLinear, declare
-from quantbench.engine.cpu.space import Space
+from quantbench.engine.cpu.workspace import Workspace
 from quantbench.engine.decoder import NativeDecoder
-from quantbench.engine.operations import HeadNorms, PlainOperations, Rotation
+from quantbench.engine.kv_cache import KeyValueCache
+from quantbench.engine.operations import HeadNorms, Rotation
 from quantbench.engine.parameters import Matrix
 from quantbench.engine.passes import prompt_pass
-from quantbench.engine.weights import Int4Weight, Weight
-from quantbench.methods.quantizers.int8 import quantize_int8
+from quantbench.engine.plain.operations import PlainOperations
+from quantbench.weights.formats import Int4Weight, Weight
+from quantbench.weights.quantizers.int8 import quantize_int8
 from tests.engine.models import native, prompts, reference_model
 from tests.engine.test_cpu_kernels import Given, config, linear, operations, weight
 
@@ -205,13 +206,13 @@ def test_a_prompts_states_do_not_depend_on_the_prompts_beside_it() -> None:
 
 
 def test_a_prompt_pass_takes_a_buffer_again_and_other_passes_do_not() -> None:
-    space = Space()
-    space.open()
-    first = space.take("sum", 2, 3)
-    assert space.take("sum", 2, 3) is first
-    assert space.take("product", 2, 3) is not first
-    space.close()
-    assert space.take("sum", 2, 3) is not first
+    workspace = Workspace()
+    workspace.open()
+    first = workspace.take("sum", 2, 3)
+    assert workspace.take("sum", 2, 3) is first
+    assert workspace.take("product", 2, 3) is not first
+    workspace.close()
+    assert workspace.take("sum", 2, 3) is not first
 
 
 def test_the_cached_files_name_holds_every_source() -> None:

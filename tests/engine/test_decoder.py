@@ -15,6 +15,7 @@ from tests.engine.models import (
     keep_float,
     native,
     prompts,
+    read,
     reference_greedy,
     reference_model,
     source_of,
@@ -214,7 +215,7 @@ print(sorted(loaded & {'transformers', 'accelerate', 'triton', 'scipy', 'matplot
 def test_logits_that_are_not_finite_end_the_call_in_one_sentence(temperature: float) -> None:
     source = source_of(reference_model("qwen2-tied"))
     source.tensors["model.norm.weight"] = source.tensors["model.norm.weight"].clone().fill_(3e38)
-    broken = load_decoder(source, quantize=keep_float, device="cpu", dtype="float32")
+    broken = load_decoder(*read(source, keep_float), device="cpu", dtype="float32")
     request = Request(prompt_ids=(3, 4), max_new_tokens=5, temperature=temperature)
     with pytest.raises(NotFiniteError, match=r"logits of request 0 after 0 new tokens are not finite.*bf16"):
         broken.generate([request], batch_size=1)

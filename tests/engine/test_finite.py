@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from quantbench.engine.finite import cast_finite, check_logits, is_finite
 from quantbench.errors import ModelError, NotFiniteError
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.sources.random_weights import RandomSource
+from quantbench.weights.finite import cast_finite, check_logits, is_finite
 from tests.model_folders import tiny_config
 
 NAN, INF = float("nan"), float("inf")

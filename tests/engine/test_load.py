@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.load import load_decoder
-from quantbench.engine.weights import FloatWeight, Int8Weight, Weight
 from quantbench.errors import ModelError
-from tests.engine.models import DictSource, keep_float, prompts, reference_model, source_of
+from quantbench.weights.formats import FloatWeight, Int8Weight, Weight
+from tests.engine.models import DictSource, keep_float, prompts, read, reference_model, source_of
 
 
 def source(variant: str = "qwen2-tied") -> DictSource:
@@ -15,7 +15,7 @@ def source(variant: str = "qwen2-tied") -> DictSource:
 
 
 def load(model: DictSource, quantize: object = keep_float) -> object:
-    return load_decoder(model, quantize=quantize, device="cpu", dtype="float32")  # type: ignore[arg-type]
+    return load_decoder(*read(model, quantize), device="cpu", dtype="float32")  # type: ignore[arg-type]
 
 
 def to_int8(name: str, tensor: Tensor) -> Weight:

@@ -7,12 +7,13 @@ from torch import Tensor
 from quantbench.decoding import Phase, Request, scheme_by_phase
 from quantbench.engine.cpu import build
 from quantbench.engine.decoder import NativeDecoder
-from quantbench.engine.linear import Linear, PlainLinear
+from quantbench.engine.linear import Linear
 from quantbench.engine.model import Model
-from quantbench.engine.operations import PlainOperations
 from quantbench.engine.parameters import Matrix
-from quantbench.methods.quantizers.int4 import quantize_int4
-from quantbench.methods.quantizers.int8 import quantize_int8
+from quantbench.engine.plain.linear import PlainLinear
+from quantbench.engine.plain.operations import PlainOperations
+from quantbench.weights.quantizers.int4 import quantize_int4
+from quantbench.weights.quantizers.int8 import quantize_int8
 from tests.engine.models import keep_float, native, prompts, reference_model
 
 NEEDS_KERNELS = pytest.mark.skipif(build.load_kernels().kernels is None, reason="no CPU kernels")
@@ -85,7 +86,7 @@ def coarse(*, exact_prompts: bool) -> NativeDecoder:
     decoder = native(reference_model("qwen2"))
     assert isinstance(decoder, NativeDecoder)
     cpu, operations = torch.device("cpu"), CoarseOperations(decoder.config)
-    decoder._model = Model(decoder.config, decoder._parameters, operations, device=cpu, dtype=torch.float32)
+    decoder._model = Model(decoder._parameters, operations, device=cpu, dtype=torch.float32)
     decoder.exact_prompts = exact_prompts
     return decoder
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from quantbench.methods.importance import input_importance, norm_before
+from quantbench.weights.quantizers.importance import input_importance, norm_before
 from tests.model_folders import tiny_source
 
 LAYER = "model.layers.3."

@@ -113,7 +113,7 @@ def test_a_packed_method_refuses_the_other_engine(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_on_the_native_engine(method: str) -> None:
-    assert METHODS[method].refuses_engine("native") is None
+    assert METHODS[method].unsupported_reason("native") is None
 
 
 def test_transformers_runs_a_float_method_in_the_weights_type() -> None:

@@ -12,9 +12,10 @@ import transformers
 from torch import Tensor
 
 from quantbench.engine.load import load_decoder
-from quantbench.engine.weights import FloatWeight
 from quantbench.errors import ModelError
 from quantbench.sources import eos_ids, open_source
+from quantbench.weights.formats import FloatWeight
+from quantbench.weights.readers import Quantizing
 from tests.engine.models import prompts, reference_model
 from tests.sources.folders import FOLDERS
 
@@ -77,7 +78,7 @@ def test_a_folder_has_transformers_logits_or_is_refused(variant: str, kind: str,
             open_source(str(tmp_path))
         return
     source = open_source(str(tmp_path))
-    decoder = load_decoder(source, quantize=as_float, device="cpu", dtype="float32")
+    decoder = load_decoder(source, Quantizing(source, as_float), device="cpu", dtype="float32")
     (text,) = prompts((20,))
     (ours,) = decoder.score([text])
     torch.testing.assert_close(ours, theirs(tmp_path, text), rtol=1e-4, atol=1e-4)

@@ -3,7 +3,7 @@
 Bookkeeping alone: no tensor is touched here, so all of it is tested without a model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from quantbench.decoding import NO_TOKEN, FinishReason, Generation, Request
@@ -81,3 +81,15 @@ def check_requests(requests: Sequence[Request], *, batch_size: int, max_position
                 f"request {number} needs {needed} positions, but the model has {max_positions}; "
                 "shorten the prompt or ask for fewer new tokens"
             )
+
+
+def grouped(sequences: Sequence[Sequence[int]], budget: int) -> Iterator[list[Sequence[int]]]:
+    """Neighbouring sequences of at most `budget` tokens together; a longer one stands alone."""
+    group: list[Sequence[int]] = []
+    for ids in sequences:
+        if group and sum(map(len, group)) + len(ids) > budget:
+            yield group
+            group = []
+        group.append(ids)
+    if group:
+        yield group

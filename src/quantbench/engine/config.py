@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quantbench.engine.activations import ACTIVATIONS
 from quantbench.engine.rope import ROPE_TYPES, Rope, read_rope
 from quantbench.errors import ModelError
 
-ACTIVATIONS = ("silu", "swish", "gelu", "gelu_pytorch_tanh", "relu")
 REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
 
@@ -83,7 +83,7 @@ class ModelConfig:
     kv_heads: int
     head_dim: int
     norm_eps: float
-    activation: str  # one of ACTIVATIONS
+    activation: str  # a key of ACTIVATIONS
     qkv_bias: bool
     out_bias: bool  # of the attention's output projection
     mlp_bias: bool

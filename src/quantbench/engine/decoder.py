@@ -11,16 +11,15 @@ import torch
 from torch import Tensor
 
 from quantbench.decoding import FinishReason, Generation, Phase, Request
-from quantbench.engine.batch import Row, check_ids, check_requests
-from quantbench.engine.cache import KeyValueCache
-from quantbench.engine.config import ModelConfig
+from quantbench.engine.batch import Row, check_ids, check_requests, grouped
 from quantbench.engine.cpu.linear import CpuLinear
 from quantbench.engine.cpu.operations import cpu_operations
+from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import AS_LINEAR, Linear
 from quantbench.engine.model import Model
-from quantbench.engine.operations import PlainOperations
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.passes import forced_states, prompt_pass
+from quantbench.engine.plain.operations import PlainOperations
 from quantbench.engine.sampler import Sampler
 
 PREFILL_TOKENS = 4096  # of all prompts in one pass: bounds the memory of activations
@@ -34,7 +33,6 @@ class NativeDecoder:
 
     def __init__(
         self,
-        config: ModelConfig,
         parameters: Parameters,
         *,
         device: str,
@@ -47,7 +45,7 @@ class NativeDecoder:
         `exact_prompts` keeps all bits of prompts' activations where kernels for prompts would drop some; it
         may be changed between calls.
         """
-        self.config = config
+        config = self.config = parameters.config
         self.device = device
         self.vocab_size = config.vocab_size
         self.max_positions = config.max_positions
@@ -55,7 +53,7 @@ class NativeDecoder:
         self._parameters = parameters
         operations, reason = cpu_operations(config, device, dtype)
         self._fallback = fallback or reason
-        self._model = Model(config, parameters, operations, device=torch.device(device), dtype=dtype)
+        self._model = Model(parameters, operations, device=torch.device(device), dtype=dtype)
         self.batch_invariant = own_products_only(self._model)
 
     def generate(
@@ -92,7 +90,7 @@ class NativeDecoder:
         return self._parameters.tensors()
 
     def schemes(self) -> Mapping[str, tuple[str, int]]:
-        return {name: held for matrix in self._parameters.matrices() for name, held in matrix.schemes()}
+        return self._parameters.schemes()
 
     def kernels(self) -> Mapping[str, str]:
         model = self._model
@@ -118,14 +116,7 @@ class NativeDecoder:
         return {Phase.PROMPT: whole if self.exact_prompts else min([whole, *fewer]), Phase.DECODE: whole}
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
-        config = self.config
-        weights = sum(tensor.nbytes for _, tensor in self.resident_tensors())
-        if not self._parameters.tied:  # of the embedding only the tokens' rows are read
-            table = sum(tensor.nbytes for _, tensor in self._parameters.embedding.tensors())
-            weights += table * batch_size // config.vocab_size - table
-        seen = sum(min(context, window or context) for window in config.windows)
-        width = 2 * config.kv_size * torch.empty(0, dtype=self._model.dtype).element_size()
-        return weights, batch_size * seen * width
+        return self._parameters.step_bytes(batch_size, context)
 
     def synchronize(self) -> None:
         if self.device.startswith("cuda"):
@@ -242,15 +233,3 @@ class GenerationRun:
         self._results[row.index] = generation
         if self._on_finish is not None:
             self._on_finish(row.index, generation)
-
-
-def grouped(sequences: Sequence[Sequence[int]], budget: int) -> Iterator[list[Sequence[int]]]:
-    """Neighbouring sequences of at most `budget` tokens together; a longer one stands alone."""
-    group: list[Sequence[int]] = []
-    for ids in sequences:
-        if group and sum(map(len, group)) + len(ids) > budget:
-            yield group
-            group = []
-        group.append(ids)
-    if group:
-        yield group

@@ -1,10 +1,9 @@
-"""From a model's tensors to a decoder: one tensor at a time is read, quantized, placed and dropped.
+"""From a model's tensors to a decoder: one matrix at a time is read, made a weight and placed.
 
 At its peak it holds what has been placed plus one matrix at full precision. It knows no method: the caller
-hands in `quantize`, and no file format: the source hands out tensors.
+hands in a reader, and no file format: the source hands out tensors.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -12,13 +11,14 @@ from torch import Tensor
 
 from quantbench.decoding import Decoder
 from quantbench.engine.config import ModelConfig, read_config
-from quantbench.engine.finite import cast_finite
-from quantbench.engine.parameters import LayerParameters, Matrix, Parameters, stack
-from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
+from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
+from quantbench.weights.finite import cast_finite
+from quantbench.weights.formats import Weight
+from quantbench.weights.formats.weight import stack
+from quantbench.weights.readers import WeightReader, read_tensor
 
-Quantize = Callable[[str, Tensor], Weight]
 UNUSED_SUFFIXES = ("rotary_emb.inv_freq",)  # computed, not learned
 
 
@@ -30,8 +30,8 @@ class OwnDecoder(Decoder, Protocol):
 
 def load_decoder(
     source: ModelSource,
+    reader: WeightReader,
     *,
-    quantize: Quantize,
     device: str,
     dtype: str,
     batch_invariant: bool = False,
@@ -39,27 +39,26 @@ def load_decoder(
 ) -> OwnDecoder:
     """A decoder of our own engine on `device`, activations, norms and biases in `dtype`.
 
-    `quantize(name, tensor)` is called for every weight matrix, embedding and head included, a tied head
-    not again. ModelError for a configuration the engine cannot run and for tensors that do not fit it.
-    On CUDA it is the fast one where that can run; otherwise its `kernels()` say why not. `batch_invariant`
-    changes the fast one alone: the CPU's kernels always are, plain torch never promises it. `exact_prompts`
-    changes the CPU's kernels alone: nothing else multiplies prompts with fewer bits.
+    `reader(name, shape)` is called for every weight matrix, embedding and head included, a tied head not
+    again. ModelError for a configuration the engine cannot run and for tensors that do not fit it. On CUDA
+    it is the fast one where that can run; otherwise its `kernels()` say why not. `batch_invariant` changes
+    the fast one alone: the CPU's kernels always are, plain torch never promises it. `exact_prompts` changes
+    the CPU's kernels alone: nothing else multiplies prompts with fewer bits.
     """
     from quantbench.engine.decoder import NativeDecoder
 
     config = read_config(source.config)
     where, kind = torch.device(device), getattr(torch, dtype)
-    loader = ParameterLoader(source, config, quantize, where, kind)
+    parameters = ParameterLoader(source, config, reader, where, kind).load()
     reason = None
     if where.type == "cuda":
-        from quantbench.engine.cuda_decoder import load_cuda, why_not
+        from quantbench.engine.cuda.decoder import load_cuda
+        from quantbench.engine.cuda.support import unsupported_format, unsupported_reason
 
-        reason = why_not(config, where, kind)
+        reason = unsupported_reason(config, where, kind) or unsupported_format(parameters)
         if reason is None:
-            return load_cuda(config, loader.load(), batch_invariant=batch_invariant)
-    return NativeDecoder(
-        config, loader.load(), device=device, dtype=kind, fallback=reason, exact_prompts=exact_prompts
-    )
+            return load_cuda(parameters, batch_invariant=batch_invariant)
+    return NativeDecoder(parameters, device=device, dtype=kind, fallback=reason, exact_prompts=exact_prompts)
 
 
 class ParameterLoader:
@@ -69,13 +68,13 @@ class ParameterLoader:
         self,
         source: ModelSource,
         config: ModelConfig,
-        quantize: Quantize,
+        reader: WeightReader,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
         self._source = source
         self._config = config
-        self._quantize = quantize
+        self._reader = reader
         self._device = device
         self._dtype = dtype
         self._unused = set(source.names())
@@ -89,7 +88,7 @@ class ParameterLoader:
         norm = self._vector("model.norm.weight", config.hidden_size)
         head = embedding if config.tied else self._matrix("lm_head", [("weight", vocabulary)], bias=False)
         self._check_unused()
-        return Parameters(embedding=embedding, layers=layers, norm=norm, head=head)
+        return Parameters(config=config, embedding=embedding, layers=layers, norm=norm, head=head)
 
     def _layer(self, number: int) -> LayerParameters:
         config, prefix = self._config, f"model.layers.{number}"
@@ -116,7 +115,7 @@ class ParameterLoader:
         )
 
     def _matrix(self, prefix: str, parts: list[tuple[str, tuple[int, int]]], *, bias: bool) -> Matrix:
-        """The parts quantized one by one and stacked; biases joined likewise."""
+        """The parts read one by one and stacked; biases joined likewise."""
         names = [(f"{prefix}.{name}", shape) for name, shape in parts]
         weights = [self._weight(name, shape) for name, shape in names]
         biases = [
@@ -129,25 +128,13 @@ class ParameterLoader:
         )
 
     def _weight(self, name: str, shape: tuple[int, int]) -> Weight:
-        return place(self._quantize(name, self._read(name, shape)), self._device)
+        self._unused -= set(self._reader.stored(name))
+        return self._reader(name, shape).map(lambda tensor: tensor.to(self._device))
 
     def _vector(self, name: str, length: int) -> Tensor:
-        return cast_finite(name, self._read(name, (length,)), dtype=self._dtype, device=self._device)
-
-    def _read(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        if name not in self._unused:
-            raise ModelError(
-                f"'{self._source.name}' lacks the tensor '{name}' of shape {list(shape)}; "
-                "get a complete copy of the model"
-            )
         self._unused.discard(name)
-        tensor = self._source.tensor(name)
-        if tuple(tensor.shape) != shape:
-            raise ModelError(
-                f"tensor '{name}' of '{self._source.name}' has shape {list(tensor.shape)}, but its "
-                f"config.json asks for {list(shape)}; get a matching pair of config.json and weights"
-            )
-        return tensor
+        tensor = read_tensor(self._source, name, (length,))
+        return cast_finite(name, tensor, dtype=self._dtype, device=self._device)
 
     def _check_unused(self) -> None:
         """A tensor nobody asked for means another architecture than the configuration says."""
@@ -158,12 +145,3 @@ class ParameterLoader:
                 f"'{self._source.name}' holds the tensor '{left[0]}', which a "
                 f"{self._config.architecture} does not have; use --engine transformers"
             )
-
-
-def place(weight: Weight, device: torch.device) -> Weight:
-    """The same weight with its tensors on `device`."""
-    if isinstance(weight, FloatWeight):
-        return FloatWeight(weight.values.to(device))
-    if isinstance(weight, Int8Weight):
-        return Int8Weight(weight.q.to(device), weight.scale.to(device))
-    return Int4Weight(weight.packed.to(device), weight.scale.to(device), weight.zero.to(device))

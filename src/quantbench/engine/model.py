@@ -9,12 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quantbench.engine.config import ModelConfig
 from quantbench.engine.linear import Linear
-from quantbench.engine.operations import ACTIVATIONS, Attention, HeadNorms, Operations, Rotation
+from quantbench.engine.operations import Attention, HeadNorms, Operations, Rotation
 from quantbench.engine.parameters import LayerParameters, Parameters
-
-__all__ = ["ACTIVATIONS", "Layer", "Model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +32,13 @@ class Model:
 
     def __init__(
         self,
-        config: ModelConfig,
         parameters: Parameters,
         operations: Operations,
         *,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
+        config = parameters.config
         self.config, self.device, self.dtype = config, device, dtype
         self.operations = operations
         self.embedding = operations.linear(parameters.embedding)

@@ -1,29 +1,20 @@
-"""What a model does between its matrix products, in plain torch: norms, gates, rotation, attention.
+"""What a model does between its matrix products: norms, gates, rotation, attention.
 
-`Operations` is the seam where a device's own kernels come in; `PlainOperations` runs everywhere and is the
-reference for `cpu.operations`.
+`Operations` is the seam where a device's own kernels come in: `plain` runs everywhere and is the reference,
+`cpu` is faster on a CPU.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from quantbench.engine.cache import KeyValueCache
 from quantbench.engine.config import ModelConfig
-from quantbench.engine.linear import Linear, PlainLinear
+from quantbench.engine.kv_cache import KeyValueCache
+from quantbench.engine.linear import Linear
 from quantbench.engine.parameters import Matrix
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": F.silu,
-    "swish": F.silu,
-    "gelu": F.gelu,
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "relu": F.relu,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,64 +87,3 @@ class Operations(Protocol):
         `rows[i]` is where prompt i goes in `kv`.
         """
         ...
-
-
-class PlainOperations:
-    """In torch, on every device."""
-
-    name = "torch"
-
-    def __init__(self, config: ModelConfig) -> None:
-        self.config = config
-        self._activation = ACTIVATIONS[config.activation]
-
-    def linear(self, matrix: Matrix) -> Linear:
-        return PlainLinear(matrix)
-
-    def norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, self.config.norm_eps)
-
-    def gated(self, product: Linear, x: Tensor, *, prompt: bool) -> Tensor:
-        return self.gate(product(x, prompt=prompt))
-
-    def gate(self, x: Tensor) -> Tensor:
-        """The gates [tokens, n] and ups beside them, joined."""
-        gate, up = x.chunk(2, dim=-1)
-        return self._activation(gate) * up
-
-    def token_attention(
-        self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, longest: int, uniform: bool
-    ) -> Attention:
-        from quantbench.engine.attention import TokenAttention
-
-        return TokenAttention(self, kv, rotation, positions, longest, uniform)
-
-    def prompt_attention(
-        self, kv: KeyValueCache, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
-    ) -> Attention:
-        from quantbench.engine.attention import PromptAttention
-
-        return PromptAttention(self.config, rotation, lengths, kv, rows)
-
-    def continuation_attention(
-        self, kv: KeyValueCache, rotation: Rotation, spans: Sequence[range], rows: Sequence[int]
-    ) -> Attention:
-        from quantbench.engine.attention import ContinuationAttention
-
-        return ContinuationAttention(self, kv, rotation, spans, rows)
-
-    def heads(
-        self, projections: Tensor, norms: HeadNorms, cos: Tensor, sin: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotated queries and keys, and values, each [tokens, heads of its kind, head_dim].
-
-        cos and sin [tokens, 1, head_dim] of each token's position.
-        """
-        config = self.config
-        heads = projections.view(len(projections), -1, config.head_dim)
-        turned, values = heads[:, : -config.kv_heads], heads[:, -config.kv_heads :]
-        if norms.queries is not None and norms.keys is not None:
-            queries, keys = turned[:, : config.heads], turned[:, config.heads :]
-            turned = torch.cat((self.norm(queries, norms.queries), self.norm(keys, norms.keys)), dim=1)
-        turned = turned * cos + turned.roll(config.head_dim // 2, dims=-1) * sin
-        return turned[:, : config.heads], turned[:, config.heads :], values

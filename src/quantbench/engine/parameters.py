@@ -2,16 +2,17 @@
 
 Projections that read the same input are one matrix (queries, keys and values; gate and up), so that a step
 makes four matrix products a layer. Nothing is computed here; `load` fills these, `model` and the CUDA
-decoder read them.
+decoder read them. Another layout of the weights is the same Parameters over other weights (`map`).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from quantbench.engine.weights import FloatWeight, Int4Weight, Int8Weight, Weight
+from quantbench.engine.config import ModelConfig
+from quantbench.weights.formats import Weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class LayerParameters:
 class Parameters:
     """A whole model; a tied head is the same object as the embedding."""
 
+    config: ModelConfig
     embedding: Matrix
     layers: tuple[LayerParameters, ...]
     norm: Tensor
@@ -77,6 +79,49 @@ class Parameters:
     @property
     def tied(self) -> bool:
         return self.head is self.embedding
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the activations."""
+        return self.norm.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.norm.device
+
+    def map(self, change: Callable[[Weight], Weight]) -> "Parameters":
+        """The same model with every weight changed, matrix by matrix; norms and biases are shared."""
+
+        def changed(matrix: Matrix) -> Matrix:
+            return replace(matrix, weight=change(matrix.weight))
+
+        embedding = changed(self.embedding)
+        layers = tuple(
+            replace(
+                layer,
+                qkv=changed(layer.qkv),
+                output=changed(layer.output),
+                gate_up=changed(layer.gate_up),
+                down=changed(layer.down),
+            )
+            for layer in self.layers
+        )
+        head = embedding if self.tied else changed(self.head)
+        return replace(self, embedding=embedding, layers=layers, head=head)
+
+    def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
+        """(weight bytes, KV cache bytes) that a decode step reads; see `decoding.Decoder`."""
+        config = self.config
+        weights = sum(tensor.nbytes for _, tensor in self.tensors())
+        if not self.tied:  # of the embedding only the tokens' rows are read
+            table = self.embedding.weight
+            weights += table.read_bytes(batch_size) - table.nbytes
+        seen = sum(min(context, window or context) for window in config.windows)
+        return weights, batch_size * seen * 2 * config.kv_size * self.dtype.itemsize
+
+    def schemes(self) -> dict[str, tuple[str, int]]:
+        """Every part's name -> (scheme, parameter count), tied ones once."""
+        return {name: held for matrix in self.matrices() for name, held in matrix.schemes()}
 
     def matrices(self) -> Iterator[Matrix]:
         """Every matrix once."""
@@ -94,24 +139,3 @@ class Parameters:
             for name, tensor in layer.norms():
                 yield f"layers.{number}.{name}", tensor
         yield "norm", self.norm
-
-
-def stack(weights: Sequence[Weight]) -> Weight:
-    """One weight whose rows are those of all `weights`, which must be of one kind and group size."""
-    if len(weights) == 1:
-        return weights[0]
-    if all(isinstance(w, FloatWeight) for w in weights):
-        return FloatWeight(_rows([w.values for w in weights if isinstance(w, FloatWeight)]))
-    if all(isinstance(w, Int8Weight) for w in weights):
-        eights = [w for w in weights if isinstance(w, Int8Weight)]
-        return Int8Weight(_rows([w.q for w in eights]), _rows([w.scale for w in eights]))
-    fours = [w for w in weights if isinstance(w, Int4Weight)]
-    if len(fours) != len(weights):
-        raise TypeError("projections that share an input must be quantized the same way")
-    return Int4Weight(
-        _rows([w.packed for w in fours]), _rows([w.scale for w in fours]), _rows([w.zero for w in fours])
-    )
-
-
-def _rows(tensors: list[Tensor]) -> Tensor:
-    return torch.cat(tensors)

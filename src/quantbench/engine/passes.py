@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quantbench.engine.cache import KeyValueCache
+from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.model import Model
 
 

@@ -56,18 +56,18 @@ class Group:
     def draw(self, logits: Tensor, counts: Tensor) -> Tensor:
         """Where each row's random number falls in the running sum of all probabilities."""
         sums = self._probabilities(logits).double().cumsum(dim=-1)
-        return pick(sums, sums[:, -1:], uniform(self._seeds, counts[self.rows]))
+        return first_above(sums, sums[:, -1:], uniform(self._seeds, counts[self.rows]))
 
     def draw_cut(self, logits: Tensor, counts: Tensor) -> Tensor:
         """The same among the fewest most likely tokens that together reach top_p."""
         probabilities, order = self._probabilities(logits).sort(dim=-1, descending=True, stable=True)
         sums = probabilities.double().cumsum(dim=-1)
         last = (sums < self._top_p).sum(dim=-1, keepdim=True).clamp(max=sums.shape[-1] - 1)
-        chosen = pick(sums, sums.gather(1, last), uniform(self._seeds, counts[self.rows]))
+        chosen = first_above(sums, sums.gather(1, last), uniform(self._seeds, counts[self.rows]))
         return order.gather(1, chosen[:, None])[:, 0]
 
 
-def pick(sums: Tensor, totals: Tensor, uniforms: Tensor) -> Tensor:
+def first_above(sums: Tensor, totals: Tensor, uniforms: Tensor) -> Tensor:
     """The first index whose running sum exceeds uniform * total; sums [rows, n], totals [rows, 1]."""
     targets = uniforms[:, None] * totals
     found = torch.searchsorted(sums, targets, right=True)[:, 0]

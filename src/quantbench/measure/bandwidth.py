@@ -123,7 +123,7 @@ def cpu_ways(values: "torch.Tensor") -> dict[str, Read]:
     from quantbench.engine.cpu.build import load_kernels
     from quantbench.engine.cpu.linear import CpuLinear, declare
     from quantbench.engine.parameters import Matrix
-    from quantbench.engine.weights import FloatWeight
+    from quantbench.weights.formats import FloatWeight
 
     if (library := load_kernels().kernels) is not None:
         declare(library)

@@ -125,7 +125,7 @@ def _predictions(
     """Each text with its logits [tokens - 1, vocabulary] and the tokens that follow [tokens - 1]."""
     import torch
 
-    from quantbench.engine.finite import check_logits
+    from quantbench.weights.finite import check_logits
 
     sequences = [(*text.token_ids, *text.token_ids[:tail]) for text in texts]
     scores = decoder.score(sequences, [text.prompt_tokens for text in texts])
@@ -156,7 +156,7 @@ def _buckets(
 
 def _require_finite(name: str, *figures: "torch.Tensor") -> None:
     """NotFiniteError where a loss or a divergence of the text `name` is NaN or infinite."""
-    from quantbench.engine.finite import is_finite
+    from quantbench.weights.finite import is_finite
 
     if not all(map(is_finite, figures)):
         raise NotFiniteError(f"the losses in the text '{name}' are")

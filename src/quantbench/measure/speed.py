@@ -85,7 +85,7 @@ def warm_up(decoder: Decoder, clock: Callable[[], float] = time.perf_counter) ->
 
 def check_predictions(decoder: Decoder) -> None:
     """NotFiniteError where predictions after a few tokens are not finite: nothing else is worth measuring."""
-    from quantbench.engine.finite import check_logits
+    from quantbench.weights.finite import check_logits
 
     for logits in decoder.score([(0, 1, 2, 3)]):
         check_logits(logits, "after four tokens")

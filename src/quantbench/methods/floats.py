@@ -6,14 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from quantbench.methods.method import Loaded, LoadSettings
-from quantbench.methods.native import load_native
+from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from quantbench.engine.weights import Weight
+    from quantbench.weights.formats import Weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class FloatMethod:
         """Floats run everywhere."""
         return None
 
-    def refuses_engine(self, engine: str) -> str | None:
+    def unsupported_reason(self, engine: str) -> str | None:
         """Both engines run floats."""
         return None
 
@@ -50,19 +50,16 @@ class FloatMethod:
 
             return load_transformers(source, own)
         computes_in_it = self.fixes_activations(settings.engine, settings.device)
-        return load_native(
-            source,
-            own if computes_in_it else settings,
-            quantize=partial(cast, dtype=self.dtype, device=settings.device),
-        )
+        quantizer = partial(cast, dtype=self.dtype, device=settings.device)
+        return load_quantized(source, own if computes_in_it else settings, quantizer)
 
 
 def cast(name: str, tensor: "Tensor", *, dtype: str, device: str) -> "Weight":
     """A FloatWeight of the named type on the device; ModelError for values that do not fit it."""
     import torch
 
-    from quantbench.engine.finite import cast_finite
-    from quantbench.engine.weights import FloatWeight
+    from quantbench.weights.finite import cast_finite
+    from quantbench.weights.formats import FloatWeight
 
     return FloatWeight(cast_finite(name, tensor, dtype=getattr(torch, dtype), device=device))
 

@@ -53,7 +53,7 @@ class Method(Protocol):
         """Why the method cannot run on 'cpu' or 'cuda:N' here, with the fix; None when it can."""
         ...
 
-    def refuses_engine(self, engine: str) -> str | None:
+    def unsupported_reason(self, engine: str) -> str | None:
         """Why the method cannot run with 'native' or 'transformers', with the fix; None when it can."""
         ...
 

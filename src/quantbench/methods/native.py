@@ -1,7 +1,7 @@
-"""Loads a model into our own engine, quantizing each matrix as it is read, and times it."""
+"""Loads a model into our own engine and times it: with any reader, or quantizing what is read."""
 
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from quantbench.methods.method import Loaded, LoadSettings
@@ -11,16 +11,15 @@ from quantbench.sources import ModelSource
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from quantbench.engine.weights import Weight
-
-    Quantize = Callable[[str, Tensor], Weight]
+    from quantbench.weights.formats import Weight
+    from quantbench.weights.readers import Quantizer, WeightReader
 
 
 NOT_INVARIANT = "batch invariance was asked for, but plain torch ran, which cannot promise it"
 
 
-def load_native(source: ModelSource, settings: LoadSettings, *, quantize: "Quantize") -> Loaded:
-    """A native decoder; `startup` has the seconds of loading and, within them, of quantizing.
+def load_native(source: ModelSource, settings: LoadSettings, reader: "WeightReader") -> Loaded:
+    """A native decoder over the weights that `reader` makes; `startup` has the seconds of loading.
 
     CPU kernels are compiled before the clock of loading starts: the first trial on a machine loads no slower.
     """
@@ -31,19 +30,17 @@ def load_native(source: ModelSource, settings: LoadSettings, *, quantize: "Quant
     if settings.threads:
         torch.set_num_threads(settings.threads)
     compile_s = compile_kernels() if settings.device == "cpu" else None
-    timed = Timed(quantize, settings.device)
     start = time.perf_counter()
     decoder = load_decoder(
         source,
-        quantize=timed,
+        reader,
         device=settings.device,
         dtype=settings.dtype,
         batch_invariant=settings.batch_invariant,
         exact_prompts=settings.exact_prompts,
     )
     decoder.synchronize()
-    load_s = time.perf_counter() - start
-    startup = Startup(compile_s=compile_s, load_s=load_s, quantize_s=timed.seconds)
+    startup = Startup(compile_s=compile_s, load_s=time.perf_counter() - start)
     broken = settings.batch_invariant and not decoder.batch_invariant
     return Loaded(decoder=decoder, startup=startup, warnings=(NOT_INVARIANT,) if broken else ())
 
@@ -55,18 +52,27 @@ def compile_kernels() -> float:
     return load_kernels().seconds
 
 
+def load_quantized(source: ModelSource, settings: LoadSettings, quantizer: "Quantizer") -> Loaded:
+    """The same from stored floats; `startup` also has the seconds of quantizing, within those of loading."""
+    from quantbench.weights.readers import Quantizing
+
+    timed = Timed(quantizer, settings.device)
+    loaded = load_native(source, settings, Quantizing(source, timed))
+    return replace(loaded, startup=loaded.startup.model_copy(update={"quantize_s": timed.seconds}))
+
+
 class Timed:
     """A quantizer that adds up its own seconds, the device's work included."""
 
-    def __init__(self, quantize: "Quantize", device: str) -> None:
+    def __init__(self, quantizer: "Quantizer", device: str) -> None:
         self.seconds = 0.0
-        self._quantize = quantize
+        self._quantizer = quantizer
         self._device = device
 
     def __call__(self, name: str, tensor: "Tensor") -> "Weight":
         self._synchronize()
         start = time.perf_counter()
-        weight = self._quantize(name, tensor)
+        weight = self._quantizer(name, tensor)
         self._synchronize()
         self.seconds += time.perf_counter() - start
         return weight

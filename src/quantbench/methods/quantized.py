@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import UsageError
 from quantbench.methods.method import Loaded, LoadSettings
-from quantbench.methods.native import load_native
+from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
+from quantbench.weights.formats import Int4Weight, Int8Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from quantbench.engine.weights import Weight
+    from quantbench.weights.formats import Weight
 
     # None: this matrix cannot be quantized
     Quantize = Callable[[ModelSource, str, Tensor], Weight | None]
@@ -39,7 +40,7 @@ class QuantizedMethod:
         """Plain torch is enough, so it runs everywhere."""
         return None
 
-    def refuses_engine(self, engine: str) -> str | None:
+    def unsupported_reason(self, engine: str) -> str | None:
         """Only our engine reads this packing."""
         if engine == "native":
             return None
@@ -55,10 +56,10 @@ class QuantizedMethod:
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Quantize each matrix on its way to the engine; UsageError for another engine."""
-        if reason := self.refuses_engine(settings.engine):
+        if reason := self.unsupported_reason(settings.engine):
             raise UsageError(f"this method cannot run: {reason}")
         noted = Noted(self, source, device=settings.device, dtype=settings.dtype)
-        loaded = load_native(source, settings, quantize=noted)
+        loaded = load_quantized(source, settings, noted)
         return replace(loaded, warnings=(*noted.warnings(), *loaded.warnings))
 
 
@@ -79,15 +80,15 @@ class Noted:
         if weight is None:
             import torch
 
-            from quantbench.engine.finite import cast_finite
-            from quantbench.engine.weights import FloatWeight
+            from quantbench.weights.finite import cast_finite
+            from quantbench.weights.formats import FloatWeight
 
             self._kept.append(name)
             dtype = getattr(torch, self._kept_dtype)
             return FloatWeight(cast_finite(name, tensor, dtype=dtype, device=self._device))
-        group_size: int | None = getattr(weight, "group_size", None)
-        if self._group_size is not None and group_size is not None and group_size != self._group_size:
-            self._regrouped[group_size] = self._regrouped.get(group_size, 0) + 1
+        size = weight.group_size
+        if self._group_size is not None and size is not None and size != self._group_size:
+            self._regrouped[size] = self._regrouped.get(size, 0) + 1
         return weight
 
     def warnings(self) -> tuple[str, ...]:
@@ -112,15 +113,15 @@ def dividing_group(columns: int) -> int | None:
 
 def int8(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
     """W8, see quantizers.int8."""
-    from quantbench.methods.quantizers.int8 import quantize_int8
+    from quantbench.weights.quantizers.int8 import quantize_int8
 
     return quantize_int8(name, weight)
 
 
 def int4(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
     """W4 with the search, see quantizers.int4."""
-    from quantbench.methods.importance import input_importance
-    from quantbench.methods.quantizers.int4 import quantize_int4
+    from quantbench.weights.quantizers.importance import input_importance
+    from quantbench.weights.quantizers.int4 import quantize_int4
 
     group_size = dividing_group(weight.shape[1])
     if group_size is None:
@@ -130,27 +131,20 @@ def int4(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
 
 def int4_rtn(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
     """W4 rounded naively, see quantizers.int4; two codes share a byte, so an odd width cannot be held."""
-    from quantbench.methods.quantizers.int4 import round_int4
+    from quantbench.weights.quantizers.int4 import round_int4
 
     return None if weight.shape[1] % 2 else round_int4(name, weight)
 
 
-def int8_bytes(rows: int, columns: int) -> int:
-    """A byte a weight and a float32 scale a row."""
-    return rows * columns + 4 * rows
-
-
 def int4_bytes(rows: int, columns: int) -> int:
-    """Half a byte a weight, and 16 bits each for the scale and zero of every group."""
+    """In the largest groups that divide the width; 16 bits a weight where none does."""
     group_size = dividing_group(columns)
-    if group_size is None:
-        return 2 * rows * columns
-    return rows * columns // 2 + 4 * rows * (columns // group_size)
+    return 2 * rows * columns if group_size is None else Int4Weight.bytes_of(rows, columns, group_size)
 
 
 def int4_rtn_bytes(rows: int, columns: int) -> int:
-    """Half a byte a weight, and a 16-bit scale and zero a row."""
-    return 2 * rows * columns if columns % 2 else rows * columns // 2 + 4 * rows
+    """In one group a row; 16 bits a weight where the width is odd."""
+    return 2 * rows * columns if columns % 2 else Int4Weight.bytes_of(rows, columns, columns)
 
 
 QUANTIZED = {
@@ -159,7 +153,7 @@ QUANTIZED = {
         scheme="W8",
         group_size=None,
         quantize=int8,
-        matrix_bytes=int8_bytes,
+        matrix_bytes=Int8Weight.bytes_of,
     ),
     "int4": QuantizedMethod(
         description="4 bits, asymmetric, scale search in groups of 128; embedding and head included",

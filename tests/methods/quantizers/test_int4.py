@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from quantbench.engine.weights import Int4Weight
 from quantbench.errors import ModelError
-from quantbench.methods.quantizers import blocks
-from quantbench.methods.quantizers.int4 import pack, quantize_int4, regress, round_int4
+from quantbench.weights.formats import Int4Weight
+from quantbench.weights.quantizers import blocks
+from quantbench.weights.quantizers.int4 import pack, quantize_int4, regress, round_int4
 
 
 def weights(rows: int, columns: int, seed: int = 0) -> Tensor:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantbench.errors import ModelError
-from quantbench.methods.quantizers.int8 import quantize_int8
+from quantbench.weights.quantizers.int8 import quantize_int8
 
 
 def weights(rows: int, columns: int, seed: int = 0) -> torch.Tensor:

@@ -13,19 +13,15 @@ such way, prompts are multiplied like everything else.
 """
 
 import ctypes
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from quantbench.engine.cpu.space import Space
+from quantbench.engine.cpu.workspace import Workspace
 from quantbench.engine.linear import AS_LINEAR
 from quantbench.engine.parameters import Matrix
-from quantbench.engine.weights import FloatWeight, Int8Weight, Weight
 
-VECTOR = 16  # floats; a matrix must be a multiple of it wide
 NO_GATE = -1
-FLOAT_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 PROMPTS = {  # by the bits of their activations
     8: "8-bit activations, a scale per token and group of inputs, integer arithmetic",
     13: "13-bit activations and weights, a scale per 128 inputs, integer arithmetic",
@@ -51,31 +47,24 @@ def declare(library: ctypes.CDLL) -> None:
     library.quantbench_prompt_bits.restype = ctypes.c_int
 
 
-def fits(weight: Weight) -> bool:
-    """Whether the kernels can read this weight: its width, its types and its layout."""
-    width = weight.shape[1]
-    if not all(tensor.is_contiguous() for _, tensor in weight.tensors()):
-        return False
-    if isinstance(weight, FloatWeight):
-        return weight.values.dtype in FLOAT_KINDS and width % VECTOR == 0
-    if isinstance(weight, Int8Weight):
-        return weight.scale.dtype is torch.float32 and width % VECTOR == 0
-    halves = weight.scale.dtype is torch.float16 and weight.zero.dtype is torch.float16
-    return halves and weight.group_size % (2 * VECTOR) == 0 and width % weight.group_size == 0
-
-
 class CpuLinear:
     """One matrix and its bias; see the module for its arithmetic."""
 
-    def __init__(self, library: ctypes.CDLL, matrix: Matrix, space: Space | None = None) -> None:
-        """Results of prompts go into `space`: one buffer with a residual, one without."""
+    def __init__(self, library: ctypes.CDLL, matrix: Matrix, workspace: Workspace | None = None) -> None:
+        """Results of prompts go into `workspace`: one buffer with a residual, one without.
+
+        TypeError for a weight that has no `cpu_operand`.
+        """
+        operand = matrix.weight.cpu_operand()
+        if operand is None:
+            raise TypeError(f"a weight held as {matrix.weight.scheme} has no CPU kernel in this shape")
         self._matrix = matrix
-        self._space = space or Space()
+        self._workspace = workspace or Workspace()
         self._call, self._prompt_call = library.quantbench_linear, library.quantbench_linear_prompt
         self._out, self._in = matrix.weight.shape
         self._bias = None if matrix.bias is None else matrix.bias.float().contiguous()
-        self._kind, self._group, tensors = describe(matrix.weight)
-        addresses = [tensor.data_ptr() for tensor in tensors]
+        self._kind, self._group = operand.kind, operand.group_size
+        addresses = [tensor.data_ptr() for tensor in operand.tensors]
         self._data, self._scale, self._zero = (*addresses, 0, 0)[:3]
         self.kernel = f"own C++, {matrix.weight.scheme} read packed, float32 arithmetic"
         bits = self.prompt_bits = library.quantbench_prompt_bits(self._kind)
@@ -89,7 +78,7 @@ class CpuLinear:
         x = x.contiguous()
         rows = len(x)
         use = "product" if residual is None else "sum"
-        y = self._space.take(use, rows, self._out) if prompt else torch.empty(rows, self._out)
+        y = self._workspace.take(use, rows, self._out) if prompt else torch.empty(rows, self._out)
         if prompt and self.own_prompts:
             self._prompt_call(*self._arguments(x, residual, y), NO_GATE)
         else:
@@ -99,7 +88,7 @@ class CpuLinear:
     def gated(self, x: Tensor, gate: int) -> Tensor:
         """Of a prompt: activation(gate) * up, float32 [rows, out / 2]; only where there are `own_prompts`."""
         x = x.contiguous()
-        y = self._space.take("gate", len(x), self._out // 2)
+        y = self._workspace.take("gate", len(x), self._out // 2)
         self._prompt_call(*self._arguments(x, None, y), gate)
         return y
 
@@ -122,19 +111,7 @@ class CpuLinear:
     def rows(self, ids: Tensor) -> Tensor:
         return self._matrix.weight.dequantize(ids)
 
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self._matrix.tensors()
-
 
 def address(tensor: Tensor | None) -> int:
     """Of its data; 0, a null pointer, where there is none."""
     return 0 if tensor is None else tensor.data_ptr()
-
-
-def describe(weight: Weight) -> tuple[int, int, tuple[Tensor, ...]]:
-    """The kernels' number for a weight's kind, its group size (0 without groups), and its tensors."""
-    if isinstance(weight, FloatWeight):
-        return FLOAT_KINDS[weight.values.dtype], 0, (weight.values,)
-    if isinstance(weight, Int8Weight):
-        return 3, 0, (weight.q, weight.scale)
-    return 4, weight.group_size, (weight.packed, weight.scale, weight.zero)

@@ -10,16 +10,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quantbench.engine.cache import KeyValueCache
+from quantbench.engine.activations import ACTIVATIONS
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cpu.build import load_kernels
-from quantbench.engine.cpu.linear import VECTOR, CpuLinear, address, declare, fits
-from quantbench.engine.cpu.space import Space
-from quantbench.engine.linear import Linear, PlainLinear
-from quantbench.engine.operations import Attention, HeadNorms, Operations, PlainOperations, Rotation
+from quantbench.engine.cpu.linear import CpuLinear, address, declare
+from quantbench.engine.cpu.workspace import Workspace
+from quantbench.engine.kv_cache import KeyValueCache
+from quantbench.engine.linear import Linear
+from quantbench.engine.operations import Attention, HeadNorms, Operations, Rotation
 from quantbench.engine.parameters import Matrix
-
-GATES = {"silu": 0, "swish": 0, "gelu": 1, "gelu_pytorch_tanh": 2, "relu": 3}
+from quantbench.engine.plain.operations import PlainOperations
+from quantbench.weights.formats.weight import VECTOR
 
 
 def cpu_operations(config: ModelConfig, device: str, dtype: torch.dtype) -> tuple[Operations, str | None]:
@@ -41,13 +42,15 @@ class CpuOperations:
         self, library: ctypes.CDLL, config: ModelConfig, dtype: torch.dtype, plain: PlainOperations
     ) -> None:
         self._library, self._config, self._plain = library, config, plain
-        self._space = Space()
+        self._workspace = Workspace()
         shapes = (config.hidden_size, config.intermediate_size, config.head_dim)
         self._own = dtype is torch.float32 and all(size % VECTOR == 0 for size in shapes)
         self.name = "own C++" if self._own else plain.name
 
     def linear(self, matrix: Matrix) -> Linear:
-        return CpuLinear(self._library, matrix, self._space) if fits(matrix.weight) else PlainLinear(matrix)
+        if matrix.weight.cpu_operand() is None:
+            return self._plain.linear(matrix)
+        return CpuLinear(self._library, matrix, self._workspace)
 
     def norm(self, x: Tensor, weight: Tensor) -> Tensor:
         if not self._own:
@@ -60,7 +63,7 @@ class CpuOperations:
         return y
 
     def gated(self, product: Linear, x: Tensor, *, prompt: bool) -> Tensor:
-        kind = GATES[self._config.activation]
+        kind = ACTIVATIONS[self._config.activation].number
         if self._own and prompt and isinstance(product, CpuLinear) and product.own_prompts:
             return product.gated(x, kind)
         return self._gate(product(x, prompt=prompt), kind)
@@ -69,14 +72,14 @@ class CpuOperations:
         if not self._own:
             return self._plain.gate(x)
         rows, length = x.shape[0], x.shape[1] // 2
-        y = self._space.take("gate", rows, length)
+        y = self._workspace.take("gate", rows, length)
         self._library.quantbench_gate(kind, x.data_ptr(), rows, length, y.data_ptr())
         return y
 
     def token_attention(
         self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, longest: int, uniform: bool
     ) -> Attention:
-        self._space.close()
+        self._workspace.close()
         if not self._own:
             return self._plain.token_attention(kv, rotation, positions, longest, uniform)
         return CpuTokenAttention(self._library, self._config, kv, rotation, positions)
@@ -84,7 +87,7 @@ class CpuOperations:
     def continuation_attention(
         self, kv: KeyValueCache, rotation: Rotation, spans: Sequence[range], rows: Sequence[int]
     ) -> Attention:
-        self._space.close()
+        self._workspace.close()
         if not self._own:
             return self._plain.continuation_attention(kv, rotation, spans, rows)
         positions = torch.tensor([position for span in spans for position in span])
@@ -94,7 +97,7 @@ class CpuOperations:
     def prompt_attention(
         self, kv: KeyValueCache, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
     ) -> Attention:
-        self._space.open()
+        self._workspace.open()
         if not self._own:
             return self._plain.prompt_attention(kv, rotation, lengths, rows)
         return CpuPromptAttention(self._library, self._config, kv, rotation, Places(lengths, rows))

@@ -1,0 +1,213 @@
+"""CudaDecoder: our Decoder at the speed of the device, for 16-bit activations on CUDA with Triton.
+
+Weights lie once in the kernels' layout; a decode step is one captured graph for each number of rows in use;
+prompts run without padding. What it cannot run, `support` says, and the plain torch engine does.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quantbench.decoding import Generation, Phase, Request
+from quantbench.engine.batch import check_ids, check_requests, grouped
+from quantbench.engine.cuda.graphs import Step
+from quantbench.engine.cuda.operations import TRITON, Operations
+from quantbench.engine.cuda.packing import packed_parameters
+from quantbench.engine.cuda.persistent.shape import MAX_ROWS
+from quantbench.engine.cuda.prefill import PromptPass, lay_out
+from quantbench.engine.cuda.runner import ModelRunner
+from quantbench.engine.cuda.scheduler import PREFILL_TOKENS, Scheduler
+from quantbench.engine.cuda.state import StepState, allocate_state
+from quantbench.engine.cuda.triton.launch import on_device
+from quantbench.engine.cuda.triton.rotate import rotation_tables
+from quantbench.engine.cuda.triton_step import Tables, TritonStep
+from quantbench.engine.linear import AS_LINEAR
+from quantbench.engine.parameters import Parameters
+
+SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
+ROOM = 64  # a row's capacity is a multiple of it, so that requests of like length share their graphs
+
+
+def load_cuda(parameters: Parameters, *, batch_invariant: bool = False) -> "CudaDecoder":
+    """A decoder that takes over the parameters: what it repacks is dropped from the caching allocator."""
+    model = packed_parameters(parameters)
+    del parameters
+    torch.cuda.empty_cache()
+    return CudaDecoder(model, persistent_step=persistent_step(), batch_invariant=batch_invariant)
+
+
+def persistent_step() -> "PersistentStep":
+    """The persistent kernel for few rows; where it does not run or compile, the step for more rows does."""
+    from quantbench.engine.cuda.nvrtc import CompileError
+    from quantbench.engine.cuda.persistent.launch import Unsupported, build_persistent_step
+
+    reasons = (Unsupported, CompileError)
+    return PersistentStep(build_persistent_step, "one persistent kernel a step", MAX_ROWS, reasons)
+
+
+class CudaDecoder:
+    """A loaded model under one method; see `decoding.Decoder` for what each method promises."""
+
+    engine = "native"
+
+    def __init__(
+        self,
+        model: Parameters,
+        *,
+        operations: Operations = TRITON,
+        persistent_step: "PersistentStep | None" = None,
+        batch_invariant: bool = False,
+    ) -> None:
+        self.config = model.config
+        self.device = str(model.device)
+        self.vocab_size = model.config.vocab_size
+        self.max_positions = model.config.max_positions
+        self._model, self._ops = model, operations
+        self.batch_invariant = batch_invariant
+        self._persistent = None if batch_invariant else persistent_step
+        self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant)
+        self._tables: Tables = rotation_tables(model.config, 1, model.device)
+        self._runner: ModelRunner | None = None
+        self._warmup_s = 0.0
+        self._ran: dict[str, str] = {}
+
+    @property
+    def warmup_s(self) -> float:
+        """Seconds spent so far compiling kernels and capturing graphs of decode steps."""
+        return self._warmup_s + (self._runner.graphs.warmup_s if self._runner else 0.0)
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_size: int,
+        on_first_token: Callable[[], None] | None = None,
+        on_finish: Callable[[int, Generation], None] | None = None,
+    ) -> list[Generation]:
+        check_requests(requests, batch_size=batch_size, max_positions=self.max_positions)
+        if not requests:
+            return []
+        check_ids([request.prompt_ids for request in requests], self.vocab_size)
+        with torch.inference_mode(), on_device(self._model.device):
+            runner = self._runner_for(requests, min(batch_size, len(requests)))
+            return Scheduler(runner, requests, on_finish).finish(on_first_token)
+
+    def _runner_for(self, requests: Sequence[Request], rows: int) -> ModelRunner:
+        """The last call's state and graphs where they fit, else new ones; never both at once."""
+        needed = max(len(request.prompt_ids) + request.max_new_tokens for request in requests)
+        capacity = min(-(-needed // ROOM) * ROOM, max(needed, self.max_positions))
+        sampled = any(request.temperature > 0 for request in requests)
+        if self._runner is not None:
+            state = self._runner.state
+            if (state.rows, state.capacity, state.logits is not None) == (rows, capacity, sampled):
+                return self._runner
+            self._warmup_s += self._runner.graphs.warmup_s
+            self._runner = None
+        self._reserve(capacity)
+        state = allocate_state(
+            self.config,
+            rows=rows,
+            capacity=capacity,
+            dtype=self._model.dtype,
+            device=self._model.device,
+            with_logits=sampled,
+        )
+        self._runner = ModelRunner(state, self._prompt_pass, self._tables, self._make_step)
+        return self._runner
+
+    def _reserve(self, positions: int) -> None:
+        """Rotation tables for texts of this many tokens."""
+        if positions > len(self._tables[0]):
+            self._tables = rotation_tables(self.config, positions, self._model.device)
+
+    def _make_step(self, state: StepState) -> Step:
+        if self._persistent is not None and self._persistent.takes(state):
+            name = self._persistent.operation
+            try:
+                step = self._persistent.build(self._model, state)
+                self._ran[name] = self._persistent.name
+                return step
+            except self._persistent.unsupported as reason:
+                first_line = str(reason).strip().split("\n", 1)[0]
+                self._ran[name] = f"as for more rows: {first_line}"
+        self._ran["decode step, more rows" if self._persistent else "decode step"] = (
+            f"{self._ops.name}: seven kernels a layer, one graph"
+        )
+        return TritonStep(self._model, state, self._tables, self._ops)
+
+    def score(
+        self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
+    ) -> Iterator[Tensor]:
+        check_ids(sequences, self.vocab_size)
+        budget = max(1, SCORE_FLOATS // self.vocab_size)
+        for group in grouped(sequences, min(budget, PREFILL_TOKENS)):
+            with torch.inference_mode(), on_device(self._model.device):
+                lengths = [len(ids) for ids in group]
+                self._reserve(max(lengths))
+                layout = lay_out(group, range(len(group)), self._model.device)
+                hidden = self._prompt_pass(layout, self._tables, None)
+                logits = self._prompt_pass.logits(hidden)
+            yield from torch.split(logits, lengths)
+
+    def activation_bits(self) -> Mapping[Phase, int]:
+        return dict.fromkeys(Phase, torch.finfo(self._model.dtype).bits)
+
+    def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
+        return self._model.tensors()
+
+    def schemes(self) -> Mapping[str, tuple[str, int]]:
+        return self._model.schemes()
+
+    def kernels(self) -> Mapping[str, str]:
+        scheme = self._model.layers[0].qkv.weight.scheme
+        return {
+            "linear": f"{self._ops.name}, tensor cores, {scheme}",
+            "prompt linear": AS_LINEAR
+            if self.batch_invariant
+            else "cuBLAS, packed weights dequantized per use; few tokens as linear",
+            "attention": f"{self._ops.name}, split over chunks of long contexts",
+            "activations": str(self._model.dtype).removeprefix("torch."),
+            "batch invariance": "on: one kernel and one order of sums for every number of rows"
+            if self.batch_invariant
+            else "off: other kernels for other numbers of rows",
+            "teacher forcing": "all tokens by the kernels of prompts; those of decode steps have as many "
+            "bits and add in another order",
+            **self._ran,
+        }
+
+    def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
+        return self._model.step_bytes(batch_size, context)
+
+    def stage_shares(self, batch_size: int, context: int) -> Mapping[str, float]:
+        few = self._persistent
+        if few is None or self._ran.get(few.operation) != few.name or batch_size > few.max_batch:
+            return {}
+
+        from quantbench.engine.cuda.persistent.profile import stage_shares
+
+        with torch.inference_mode(), on_device(self._model.device):
+            return stage_shares(self._model, batch_size, context)
+
+    def synchronize(self) -> None:
+        if self._model.device.type == "cuda":
+            torch.cuda.synchronize(self._model.device)
+
+
+@dataclass(frozen=True, slots=True)
+class PersistentStep:
+    """The step for few rows, where it can be built."""
+
+    build: Callable[[Parameters, StepState], Step]  # raises `unsupported` with the reason
+    name: str
+    max_batch: int  # rows
+    unsupported: tuple[type[Exception], ...] = (NotImplementedError,)
+
+    @property
+    def operation(self) -> str:
+        """What `Decoder.kernels` calls it."""
+        return f"decode step, up to {self.max_batch} rows"
+
+    def takes(self, state: StepState) -> bool:
+        return state.rows <= self.max_batch and state.logits is None

@@ -1,0 +1,1 @@
+"""A decode step of few rows as one persistent CUDA kernel."""

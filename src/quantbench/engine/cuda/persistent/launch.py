@@ -1,0 +1,183 @@
+"""One decode step for 1 to 4 rows as a single persistent CUDA kernel; persistent/step.cu says how it works.
+
+This module decides whether the kernel can run, fixes its shape, lays out its workspace and launches it. What
+the kernel computes in plain torch is `engine.model.Model` with greedy choice; nothing is computed here.
+"""
+
+import ctypes
+import re
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.cuda.nvrtc import Kernel, compiled, missing, shared_limit
+from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.persistent.shape import (
+    MARKS,
+    MAX_ROWS,
+    StepShape,
+    blocks_for,
+    unsupported_reason,
+)
+from quantbench.engine.cuda.state import StepState
+from quantbench.engine.parameters import Matrix, Parameters
+from quantbench.weights.formats import GpuKind
+
+INCLUDE = re.compile(r'^#include "(\w+\.cuh)"\n', re.MULTILINE)
+
+
+class Unsupported(RuntimeError):
+    """The kernel cannot run this model here; the message is a phrase that says why."""
+
+
+class KernelParams(ctypes.Structure):
+    """`Params` of persistent/shared.cuh, field by field."""
+
+    _fields_ = (
+        ("layers", ctypes.c_void_p),
+        ("embedding", ctypes.c_void_p),
+        ("head", ctypes.c_void_p),
+        ("embedding_scale", ctypes.c_void_p),
+        ("head_scale", ctypes.c_void_p),
+        ("final_norm", ctypes.c_void_p),
+        ("inverse_frequencies", ctypes.c_void_p),
+        ("keys", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        ("cache_strides", ctypes.c_int64 * 3),
+        ("tokens", ctypes.c_void_p),
+        ("positions", ctypes.c_void_p),
+        ("output", ctypes.c_void_p),
+        ("output_stride", ctypes.c_int64),
+        ("logits", ctypes.c_void_p),
+        ("logits_stride", ctypes.c_int64),
+        ("capacity", ctypes.c_int),
+        ("norm_eps", ctypes.c_float),
+        ("attention_factor", ctypes.c_float),
+        ("counter", ctypes.c_void_p),
+        ("buffers", ctypes.c_void_p * 7),
+        ("times", ctypes.c_void_p),
+    )
+
+
+class StepArguments:
+    """The kernel's parameters for one model and state, and the memory behind them."""
+
+    def __init__(self, model: Parameters, state: StepState, shape: StepShape) -> None:
+        config, device = model.config, model.device
+        self._kept: list[object] = [model, state]
+        self.parameters = p = KernelParams()
+        p.layers = self._keep(layer_table(model).to(device))
+        p.embedding, p.embedding_scale = matrix_pointers(model.embedding)
+        p.head, p.head_scale = matrix_pointers(model.head)
+        p.final_norm = model.norm.data_ptr()
+        p.inverse_frequencies = self._keep(config.rope.inverse_frequencies().to(device, torch.float32))
+        p.attention_factor = config.rope.attention_factor
+        p.norm_eps = config.norm_eps
+        p.keys, p.values = state.keys.data_ptr(), state.values.data_ptr()
+        p.cache_strides[:] = state.keys.stride()[:3]
+        p.tokens, p.positions = state.tokens.data_ptr(), state.positions.data_ptr()
+        p.output, p.output_stride = state.output.data_ptr(), state.output.stride(0)
+        if state.logits is not None:
+            p.logits, p.logits_stride = state.logits.data_ptr(), state.logits.stride(0)
+        p.capacity = state.capacity
+        p.counter = self._keep(torch.zeros(1, dtype=torch.int32, device=device))
+        for i, size in enumerate(buffer_bytes(model, shape)):
+            p.buffers[i] = self._keep(torch.zeros(size, dtype=torch.uint8, device=device))
+        columns = config.layers * MARKS + 4 if shape.times else 0
+        self.times = torch.zeros(shape.blocks, columns, dtype=torch.int64, device=device)
+        p.times = self.times.data_ptr()
+
+    def _keep(self, tensor: Tensor) -> int:
+        self._kept.append(tensor)
+        return tensor.data_ptr()
+
+
+def buffer_bytes(model: Parameters, shape: StepShape) -> tuple[int, ...]:
+    """Bytes of each exchange buffer, in the order of `Params`."""
+    config, rows = model.config, shape.rows
+    heads, long = rows * config.heads, shape.long_splits(config.kv_heads)
+    return (
+        4 * rows * (config.q_size + 2 * config.kv_size),
+        4 * rows * config.hidden_size,
+        4 * rows * config.hidden_size,
+        4 * rows * config.intermediate_size,
+        16 * heads * shape.short_splits * config.head_dim // 4,
+        16 * heads * long * config.head_dim // 4,
+        8 * rows * shape.blocks * 2,
+    )
+
+
+def matrix_pointers(matrix: Matrix) -> tuple[int, int]:
+    """Of the rows, and of the scales of 8-bit rows (0 where there are none)."""
+    operand = operand_of(matrix.weight)
+    scale = operand.scale if operand.kind is GpuKind.INT8 else None
+    return operand.rows.data_ptr(), 0 if scale is None else scale.data_ptr()
+
+
+def layer_table(model: Parameters) -> Tensor:
+    """`Layer` of persistent/shared.cuh for every layer: int64 [layers, 17] on the CPU."""
+    table = []
+    for layer, window in zip(model.layers, model.config.windows, strict=True):
+        pointers = [matrix_pointers(matrix) for matrix in layer.matrices]
+        biases = [matrix.bias for matrix in layer.matrices]
+        norms = [layer.input_norm, layer.post_norm, layer.q_norm, layer.k_norm]
+        others = [0 if tensor is None else tensor.data_ptr() for tensor in biases + norms]
+        columns = [p[0] for p in pointers] + [p[1] for p in pointers] + others
+        table.append([*columns, 1 << 30 if window is None else window])
+    return torch.tensor(table, dtype=torch.int64)
+
+
+@cache
+def source() -> str:
+    """The kernel's CUDA C++ in one piece: step.cu, each part that it includes where it is first needed."""
+    parts: dict[str, str] = {}
+
+    def join(name: str) -> str:
+        if name in parts:
+            return ""
+        parts[name] = (
+            (files("quantbench.engine.cuda.persistent") / name).read_text().replace("#pragma once\n", "")
+        )
+        return INCLUDE.sub(lambda found: join(found[1]), parts[name])
+
+    return join("step.cu")
+
+
+def build_persistent_step(model: Parameters, state: StepState) -> Callable[[], None]:
+    """A function that enqueues one whole decode step of all rows of `state` on the current stream.
+
+    It reads and writes device memory alone, so that it can be captured in a graph; what a step does to the
+    state is told at StepState. The kernel takes every multiprocessor: nothing may run beside it. Compiling
+    (cached on disk) happens here. Unsupported, with the reason, where the kernel cannot run.
+    """
+    if reason := missing() or unsupported_reason(model):
+        raise Unsupported(reason)
+    properties = torch.cuda.get_device_properties(model.device)
+    if properties.major != 9:
+        raise Unsupported(f"compute capability {properties.major}.{properties.minor} is not 9.0")
+    if not 1 <= state.rows <= MAX_ROWS:
+        raise Unsupported(f"{state.rows} rows are not between 1 and {MAX_ROWS}")
+    shape = StepShape(
+        rows=state.rows,
+        blocks=blocks_for(model, properties.multi_processor_count),
+        shared_bytes=shared_limit(model.device.index or 0),
+    )
+    return launcher(model, state, shape)
+
+
+def launcher(
+    model: Parameters, state: StepState, shape: StepShape, arguments: StepArguments | None = None
+) -> Callable[[], None]:
+    """The step compiled for one shape, as `build_persistent_step` returns it."""
+    arguments = arguments or StepArguments(model, state, shape)
+    code = compiled(source(), shape.defines(model), "sm_90a")
+    kernel = Kernel(code, "decode_step", shared_bytes=shape.shared_bytes, device=model.device)
+    threads = (shape.warps + 1) * 32
+
+    def step() -> None:
+        kernel.launch(arguments.parameters, blocks=shape.blocks, threads=threads)
+
+    return step

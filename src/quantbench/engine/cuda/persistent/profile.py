@@ -1,0 +1,64 @@
+"""Where the time of a persistent step goes: clock ticks of each stage of a layer, as the blocks note them.
+
+For tuning and for what bounds a step; a step that is compiled to note times is a few percent slower.
+"""
+
+import torch
+
+from quantbench.engine.cuda.nvrtc import shared_limit
+from quantbench.engine.cuda.persistent.launch import StepArguments, launcher
+from quantbench.engine.cuda.persistent.shape import MARKS, StepShape, blocks_for
+from quantbench.engine.cuda.state import StepState, allocate_state
+from quantbench.engine.parameters import Parameters
+
+STAGES = (
+    "norm, queries, keys, values",
+    "attention",
+    "wait for attention",
+    "output",
+    "norm, gate, up, activation",
+    "wait for the activations",
+    "down",
+)
+
+
+def stage_shares(model: Parameters, rows: int, context: int) -> dict[str, float]:
+    """Stage -> share of the layers' time of one block, at this many rows and tokens of context.
+
+    The persistent kernel is compiled once more, to note times; its cache holds zeros.
+    """
+    device = model.device
+    state = allocate_state(model.config, rows=rows, capacity=context + 16, dtype=model.dtype, device=device)
+    for cache in (state.keys, state.values):
+        cache.zero_()
+    state.positions.fill_(context)
+    count = torch.cuda.get_device_properties(device).multi_processor_count
+    shape = StepShape(
+        rows=rows,
+        blocks=blocks_for(model, count),
+        shared_bytes=shared_limit(device.index or 0),
+        times=True,
+    )
+    ticks = stage_ticks(model, state, shape)
+    return {stage: value / sum(ticks.values()) for stage, value in ticks.items()}
+
+
+def stage_ticks(
+    model: Parameters, state: StepState, shape: StepShape, *, steps: int = 10, block: int = 1
+) -> dict[str, float]:
+    """Median clock ticks of one block in each stage over the layers after the first two.
+
+    `shape.times` must be set. Makes `steps` steps of `state` (no logits), which therefore moves on.
+    """
+    arguments = StepArguments(model, state, shape)
+    step = launcher(model, state, shape, arguments)
+    layers = model.config.layers
+    ticks = []
+    for _ in range(steps):
+        step()
+        torch.cuda.synchronize()
+        marks = arguments.times[block, : layers * MARKS].double().view(layers, MARKS)
+        before = torch.cat((marks[:-1, -1:], marks[1:, :-1]), dim=1)
+        ticks.append((marks[1:] - before)[1:])
+    medians = torch.cat(ticks).median(dim=0).values.tolist()
+    return dict(zip(STAGES, medians, strict=True))

@@ -1,0 +1,163 @@
+"""The shape that the persistent kernel is compiled for, and which models it can run; nothing is run here."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from quantbench.decoding import NO_TOKEN
+from quantbench.engine.activations import ACTIVATIONS, SILU
+from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.parameters import Parameters
+from quantbench.weights.formats import GpuKind, Weight
+
+SLICE = 128  # inputs that a warp takes at once
+MAX_ROWS = 4  # above, the step in Triton was faster; a tensor-core product would hold 8 columns
+WARPS = 7  # that compute, beside the one that copies: 8 warps may use 255 registers a thread
+SHORT_SPLIT, SHORT_SPLITS = 448, 4  # texts of up to 4 times 448 positions are attended to in at most 4 runs
+MAX_LONG_SPLITS = 60
+MARKS = 7  # times that a block notes a layer, where asked to
+SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most
+IN_FLIGHT = 24 * 1024  # bytes of weights on their way to a block at once, at most
+FLOAT, INT8, INT4 = GpuKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepShape:
+    """What the kernel is compiled for; lengths in elements."""
+
+    rows: int
+    blocks: int
+    shared_bytes: int  # of a block, at most
+    warps: int = WARPS
+    short_split: int = SHORT_SPLIT
+    short_splits: int = SHORT_SPLITS
+    least_run: int = 16 * WARPS  # positions that a block attends to at least, where there are as many
+    slot_limit: int = SLOT_LIMIT
+    in_flight: int = IN_FLIGHT
+    times: bool = False  # whether each block notes clock ticks at every stage
+
+    def defines(self, model: Parameters) -> dict[str, object]:
+        """The kernel's macros for this model."""
+        config = model.config
+        kinds = {"LAYER": model.layers[0].qkv, "HEAD": model.head, "EMBEDDING": model.embedding}
+        return {
+            "LAYERS": config.layers,
+            "HIDDEN": config.hidden_size,
+            "HEADS": config.heads,
+            "KV_HEADS": config.kv_heads,
+            "HEAD_DIM": config.head_dim,
+            "INTERMEDIATE": config.intermediate_size,
+            "VOCAB": config.vocab_size,
+            **{f"{name}_KIND": int(kind_of(matrix.weight)) for name, matrix in kinds.items()},
+            "GROUP": group_size(model),
+            "BF16": int(model.dtype == torch.bfloat16),
+            "QK_NORM": int(config.qk_norm),
+            "SOFTMAX_SCALE": f"{1 / math.sqrt(config.head_dim):.9g}f",
+            "ROWS": self.rows,
+            "BLOCKS": self.blocks,
+            "WARPS": self.warps,
+            "SHORT_SPLIT": self.short_split,
+            "LEAST_RUN": self.least_run,
+            "SHORT_SPLITS": self.short_splits,
+            "LONG_SPLITS": self.long_splits(config.kv_heads),
+            "SLOT_BYTES": self.slot_bytes(model),
+            "IN_FLIGHT_BYTES": self.flight_bytes(model),
+            "SHARED_LIMIT": self.shared_bytes,
+            "TIMES": int(self.times),
+            "SLICE": SLICE,
+            "MARKS": MARKS,
+            "NO_TOKEN": NO_TOKEN,
+            **{f"KIND_{kind.name}": int(kind) for kind in GpuKind},
+        }
+
+    def long_splits(self, kv_heads: int) -> int:
+        """Into how many parts a long text is split, so that each block has about one."""
+        return max(1, min(MAX_LONG_SPLITS, self.blocks // (self.rows * kv_heads)))
+
+    def flight_bytes(self, model: Parameters) -> int:
+        """Bytes of weights that may be on their way to a block at once, while it computes layers.
+
+        Where a layer's weights about fit into shared memory, few: the values that blocks hand to each other
+        would queue behind them. Where weights take most of the time, as many as there is room for.
+        """
+        config, kind, group = model.config, kind_of(model.layers[0].qkv.weight), group_size(model)
+        outputs = 2 * (config.q_size + config.kv_size + config.intermediate_size)  # all but of `down`
+        layer = tile_bytes(kind, outputs, config.hidden_size, group, padded=False) + tile_bytes(
+            kind, config.hidden_size, config.intermediate_size, group, padded=False
+        )
+        return self.in_flight if layer < 1.5 * self.blocks * self.shared_bytes else self.shared_bytes
+
+    def slot_bytes(self, model: Parameters) -> int:
+        """Bytes of a tile: whole rows of a layer where the limit lets them, else what a chunk takes."""
+        config, group = model.config, group_size(model)
+        kinds = {kind_of(weight) for weight in (model.layers[0].qkv.weight, model.head.weight)}
+        rows = 8 if -(-config.hidden_size // self.blocks) <= 8 else 16  # of the down projection in one tile
+        whole = [tile_bytes(kind, 16, config.hidden_size, group, padded=False) for kind in kinds]
+        down = [tile_bytes(kind, rows, config.intermediate_size, group, padded=False) for kind in kinds]
+        least = max(
+            tile_bytes(kind, 16, max(4 * group, SLICE) if kind == INT4 else SLICE, group, padded=True)
+            for kind in kinds
+        )
+        most = max(whole + down) if max(down) <= self.slot_limit else max(whole)
+        return max(min(most, self.slot_limit), least)
+
+
+def tile_bytes(kind: GpuKind, rows: int, inputs: int, group: int, *, padded: bool) -> int:
+    """Of rows in shared memory; chunks of rows are padded so that they lie 64 bytes apart modulo 128."""
+    row = inputs * {FLOAT: 16, INT8: 8, INT4: 4}[kind] // 8
+    row += -(-inputs // group // 4) * 16 if kind == INT4 else 0
+    return int(rows * (-(-(row + 64) // 128) * 128 - 64 if padded else row))
+
+
+def kind_of(weight: Weight) -> GpuKind:
+    """Which of the kernel's formats a weight has."""
+    return operand_of(weight).kind
+
+
+def group_size(model: Parameters) -> int:
+    """Of the 4-bit matrices; 128 where there are none."""
+    return max(group_sizes(model), default=128)
+
+
+def group_sizes(model: Parameters) -> set[int]:
+    """Of the 4-bit matrices."""
+    return {operand_of(m.weight).group_size for m in model.matrices() if kind_of(m.weight) is INT4}
+
+
+def blocks_for(model: Parameters, multiprocessors: int) -> int:
+    """One block a multiprocessor, but each must own a row of every matrix.
+
+    Packed weights leave time to spare, so that equal shares matter more than all multiprocessors: the hidden
+    size is split evenly where that costs at most a fifth of them.
+    """
+    config = model.config
+    most = min(multiprocessors, config.hidden_size, config.intermediate_size, config.q_size)
+    if kind_of(model.layers[0].qkv.weight) == FLOAT:
+        return most
+    even = (n for n in range(most, most * 4 // 5, -1) if config.hidden_size % n == 0)
+    return next(even, most)
+
+
+def unsupported_reason(model: Parameters) -> str | None:
+    """Why the kernel cannot run this model, whatever the device; None when it can."""
+    config = model.config
+    if model.dtype not in (torch.float16, torch.bfloat16):
+        return f"activations are {model.dtype}"
+    if ACTIVATIONS[config.activation] is not SILU:
+        return f"the activation '{config.activation}' has no kernel"
+    floats = {FLOAT} if model.dtype == torch.bfloat16 else {FLOAT, INT8, INT4}
+    layers = {kind_of(m.weight) for layer in model.layers for m in layer.matrices}
+    if len(layers) > 1 or not layers | {kind_of(model.head.weight)} <= floats:
+        return f"weights mix forms, or are packed beside {model.dtype} activations"
+    if any(m.weight.is_float and operand_of(m.weight).rows.dtype != model.dtype for m in model.matrices()):
+        return "float weights are not of the activations' type"
+    sizes = group_sizes(model)
+    if len(sizes) > 1 or not sizes <= {32, 64, 128}:
+        return f"group sizes {sorted(sizes)} are not one of 32, 64 and 128"
+    unit = 64 if INT8 in layers else 32
+    if any(n % unit for n in (config.hidden_size, config.intermediate_size, config.q_size)):
+        return f"a matrix has inputs that are not a multiple of {unit}"
+    if config.head_dim not in (32, 64, 128) or config.heads // config.kv_heads > 8:
+        return f"heads of {config.head_dim} dimensions, {config.heads} over {config.kv_heads}"
+    return None

@@ -1,0 +1,167 @@
+"""Whole prompts through the model: laid out one after another, no padding, cache filled on the way.
+
+Few tokens use the decode step's products; from `CUBLAS` or `DEQUANTIZED` tokens on, a packed matrix is
+dequantized into one buffer and multiplied by cuBLAS, unless results must not depend on the batch.
+"""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.cuda.operations import Operations
+from quantbench.engine.cuda.state import StepState
+from quantbench.engine.cuda.triton.argmax import chosen_of
+from quantbench.engine.cuda.triton.interleave import NATURAL, interleave_of
+from quantbench.engine.cuda.triton.linear import Epilogue, tiles_of
+from quantbench.engine.cuda.triton.prompt_attention import Prompts
+from quantbench.engine.cuda.triton.tiles import tile_for
+from quantbench.engine.cuda.triton_step import Tables, rotation_of
+from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
+
+CUBLAS = 33  # tokens from which on cuBLAS multiplies float weights: its launches cost the host less
+DEQUANTIZED = 1025  # the same of packed weights: dequantizing costs the host four more launches a layer
+HEAD_ROWS = 256  # tokens whose logits are computed at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the tokens of some prompts lie, on the device."""
+
+    ids: Tensor  # int32 [tokens]
+    slot_mapping: Tensor  # int32 [2, tokens]: row of the cache, position
+    starts: Tensor  # int32 [prompts + 1]: first token of each prompt, and the end
+    longest: int
+
+
+def lay_out(prompts: Sequence[Sequence[int]], rows: Sequence[int], device: torch.device) -> Layout:
+    """One copy to the device, which the host does not wait for."""
+    counts = [len(prompt) for prompt in prompts]
+    lengths, tokens = torch.tensor(counts), sum(counts)
+    starts = torch.cat((torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)))
+    ids = torch.frombuffer(array("i", chain.from_iterable(prompts)), dtype=torch.int32)
+    in_rows = torch.tensor(rows).repeat_interleave(lengths)
+    positions = torch.arange(tokens) - starts[:-1].repeat_interleave(lengths)
+    data = to_device(torch.cat((ids, in_rows.int(), positions.int(), starts.int())), device)
+    return Layout(
+        ids=data[:tokens],
+        slot_mapping=data[tokens : 3 * tokens].view(2, tokens),
+        starts=data[3 * tokens :],
+        longest=max(counts),
+    )
+
+
+def to_device(numbers: Sequence[int] | Tensor, device: torch.device) -> Tensor:
+    """int32 [len(numbers)] on the device."""
+    data = torch.as_tensor(numbers, dtype=torch.int32)
+    return data.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else data
+
+
+class PromptPass:
+    """Runs prompts; holds nothing between calls."""
+
+    def __init__(self, model: Parameters, operations: Operations, *, batch_invariant: bool = False) -> None:
+        self._model, self._ops = model, operations
+        self._invariant = batch_invariant
+        self._few_tokens = CUBLAS if model.layers[0].qkv.weight.is_float else DEQUANTIZED
+
+    def __call__(self, layout: Layout, tables: Tables, state: StepState | None) -> Tensor:
+        """Final normalised states [tokens, hidden_size], in the order that the head wants them in.
+
+        The cache is filled where there is a state.
+        """
+        model, ops, eps = self._model, self._ops, self._model.config.norm_eps
+        tokens, hidden = len(layout.ids), model.config.hidden_size
+        residual = torch.empty(tokens, hidden, dtype=torch.float32, device=model.device)
+        normed = self._buffer(tokens, hidden)
+        ops.embed(model.embedding, layout.ids, residual)
+        delta: Tensor | None = None
+        for number, layer in enumerate(model.layers):
+            order = self._order(layer.qkv, tokens)
+            ops.add_norm(residual, (delta, None), layer.input_norm, eps, normed, order)
+            delta = self._attend(number, layer, normed, layout, tables, state)[None]
+            order = self._order(layer.gate_up, tokens)
+            ops.add_norm(residual, (delta, None), layer.post_norm, eps, normed, order)
+            delta = self._product(layer.down, self._gated(layer, normed))[None]
+        ops.add_norm(residual, (delta, None), model.norm, eps, normed, interleave_of(model.head.weight))
+        return normed
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """float32 [rows, vocab_size] of some of its states."""
+        head = self._model.head
+        out = torch.empty(len(hidden), head.weight.shape[0], dtype=torch.float32, device=hidden.device)
+        for first in range(0, len(hidden), HEAD_ROWS):
+            part = hidden[first : first + HEAD_ROWS]
+            tile = tile_for(head.weight, len(part))
+            self._ops.linear(head, part, out[first : first + HEAD_ROWS], tile=tile)
+        return out
+
+    def best(self, hidden: Tensor) -> Tensor:
+        """int32 [rows]: the most likely token after each state, or NO_TOKEN."""
+        head = self._model.head
+        tile = tile_for(head.weight, len(hidden))
+        shape = (tiles_of(head, tile), len(hidden))
+        best = torch.empty(shape, dtype=torch.float32, device=hidden.device)
+        ids = torch.empty(shape, dtype=torch.int32, device=hidden.device)
+        self._ops.linear(head, hidden, best, tile=tile, epilogue=Epilogue.BEST, ids=ids)
+        return chosen_of(best, ids)
+
+    def _attend(
+        self,
+        number: int,
+        layer: LayerParameters,
+        normed: Tensor,
+        layout: Layout,
+        tables: Tables,
+        state: StepState | None,
+    ) -> Tensor:
+        config = self._model.config
+        qkv = self._product(layer.qkv, normed)
+        cache = None if state is None else (state.keys[number], state.values[number])
+        self._ops.rotate_prompts(config, rotation_of(layer, tables), qkv, layout.slot_mapping, cache)
+        attended = self._buffer(len(normed), config.q_size)
+        window = config.windows[number]
+        prompts, order = Prompts(layout.starts, layout.longest), self._order(layer.output, len(normed))
+        self._ops.prompt_attention(config, qkv, prompts, attended, window, order)
+        return self._product(layer.output, attended)
+
+    def _gated(self, layer: LayerParameters, x: Tensor) -> Tensor:
+        matrix = layer.gate_up
+        out = self._buffer(len(x), matrix.weight.shape[0] // 2)
+        if self._fused(len(x)):
+            tile, order = tile_for(matrix.weight, len(x)), interleave_of(layer.down.weight)
+            self._ops.linear(matrix, x, out, tile=tile, epilogue=Epilogue.GATE, order=order)
+        else:
+            self._ops.silu_mul(self._product(matrix, x), out)
+        return out
+
+    def _product(self, matrix: Matrix, x: Tensor) -> Tensor:
+        """x [tokens, in], in the matrix's order, -> activations [tokens, out], bias included."""
+        out = self._buffer(len(x), matrix.weight.shape[0])
+        if self._fused(len(x)):
+            self._ops.linear(matrix, x, out, tile=tile_for(matrix.weight, len(x)))
+            return out
+        values = self._values(matrix, x.dtype).t()
+        if matrix.bias is None:
+            return torch.mm(x, values, out=out)
+        return torch.addmm(matrix.bias, x, values, out=out)
+
+    def _values(self, matrix: Matrix, dtype: torch.dtype) -> Tensor:
+        if matrix.weight.is_float:
+            return matrix.weight.as_dtype(dtype)
+        values = torch.empty(matrix.weight.shape, dtype=dtype, device=self._model.device)
+        self._ops.dequantize(matrix.weight, values)
+        return values
+
+    def _fused(self, tokens: int) -> bool:
+        return self._invariant or tokens < self._few_tokens
+
+    def _order(self, matrix: Matrix, tokens: int) -> int:
+        """In which order a matrix's inputs are written: its own, save for cuBLAS."""
+        return interleave_of(matrix.weight) if self._fused(tokens) else NATURAL
+
+    def _buffer(self, tokens: int, width: int) -> Tensor:
+        return torch.empty(tokens, width, dtype=self._model.dtype, device=self._model.device)

@@ -1,0 +1,55 @@
+"""A whole packed matrix as activations, for prompts: cuBLAS multiplies it, and the buffer is used again.
+
+With thousands of tokens the product takes a hundred times longer than this pass.
+"""
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.triton.language import tl, triton
+from quantbench.engine.cuda.triton.unpack import scale_and_zero
+from quantbench.weights.formats import GpuKind, Weight
+
+
+def dequantize_reference(weight: Weight, out: Tensor) -> None:
+    """out [rows, in] in activations."""
+    out.copy_(weight.dequantize())
+
+
+@triton.jit
+def _dequantize(
+    w, words, out, rows, width, row_bytes, GROUP: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    i = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK))[None, :]  # bytes: two inputs half a group apart
+    HALF: tl.constexpr = GROUP // 2
+    inside = (row < rows) & (i < width // 2)
+    byte = tl.load(w + row * row_bytes + i, mask=inside, other=0).to(tl.int32)
+    group = i // HALF
+    affine = words + row * (row_bytes // 4) + width // 8 + group
+    factor, zero = scale_and_zero(tl.load(affine, mask=inside, other=0))
+    at = out + row * width + group * GROUP + i % HALF
+    low = ((byte & 15) - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
+    high = ((byte >> 4) - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
+    tl.store(at, low.to(out.dtype.element_ty), mask=inside)
+    tl.store(at + HALF, high.to(out.dtype.element_ty), mask=inside)
+
+
+def dequantize(weight: Weight, out: Tensor) -> None:
+    """`dequantize_reference` on the device, for 8-bit and 4-bit weights.
+
+    Several rows a block keep enough reads in flight; 8-bit ones are left to torch, whose launch costs the
+    host less.
+    """
+    operand = operand_of(weight)
+    data, scale, group = operand.rows, operand.scale, operand.group_size
+    if operand.kind is GpuKind.INT8 and scale is not None:
+        torch.mul(data, scale[:, None], out=out)
+        return
+    rows, width = out.shape
+    height, block = 8, 512
+    grid = (triton.cdiv(rows, height), triton.cdiv(width // 2, block))
+    _dequantize[grid](
+        data, scale, out, rows, width, data.stride(0), GROUP=group, ROWS=height, BLOCK=block, num_warps=4
+    )

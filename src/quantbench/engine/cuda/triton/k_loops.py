@@ -1,0 +1,163 @@
+"""Device functions that sum a slice of inputs for a tile of weights and tokens: the loops of `tiled_linear`.
+
+The weight tile is the left operand, so packed weights go from shared memory through registers straight into
+the tensor cores. Tokens come in the order that the matrix wants its inputs in (`order`). Sums run over the
+inputs in one fixed order, whatever the tile.
+"""
+
+from quantbench.engine.cuda.triton.language import tl, triton
+from quantbench.engine.cuda.triton.prefetch import prefetch
+from quantbench.engine.cuda.triton.unpack import (
+    FLOAT,
+    INT8,
+    in_halves,
+    in_order,
+    int8_words,
+    nibble_words,
+    scale_and_zero,
+    settled,
+)
+
+
+@triton.jit
+def tokens_at(x, token, rows, x_stride, k, TOKENS: tl.constexpr):
+    """Pointers [inputs, TOKENS] to inputs `k` of the tokens from `token` on, and which of them there are.
+
+    Missing ones are to be masked: loads of one row in their place would all meet at one bank of the L2.
+    """
+    tokens = token + tl.arange(0, TOKENS)
+    return x + tokens[None, :].to(tl.int64) * x_stride + k[:, None], (tokens < rows)[None, :]
+
+
+@triton.jit
+def sum_float(
+    acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
+    TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr,
+    ASSEMBLY: tl.constexpr,
+):  # fmt: skip
+    """acc [ROWS, TOKENS] and more [ROWS, MORE] += weights (float, or bytes one by one) times x."""
+    k = tl.arange(0, INPUTS)
+    w_at = w + n[:, None] * w_stride + (start + k)[None, :]
+    near_at, near_there = tokens_at(x, token, rows, x_stride, start + k, TOKENS)
+    far_at, far_there = tokens_at(x, token + TOKENS, rows, x_stride, start + k, MORE if MORE else 16)
+    for done in range(0, inputs, INPUTS):
+        if EVEN:
+            weights = tl.load(w_at)
+            tokens = tl.load(near_at, mask=near_there, other=0.0)
+        else:
+            inside = k < inputs - done
+            weights = tl.load(w_at, mask=inside[None, :], other=0)
+            tokens = tl.load(near_at, mask=near_there & inside[:, None], other=0.0)
+        weights = weights.to(tokens.dtype)
+        acc = tl.dot(weights, tokens, acc)
+        if MORE:
+            if EVEN:
+                tokens = tl.load(far_at, mask=far_there, other=0.0)
+            else:
+                tokens = tl.load(far_at, mask=far_there & inside[:, None], other=0.0)
+            more = tl.dot(weights, tokens, more)
+            far_at += INPUTS
+        if w.dtype.element_ty != x.dtype.element_ty:
+            acc = settled(acc, ASSEMBLY)
+            if MORE:
+                more = settled(more, ASSEMBLY)
+        w_at += INPUTS
+        near_at += INPUTS
+    return acc, more
+
+
+@triton.jit
+def sum_int8(
+    acc, more, words, x, n, token, rows, start, inputs, row_words, x_stride, ROWS: tl.constexpr,
+    TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr, RUN: tl.constexpr,
+    ASSEMBLY: tl.constexpr,
+):  # fmt: skip
+    """The same with int32 words of four int8, without their scale."""
+    k = tl.arange(0, INPUTS)
+    e = tl.arange(0, INPUTS // 4)
+    w_at = words + n[:, None] * row_words + (start // 4 + e)[None, :]
+    near_at, near_there = tokens_at(x, token, rows, x_stride, start + k, TOKENS)
+    far_at, far_there = tokens_at(x, token + TOKENS, rows, x_stride, start + k, MORE if MORE else 16)
+    for done in range(0, inputs, INPUTS):
+        if EVEN:
+            packed = tl.load(w_at)
+            tokens = tl.load(near_at, mask=near_there, other=0.0)
+        else:
+            packed = tl.load(w_at, mask=(4 * e < inputs - done)[None, :], other=0)
+            inside = (k < inputs - done)[:, None]
+            tokens = tl.load(near_at, mask=near_there & inside, other=0.0)
+        a, b, c, d = int8_words(packed, ASSEMBLY)
+        weights = in_order(a, b, c, d, ROWS, INPUTS, RUN).to(tokens.dtype)
+        acc = tl.dot(weights, tokens, acc)
+        if MORE:
+            if EVEN:
+                tokens = tl.load(far_at, mask=far_there, other=0.0)
+            else:
+                tokens = tl.load(far_at, mask=far_there & inside, other=0.0)
+            more = settled(tl.dot(weights, tokens, more), ASSEMBLY)
+            far_at += INPUTS
+        acc = settled(acc, ASSEMBLY)
+        w_at += INPUTS // 4
+        near_at += INPUTS
+    return acc, more
+
+
+@triton.jit
+def sum_int4(
+    acc, more, words, x, n, token, rows, start, inputs, row_words, x_stride, total,
+    GROUP: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr,
+    INPUTS: tl.constexpr, RUN: tl.constexpr, ASSEMBLY: tl.constexpr,
+):  # fmt: skip
+    """The same with `Int4Rows`: a round takes INPUTS / 2 bytes, whose nibbles meet two slices of x."""
+    HALF: tl.constexpr = INPUTS // 2
+    APART: tl.constexpr = GROUP // 2
+    e = tl.arange(0, HALF)
+    w_at = words + n[:, None] * row_words + (start // 8 + tl.arange(0, HALF // 4))[None, :]
+    affine_at = words + n * row_words + total // 8
+    FAR: tl.constexpr = MORE if MORE else 16
+    near_at, near_there = tokens_at(x, token, rows, x_stride, e, TOKENS)
+    far_at, far_there = tokens_at(x, token + TOKENS, rows, x_stride, e, FAR)
+    near_all, _ = tokens_at(x, token, rows, x_stride, tl.arange(0, INPUTS), TOKENS)
+    far_all, _ = tokens_at(x, token + TOKENS, rows, x_stride, tl.arange(0, INPUTS), FAR)
+    kind = x.dtype.element_ty
+    for done in range(0, inputs, INPUTS):
+        byte = (start + done) // 2
+        group = byte // APART
+        first = tl.multiple_of(group * GROUP + byte % APART, HALF)
+        a, b, c, d, p, q, r, s = nibble_words(tl.load(w_at), ASSEMBLY)
+        scale, zero = scale_and_zero(tl.load(affine_at + group))
+        low, high = in_order(a, b, c, d, ROWS, HALF, RUN), in_order(p, q, r, s, ROWS, HALF, RUN)
+        low = (low * scale[:, None] + zero[:, None]).to(kind)
+        high = (high * scale[:, None] + zero[:, None]).to(kind)
+        if INPUTS == GROUP:  # a whole group: both slices of x are one
+            weights = in_halves(low, high, ROWS, INPUTS)
+            acc = tl.dot(weights, tl.load(near_all + first, mask=near_there, other=0.0), acc)
+            if MORE:
+                more = tl.dot(weights, tl.load(far_all + first, mask=far_there, other=0.0), more)
+        else:
+            acc = tl.dot(low, tl.load(near_at + first, mask=near_there, other=0.0), acc)
+            acc = tl.dot(high, tl.load(near_at + first + APART, mask=near_there, other=0.0), acc)
+            if MORE:
+                more = tl.dot(low, tl.load(far_at + first, mask=far_there, other=0.0), more)
+                more = tl.dot(high, tl.load(far_at + first + APART, mask=far_there, other=0.0), more)
+        acc = settled(acc, ASSEMBLY)
+        if MORE:
+            more = settled(more, ASSEMBLY)
+        w_at += HALF // 4
+    return acc, more
+
+
+@triton.jit
+def prefetch_rows(
+    w, n, start, inputs, w_stride, total, SCHEME: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr
+):
+    """Ask for a tile's slice of inputs, and for the scales behind 4-bit rows."""
+    same = n.to(tl.int32) * 0
+    if SCHEME == FLOAT:
+        prefetch(w + n * w_stride + start, inputs * 2 + same, ROWS)
+    elif SCHEME == INT8:
+        prefetch(w + n * w_stride + (start // 4 if RUN > 1 else start), inputs + same, ROWS)
+    else:
+        prefetch(w + n * w_stride + start // 8, inputs // 2 + same, ROWS)
+        scales = tl.where(inputs > 0, w_stride * 4 - total // 2, 0)
+        prefetch(w + n * w_stride + total // 8, scales + same, ROWS)

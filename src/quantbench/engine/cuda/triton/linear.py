@@ -1,0 +1,250 @@
+"""Matrix products for many rows on tensor cores; packed weights become halves on their way in.
+
+One kernel serves every matrix of a step; `sums` holds its loops. Sums run over the inputs in one fixed order,
+whatever the tile and the number of tokens: a row's result does not depend on its neighbours. Packed matrices
+take their inputs in the order of `order.interleave_of`; what it writes is one of `Epilogue`.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.triton.interleave import (
+    NATURAL,
+    deinterleaved,
+    input_at,
+    interleave_of,
+    interleaved,
+)
+from quantbench.engine.cuda.triton.k_loops import prefetch_rows, sum_float, sum_int4, sum_int8
+from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
+from quantbench.engine.cuda.triton.launch import dependent_launch, interpreted
+from quantbench.engine.cuda.triton.unpack import INT4, INT8
+from quantbench.engine.parameters import Matrix
+from quantbench.weights.formats import GpuKind, Weight
+
+PREFETCHED = 256  # blocks: where more follow in waves, asking ahead row by row costs more than it hides
+SHARE = 128  # inputs: slices are multiples of it whatever the tile, so that sums do not depend on it
+
+
+class Epilogue(IntEnum):
+    """What becomes of the sums [rows, out]."""
+
+    STORE = 0  # out [rows, out] with bias, or [splits, rows, out] without, in its own dtype
+    GATE = 1  # the matrix is gates, then ups: silu(gate) * up -> out [rows, out / 2], in the order asked for
+    BEST = 2  # per weight tile the greatest sum (NaN is inf) and its row: float32 and int32 [tiles, rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One block's share: weight rows, tokens, inputs a round; and how it is compiled."""
+
+    rows: int
+    tokens: int  # a power of two, like the others
+    inputs: int
+    more: int = 0  # further tokens, so that a share of 192 is possible
+    warps: int = 4
+    stages: int = 4
+
+
+def linear_reference(matrix: Matrix, x: Tensor) -> Tensor:
+    """float32 [rows, out]: x [rows, in] times the dequantized weights, rounded to x's dtype, plus bias."""
+    values = matrix.weight.dequantize().to(x.dtype).float()
+    product = x.float() @ values.t()
+    return product if matrix.bias is None else product + matrix.bias.float()
+
+
+def gate_reference(matrix: Matrix, x: Tensor) -> Tensor:
+    """float32 [rows, out / 2]: silu(gate) * up."""
+    gate, up = linear_reference(matrix, x).chunk(2, dim=-1)
+    return torch.nn.functional.silu(gate) * up
+
+
+def tiled_linear_reference(
+    matrix: Matrix,
+    x: Tensor,
+    out: Tensor,
+    *,
+    tile: Tile,
+    epilogue: Epilogue = Epilogue.STORE,
+    ids: Tensor | None = None,
+    order: int = NATURAL,
+) -> None:
+    """What `tiled_linear` writes, in plain torch; partial sums are all in the first slice."""
+    x = deinterleaved(x, interleave_of(matrix.weight))
+    if epilogue is Epilogue.GATE:
+        out.copy_(interleaved(gate_reference(matrix, x), order))
+    elif ids is not None:
+        sums = linear_reference(matrix, x)
+        sums = torch.where(sums < torch.inf, sums, torch.inf)
+        for number, part in enumerate(sums.split(tile.rows, dim=1)):
+            best, which = part.max(dim=1)
+            out[number], ids[number] = best, which + number * tile.rows
+    elif out.dim() == 3:
+        values = matrix.weight.dequantize().to(x.dtype).float()
+        out.zero_()
+        out[0] = x.float() @ values.t()
+    else:
+        out.copy_(linear_reference(matrix, x))
+
+
+@triton.jit
+def _weight_rows(tile, out_features, GATE: tl.constexpr, ROWS: tl.constexpr, ORDER: tl.constexpr):
+    """Which matrix rows a tile holds: a run of them, or gates (in the order asked for) and their ups."""
+    i = tl.arange(0, ROWS)
+    if GATE:
+        width = out_features // 2
+        n = input_at(tile * (ROWS // 2) + i % (ROWS // 2), ORDER)
+        n = tl.where(n < width, n, 0) + (i // (ROWS // 2)) * width
+    else:
+        n = tile * ROWS + i
+        n = tl.where(n < out_features, n, 0)
+    return n.to(tl.int64)
+
+
+@triton.jit
+def _write(
+    acc, out, ids, tile, split, token, rows, out_features, EPILOGUE: tl.constexpr, ROWS: tl.constexpr,
+    TOKENS: tl.constexpr,
+):  # fmt: skip
+    """What becomes of the sums [ROWS, TOKENS] of tokens from `token` on."""
+    t = token + tl.arange(0, TOKENS)
+    row = tile * ROWS + tl.arange(0, ROWS)
+    if EPILOGUE == 0:
+        at = out + (split.to(tl.int64) * rows + t[None, :]) * out_features + row[:, None]
+        inside = (row < out_features)[:, None] & (t < rows)[None, :]
+        tl.store(at, acc.to(out.dtype.element_ty), mask=inside)
+    elif EPILOGUE == 1:
+        pairs = tl.permute(tl.reshape(acc, (2, ROWS // 2, TOKENS)), (1, 2, 0))
+        gate, up = tl.split(pairs)
+        width = out_features // 2
+        column = tile * (ROWS // 2) + tl.arange(0, ROWS // 2)
+        at = out + t[None, :].to(tl.int64) * width + column[:, None]
+        inside = (column < width)[:, None] & (t < rows)[None, :]
+        tl.store(at, (gate / (1 + tl.exp(-gate)) * up).to(out.dtype.element_ty), mask=inside)
+    else:
+        acc = tl.where(acc < float("inf"), acc, float("inf"))  # NaN too: it has no place in an order
+        acc = tl.where((row < out_features)[:, None], acc, float("-inf"))
+        best, which = tl.max(acc, axis=0, return_indices=True)
+        at = tile * rows + t
+        tl.store(out + at, best, mask=t < rows)
+        tl.store(ids + at, tile * ROWS + which, mask=t < rows)
+
+
+@triton.jit
+def _linear(
+    w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride,
+    SCHEME: tl.constexpr, GROUP: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr,
+    EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
+    ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, SHARE: tl.constexpr,
+    EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr, PREFETCH: tl.constexpr,
+):  # fmt: skip
+    tile = tl.program_id(1)
+    split = tl.program_id(2)
+    n = _weight_rows(tile, out_features, EPILOGUE == 1, ROWS, ORDER)
+    if RUN > 1:
+        w_stride = w_stride // 4  # of bytes, a multiple of 16, to one of words: so loads of 16 bytes are seen
+    token = tl.program_id(0) * (TOKENS + MORE)
+    share = tl.cdiv(tl.cdiv(in_features, SHARE), tl.num_programs(2)) * SHARE
+    start = split * share
+    inputs = tl.minimum(share, in_features - start)
+    acc = tl.zeros((ROWS, TOKENS), tl.float32)
+    more = tl.zeros((ROWS, MORE if MORE else 16), tl.float32)
+    if PREFETCH:
+        wanted = tl.where(tl.program_id(0) == 0, inputs, 0)  # once for all tiles of tokens
+        prefetch_rows(w, n, start, wanted, w_stride, in_features, SCHEME, RUN, ROWS)
+    if DEPENDENT:
+        gdc_launch_dependents()
+        gdc_wait()
+    if SCHEME == INT4:
+        acc, more = sum_int4(
+            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
+            GROUP, ROWS, TOKENS, MORE, INPUTS, RUN, ASSEMBLY,
+        )  # fmt: skip
+    elif RUN > 1:
+        acc, more = sum_int8(
+            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
+            ROWS, TOKENS, MORE, INPUTS, EVEN, RUN, ASSEMBLY,
+        )  # fmt: skip
+    else:
+        acc, more = sum_float(
+            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
+            TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
+        )  # fmt: skip
+    if SCHEME == INT8:
+        factor = tl.load(scale + n)[:, None]
+        acc, more = acc * factor, more * factor
+    if BIAS:
+        offset = tl.load(bias + n).to(tl.float32)[:, None]
+        acc, more = acc + offset, more + offset
+    _write(acc, out, ids, tile, split, token, rows, out_features, EPILOGUE, ROWS, TOKENS)
+    if MORE:
+        _write(more, out, ids, tile, split, token + TOKENS, rows, out_features, EPILOGUE, ROWS, MORE)
+
+
+def as_words(data: Tensor, order: int) -> Tensor:
+    """Packed rows as int32 where they are fetched so."""
+    return data if order == NATURAL else data.view(torch.int32)
+
+
+def round_inputs(weight: Weight, wanted: int) -> int:
+    """Inputs a round: as wanted, within what runs and the groups of a 4-bit row allow."""
+    order, size = interleave_of(weight), operand_of(weight).group_size
+    if not size:
+        return max(wanted, order)
+    return max(min(wanted, size & -size), 2 * order)
+
+
+def movable(data: Tensor, in_features: int, inputs: int) -> bool:
+    """Whether every slice of a row starts at and is a multiple of 16 bytes."""
+    width = data.element_size() * in_features // (2 if data.dtype == torch.uint8 else 1)
+    step = data.element_size() * inputs // (2 if data.dtype == torch.uint8 else 1)
+    starts = (data.data_ptr(), data.stride(0) * data.element_size(), width, step)
+    return data.element_size() <= 2 and not any(start % 16 for start in starts)
+
+
+def tiles_of(matrix: Matrix, tile: Tile) -> int:
+    """Weight tiles of a matrix: the leading length of what Epilogue.BEST writes."""
+    return -(-matrix.weight.shape[0] // tile.rows)
+
+
+def tiled_linear(
+    matrix: Matrix,
+    x: Tensor,
+    out: Tensor,
+    *,
+    tile: Tile,
+    epilogue: Epilogue = Epilogue.STORE,
+    ids: Tensor | None = None,
+    order: int = NATURAL,
+) -> None:
+    """x [rows, in], in the matrix's own order, times a matrix -> out (and ids) as `epilogue` says.
+
+    STORE: out [splits, rows, out] or [rows, out]; the inputs are cut in `splits` slices. GATE: out is in
+    `order`. Reads the packed weights once for every tile of tokens (from L2 after the first), x once a
+    weight tile.
+    """
+    run = interleave_of(matrix.weight)
+    operand = operand_of(matrix.weight)
+    data = operand.rows
+    out_features, in_features = matrix.weight.shape
+    splits = out.shape[0] if out.dim() == 3 else 1
+    inputs = round_inputs(matrix.weight, tile.inputs)
+    per_tile = tile.rows // 2 if epilogue is Epilogue.GATE else tile.rows
+    columns = out_features // 2 if epilogue is Epilogue.GATE else out_features
+    dependent = dependent_launch(x.device)
+    tiles = triton.cdiv(columns, per_tile)
+    grid = (triton.cdiv(len(x), tile.tokens + tile.more), tiles, splits)
+    ahead = dependent and operand.kind is not GpuKind.FLOAT and tiles * splits <= PREFETCHED
+    _linear[grid](
+        as_words(data, run), operand.scale, matrix.bias, x, out, ids, len(x), out_features,
+        in_features, data.stride(0), x.stride(0), SCHEME=int(operand.kind), GROUP=operand.group_size,
+        RUN=run, ORDER=order, EPILOGUE=int(epilogue), BIAS=matrix.bias is not None and out.dim() == 2,
+        ROWS=tile.rows, TOKENS=tile.tokens, MORE=tile.more, INPUTS=inputs, SHARE=max(SHARE, inputs),
+        EVEN=in_features % inputs == 0, ASSEMBLY=not interpreted(), DEPENDENT=dependent,
+        PREFETCH=ahead and movable(data, in_features, inputs), num_warps=tile.warps,
+        num_stages=tile.stages, launch_pdl=dependent,
+    )  # fmt: skip

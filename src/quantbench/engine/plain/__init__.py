@@ -1,0 +1,1 @@
+"""The engine in plain torch: works for every format, on every device."""

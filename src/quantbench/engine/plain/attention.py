@@ -1,0 +1,176 @@
+"""Attention of prompts and of single tokens over the key-value cache, in plain torch.
+
+No row sees another, and no padding is computed: rows of unlike lengths are attended one by one in a prompt
+pass, and masked by their own lengths in a token pass.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from quantbench.engine.config import ModelConfig
+from quantbench.engine.kv_cache import KeyValueCache
+from quantbench.engine.operations import HeadNorms, Rotation
+
+
+def rms_norm(config: ModelConfig, x: Tensor, weight: Tensor) -> Tensor:
+    """RMS norm of rows [tokens, n] or heads [..., n], times weight [n]."""
+    return F.rms_norm(x, weight.shape, weight, config.norm_eps)
+
+
+def rotated_heads(
+    config: ModelConfig, projections: Tensor, norms: HeadNorms, cos: Tensor, sin: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotated queries and keys, and values, each [tokens, heads of its kind, head_dim].
+
+    cos and sin [tokens, 1, head_dim] of each token's position.
+    """
+    heads = projections.view(len(projections), -1, config.head_dim)
+    turned, values = heads[:, : -config.kv_heads], heads[:, -config.kv_heads :]
+    if norms.queries is not None and norms.keys is not None:
+        queries, keys = turned[:, : config.heads], turned[:, config.heads :]
+        turned = torch.cat(
+            (rms_norm(config, queries, norms.queries), rms_norm(config, keys, norms.keys)), dim=1
+        )
+    turned = turned * cos + turned.roll(config.head_dim // 2, dims=-1) * sin
+    return turned[:, : config.heads], turned[:, config.heads :], values
+
+
+class PromptAttention:
+    """Causal attention within whole prompts that start at position 0, laid out one after another."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        rotation: Rotation,
+        lengths: Sequence[int],
+        kv: KeyValueCache,
+        rows: Sequence[int],
+    ) -> None:
+        """`rows[i]` is where prompt i goes in `kv`."""
+        self._config = config
+        self._lengths, self._windows = list(lengths), config.windows
+        self._kv, self._rows = kv, rows
+        self._cos, self._sin = (
+            torch.cat([table[:length] for length in lengths])[:, None]
+            for table in (rotation.cos, rotation.sin)
+        )
+
+    def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
+        flat = rotated_heads(self._config, projections, norms, self._cos, self._sin)
+        outputs = []
+        parts = zip(*(torch.split(tensor, self._lengths) for tensor in flat), strict=True)
+        for number, part in enumerate(parts):
+            query, key, value = (tensor.transpose(0, 1) for tensor in part)
+            self._kv.write_prompt(layer, self._rows[number], key, value)
+            outputs.append(causal_attention(query, key, value, self._windows[layer]))
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+
+def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
+    """query [heads, length, head_dim], key and value [kv_heads, ...] -> [length, heads * head_dim]."""
+    length = query.shape[1]
+    mask = None if window is None or length <= window else _band(length, window, query.device)
+    out = F.scaled_dot_product_attention(
+        query[None], key[None], value[None], attn_mask=mask, is_causal=mask is None, enable_gqa=True
+    )
+    return out[0].transpose(0, 1).reshape(length, -1)
+
+
+def _band(length: int, window: int, device: torch.device) -> Tensor:
+    """bool [length, length]: whether the token of a row sees that of a column."""
+    distance = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)
+    return (distance >= 0) & (distance < window)
+
+
+class ContinuationAttention:
+    """Attention of several new tokens a row over everything before each of them; see `Operations`."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        kv: KeyValueCache,
+        rotation: Rotation,
+        spans: Sequence[range],
+        rows: Sequence[int],
+    ) -> None:
+        self._config, self._kv, self._windows = config, kv, config.windows
+        self._spans, self._rows = spans, rows
+        self._cos, self._sin = (
+            torch.cat([table[span.start : span.stop] for span in spans])[:, None]
+            for table in (rotation.cos, rotation.sin)
+        )
+
+    def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
+        flat = rotated_heads(self._config, projections, norms, self._cos, self._sin)
+        lengths = [len(span) for span in self._spans]
+        parts = zip(*(torch.split(tensor, lengths) for tensor in flat), strict=True)
+        outputs = []
+        for span, row, part in zip(self._spans, self._rows, parts, strict=True):
+            query, key, value = (tensor.transpose(0, 1) for tensor in part)
+            keys, values = (held[layer][row] for held in (self._kv.keys, self._kv.values))
+            keys[:, span.start : span.stop], values[:, span.start : span.stop] = key, value
+            mask = _band(span.stop, self._windows[layer] or span.stop, query.device)[span.start :]
+            out = F.scaled_dot_product_attention(
+                query[None],
+                keys[None, :, : span.stop],
+                values[None, :, : span.stop],
+                attn_mask=mask,
+                enable_gqa=True,
+            )
+            outputs.append(out[0].transpose(0, 1).reshape(len(span), -1))
+        return torch.cat(outputs)
+
+
+class TokenAttention:
+    """Attention of one new token a row over everything before it and itself."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        kv: KeyValueCache,
+        rotation: Rotation,
+        positions: Tensor,
+        longest: int,
+        uniform: bool,
+    ) -> None:
+        """Row i's new token stands at `positions[i]`, behind that many tokens in row i of the cache."""
+        self._config, self._kv = config, kv
+        self._positions = positions
+        self._cos, self._sin = (table[positions][:, None] for table in (rotation.cos, rotation.sin))
+        self._rows = torch.arange(len(positions), device=positions.device)
+        self._longest, self._uniform = longest + 1, uniform
+        self._mask = cache(self._make_mask)
+
+    def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
+        queries, keys, values = rotated_heads(self._config, projections, norms, self._cos, self._sin)
+        count, config = len(projections), self._config
+        self._write(layer, keys, values)
+        # query heads that share keys stand as the rows of one small attention: nothing is repeated
+        out = F.scaled_dot_product_attention(
+            queries.view(count, config.kv_heads, config.groups, config.head_dim),
+            self._kv.keys[layer][:count, :, : self._longest],
+            self._kv.values[layer][:count, :, : self._longest],
+            attn_mask=self._mask(config.windows[layer]),
+        )
+        return out.reshape(count, config.q_size)
+
+    def _write(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        if self._uniform:
+            at = self._longest - 1
+            self._kv.keys[layer][: len(keys), :, at] = keys
+            self._kv.values[layer][: len(keys), :, at] = values
+        else:
+            self._kv.write_tokens(layer, self._rows, self._positions, keys, values)
+
+    def _make_mask(self, window: int | None) -> Tensor | None:
+        """bool [rows, 1, 1, longest], or None where every row sees every position."""
+        if self._uniform and (window is None or window >= self._longest):
+            return None
+        places = torch.arange(self._longest, device=self._positions.device)
+        behind = self._positions[:, None] - places
+        seen = behind >= 0 if window is None else (behind >= 0) & (behind < window)
+        return seen[:, None, None, :]

@@ -1,0 +1,32 @@
+"""Matrix products with packed weights in plain torch: works for every weight, on every device.
+
+The weight is dequantized on use, one matrix at a time, and the copy is dropped; nothing is kept beside the
+packed tensors.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from quantbench.engine.linear import AS_LINEAR
+from quantbench.engine.parameters import Matrix
+
+
+class PlainLinear:
+    """Dequantizes to the activations' dtype and multiplies; a float weight of that dtype is used as it is."""
+
+    prompt_kernel = AS_LINEAR
+    prompt_bits = 0
+
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+        kind = matrix.weight.scheme
+        self.kernel = f"torch linear, {kind} dequantized to the activations' dtype per use"
+        if matrix.weight.is_float:
+            self.kernel = f"torch linear, {kind}"
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
+        y = F.linear(x, self._matrix.weight.as_dtype(x.dtype), self._matrix.bias)
+        return y if residual is None else y + residual
+
+    def rows(self, ids: Tensor) -> Tensor:
+        return self._matrix.weight.dequantize(ids)

@@ -1,0 +1,18 @@
+"""How a weight matrix is held: one class a format, which owns every fact about it."""
+
+from quantbench.weights.formats.floats import FloatWeight
+from quantbench.weights.formats.int4 import Int4Weight
+from quantbench.weights.formats.int4_rows import Int4Rows
+from quantbench.weights.formats.int8 import Int8Weight
+from quantbench.weights.formats.weight import CpuOperand, GpuKind, GpuOperand, Weight
+
+__all__ = [
+    "CpuOperand",
+    "FloatWeight",
+    "GpuKind",
+    "GpuOperand",
+    "Int4Rows",
+    "Int4Weight",
+    "Int8Weight",
+    "Weight",
+]

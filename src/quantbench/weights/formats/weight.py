@@ -1,0 +1,135 @@
+"""What a weight format says of itself: values, bytes, and which kernels take it.
+
+A format is a frozen dataclass of tensors whose first dimension is the outputs. Its fields are the definition
+of the format, what a checkpoint of ours would store. A kernel may want another layout of the same values
+(`gpu_layout`): it is then held instead of this one, never beside it. Biases are not part of a weight. Torch
+is loaded where something is computed, so that bytes can be planned without it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class GpuKind(IntEnum):
+    """How the GPU kernels tell formats apart, in Triton and in CUDA C++."""
+
+    FLOAT = 0
+    INT8 = 1
+    INT4 = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuOperand:
+    """A weight as the GPU kernels read it."""
+
+    kind: GpuKind
+    rows: "Tensor"  # [out, ...]: floats, int8, or the bytes (uint8) of whole 4-bit rows
+    scale: "Tensor | None" = None  # float32 [out] of 8-bit rows; the 4-bit rows' int32 words
+    group_size: int = 0  # of 4-bit rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuOperand:
+    """A weight as cpu/kernels.cpp reads it."""
+
+    kind: int  # the number of its format there
+    tensors: "tuple[Tensor, ...]"  # data, scale, zero: as many as the format has
+    group_size: int = 0  # 0 without groups
+
+
+class Weight(ABC):
+    """A weight matrix [out, in] in one format. Whatever no kernel takes is dequantized by plain torch."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """(out, in)."""
+
+    @property
+    @abstractmethod
+    def scheme(self) -> str:
+        """How it is held, as in 'W4'."""
+
+    @abstractmethod
+    def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
+        """The values as float32 [out or len(rows), in]; rows int64."""
+
+    @property
+    def group_size(self) -> int | None:
+        """Inputs that share a scale; None where a row or nothing has one."""
+        return None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the values are held as they are, so that nothing is gained by dequantizing them first."""
+        return False
+
+    def tensors(self) -> "Iterator[tuple[str, Tensor]]":
+        """Every tensor held, by its field's name."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if hasattr(value, "nbytes"):
+                yield field.name, value
+
+    def map(self, change: "Callable[[Tensor], Tensor]") -> Self:
+        """The same format over changed tensors."""
+        values = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return type(self)(*(change(v) if hasattr(v, "nbytes") else v for v in values))
+
+    def as_dtype(self, dtype: "torch.dtype") -> "Tensor":
+        """The values in `dtype`, rounded once from float32."""
+        return self.dequantize().to(dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors held."""
+        return sum(tensor.nbytes for _, tensor in self.tensors())
+
+    def read_bytes(self, rows: int) -> int:
+        """What is read of it when only so many rows are needed, as in an embedding."""
+        return self.nbytes * rows // self.shape[0]
+
+    def gpu_layout(self) -> "Weight":
+        """The layout that GPU kernels want; itself where they take it as it is."""
+        return self
+
+    def gpu_operand(self) -> GpuOperand | None:
+        """For the GPU kernels; None where they do not know the format."""
+        return None
+
+    def cpu_operand(self) -> CpuOperand | None:
+        """For the compiled CPU kernels; None where they do not know the format, or not in this shape."""
+        return None
+
+
+def stack(weights: Sequence[Weight]) -> Weight:
+    """One weight whose rows are those of all `weights`, which must be of one format and group size."""
+    if len(weights) == 1:
+        return weights[0]
+    first = weights[0]
+    if any((type(w), w.group_size) != (type(first), first.group_size) for w in weights):
+        raise TypeError("projections that share an input must be quantized the same way")
+    import torch
+
+    joined: dict[str, Any] = {
+        name: torch.cat([dict(w.tensors())[name] for w in weights]) for name, _ in first.tensors()
+    }
+    kept = {f.name: getattr(first, f.name) for f in fields(first)} | joined  # type: ignore[arg-type]
+    return type(first)(**kept)
+
+
+def contiguous(*tensors: "Tensor") -> bool:
+    """Whether kernels that know no strides can read them."""
+    return all(tensor.is_contiguous() for tensor in tensors)
+
+
+VECTOR = 16  # floats that a CPU kernel takes at once: rows are a multiple of it wide

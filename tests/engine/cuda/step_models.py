@@ -1,0 +1,110 @@
+"""Random models and states in the kernels' layout, small enough for any machine."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.config import read_config
+from quantbench.engine.cuda.state import StepState, allocate_state
+from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
+from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
+
+CPU = torch.device("cpu")
+SHAPES: dict[str, dict[str, Any]] = {
+    "qwen2": {"model_type": "qwen2", "tie_word_embeddings": True},
+    "qwen3": {"model_type": "qwen3", "head_dim": 64},
+    "llama": {"model_type": "llama", "attention_bias": True, "mlp_bias": True},
+    "mistral": {"model_type": "mistral", "sliding_window": 5, "head_dim": 32},
+}
+SMALL = {
+    "vocab_size": 131,
+    "hidden_size": 192,
+    "intermediate_size": 320,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-6,
+}
+
+
+def random_weight(scheme: str, out: int, inputs: int, group: int, dtype: torch.dtype) -> Weight:
+    """Values of about unit variance over the square root of the inputs."""
+    if scheme == "float":
+        return FloatWeight((torch.randn(out, inputs) / inputs**0.5).to(dtype))
+    if scheme == "int8":
+        q = torch.randint(-127, 128, (out, inputs), dtype=torch.int8)
+        return Int8Weight(q, (0.5 + torch.rand(out)) / (73 * inputs**0.5))
+    packed = torch.randint(0, 256, (out, inputs // 2), dtype=torch.uint8)
+    scale = ((0.5 + torch.rand(out, inputs // group)) / (4.6 * inputs**0.5)).half()
+    return Int4Weight(packed, scale, (scale.float() * (torch.rand_like(scale.float()) + 0.2)).half())
+
+
+def random_model(
+    family: str, scheme: str, *, group: int = 64, dtype: torch.dtype = torch.float16, **changes: Any
+) -> Parameters:
+    """Packed parameters, every matrix in `scheme` ('float', 'int8', 'int4'), norms and biases random."""
+    config = read_config({**SMALL, **SHAPES[family], **changes})
+    torch.manual_seed(7)
+
+    def matrix(out: int, inputs: int, bias: bool = False) -> Matrix:
+        weight = random_weight(scheme, out, inputs, group, dtype).gpu_layout()
+        return Matrix(weight=weight, bias=vector(out, 0) if bias else None, parts=(("w", out),))
+
+    def vector(size: int, mean: float = 1) -> Tensor:
+        return (mean + 0.2 * torch.randn(size)).to(dtype)
+
+    embedding = matrix(config.vocab_size, config.hidden_size)
+    layers = tuple(
+        LayerParameters(
+            input_norm=vector(config.hidden_size),
+            qkv=matrix(config.q_size + 2 * config.kv_size, config.hidden_size, config.qkv_bias),
+            q_norm=vector(config.head_dim) if config.qk_norm else None,
+            k_norm=vector(config.head_dim) if config.qk_norm else None,
+            output=matrix(config.hidden_size, config.q_size, config.out_bias),
+            post_norm=vector(config.hidden_size),
+            gate_up=matrix(2 * config.intermediate_size, config.hidden_size, config.mlp_bias),
+            down=matrix(config.hidden_size, config.intermediate_size, config.mlp_bias),
+        )
+        for _ in range(config.layers)
+    )
+    head = embedding if config.tied else matrix(config.vocab_size, config.hidden_size)
+    return Parameters(
+        config=config, embedding=embedding, layers=layers, norm=vector(config.hidden_size), head=head
+    )
+
+
+def random_state(
+    model: Parameters,
+    positions: list[int],
+    capacity: int,
+    *,
+    with_logits: bool = False,
+    device: torch.device = CPU,
+) -> StepState:
+    """Rows at `positions` with a random past; what has not been written yet is NaN."""
+    state = allocate_state(
+        model.config,
+        rows=len(positions),
+        capacity=capacity,
+        dtype=model.dtype,
+        device="cpu",
+        with_logits=with_logits,
+    )
+    torch.manual_seed(11)
+    state.tokens.copy_(torch.randint(model.config.vocab_size, state.tokens.shape))
+    state.positions.copy_(torch.tensor(positions))
+    for cache in (state.keys, state.values):
+        cache.copy_(torch.randn(cache.shape))
+        for b, position in enumerate(positions):
+            cache[:, b, :, max(position, 0) :] = torch.nan
+    if state.logits is not None:
+        state.logits.fill_(torch.nan)
+    return moved(state, device)
+
+
+def moved(state: StepState, device: torch.device) -> StepState:
+    """A copy on another device."""
+    names = ("tokens", "positions", "keys", "values", "output", "logits")
+    tensors = {name: getattr(state, name) for name in names}
+    return StepState(**{n: t if t is None else t.clone().to(device) for n, t in tensors.items()})
