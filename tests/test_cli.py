@@ -186,6 +186,22 @@ def test_the_package_runs_as_a_module() -> None:
     assert "Did you mean 'run'?" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_path_that_the_system_refuses_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("samples.jsonl", "problems.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    given = ["score", str(tmp_path / "samples.jsonl"), "--task-data", str(tmp_path / "problems.jsonl")]
+    assert call([*given, "--output", "a" * 300], monkeypatch) == 2
+    assert "File name too long" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_in_silence() -> None:
+    shell = f"set -o pipefail; {sys.executable} -m quantbench methods | true"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert done.returncode in (0, 1) and not done.stderr
+
+
 @pytest.mark.parametrize("spelling", ["--output-dir", "--output_dir"])
 def test_options_take_dashes_and_underscores(
     spelling: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -5,6 +5,7 @@ Heavy imports stand inside the commands, so that `--help` answers at once.
 
 import contextlib
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -14,7 +15,7 @@ from rich.console import Console
 from typer.exceptions import Abort, TyperException
 
 import quantbench
-from quantbench.errors import QuantbenchError
+from quantbench.errors import QuantbenchError, unusable
 from quantbench.option_texts import describe, text_of
 from quantbench.output import Output
 
@@ -55,6 +56,13 @@ def main() -> None:
         status = app(standalone_mode=False) or 0
     except QuantbenchError as error:
         fail(str(error))
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except OSError as error:
+        if error.errno is None:  # raised by a program, not by the system
+            raise
+        fail(unusable(error))
     except (KeyboardInterrupt, Abort):
         status = 130
     except TyperException as error:

@@ -7,9 +7,17 @@ Programming errors are not here: they keep their traceback.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 1000  # characters of a message: a name out of a damaged file may have millions
+
 
 class QuantbenchError(Exception):
-    """Root of all errors that a user can mend; `str(error)` is one sentence that names the fix."""
+    """Root of all errors that a user can fix; `str(error)` is one sentence that names the fix."""
+
+    def __str__(self) -> str:
+        """The sentence, its middle left out where it is too long to be read."""
+        sentence = super().__str__()
+        half = LONGEST // 2
+        return sentence if len(sentence) <= LONGEST else f"{sentence[:half]} [...] {sentence[-half:]}"
 
 
 class UsageError(QuantbenchError):
@@ -45,6 +53,14 @@ class SandboxError(QuantbenchError):
 
 class StoreError(QuantbenchError):
     """A results folder that cannot be read or written."""
+
+
+def unusable(error: OSError) -> str:
+    """The sentence for a path that the system refuses, wherever that shows."""
+    where = f"'{error.filename}'" if error.filename else "a file"
+    return str(
+        QuantbenchError(f"cannot use {where} ({error.strerror or error}); free it or name another path")
+    )
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:

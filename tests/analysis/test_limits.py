@@ -3,7 +3,15 @@
 from quantbench.analysis.limits import fewest_discordant, limits_of
 from quantbench.analysis.rows import read_results
 from quantbench.records import Environment, Memory, Record
-from tests.report_records import ENVIRONMENT, MODEL, record, reference_records, speed_point, task_result
+from tests.report_records import (
+    ENVIRONMENT,
+    MODEL,
+    other_trial,
+    record,
+    reference_records,
+    speed_point,
+    task_result,
+)
 
 
 def limits(records: list[Record]) -> str:
@@ -12,6 +20,10 @@ def limits(records: list[Record]) -> str:
 
 def test_six_problems_to_none_are_the_fewest_that_count() -> None:
     assert fewest_discordant() == 6
+
+
+def test_a_rerun_whose_baseline_is_gone_belongs_to_no_machine() -> None:
+    assert "belong to" not in limits([other_trial(record("fp16"), role="floor")])
 
 
 def test_the_precision_of_a_score_is_stated_in_points() -> None:

@@ -59,7 +59,14 @@ def damage_value(draw: Random, value: Any) -> Any:
     """Another value: hostile, or near the old one."""
     near: list[Any] = [draw.choice(HOSTILE)] * 3
     if isinstance(value, int | float) and not isinstance(value, bool):
-        near += [-value, value * 1000, value + 1, str(value), [value], float(value)]
+        near += [
+            -value,
+            value * 1000,
+            value + 1,
+            str(value),
+            [value],
+            value + 0.5 if abs(value) < 1e300 else 0.5,
+        ]
     if isinstance(value, str):
         near += [value + "x", value.upper(), value[: len(value) // 2], [value], value * 3]
     if isinstance(value, list):

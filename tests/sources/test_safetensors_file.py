@@ -77,7 +77,17 @@ def test_a_header_that_is_not_json_is_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [entry(end=6), entry(shape=(3,)), entry(shape=(-2,)), {"dtype": "F16"}, "nonsense"]
+    "wrong",
+    [
+        entry(end=6),
+        entry(shape=(3,)),
+        entry(shape=(-2,)),
+        {"dtype": "F16"},
+        "nonsense",
+        entry() | {"data_offsets": [0, float("inf")]},
+        entry() | {"data_offsets": [0, 4.0]},
+        entry() | {"shape": ["2"]},
+    ],
 )
 def test_an_entry_that_contradicts_itself_is_damaged(wrong: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "m.safetensors", {"a": wrong}, bytes(8))

@@ -27,6 +27,8 @@ def fewest_discordant(level: float = ALPHA) -> int:
 
 def _machine(results: Results) -> Iterable[str]:
     machines = dict.fromkeys(row.record.environment.gpu or row.record.environment.cpu for row in results.rows)
+    if not machines:
+        return
     yield (
         f"The figures belong to {listed(list(machines))}, the library versions and the settings named above; "
         "another machine can order the methods differently."

@@ -7,6 +7,7 @@ Format: 8 bytes little-endian length N, N bytes of JSON, then the data; offsets 
 
 import json
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +124,9 @@ def _parse(path: Path, header: bytes, *, start: int) -> dict[str, StoredTensor]:
 
 def _parse_entry(path: Path, name: str, entry: Any, start: int) -> StoredTensor:
     try:
-        dtype, shape = str(entry["dtype"]), tuple(int(size) for size in entry["shape"])
-        begin, end = (int(offset) for offset in entry["data_offsets"])
-    except (KeyError, TypeError, ValueError):
+        dtype, shape = str(entry["dtype"]), tuple(index(size) for size in entry["shape"])
+        begin, end = (index(offset) for offset in entry["data_offsets"])
+    except (KeyError, TypeError, ValueError):  # index refuses what is no whole number
         raise damaged(path, f"the header's entry of '{name}' is incomplete") from None
     if dtype not in DTYPES:
         raise ModelError(f"'{name}' in '{path}' has the type {dtype}, which is not supported; convert it")

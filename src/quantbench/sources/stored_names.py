@@ -13,6 +13,7 @@ from typing import Any
 from quantbench.sources.layout import EMBEDDING, HEAD, is_tied, tensor_shapes
 
 PREFIX = "model"  # transformers' base_model_prefix of every family that has a layout here
+LONGEST_NUMBER = 4000  # digits that Python turns into a number
 COMPUTED = ("rotary_emb.inv_freq",)  # buffers of old checkpoints: computed, not learned
 
 
@@ -64,9 +65,9 @@ def natural_order(name: str) -> list[tuple[int, str, int]]:
 
 def _part_order(part: str) -> tuple[int, str, int]:
     if part.isdecimal():
-        return (0, "", int(part))
+        return (0, "", int(part[:LONGEST_NUMBER]))
     word = part.rstrip("0123456789")
-    return (1, word, int(part[len(word) :] or -1))
+    return (1, word, int(part[len(word) :][:LONGEST_NUMBER] or -1))
 
 
 def _tie(
