@@ -56,6 +56,12 @@ def test_a_weight_beyond_float16_is_named_with_count_size_and_fix(name: str, eng
     assert "--methods bf16" in said
 
 
+def test_what_overflows_decides_what_is_advised() -> None:
+    norm, matrix = (next(name for name in NAMES if ("norm" in name) is wanted) for wanted in (True, False))
+    assert "use --methods bf16,int8" in load("fp16", matrix, -1e6)
+    assert "use --dtype bfloat16" in load("fp16", norm, -1e6)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_holds_what_float16_cannot(name: str) -> None:
     assert load("bf16", name, -1e6, dtype="float32") == ""

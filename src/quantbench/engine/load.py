@@ -14,7 +14,7 @@ from quantbench.engine.config import ModelConfig, read_config
 from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
-from quantbench.weights.finite import cast_finite
+from quantbench.weights.finite import OF_ACTIVATIONS, cast_finite
 from quantbench.weights.formats import Weight
 from quantbench.weights.formats.weight import stack
 from quantbench.weights.readers import WeightReader, read_tensor
@@ -134,7 +134,7 @@ class ParameterLoader:
     def _vector(self, name: str, length: int) -> Tensor:
         self._unused.discard(name)
         tensor = read_tensor(self._source, name, (length,))
-        return cast_finite(name, tensor, dtype=self._dtype, device=self._device)
+        return cast_finite(name, tensor, dtype=self._dtype, device=self._device, fixes=OF_ACTIVATIONS)
 
     def _check_unused(self) -> None:
         """A tensor nobody asked for means another architecture than the configuration says."""

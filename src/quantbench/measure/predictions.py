@@ -129,7 +129,8 @@ def _read_reference(path: Path) -> Reference:
             )
     except FileNotFoundError:
         raise ReferenceMissing(
-            "the baseline's predictions are not in the results folder, so the distance from it is not known"
+            "the baseline's predictions are not in the results folder, so the distance from it is not known; "
+            "the same command, run again, completes it"
         ) from None
     except Exception as error:  # a damaged file fails in numpy, zipfile, zlib or struct, each in its own way
         raise ReferenceMissing(

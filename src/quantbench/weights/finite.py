@@ -4,22 +4,33 @@ A NaN makes every comparison false and every later figure meaningless, so it mus
 Minus infinity alone is a legitimate logit: a token that must not be drawn.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from quantbench.errors import ModelError, NotFiniteError
 
-ADVICE = {
-    torch.float16: "use bf16 in its place, as in --methods bf16,int8 or --dtype bfloat16",
-    torch.bfloat16: "use fp32 in its place, as in --methods fp32,int8 or --dtype float32",
+OF_WEIGHTS = {torch.float16: "use --methods bf16,int8", torch.bfloat16: "use --methods fp32,int8"}
+OF_ACTIVATIONS = {
+    torch.float16: "use --dtype bfloat16, or --methods bf16",
+    torch.bfloat16: "use --dtype float32, or --methods fp32",
 }
+NO_WIDER = "get the model in a narrower type"
 
 
-def cast_finite(name: str, tensor: Tensor, *, dtype: torch.dtype, device: torch.device | str) -> Tensor:
-    """`tensor` on `device` in `dtype`; ModelError with count and largest value where that overflows."""
+def cast_finite(
+    name: str,
+    tensor: Tensor,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    fixes: Mapping[torch.dtype, str] = OF_WEIGHTS,
+) -> Tensor:
+    """`tensor` on `device` in `dtype`; ModelError with count, largest value and fix where that overflows."""
     placed = tensor.to(device=device, dtype=dtype)
     if not is_finite(placed):
-        raise ModelError(overflow(name, tensor, dtype))
+        raise ModelError(overflow(name, tensor, dtype, fixes))
     return placed
 
 
@@ -31,7 +42,9 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
-def overflow(name: str, stored: Tensor, dtype: torch.dtype) -> str:
+def overflow(
+    name: str, stored: Tensor, dtype: torch.dtype, fixes: Mapping[torch.dtype, str] = OF_WEIGHTS
+) -> str:
     """Why the weight `name` cannot be held in `dtype`: which, how many, how large, and the fix."""
     if reason := broken(name, stored):
         return reason
@@ -41,7 +54,7 @@ def overflow(name: str, stored: Tensor, dtype: torch.dtype) -> str:
     return (
         f"'{name}' holds values beyond {limit:.5g}, the largest {kind} ({int((values > limit).sum())} of "
         f"{values.numel():,}, up to {float(values.max()):.3g}), which would become infinite; "
-        f"{ADVICE.get(dtype, 'use --methods fp32')}"
+        f"{fixes.get(dtype, NO_WIDER)}"
     )
 
 
