@@ -15,12 +15,12 @@ from rich.console import Console
 from quantbench.analysis.choose import Limits
 from quantbench.commands import report
 from quantbench.deciding import compare, recommend
+from quantbench.evaluation.score import ScoreSettings, score
 from quantbench.output import Output, plain
-from quantbench.scoring.score import ScoreSettings, score
 from quantbench.store import Store
+from tests.evaluation.conftest import sample_file as sample_file
+from tests.evaluation.conftest import task_file as task_file
 from tests.report_records import reference_records
-from tests.scoring.conftest import sample_file as sample_file
-from tests.scoring.conftest import task_file as task_file
 
 
 class Kind(StrEnum):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quantbench.evaluation.distance import reference_path
 from quantbench.executors import local
 from quantbench.executors.local import read_partial
 from quantbench.measure.predictions import (
@@ -25,7 +26,6 @@ from quantbench.plan import Plan, Trial
 from quantbench.records import Distance, Failure, ProblemDistance, Record, Size
 from quantbench.runner import run_plan
 from quantbench.store import Store, write_atomically
-from quantbench.teacher_forcing import reference_path
 from tests.builders import make_record, make_trial
 
 TEXTS = (ScoredText(name="a", token_ids=(1, 2, 3)),)

@@ -252,7 +252,7 @@ def score(
 
     Example: quantbench score samples.jsonl --task humaneval --task-data HumanEval.jsonl.gz
     """
-    from quantbench.scoring import score as scoring
+    from quantbench.evaluation import score as scoring
 
     settings = scoring.ScoreSettings(
         samples=samples,

@@ -6,10 +6,10 @@ It is handed `execute`, so it knows neither processes nor models.
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from quantbench.evaluation.distance import has_predictions
 from quantbench.plan import Plan, Trial
 from quantbench.records import Record
 from quantbench.store import DamagedLine, Store
-from quantbench.teacher_forcing import has_predictions
 
 
 class Watcher(Protocol):

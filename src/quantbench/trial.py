@@ -17,13 +17,15 @@ import quantbench
 from quantbench.decoding import Decoder, TimesStages, scheme_by_phase
 from quantbench.environment import describe_environment
 from quantbench.errors import QuantbenchError
-from quantbench.evaluate import EvaluationSettings, Progress, Sample, evaluate, limit_task, refusals
+from quantbench.evaluation.distance import distance_of, scored_texts
+from quantbench.evaluation.evaluate import evaluate, limit_task, refusals
+from quantbench.evaluation.generate import EvaluationSettings, Sample
 from quantbench.plan import Trial
+from quantbench.progress import Progress
 from quantbench.records import Failure, ModelInfo, Record
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer, open_source
 from quantbench.store import Store
 from quantbench.tasks import Task, load_task
-from quantbench.teacher_forcing import distance_of, scored_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
-from quantbench.engine.batch import STOP_INTERVAL
+from quantbench.decoding.sequence import STOP_INTERVAL
 from quantbench.engine.load import load_decoder
 from quantbench.errors import NotFiniteError, UsageError
 from tests.engine.models import (
@@ -202,7 +202,7 @@ def test_the_engine_imports_neither_transformers_nor_accelerate() -> None:
     script = """
 import sys
 from quantbench.engine import load, config, decoder
-import quantbench.transformers_decoder
+import quantbench.decoding.transformers
 loaded = {name.partition('.')[0] for name in sys.modules}
 assert 'torch' in loaded
 print(sorted(loaded & {'transformers', 'accelerate', 'triton', 'scipy', 'matplotlib'}))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from training.corpus import PROMPT, SOLUTION, make_chunk
 
-from quantbench.evaluate import EvaluationSettings, evaluate
+from quantbench.evaluation.evaluate import evaluate
+from quantbench.evaluation.generate import EvaluationSettings
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.sandbox.pool import open_sandbox
 from quantbench.sources import BUILTIN_FOLDER, eos_ids, load_tokenizer, open_source

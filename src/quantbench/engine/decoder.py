@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from quantbench.decoding import FinishReason, Generation, Phase, Request
-from quantbench.engine.batch import Row, check_ids, check_requests, grouped
+from quantbench.decoding.sampler import Sampler
+from quantbench.decoding.sequence import Row, check_ids, check_requests, grouped
 from quantbench.engine.cpu.linear import CpuLinear
 from quantbench.engine.cpu.operations import cpu_operations
 from quantbench.engine.kv_cache import KeyValueCache
@@ -20,7 +21,6 @@ from quantbench.engine.model import Model
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.passes import forced_states, prompt_pass
 from quantbench.engine.plain.operations import PlainOperations
-from quantbench.engine.sampler import Sampler
 
 PREFILL_TOKENS = 4096  # of all prompts in one pass: bounds the memory of activations
 SCORE_FLOATS = 1 << 26  # logits of one scoring pass: 256 MiB

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from quantbench.evaluate import Progress
+    from quantbench.progress import Progress
 
 PROGRESS_INTERVAL_S = 0.1
 PR_SET_PDEATHSIG = 1

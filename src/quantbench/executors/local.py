@@ -20,10 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from quantbench.evaluate import Progress
 from quantbench.executors import guard
 from quantbench.executors.interruption import Interruption
 from quantbench.plan import Trial
+from quantbench.progress import Progress
 from quantbench.records import Failure, Record
 from quantbench.store import parse_record
 from quantbench.trial import new_record

@@ -8,8 +8,9 @@ from dataclasses import replace
 from statistics import median
 
 from quantbench.decoding import Decoder
-from quantbench.measure.speed import Meters, Progress, meters_of, sweep
+from quantbench.measure.speed import Meters, meters_of, sweep
 from quantbench.plan import Trial
+from quantbench.progress import Progress
 from quantbench.records import SpeedPoint
 
 TIMES = 4  # rows, and tokens of context, against the headline's

@@ -15,6 +15,7 @@ from quantbench.decoding import Decoder, Request
 from quantbench.measure.load import LoadReading, load_between, read_load
 from quantbench.measure.nvml import DriverView
 from quantbench.plan import Trial
+from quantbench.progress import Progress
 from quantbench.records import METERED_S, SpeedPoint
 from quantbench.stats import median_interval
 
@@ -22,7 +23,6 @@ PRECISE = 0.02  # width of the median's 95 % interval over the median, at which 
 LEAST_REPETITIONS, MOST_REPETITIONS = 2, 100
 WARM_TOKENS = 8  # new tokens of the CPU's warm-up; a GPU's is a full run, which captures what it will use
 ENOUGH_FOR_ENERGY_S = 1.25 * METERED_S  # some of a budget's time goes by between repetitions
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

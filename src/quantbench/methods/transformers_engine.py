@@ -11,7 +11,7 @@ from quantbench.records import Startup
 from quantbench.sources import ModelSource
 
 if TYPE_CHECKING:
-    from quantbench.transformers_decoder import SchemeOf
+    from quantbench.decoding.transformers import SchemeOf
 
 
 def load_transformers(
@@ -31,7 +31,7 @@ def load_transformers(
     import transformers
     from transformers import AutoModelForCausalLM  # noqa: F401 (the slow part of the import is behind it)
 
-    from quantbench.transformers_loading import load_transformers_decoder
+    from quantbench.decoding.transformers_loading import load_transformers_decoder
 
     if settings.threads:
         torch.set_num_threads(settings.threads)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from quantbench.decoding import Generation, Phase, Request
-from quantbench.engine.batch import check_ids, check_requests, grouped
+from quantbench.decoding.sequence import check_ids, check_requests, grouped
 from quantbench.engine.cuda.graphs import Step
 from quantbench.engine.cuda.operations import TRITON, Operations
 from quantbench.engine.cuda.packing import packed_parameters

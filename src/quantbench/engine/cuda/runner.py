@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from quantbench.decoding import Request
+from quantbench.decoding.sampler import Sampler
 from quantbench.engine.cuda.graphs import StepGraphs
 from quantbench.engine.cuda.prefill import PromptPass, lay_out, to_device
 from quantbench.engine.cuda.state import IDLE, StepState
 from quantbench.engine.cuda.triton_step import StepMaker, Tables
-from quantbench.engine.sampler import Sampler
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from quantbench.decoding import NO_TOKEN, FinishReason, Generation, Request
-from quantbench.engine.batch import STOP_INTERVAL, Row, not_finite
+from quantbench.decoding.sequence import STOP_INTERVAL, Row, not_finite
 from quantbench.engine.cuda.runner import Fetched, ModelRunner
 
 PREFILL_TOKENS = 16384  # of all prompts in one pass: bounds the memory of activations

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from quantbench.errors import UsageError
-from quantbench.extraction import Extracted, build_program, choose_protocol
+from quantbench.evaluation.extraction import Extracted, build_program, choose_protocol
 from quantbench.tasks import Problem, PromptProtocol, Task
 
 PROBLEM = Problem(

@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from quantbench.evaluation.figures import Figure, figures
+from quantbench.evaluation.samples import Sample
 from quantbench.records import Outcome
 from quantbench.sandbox.program import Execution
-from quantbench.scoring.figures import Figure, figures
-from quantbench.scoring.samples import Sample
 from quantbench.store import write_atomically
 
 OFFICIAL = {Outcome.PASSED: "passed", Outcome.TIMED_OUT: "timed out"}

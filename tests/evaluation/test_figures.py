@@ -2,7 +2,7 @@
 
 import pytest
 
-from quantbench.scoring.figures import figures
+from quantbench.evaluation.figures import figures
 from quantbench.stats import wilson_interval
 
 

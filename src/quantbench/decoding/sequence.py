@@ -6,7 +6,7 @@ Bookkeeping alone: no tensor is touched here, so all of it is tested without a m
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from quantbench.decoding import NO_TOKEN, FinishReason, Generation, Request
+from quantbench.decoding.decoder import NO_TOKEN, FinishReason, Generation, Request
 from quantbench.errors import NotFiniteError, UsageError
 
 STOP_INTERVAL = 8  # new tokens between two looks for a stop; looking costs more than a token of a small model

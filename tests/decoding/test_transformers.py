@@ -8,10 +8,10 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from quantbench.decoding import FinishReason, Generation, Request
+from quantbench.decoding.transformers import TransformersDecoder
+from quantbench.decoding.transformers_loading import load_transformers_decoder
 from quantbench.errors import ModelError, NotFiniteError, UsageError
 from quantbench.sources import open_source
-from quantbench.transformers_decoder import TransformersDecoder
-from quantbench.transformers_loading import load_transformers_decoder
 from tests.engine.models import SHAPE, native, prompts, reference_greedy, reference_model
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quantbench.errors import TaskError
-from quantbench.scoring.samples import read_samples
+from quantbench.evaluation.samples import read_samples
 
 IDS = ("Own/0", "Own/1")
 GOOD = {"task_id": "Own/0", "completion": "    return 1\n"}

@@ -4,7 +4,7 @@ One piece of code for text that was just generated and for text that is read fro
 or compiles what a model wrote: a parser can be made to use up the stack or the memory of this process.
 """
 
-from quantbench.extraction.protocols import (
+from quantbench.evaluation.extraction.protocols import (
     AS_IS,
     CODE_FENCE,
     Extracted,

@@ -5,16 +5,16 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from quantbench.errors import UsageError
-from quantbench.tasks import load_task
-from quantbench.teacher_forcing import (
+from quantbench.evaluation.distance import (
     FLOOR_TAIL,
-    Room,
+    Capacity,
     distance_of,
     file_corpus,
     reference_path,
     shared_tokens,
     task_corpus,
 )
+from quantbench.tasks import load_task
 from tests.bigram import BigramDecoder, random_table
 from tests.builders import make_trial
 
@@ -28,8 +28,8 @@ def make_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def space(tokens: int, vocabulary: int = 1 << 20) -> Room:
-    return Room(tokens=tokens, vocabulary=vocabulary)
+def space(tokens: int, vocabulary: int = 1 << 20) -> Capacity:
+    return Capacity(tokens=tokens, vocabulary=vocabulary)
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -101,9 +101,9 @@ def test_a_tasks_prompts_are_scored_as_prompts_and_their_solutions_as_answers(tm
     decoder = BigramDecoder(random_table(20, seed=1))
     trial = make_trial(tasks=("quickeval",))
     distance, _ = distance_of(trial, decoder, tokenizer, folder=tmp_path, progress=quiet)
-    room = decoder.max_positions - FLOOR_TAIL
+    capacity = decoder.max_positions - FLOOR_TAIL
     prompts = [
-        min(room, len(tokenizer.encode(task.protocol.prompt(problem)).ids)) for problem in task.problems
+        min(capacity, len(tokenizer.encode(task.protocol.prompt(problem)).ids)) for problem in task.problems
     ]
     assert decoder.prompt_lengths == prompts
     assert distance is not None and [p.prompt_tokens for p in distance.problems] == prompts

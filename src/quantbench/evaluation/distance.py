@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder
 from quantbench.errors import UsageError
-from quantbench.evaluate import Progress, limit_task
+from quantbench.evaluation.evaluate import limit_task
 from quantbench.measure.distance import score_baseline, score_method
 from quantbench.measure.predictions import (
     ReferenceMissing,
@@ -22,6 +22,7 @@ from quantbench.measure.predictions import (
     save_reference,
 )
 from quantbench.plan import Trial
+from quantbench.progress import Progress
 from quantbench.records import Distance
 from quantbench.tasks import load_task
 from quantbench.tasks.problem import Task
@@ -66,7 +67,7 @@ def distance_of(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Capacity:
     """What a model takes: so many tokens in one text, each of so many."""
 
     tokens: int
@@ -74,9 +75,9 @@ class Room:
 
 
 def scored_corpus(trial: Trial, tokenizer: "Tokenizer", decoder: Decoder) -> "Corpus":
-    """The texts that the distance is measured on, with room for the floor's longer ones."""
-    room = Room(tokens=decoder.max_positions - FLOOR_TAIL, vocabulary=decoder.vocab_size)
-    return corpus_of(trial, tokenizer, room)
+    """The texts that the distance is measured on, with capacity for the floor's longer ones."""
+    capacity = Capacity(tokens=decoder.max_positions - FLOOR_TAIL, vocabulary=decoder.vocab_size)
+    return corpus_of(trial, tokenizer, capacity)
 
 
 def scored_texts(trial: Trial, tokenizer: "Tokenizer", decoder: Decoder) -> tuple[ScoredText, ...]:
@@ -84,12 +85,12 @@ def scored_texts(trial: Trial, tokenizer: "Tokenizer", decoder: Decoder) -> tupl
     return scored_corpus(trial, tokenizer, decoder).texts
 
 
-def corpus_of(trial: Trial, tokenizer: "Tokenizer", room: Room) -> "Corpus":
+def corpus_of(trial: Trial, tokenizer: "Tokenizer", capacity: Capacity) -> "Corpus":
     """The trial's --text file, or its tasks' problems within its limit."""
     if trial.text is not None:
-        return file_corpus(Path(trial.text), tokenizer, room)
+        return file_corpus(Path(trial.text), tokenizer, capacity)
     tasks = [limit_task(load_task(name, trial.task_data), trial.limit) for name in trial.tasks]
-    return task_corpus(tasks, tokenizer, room)
+    return task_corpus(tasks, tokenizer, capacity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +101,8 @@ class Corpus:
     texts: tuple[ScoredText, ...]
 
 
-def task_corpus(tasks: Sequence[Task], tokenizer: "Tokenizer", room: Room) -> Corpus:
-    """Prompt and canonical solution of every problem, cut to the room; prompts are scored as such."""
+def task_corpus(tasks: Sequence[Task], tokenizer: "Tokenizer", capacity: Capacity) -> Corpus:
+    """Prompt and canonical solution of every problem, cut to the capacity; prompts are scored as such."""
     texts = []
     for task in tasks:
         for problem in task.problems:
@@ -109,7 +110,7 @@ def task_corpus(tasks: Sequence[Task], tokenizer: "Tokenizer", room: Room) -> Co
             ids = tokenizer.encode(prompt + problem.canonical_solution).ids
             texts.append((problem.task_id, ids, shared_tokens(ids, tokenizer.encode(prompt).ids)))
     names = " and ".join(task.name for task in tasks)
-    return _corpus(f"prompts and canonical solutions of {names}", texts, room)
+    return _corpus(f"prompts and canonical solutions of {names}", texts, capacity)
 
 
 def shared_tokens(text: Sequence[int], prompt: Sequence[int]) -> int:
@@ -118,7 +119,7 @@ def shared_tokens(text: Sequence[int], prompt: Sequence[int]) -> int:
     return next((place for place, (one, other) in pairs if one != other), min(len(text), len(prompt)))
 
 
-def file_corpus(path: Path, tokenizer: "Tokenizer", room: Room) -> Corpus:
+def file_corpus(path: Path, tokenizer: "Tokenizer", capacity: Capacity) -> Corpus:
     """A text file in windows of 512 tokens, scored as new tokens.
 
     UsageError when it cannot be read or is too short.
@@ -127,18 +128,18 @@ def file_corpus(path: Path, tokenizer: "Tokenizer", room: Room) -> Corpus:
         ids = tokenizer.encode(path.read_text()).ids
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the text '{path}' ({error}); give --text a file in UTF-8") from error
-    step = max(1, min(WINDOW, room.tokens))
+    step = max(1, min(WINDOW, capacity.tokens))
     windows = [(f"{path.name}:{start}", ids[start : start + step], 0) for start in range(0, len(ids), step)]
     if len(ids) < 2:
         raise UsageError(f"'{path}' holds fewer than two tokens; give --text a longer file")
-    return _corpus(path.name, windows, room)
+    return _corpus(path.name, windows, capacity)
 
 
-def _corpus(title: str, texts: Sequence[tuple[str, list[int], int]], room: Room) -> Corpus:
+def _corpus(title: str, texts: Sequence[tuple[str, list[int], int]], capacity: Capacity) -> Corpus:
     """Of (name, tokens, how many of them are a prompt); what is cut or left out is counted in the title."""
-    most = max(0, room.tokens)
+    most = max(0, capacity.tokens)
     cut = sum(len(ids) > most for _, ids, _ in texts)
-    known = [text for text in texts if max(text[1], default=0) < room.vocabulary]
+    known = [text for text in texts if max(text[1], default=0) < capacity.vocabulary]
     kept = tuple(
         ScoredText(name=name, token_ids=tuple(ids[:most]), prompt_tokens=min(prompt, most))
         for name, ids, prompt in known
@@ -146,5 +147,5 @@ def _corpus(title: str, texts: Sequence[tuple[str, list[int], int]], room: Room)
     )
     notes = [f"{cut} cut at {most} tokens"] if cut else []
     if unknown := len(texts) - len(known):
-        notes.append(f"{unknown} left out for a token beyond the model's {room.vocabulary}")
+        notes.append(f"{unknown} left out for a token beyond the model's {capacity.vocabulary}")
     return Corpus(title=f"{title} ({', '.join(notes)})" if notes else title, texts=kept)

@@ -2,22 +2,23 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from quantbench.errors import TaskError, UsageError
-from quantbench.extraction import AS_IS, Extracted, Protocol, build_program, choose_protocol
+from quantbench.errors import UsageError
+from quantbench.evaluation.extraction import AS_IS, Extracted, Protocol, choose_protocol
+from quantbench.evaluation.grading import Answer, grade
+from quantbench.evaluation.plus import PLUS_LIMITS
+from quantbench.evaluation.results import Scored, document, print_scored, write_results
+from quantbench.evaluation.samples import Sample, SampleFile, read_samples, some
 from quantbench.output import Output
-from quantbench.sandbox.pool import DEFAULT_LIMITS, Sandbox, open_sandbox
-from quantbench.sandbox.program import Execution, Program
-from quantbench.sandbox.referee import BROKEN_TEST
-from quantbench.scoring.plus import PLUS_LIMITS, compute_tests, read_inputs, with_plus
-from quantbench.scoring.results import Scored, document, print_scored, write_results
-from quantbench.scoring.samples import Sample, SampleFile, read_samples, some
+from quantbench.progress import Progress as Told
+from quantbench.sandbox.pool import DEFAULT_LIMITS, open_sandbox
 from quantbench.tasks import Problem, load_task
 
 
@@ -68,16 +69,13 @@ def score_samples(settings: ScoreSettings, err: Console) -> Scored:
     plus = any(problem.inputs is not None for problem in task.problems)
     notes = [*([task.note] if task.note and not plus else []), *read.notes]
     tell(err, [*notes, *read.warnings])
-    programs = programs_of(read, problems, protocol)
+    answers = answers_of(read, problems, protocol)
     limits = PLUS_LIMITS if plus else DEFAULT_LIMITS
-    with open_sandbox(settings.unsafe, limits=limits, workers=settings.workers) as sandbox:
-        reasons: dict[str, str] = {}
-        if plus:
-            programs, reasons = plus_programs(sandbox, programs, problems)
-        executions = run_with_bar(sandbox, [program for _, program in programs], err)
-    unusable = [f"{task_id} is left out: {reason}" for task_id, reason in reasons.items()]
-    broken = broken_tests([sample for sample, _ in programs], executions)
-    tell(err, [*unusable, *broken])
+    with open_sandbox(settings.unsafe, limits=limits, workers=settings.workers) as sandbox, bar(err) as told:
+        grades = grade(answers, sandbox, told, plus=plus)
+    lost = [f"{task_id} is left out: {reason}" for task_id, reason in grades.unusable.items()]
+    lost += broken_sentence(grades.broken_tests)
+    tell(err, lost)
     return Scored(
         task=settings.task,
         data_sha256=task.data_sha256,
@@ -85,11 +83,11 @@ def score_samples(settings: ScoreSettings, err: Console) -> Scored:
         sandbox=sandbox.mode,
         test_seed=sandbox.seed,
         plus=plus,
-        samples=tuple(sample for sample, _ in programs),
-        executions=tuple(executions),
+        samples=tuple(read.samples[index] for index in grades.graded),
+        executions=grades.executions,
         ks=settings.ks,
         notes=tuple(notes),
-        left_out=(*read.warnings, *unusable, *broken),
+        left_out=(*read.warnings, *lost),
     )
 
 
@@ -99,44 +97,18 @@ def tell(err: Console, sentences: Sequence[str]) -> None:
         err.print(f"note: {sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
-def programs_of(
-    read: SampleFile, problems: Mapping[str, Problem], protocol: Protocol
-) -> list[tuple[Sample, Program]]:
-    """Each sample with its program."""
-    programs = []
+def answers_of(read: SampleFile, problems: Mapping[str, Problem], protocol: Protocol) -> list[Answer]:
+    """Each sample as the program that its protocol makes of it."""
+    answers = []
     for sample in read.samples:
         given = Extracted(text=sample.text, standalone=sample.standalone)
         problem = problems[sample.task_id]
-        programs.append((sample, build_program(problem, protocol(given, problem))))
-    return programs
+        answers.append(Answer(problem=problem, extracted=protocol(given, problem)))
+    return answers
 
 
-def plus_programs(
-    sandbox: Sandbox, programs: Sequence[tuple[Sample, Program]], problems: Mapping[str, Problem]
-) -> tuple[list[tuple[Sample, Program]], dict[str, str]]:
-    """The programs under tests of base and plus inputs; by task_id why a problem has none."""
-    used = [problems[task_id] for task_id in dict.fromkeys(program.task_id for _, program in programs)]
-    inputs, reasons = read_inputs(used)
-    tests, failures = compute_tests(sandbox, [p for p in used if p.task_id in inputs], inputs)
-    kept = [
-        (sample, with_plus(program, tests[program.task_id]))
-        for sample, program in programs
-        if program.task_id in tests
-    ]
-    reasons |= failures
-    if not kept:
-        task_id, reason = next(iter(reasons.items()))
-        raise TaskError(f"no problem can be scored; {task_id}: {reason}; get a fresh copy of HumanEval+")
-    return kept, reasons
-
-
-def broken_tests(samples: Sequence[Sample], executions: Sequence[Execution]) -> list[str]:
+def broken_sentence(names: Sequence[str]) -> list[str]:
     """A sentence where tests could not be run, whatever the programs are: their samples count as failed."""
-    names = dict.fromkeys(
-        sample.task_id
-        for sample, execution in zip(samples, executions, strict=True)
-        if execution.detail.startswith(BROKEN_TEST)
-    )
     if not names:
         return []
     return [f"the tests of {len(names)} problems are broken, all their samples fail: {some(list(names))}"]
@@ -165,11 +137,16 @@ def check_ks(ks: tuple[int, ...] | None, samples: Sequence[Sample]) -> None:
         raise UsageError(f"pass@{max(ks)} needs as many samples of every problem; {task_id} has {fewest}")
 
 
-def run_with_bar(sandbox: Sandbox, programs: Sequence[Program], err: Console) -> list[Execution]:
-    """Run all programs behind a progress bar, or after a line that says so."""
-    if not err.is_terminal:
-        err.print(f"running {len(programs)} programs", highlight=False)
+@contextmanager
+def bar(err: Console) -> Iterator[Told]:
+    """A progress bar while programs run, or a line that says so."""
     columns = (TextColumn("running programs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
-        bar = bars.add_task("", total=len(programs))
-        return sandbox.run(programs, on_done=lambda index, execution: bars.advance(bar))
+        task = bars.add_task("", total=None)
+
+        def told(stage: str, done: int, total: int) -> None:
+            if done == 1 and not err.is_terminal:
+                err.print(f"running {total} programs", highlight=False)
+            bars.update(task, completed=done, total=total)
+
+        yield told

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from quantbench.errors import TaskError, UsageError
+from quantbench.evaluation.score import ScoreSettings, read_ks, score
 from quantbench.output import Output
-from quantbench.scoring.score import ScoreSettings, read_ks, score
-from tests.scoring.conftest import write_lines
+from tests.evaluation.conftest import write_lines
 
 Write = Callable[..., Path]
 RIGHT = [

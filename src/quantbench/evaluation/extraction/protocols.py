@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quantbench.errors import UsageError, unknown
-from quantbench.extraction.fences import LEADING, NOT_PYTHON, Block, find_blocks
-from quantbench.extraction.python_lines import (
+from quantbench.evaluation.extraction.fences import LEADING, NOT_PYTHON, Block, find_blocks
+from quantbench.evaluation.extraction.python_lines import (
     code_lines,
     defines,
     definition_of,

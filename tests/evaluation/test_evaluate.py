@@ -10,17 +10,15 @@ import pytest
 from tokenizers import Tokenizer
 
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
-from quantbench.evaluate import (
+from quantbench.evaluation.evaluate import evaluate, limit_task, refusals
+from quantbench.evaluation.generate import (
     EvaluationSettings,
     Question,
     build_requests,
-    evaluate,
-    execute_samples,
     extract,
-    limit_task,
     read_questions,
-    refusals,
 )
+from quantbench.evaluation.grading import grade
 from quantbench.records import Outcome
 from quantbench.sandbox.pool import Sandbox, open_sandbox
 from quantbench.sandbox.program import Execution, Program
@@ -157,7 +155,8 @@ def test_text_past_the_stop_is_dropped_and_the_reason_is_stop() -> None:
 def test_a_program_is_the_published_prompt_and_the_completion() -> None:
     ids = tuple(ord(c) for c in "    return 1\n")
     sample = extract(TASK, question(), Generation(token_ids=ids, finish_reason=FinishReason.EOS), TOKENIZER)
-    assert sample.program.prompt + sample.program.completion == "def f0():\n    return 1\n"
+    program = sample.answer.program
+    assert program.prompt + program.completion == "def f0():\n    return 1\n"
 
 
 def test_a_result_keeps_outcomes_protocol_mode_and_times() -> None:
@@ -190,7 +189,7 @@ def test_programs_reach_the_sandbox_in_the_problems_order() -> None:
         progress=quiet,
     )
     box = Obliging()
-    execute_samples(samples, cast(Sandbox, box), quiet)
+    grade([sample.answer for sample in samples], cast(Sandbox, box), quiet)
     assert [program.entry_point for program in box.programs] == ["f0", "f1", "f2"]
 
 

@@ -1,31 +1,21 @@
-"""A task on a decoder: generate -> extract -> execute -> score. Knows no statistics and no files.
+"""A task's problems as requests, and a decoder's answers as text cut at its stops. Executes nothing.
 
-Programs are executed after all text is generated, so that a busy device never makes a correct program
-time out. Every method gets the same requests in the same order at the same batch size.
+Every method gets the same requests in the same order at the same batch size.
 """
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from quantbench.answers import StopStrings, answer_text
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
-from quantbench.extraction import Extracted, build_program
-from quantbench.records import Completion, Outcome, TaskResult
-from quantbench.sandbox.pool import Sandbox
-from quantbench.sandbox.program import Execution, Program
+from quantbench.evaluation.answers import StopStrings, answer_text
+from quantbench.evaluation.extraction import Extracted
+from quantbench.evaluation.grading import Answer
+from quantbench.progress import Progress
 from quantbench.tasks.problem import Problem, Task
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-
-class Progress(Protocol):
-    """Told how far a stage is; total may be 0 when it is not known."""
-
-    def __call__(self, stage: str, done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +42,9 @@ class Sample:
     refused: str | None = None  # why the model could not be given the prompt; it then has no program
 
     @property
-    def program(self) -> Program:
+    def answer(self) -> Answer:
         """The completion behind the problem's own prompt, as the official evaluator joins them."""
-        return build_program(self.problem, Extracted(text=self.text))
+        return Answer(problem=self.problem, extracted=Extracted(text=self.text), refused=self.refused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +65,7 @@ def read_questions(
     questions = []
     for number, problem in enumerate(task.problems):
         prompt_ids = tuple(tokenizer.encode(task.protocol.prompt(problem)).ids)
-        refused = why_refused(prompt_ids, decoder)
+        refused = refusal_reason(prompt_ids, decoder)
         questions += [
             Question(problem=problem, index=index, number=number, prompt_ids=prompt_ids, refused=refused)
             for index in range(settings.completions_per_problem)
@@ -83,7 +73,7 @@ def read_questions(
     return questions
 
 
-def why_refused(prompt_ids: Sequence[int], decoder: Decoder) -> str | None:
+def refusal_reason(prompt_ids: Sequence[int], decoder: Decoder) -> str | None:
     """Why a model cannot continue this prompt, as a phrase; None when it can."""
     if not prompt_ids:
         return "its prompt has no token"
@@ -168,99 +158,4 @@ def extract(task: Task, question: Question, generation: Generation, tokenizer: "
         text=cut,
         finish_reason=reason,
         tokens=len(generation.token_ids),
-    )
-
-
-def execute_samples(samples: Sequence[Sample], sandbox: Sandbox, progress: Progress) -> list[Execution]:
-    """Run every sample's program; results in the samples' order. One without an answer fails unrun."""
-    answered = [sample for sample in samples if sample.refused is None]
-    finished = 0
-
-    def on_done(index: int, execution: Execution) -> None:
-        nonlocal finished
-        finished += 1
-        progress("executing programs", finished, len(answered))
-
-    executions = iter(sandbox.run([sample.program for sample in answered], on_done=on_done))
-    return [
-        Execution(outcome=Outcome.FAILED, detail=sample.refused, seconds=0.0)
-        if sample.refused
-        else next(executions)
-        for sample in samples
-    ]
-
-
-def refusals(task: Task, samples: Sequence[Sample]) -> str | None:
-    """A sentence that counts and names the problems that the model could not be asked; None without any."""
-    reasons = {s.problem.task_id: s.refused for s in samples if s.refused}
-    if not reasons:
-        return None
-    named = [f"{task_id} ({reason})" for task_id, reason in list(reasons.items())[:3]]
-    return (
-        f"{task.name}: {len(reasons)} of {len(task.problems)} problems could not be given to the model and "
-        f"count as failed: {', '.join(named)}{', ...' if len(reasons) > 3 else ''}"
-    )
-
-
-def evaluate(
-    task: Task,
-    decoder: Decoder,
-    tokenizer: "Tokenizer",
-    eos_ids: frozenset[int],
-    settings: EvaluationSettings,
-    *,
-    sandbox: Callable[[], AbstractContextManager[Sandbox]],
-    progress: Progress,
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[TaskResult, list[Sample]]:
-    """Generate and score a task; the sandbox is opened only when the text is there."""
-    start = clock()
-    samples = generate_samples(task, decoder, tokenizer, eos_ids, settings, progress)
-    generated = clock()
-    with sandbox() as box:
-        executions = execute_samples(samples, box, progress)
-        mode, seed = box.mode, box.seed
-    executed = clock()
-    result = TaskResult(
-        task=task.name,
-        protocol=task.protocol.label,
-        data_sha256=task.data_sha256,
-        comparable=task.comparable,
-        problems=len(task.problems),
-        completions=tuple(completion(s, e) for s, e in zip(samples, executions, strict=True)),
-        sandbox=mode,
-        test_seed=seed,
-        generate_s=generated - start,
-        execute_s=executed - generated,
-        generated_tokens=sum(sample.tokens for sample in samples),
-        batch_size=settings.batch_size,
-        temperature=settings.temperature,
-        note=task.note,
-    )
-    return result, samples
-
-
-def completion(sample: Sample, execution: Execution) -> Completion:
-    """What a record keeps of one sample and its execution."""
-    return Completion(
-        task_id=sample.problem.task_id,
-        sample=sample.index,
-        outcome=execution.outcome,
-        detail=execution.detail[:500],
-        finish_reason=sample.finish_reason,
-        tokens=sample.tokens,
-        seconds=execution.seconds,
-    )
-
-
-def limit_task(task: Task, limit: int | None) -> Task:
-    """The first `limit` problems of a task, marked as no longer comparable."""
-    if limit is None or limit >= len(task.problems):
-        return task
-    note = f"only the first {limit} of {len(task.problems)} problems"
-    return replace(
-        task,
-        problems=task.problems[:limit],
-        comparable=False,
-        note=f"{task.note}; {note}" if task.note else note,
     )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from quantbench.answers import StopStrings, answer_text
+from quantbench.evaluation.answers import StopStrings, answer_text
 from tests.decoders import DECODERS
 
 STOPS = ("\ndef ", "\n def", "def", "\nx", " x", "✓x", "é", "x. ", "n x", "\n\n\n", "\n    return x * 2")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quantbench.decoding import NO_TOKEN, Request
+from quantbench.decoding.decoder import NO_TOKEN, Request
 
 _ODD = -7046029254386353131  # 0x9E3779B97F4A7C15, the golden ratio's increment of splitmix64
 _MIX = (-4658895280553007687, -7723592293110705685)  # its two multipliers, as signed 64-bit numbers

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from quantbench.decoding.transformers import SchemeOf, TransformersDecoder
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
-from quantbench.transformers_decoder import SchemeOf, TransformersDecoder
 from quantbench.weights.finite import is_finite, overflow
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quantbench.extraction.python_lines import quote_after
+from quantbench.evaluation.extraction.python_lines import quote_after
 
 OPENING = re.compile(
     r"(?P<before>[ \t]*(?:>[ \t]?)*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)"

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantbench.decoding import NO_TOKEN, Generation, Phase, Request
-from quantbench.engine.batch import Row, check_requests
-from quantbench.engine.sampler import Sampler
+from quantbench.decoding.decoder import NO_TOKEN, Generation, Phase, Request
+from quantbench.decoding.sampler import Sampler
+from quantbench.decoding.sequence import Row, check_requests
 from quantbench.errors import ModelError
 
 UNLIMITED_POSITIONS = 1 << 20  # for architectures without a fixed number

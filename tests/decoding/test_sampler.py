@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from quantbench.decoding import NO_TOKEN, Request
-from quantbench.engine.sampler import Sampler, signed64, uniform
+from quantbench.decoding.sampler import Sampler, signed64, uniform
 
 CPU = torch.device("cpu")
 
