@@ -54,12 +54,65 @@ def test_a_damaged_line_is_named_and_nothing_else_is_lost(store: Store, line: by
     assert reason in damaged[0].reason
 
 
-def test_a_line_cut_off_by_a_crash_does_not_swallow_the_next_record(store: Store) -> None:
+@pytest.mark.parametrize("whole", [0, 1, 3])
+def test_a_line_cut_off_by_a_crash_is_taken_back(store: Store, whole: int) -> None:
+    records = [make_record(make_trial(seed=seed)) for seed in range(whole + 1)]
+    for record in records[:-1]:
+        store.append(record)
     path = store.folder / "records.jsonl"
-    path.write_bytes(b'{"schema_version": 1, "tri')
-    store.append(make_record(make_trial()))
-    records, damaged = store.read()
-    assert (len(records), len(damaged)) == (1, 1)
+    with path.open("ab") as file:
+        file.write(b'{"schema_version": 1, "tri' + b"x" * 200_000)
+    store.append(records[-1])
+    assert store.read() == (records, [])
+
+
+def test_a_whole_record_without_its_line_end_is_kept(store: Store) -> None:
+    first, second = make_record(make_trial()), make_record(make_trial(method="int8"))
+    store.append(first)
+    path = store.folder / "records.jsonl"
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    store.append(second)
+    assert store.read() == ([first, second], [])
+
+
+def test_a_record_cut_anywhere_never_costs_another(store: Store) -> None:
+    first, second = make_record(make_trial()), make_record(make_trial(method="int8"))
+    store.append(first)
+    path = store.folder / "records.jsonl"
+    whole = path.read_bytes()
+    cut = second.model_dump_json().encode()
+    for end in range(0, len(cut), 97):
+        path.write_bytes(whole + cut[:end])
+        store.append(second)
+        assert store.read() == ([first, second], [])
+
+
+def test_a_disk_that_fills_up_while_a_record_is_written_keeps_the_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_record(make_trial())
+    store.append(first)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StoreError, match="No space left"):
+            store.append(make_record(make_trial(method="int8")))
+    assert store.read() == ([first], [])
+
+
+def test_appending_reads_and_writes_no_more_than_the_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.folder / "records.jsonl"
+    path.write_bytes(b"".join(b"x" * 1000 + b"\n" for _ in range(2000)))
+    record = make_record(make_trial())
+    before = path.stat()
+    store.append(record)
+    assert path.stat().st_ino == before.st_ino
+    assert path.stat().st_size == before.st_size + len(record.model_dump_json()) + 1
 
 
 def test_a_folder_without_records_says_what_to_run(tmp_path: Path) -> None:

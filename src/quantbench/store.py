@@ -1,7 +1,8 @@
 """The results folder: records as JSON lines, samples, logs. Knows files, not what the figures mean.
 
-records.jsonl keeps every record that was ever written; the newest one of a trial id counts. Each
-write replaces the file atomically, so that a crash or a full disk leaves the old content.
+records.jsonl keeps every record that was ever written; the newest one of a trial id counts. A record is
+appended as one line and synced, whatever the size of the file; a line that a crash or a full disk cut off
+is taken back. Every other file is replaced in one step.
 """
 
 import fcntl
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
@@ -19,6 +20,7 @@ from quantbench.errors import StoreError
 from quantbench.records import SCHEMA_VERSION, Record
 
 RECORDS = "records.jsonl"
+BLOCK = 65_536  # bytes read at once when a line's start is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,22 @@ class Store:
             yield
 
     def append(self, record: Record) -> None:
-        """Add one record; damaged lines that are already there stay as they are."""
+        """Add one record as a line, synced; StoreError, and the file as it was, when the disk refuses.
+
+        A last line that a crash cut off is taken back first; damaged lines before it stay as they are.
+        """
         path = self.folder / RECORDS
-        old = path.read_bytes() if path.exists() else b""
-        if old and not old.endswith(b"\n"):
-            old += b"\n"
-        write_atomically(path, old + record.model_dump_json().encode() + b"\n")
+        line = record.model_dump_json().encode() + b"\n"
+        try:
+            with path.open("r+b" if path.exists() else "x+b") as handle:
+                end = whole_lines(handle)
+                try:
+                    write_at(handle, end, line)
+                except OSError:
+                    handle.truncate(end)
+                    raise
+        except OSError as error:
+            raise unwritable(path, error) from error
 
     def read(self) -> tuple[list[Record], list[DamagedLine]]:
         """The newest record of each trial id, oldest trial first, and the lines that could not be read."""
@@ -77,18 +89,16 @@ class Store:
         newest: dict[str, Record] = {}
         damaged: list[DamagedLine] = []
         try:
-            content = path.read_bytes()
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, start=1):
+                    if line.strip():
+                        try:
+                            record = parse_record(line)
+                            newest[record.trial_id] = record
+                        except ValueError as error:
+                            damaged.append(DamagedLine(number, str(error)))
         except OSError as error:
             raise StoreError(f"cannot read '{path}' ({error.strerror}); check its permissions") from error
-        for number, line in enumerate(content.split(b"\n"), start=1):
-            if not line.strip():
-                continue
-            try:
-                record = parse_record(line)
-            except ValueError as error:
-                damaged.append(DamagedLine(number, str(error)))
-                continue
-            newest[record.trial_id] = record
         return list(newest.values()), damaged
 
     def read_or_empty(self) -> tuple[list[Record], list[DamagedLine]]:
@@ -104,8 +114,50 @@ class Store:
         return relative
 
 
+def whole_lines(handle: BinaryIO) -> int:
+    """Bytes up to the end of the last whole record; what only lacks its line end gets one."""
+    end = handle.seek(0, os.SEEK_END)
+    start = end
+    while start > 0:
+        before = max(0, start - BLOCK)
+        handle.seek(before)
+        block = handle.read(start - before)
+        if (found := block.rfind(b"\n")) >= 0:
+            start = before + found + 1
+            break
+        start = before
+    if start == end:
+        return end
+    handle.seek(start)
+    try:
+        json.loads(handle.read())
+    except (ValueError, RecursionError):
+        return start
+    write_at(handle, end, b"\n")
+    return end + 1
+
+
+def write_at(handle: BinaryIO, end: int, line: bytes) -> None:
+    """Put `line` at `end`, the file's new last line, and wait until the disk has it."""
+    handle.truncate(end)
+    handle.seek(end)
+    handle.write(line)
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
 def parse_record(line: bytes) -> Record:
     """One line as a Record; ValueError with a short reason otherwise."""
+    try:
+        record = Record.model_validate_json(line)
+    except ValidationError:
+        return explain(line)
+    stated = "schema_version" in record.model_fields_set
+    return record if stated and record.schema_version == SCHEMA_VERSION else explain(line)
+
+
+def explain(line: bytes) -> Record:
+    """`parse_record` of a line that looks damaged, step by step, for the sake of the reason."""
     try:
         data = json.loads(line)
         json.dumps(data, ensure_ascii=False).encode()
@@ -135,6 +187,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StoreError(
-            f"cannot write '{path}' ({error.strerror}); free some space or choose another --output-dir"
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """The sentence for a file of the folder that the disk has no room for, or that it refuses."""
+    return StoreError(
+        f"cannot write '{path}' ({error.strerror}); free some space or choose another --output-dir"
+    )
