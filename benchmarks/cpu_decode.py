@@ -77,7 +77,7 @@ def contenders(source: ModelSource, settings: argparse.Namespace, stack: ExitSta
     """Our engine, transformers, llama.cpp: each method that the engine has."""
     for method in settings.methods.split(","):
         for engine in ("native", "transformers"):
-            if METHODS[method].engine_unsupported_reason(engine):
+            if METHODS[method].unsupported_reason(engine):
                 continue
             decoder = load(source, method, engine, settings.dtype)
             weight_bytes = sum(tensor.nbytes for _, tensor in decoder.resident_tensors())

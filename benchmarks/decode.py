@@ -178,7 +178,7 @@ def release(device: str) -> None:
 def reference_of(source: ModelSource, method: str, device: str) -> Reference:
     """A decoder of the method's own weights in float32: plain torch, or transformers for unquantized ones."""
     before = allocated(device)
-    if METHODS[method].engine_unsupported_reason("transformers"):
+    if METHODS[method].unsupported_reason("transformers"):
         settings, name = LoadSettings(device=device, dtype="float32"), method
     else:
         settings, name = LoadSettings(device=device, dtype="float32", engine="transformers"), "fp32"
