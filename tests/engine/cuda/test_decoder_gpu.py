@@ -60,19 +60,18 @@ def spoil(weight: Any, tensor: torch.Tensor) -> Weight:
 
 
 SPOILT = (
-    ("model.norm.weight", torch.nan),
-    ("model.norm.weight", torch.inf),
+    ("model.norm.weight", 65504.0),  # finite itself: a norm that is not is refused when it is read
     ("model.embed_tokens.weight", torch.nan),
-    ("model.layers.1.self_attn.v_proj.bias", torch.inf),
+    ("model.layers.1.self_attn.v_proj.weight", torch.inf),
     ("model.layers.1.mlp.down_proj.weight", torch.nan),
 )
 QUANTIZE = {"float": float16, "int8": eight_bits, "int4": four_bits}
 
 
 def spoilt(source: DictSource, name: str, bad: float) -> DictSource:
-    """The first number of a tensor replaced."""
+    """The first number of a tensor replaced; all of a norm."""
     tensor = source.tensors[name].clone()
-    tensor.view(-1)[0] = bad
+    tensor.view(-1)[: 1 if tensor.dim() > 1 else None] = bad
     return replace(source, tensors={**source.tensors, name: tensor})
 
 

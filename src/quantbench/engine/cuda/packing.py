@@ -16,7 +16,7 @@ def packed_parameters(parameters: Parameters) -> Parameters:
 
 def operand_of(weight: Weight) -> GpuOperand:
     """How the kernels read a packed weight; TypeError where none knows its format."""
-    operand = weight.gpu_operand()
+    operand = weight.gpu
     if operand is None:
         raise TypeError(f"weights held as {weight.scheme} have no GPU kernel")
     return operand

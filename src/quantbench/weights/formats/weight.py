@@ -47,7 +47,8 @@ class CpuOperand:
 class Weight(ABC):
     """A weight matrix [out, in] in one format. Whatever no kernel takes is dequantized by plain torch."""
 
-    __slots__ = ()
+    __slots__ = ("_gpu",)
+    _gpu: "GpuOperand | None"  # what `gpu` made; no field of a format
 
     @property
     @abstractmethod
@@ -105,6 +106,16 @@ class Weight(ABC):
     def gpu_operand(self) -> GpuOperand | None:
         """For the GPU kernels; None where they do not know the format."""
         return None
+
+    @property
+    def gpu(self) -> GpuOperand | None:
+        """`gpu_operand`, made once: a step asks hundreds of times, and the device waits for the host."""
+        try:
+            return self._gpu
+        except AttributeError:
+            operand = self.gpu_operand()
+            object.__setattr__(self, "_gpu", operand)
+            return operand
 
     def cpu_operand(self) -> CpuOperand | None:
         """For the compiled CPU kernels; None where they do not know the format, or not in this shape."""

@@ -29,7 +29,13 @@ def tile_for(weight: Weight, tokens: int) -> Tile:
         columns = 128
     if not roomy(device_of(weight)):
         return Tile(rows=64, tokens=min(columns, 64), inputs=64, warps=4, stages=3)
-    return TILES[operand_of(weight).kind](weight.shape, columns)
+    return _tile(operand_of(weight).kind, weight.shape, columns)
+
+
+@cache
+def _tile(kind: GpuKind, shape: tuple[int, int], columns: int) -> Tile:
+    """Of the table, kept: a prompt pass asks for hundreds."""
+    return TILES[kind](shape, columns)
 
 
 def _float_tile(shape: tuple[int, int], columns: int) -> Tile:
