@@ -46,8 +46,13 @@ def folder(path: Path, kind: str, **settings: Any) -> str:
 
 
 def planned(model: str, **settings: Any) -> list[str]:
+    return list(engines(model, **settings))
+
+
+def engines(model: str, **settings: Any) -> dict[str, str]:
+    """Each method of a plan and the engine that is to run it."""
     plan, _ = build_plan(RunSettings(model=model, tasks=("none",), device="cpu", **settings))
-    return [trial.method for trial in plan.trials if trial.role == "method"]
+    return {trial.method: trial.engine for trial in plan.trials if trial.role == "method"}
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
@@ -65,22 +70,47 @@ def test_a_family_of_the_native_engine_runs_under_every_method(kind: str, tmp_pa
     assert planned(model, methods=tuple(METHODS)) == ["fp16", *(m for m in METHODS if m != "fp16")]
 
 
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [("gpt2", {}), ("gpt2", {"engine": "transformers"}), ("llama", {"engine": "transformers"})],
-)
-def test_following_a_refusals_advice_leads_to_a_run(
-    kind: str, settings: dict[str, str], tmp_path: Path
-) -> None:
-    model = folder(tmp_path, kind)
+@pytest.mark.parametrize("settings", [{}, {"engine": "transformers"}])
+def test_following_a_refusals_advice_leads_to_a_run(settings: dict[str, str], tmp_path: Path) -> None:
+    model = folder(tmp_path, "gpt2")
     with pytest.raises(UsageError) as refusal:
         planned(model, methods=("int8",), **settings)
     advice = str(refusal.value).rpartition("; ")[2]
-    if advice == "leave --engine out":
-        assert planned(model, methods=("int8",)) == ["int8"]
-    else:
-        methods = advice.removeprefix("use --methods ").split(",")
-        assert planned(model, methods=tuple(methods), **settings)
+    methods = advice.removeprefix("use --methods ").split(",")
+    assert planned(model, methods=tuple(methods), **settings)
+
+
+def test_every_method_runs_with_the_engine_that_can_run_it(tmp_path: Path) -> None:
+    model = folder(tmp_path, "llama")
+    assert engines(model, engine="transformers", methods=("fp16", "int8")) == {
+        "fp16": "transformers",
+        "int8": "native",
+    }
+    assert set(engines(model, methods=("fp16", "int8")).values()) == {"native"}
+
+
+def test_a_plan_of_two_engines_says_which_runs_what(tmp_path: Path) -> None:
+    settings = RunSettings(
+        model=folder(tmp_path, "llama"),
+        tasks=("none",),
+        device="cpu",
+        engine="transformers",
+        methods=("fp16", "int8", "int4"),
+    )
+    plan, _ = build_plan(settings)
+    (note,) = plan.notes
+    assert note.startswith("two engines run: fp16 with transformers, int8 and int4 with native")
+
+
+def test_methods_left_to_us_run_with_the_engine_that_was_asked_for(tmp_path: Path) -> None:
+    assert engines(folder(tmp_path, "llama"), engine="transformers") == {"fp16": "transformers"}
+
+
+def test_batch_invariance_is_refused_for_the_methods_that_cannot_promise_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is to run under fp16 with transformers"):
+        planned(
+            folder(tmp_path, "llama"), engine="transformers", methods=("fp16", "int8"), batch_invariant=True
+        )
 
 
 def test_the_native_engines_refusal_leads_to_transformers(tmp_path: Path) -> None:

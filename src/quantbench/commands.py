@@ -236,7 +236,7 @@ def methods(device: str | None, model: str | None, *, out: Output) -> int:
     where = resolve_device(device or "auto")
     support = support_of(open_source(model), "auto") if model else None
     reasons = {
-        name: method.unavailable(where) or (method.unsupported_reason(support.engine) if support else None)
+        name: method.unavailable(where) or (support.unsupported_reason(name) if support else None)
         for name, method in METHODS.items()
     }
 

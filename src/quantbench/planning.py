@@ -45,17 +45,17 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     support = support_of(source, settings.engine, trust_remote_code=settings.trust_remote_code)
     methods, note = measurable(settings.methods, support)
     settings = replace(settings, methods=methods)
-    check_batch_invariant(settings, support.engine)
-    check_unused(settings, tasks, engine=support.engine, device=device)
+    engines = {name: support.engine_of(name) or support.engine for name in methods}
+    check_batch_invariant(settings, engines)
+    check_unused(settings, tasks, engines=engines, device=device)
     check_positions(settings, source)
     baseline = resolve_baseline(settings.baseline, methods)
     ordered = (baseline, *(m for m in dict.fromkeys(methods) if m != baseline))
     for method in ordered:
         check_fits(METHODS[method], source, device)
-    first = replace(
-        trial_of(settings, source, tasks), method=baseline, device=device, dtype=dtype, engine=support.engine
-    )
-    trials = compared(tuple(replace(first, method=method) for method in ordered))
+    base = replace(trial_of(settings, source, tasks), device=device, dtype=dtype)
+    trials = compared(tuple(replace(base, method=name, engine=engines[name]) for name in ordered))
+    first = trials[0]
     if settings.floor:
         reads = (tasks or settings.text) and settings.temperature == 0
         trials += (

@@ -1,7 +1,7 @@
 """Turns each 'auto' of the settings into what will really be used, and refuses what cannot work here."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from quantbench.errors import DeviceError, TaskError, UsageError, unknown
 from quantbench.methods import METHODS
@@ -124,12 +124,14 @@ def check_engine_name(name: str) -> None:
         raise UsageError(unknown("engine", name, ENGINES))
 
 
-def check_batch_invariant(settings: RunSettings, engine: str) -> None:
-    """UsageError where it was asked for and the resolved engine cannot promise it."""
-    if settings.batch_invariant and engine != "native":
+def check_batch_invariant(settings: RunSettings, engines: Mapping[str, str]) -> None:
+    """UsageError where it was asked for and the engine of a method, by its name, cannot promise it."""
+    others = [method for method, engine in engines.items() if engine != "native"]
+    if settings.batch_invariant and others:
         raise UsageError(
-            f"--batch-invariant needs the native engine, but '{settings.model}' is to run with transformers, "
-            "whose answers depend on their batch; leave --batch-invariant out"
+            f"--batch-invariant needs the native engine, but '{settings.model}' is to run under "
+            f"{', '.join(others)} with transformers, whose answers depend on their batch; leave "
+            "--batch-invariant out"
         )
 
 

@@ -1,6 +1,7 @@
-"""Which methods can run a model, and with which engine: said in one sentence, before anything is loaded.
+"""Which methods can run a model, each with which engine: said in one sentence, before anything is loaded.
 
 The native engine reads some families; every other causal language model runs with transformers, unquantized.
+A method that the preferred engine does not run runs with the other one, if that runs it.
 """
 
 from collections.abc import Mapping
@@ -17,29 +18,47 @@ AUTO = ("auto",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:
-    """The engine that runs a model, and why it is not the native one, as a phrase."""
+    """The engines that run a model, and why the native one is not the first of them, as a phrase."""
 
     model: str
-    engine: str  # 'native' or 'transformers'
+    engine: str  # 'native' or 'transformers': what runs every method that it can
     reason: str | None
+    other: str | None = None  # runs what `engine` cannot; None where it cannot run this model
+
+    def engine_of(self, method: str) -> str | None:
+        """The engine that runs a method; None where none does."""
+        engines = (self.engine,) if self.other is None else (self.engine, self.other)
+        return next((name for name in engines if METHODS[method].unsupported_reason(name) is None), None)
+
+    def unsupported_reason(self, method: str) -> str | None:
+        """Why a method cannot run; None when it can."""
+        return None if self.engine_of(method) else METHODS[method].unsupported_reason(self.engine)
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that this engine runs."""
-        return tuple(
-            name for name, method in METHODS.items() if method.unsupported_reason(self.engine) is None
-        )
+        """The methods that can run."""
+        return tuple(name for name in METHODS if self.engine_of(name))
 
     @property
     def sentence(self) -> str:
         """What runs, and why not more."""
-        if self.reason is None:
-            return f"'{self.model}' runs with the native engine under every method"
+        runs = f"'{self.model}' runs {engine_words(self.engine, self.methods_with(self.engine))}"
+        if self.other and (others := self.methods_with(self.other)):
+            runs += f", and {engine_words(self.other, others)}"
         unfit = [name for name in METHODS if name not in self.methods]
-        return (
-            f"'{self.model}' runs with transformers under {listed(self.methods)}; {listed(unfit)} need the "
-            f"native engine, and {self.reason}"
-        )
+        if not unfit:
+            return runs
+        return f"{runs}; {listed(unfit)} need{'s' * (len(unfit) == 1)} the native engine, and {self.reason}"
+
+    def methods_with(self, engine: str) -> tuple[str, ...]:
+        """The methods that one engine is to run."""
+        return tuple(name for name in METHODS if self.engine_of(name) == engine)
+
+
+def engine_words(engine: str, methods: tuple[str, ...]) -> str:
+    """'with transformers under fp16 and bf16'."""
+    under = "every method" if methods == tuple(METHODS) else listed(methods)
+    return f"with {'the native engine' if engine == 'native' else engine} under {under}"
 
 
 def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = False) -> Support:
@@ -52,7 +71,7 @@ def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = Fa
     check_unquantized(source)
     unread = unsupported(source.config)
     if unread is None and engine != "transformers":
-        return Support(model=source.name, engine="native", reason=None)
+        return Support(model=source.name, engine="native", reason=None, other="transformers")
     if engine == "native":
         raise UsageError(
             f"the native engine cannot run '{source.name}': {unread}; leave --engine out, and transformers "
@@ -60,7 +79,8 @@ def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = Fa
         )
     check_known(source, trust_remote_code)
     reason = "transformers was asked for" if unread is None else f"it cannot run this model: {unread}"
-    return Support(model=source.name, engine="transformers", reason=reason)
+    other = "native" if unread is None else None
+    return Support(model=source.name, engine="transformers", reason=reason, other=other)
 
 
 def check_unquantized(source: ModelSource) -> None:
@@ -100,20 +120,28 @@ def has_code(config: Mapping[str, Any]) -> bool:
 def measurable(methods: tuple[str, ...], support: Support) -> tuple[tuple[str, ...], str | None]:
     """The methods to measure, and what to say of those left out.
 
-    Left to us, it is the default ones that can run; UsageError for a named one that cannot.
+    Left to us, it is the default ones that the preferred engine runs; UsageError for a named one that no
+    engine runs.
     """
     if methods == AUTO:
-        kept = tuple(name for name in DEFAULT_METHODS if name in support.methods)
+        kept = tuple(name for name in DEFAULT_METHODS if support.engine_of(name) == support.engine)
         return kept, None if kept == DEFAULT_METHODS else support.sentence
     for name in methods:
         if name not in support.methods:
-            fix = (
-                "leave --engine out"
-                if support.reason == "transformers was asked for"
-                else f"use --methods {','.join(support.methods)}"
-            )
+            fix = f"use --methods {','.join(support.methods)}"
             raise UsageError(f"method '{name}' cannot run here: {support.sentence}; {fix}")
-    return methods, None
+    return methods, mixed(methods, support)
+
+
+def mixed(methods: tuple[str, ...], support: Support) -> str | None:
+    """Which methods run with which engine, where that is not one for all."""
+    by_engine: dict[str | None, list[str]] = {}
+    for name in methods:
+        by_engine.setdefault(support.engine_of(name), []).append(name)
+    if len(by_engine) == 1:
+        return None
+    parts = [f"{listed(names)} with {engine}" for engine, names in by_engine.items()]
+    return f"two engines run: {', '.join(parts)}; what they differ in is not the methods' doing alone"
 
 
 def listed(names: tuple[str, ...] | list[str]) -> str:

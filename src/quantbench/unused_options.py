@@ -3,7 +3,7 @@
 Only what the user named is looked at; a default that plays no part is no mistake.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ OF_TASKS = (
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
-def check_unused(settings: RunSettings, tasks: tuple[Task, ...], *, engine: str, device: str) -> None:
-    """UsageError for the first option that was named and cannot have any effect."""
-    for name, reason in (*_of_the_model(settings, engine, device), *_of_tasks(settings, tasks)):
+def check_unused(
+    settings: RunSettings, tasks: tuple[Task, ...], *, engines: Mapping[str, str], device: str
+) -> None:
+    """UsageError for the first option that was named and cannot have any effect; `engines` by method."""
+    for name, reason in (*_of_the_model(settings, engines, device), *_of_tasks(settings, tasks)):
         if name in settings.given and getattr(settings, name) is not False:
             raise UsageError(f"{flag(name)} has no effect here: {reason}; leave it out")
 
@@ -51,16 +53,17 @@ def is_local(model: str) -> bool:
         return False
 
 
-def _of_the_model(settings: RunSettings, engine: str, device: str) -> Iterator[tuple[str, str]]:
-    if engine == "native":
+def _of_the_model(
+    settings: RunSettings, engines: Mapping[str, str], device: str
+) -> Iterator[tuple[str, str]]:
+    if "transformers" not in engines.values():
         yield "trust_remote_code", f"'{settings.model}' runs on the native engine, which runs no model's code"
-    else:
+    if "native" not in engines.values():
         yield "exact_prompts", f"'{settings.model}' runs with transformers, which never drops bits of prompts"
     if device.startswith("cuda"):
         yield "exact_prompts", "only a CPU's kernels would drop bits of prompts"
-    fixed = [name for name in settings.methods if METHODS[name].fixes_activations(engine, device)]
-    if len(fixed) == len(settings.methods):
-        yield "dtype", f"{', '.join(fixed)} on {device} compute in the type of their weights"
+    if all(METHODS[name].fixes_activations(engine, device) for name, engine in engines.items()):
+        yield "dtype", f"{', '.join(engines)} on {device} compute in the type of their weights"
 
 
 def _of_tasks(settings: RunSettings, tasks: tuple[Task, ...]) -> Iterator[tuple[str, str]]:

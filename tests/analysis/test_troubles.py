@@ -79,3 +79,10 @@ def test_programs_that_ran_without_containment_are_named() -> None:
 def test_a_kernel_that_fell_back_is_named_with_its_reason() -> None:
     (trouble,) = troubles([record("fp16", kernels={"linear": "torch", "fallback": "no C++ compiler found"})])
     assert trouble.text == "slower kernels ran: no C++ compiler found."
+
+
+def test_a_row_of_another_engine_than_the_baseline_says_so() -> None:
+    mixed = [record("fp16", engine="transformers"), record("int8", engine="native")]
+    (trouble,) = troubles(mixed)
+    assert trouble.label == "int8"
+    assert trouble.text.startswith("ran with the engine 'native', the baseline with 'transformers': ")

@@ -36,10 +36,24 @@ def find_troubles(results: Results) -> tuple[Trouble, ...]:
     found = [Trouble(label="", text=text) for text in results.left_out]
     for label, record in records:
         found += _of_record(label, record)
+    found += _other_engines(results)
     for row in results.rows:
         found += [Trouble(label=row.label, text=sign) for sign in signs_of_load(row)]
         found += [Trouble(label=row.label, text=text) for score in row.scores for text in _of_score(score)]
     return tuple(sorted(_merged(found), key=lambda trouble: not trouble.failed))
+
+
+def _other_engines(results: Results) -> Iterable[Trouble]:
+    """Rows that another engine than the baseline's ran."""
+    baseline = results.baseline
+    for row in results.rows:
+        own, other = row.record.engine, baseline.record.engine if baseline else None
+        if own and other and own != other:
+            text = (
+                f"ran with the engine '{own}', the baseline with '{other}': in speed, memory and answers it "
+                "differs from the baseline by the engine too, not by the method alone."
+            )
+            yield Trouble(label=row.label, text=text)
 
 
 def _merged(troubles: Iterable[Trouble]) -> Iterable[Trouble]:
