@@ -6,16 +6,16 @@ environment and single outcome is made up around its figures.
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
-from quantbench.plan import Trial
+from quantbench.plan import Trial, trial_from_dict
 from quantbench.records import (
     Bandwidth,
     Completion,
     Environment,
     Failure,
     Memory,
+    MemoryKind,
     ModelInfo,
     Outcome,
     Record,
@@ -121,13 +121,15 @@ def task_result(
 
 def record(method: str, *, device: str = "cuda:0", trial: Trial | None = None, **sections: Any) -> Record:
     """A record of a method with these sections; what is not given was not measured."""
-    trial = trial or Trial(model=MODEL.name, method=method, device=device, tasks=("humaneval",))
+    trial = trial or trial_from_dict(
+        {"model": MODEL.name, "method": method, "device": device, "tasks": ("humaneval",)}
+    )
     scheme, group_size = SCHEMES.get(method, ("W16A16", None))
     facts: dict[str, Any] = {
         "trial_id": trial.id,
         "created_at": "2026-01-01T00:00:00+00:00",
         "quantbench_version": "0.1.0",
-        "trial": trial.to_dict(),
+        "trial": trial,
         "environment": ENVIRONMENT if device.startswith("cuda") else CPU_ENVIRONMENT,
         "model": MODEL,
         "scheme": scheme,
@@ -153,7 +155,7 @@ def full_record(
             effective_bits=8 * weight_bytes / PARAMETERS,
             quantized_parameters=0 if method == "fp16" else PARAMETERS,
         ),
-        memory=Memory(kind="cuda", peak_allocated_bytes=int(memory * 1e9)),
+        memory=Memory(kind=MemoryKind.CUDA, peak_allocated_bytes=int(memory * 1e9)),
         bandwidth=Bandwidth(read_bytes_per_s=4.4e12, method="sum of a large tensor"),
         speed=(speed_point(tokens_per_s),),
         tasks=(result,),
@@ -193,7 +195,5 @@ def failed(record_: Record, message: str = "CUDA out of memory") -> Record:
 
 def other_trial(record_: Record, **changes: Any) -> Record:
     """The record as if its trial had had these settings."""
-    from quantbench.plan import trial_from_dict
-
-    trial = replace(trial_from_dict(record_.trial), **changes)
-    return record_.model_copy(update={"trial_id": trial.id, "trial": trial.to_dict()})
+    trial = trial_from_dict(record_.trial.flat() | changes)
+    return record_.model_copy(update={"trial_id": trial.id, "trial": trial})

@@ -4,19 +4,19 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import typer
 from rich.console import Console
 
-from quantbench import __version__, cli
+from quantbench import __version__, cli, commands
 from quantbench.analysis.compare import TOLERANCE
-from quantbench.option_texts import SENTENCES, text_of
 from quantbench.settings import RunSettings
+from quantbench.settings.base import places_of
+from quantbench.settings.option import help_of
 
-COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]
+COMMANDS = list(commands.COMMANDS)
 
 
 def call(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -83,7 +83,7 @@ def test_a_folder_of_another_version_is_named_by_every_command_that_opens_one(
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "records.jsonl").write_text('{"schema_version": 99}\n')
     assert call([*command, "old"], monkeypatch) == 2
-    assert "schema version 99, this quantbench reads 1" in capsys.readouterr().err
+    assert "schema version 99, this quantbench reads 1 to 2" in capsys.readouterr().err
 
 
 def test_an_unwritable_folder_is_named(
@@ -117,9 +117,9 @@ def test_every_option_has_one_sentence_and_shows_its_default(command: str) -> No
 
 
 def test_the_defaults_that_are_shown_are_those_of_the_settings() -> None:
-    assert text_of("rounds") == "Interleaved rounds of speed measurements. [default: 1]"
-    assert text_of("methods").endswith("[default: those of fp16,int8,int4 that the model's engine runs]")
-    assert set(SENTENCES) >= {field.name for field in fields(RunSettings)} - {"speed_budget_s", "given"}
+    texts = {name: help_of(place.field) for name, place in places_of(RunSettings).items()}
+    assert texts["rounds"] == "Interleaved rounds of speed measurements. [default: 1]"
+    assert texts["methods"].endswith("[default: those of fp16,int8,int4 that the model's engine runs]")
 
 
 @pytest.mark.parametrize(
@@ -215,12 +215,12 @@ def test_options_take_dashes_and_underscores(
 def test_ctrl_c_says_that_what_was_measured_is_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from quantbench import commands
+    from quantbench import api
 
     def interrupted(*arguments: object, **options: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "run", interrupted)
+    monkeypatch.setattr(api, "measure", interrupted)
     assert call(["run"], monkeypatch) == 130
     assert "what was measured is kept" in capsys.readouterr().err
 

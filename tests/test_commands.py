@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from quantbench.commands import default_folder, exit_code, report, select_records, write_plan
+from quantbench.commands.report import report
+from quantbench.commands.run import exit_code
 from quantbench.errors import StoreError
 from quantbench.output import Output
-from quantbench.plan import Plan, trial_from_dict
+from quantbench.plan import Plan
 from quantbench.records import Failure, Record
+from quantbench.selection import default_folder, select_records, write_plan
+from quantbench.settings import read_settings
+from quantbench.settings.commands import ReportSettings
 from quantbench.store import Store
 from tests.builders import make_record, make_trial
 from tests.report_records import reference_records
@@ -77,7 +81,8 @@ def folder_with(tmp_path: Path, records: list[Record]) -> Path:
 def reported(folder: Path, formats: str) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=200)
-    assert report(folder, formats=formats, out=Output(console), err=console) == 0
+    settings = read_settings(ReportSettings, {"folder": folder, "format": formats})
+    assert report(settings, Output(console), console) == 0
     return stream.getvalue()
 
 
@@ -93,7 +98,7 @@ def test_the_file_that_is_named_is_one_that_was_written(tmp_path: Path, formats:
 
 def test_a_record_that_is_gone_is_said_on_the_terminal_and_in_the_report(tmp_path: Path) -> None:
     records = reference_records()
-    trials = tuple(trial_from_dict(record.trial) for record in records)
+    trials = tuple(record.trial for record in records)
     write_plan(Plan(trials=trials, baseline="fp16"), tmp_path)
     text = reported(folder_with(tmp_path, records[:2]), "md")
     assert "int4 was planned and has no readable record" in text
@@ -123,8 +128,9 @@ def failed(**changes: Any) -> Record:
     ("record", "code"),
     [
         (make_record(make_trial()), 0),
-        (failed(), 2),
+        (failed(user_error=True), 2),
         (failed(traceback="Traceback ..."), 1),
+        (failed(), 1),
         (failed(stage="process", kind="killed"), 1),
     ],
 )

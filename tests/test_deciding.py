@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from quantbench.deciding import compare, read_limits, recommend
+from quantbench.commands.compare import compare
+from quantbench.commands.recommend import read_limits, recommend
 from quantbench.errors import StoreError, UsageError
 from quantbench.output import Output
 from quantbench.records import Record
+from quantbench.settings import read_settings
+from quantbench.settings.commands import CompareSettings, FailOn, RecommendSettings
 from quantbench.store import Store
 from tests.report_records import full_record, other_trial, reference_records
 
@@ -34,9 +37,8 @@ def printed(out: Console) -> str:
 
 def recommended(path: Path, **limits: str) -> tuple[int, str]:
     out = console()
-    options: dict[str, str | None] = dict.fromkeys(("max_memory", "max_size", "max_ttft"))
-    found = read_limits(**(options | limits), min_speed=None, min_recovery=0.9)  # type: ignore[arg-type]
-    return recommend(path, found, out=Output(out), err=console()), printed(out)
+    settings = RecommendSettings.model_validate({"folder": path, "min_recovery": 0.9, **limits})
+    return recommend(settings, Output(out), console()), printed(out)
 
 
 def test_recommend_names_the_choice_and_why_the_others_fall_out(tmp_path: Path) -> None:
@@ -54,12 +56,13 @@ def test_recommend_exits_with_1_when_nothing_fits(tmp_path: Path) -> None:
 
 def test_limit_that_is_no_quantity_is_refused_with_its_option() -> None:
     with pytest.raises(UsageError, match="--max-memory: 'lots' is not a number"):
-        read_limits("lots", None, None, None, None)
+        read_limits(RecommendSettings(folder=Path("results"), max_memory="lots"))
 
 
 def compared(old: Path, new: Path, fail_on: str = "regression") -> tuple[int, str]:
     out = console()
-    code = compare(old, new, fail_on=fail_on, tolerance=0.03, out=Output(out), err=console())
+    settings = CompareSettings(old=old, new=new, fail_on=FailOn(fail_on), tolerance=0.03)
+    code = compare(settings, Output(out), console())
     return code, printed(out)
 
 
@@ -86,9 +89,9 @@ def test_same_figures_pass_the_gate(before: Path) -> None:
     assert compared(before, before)[0] == 0
 
 
-def test_unknown_gate_is_refused(before: Path) -> None:
-    with pytest.raises(UsageError, match="choose from: regression, never"):
-        compared(before, before, fail_on="anything")
+def test_unknown_gate_is_refused() -> None:
+    with pytest.raises(UsageError, match="unknown fail-on 'anything'; choose from: regression, never"):
+        read_settings(CompareSettings, {"old": Path("a"), "new": Path("b"), "fail_on": "anything"})
 
 
 def test_other_models_are_refused_with_the_fix(tmp_path: Path, before: Path) -> None:

@@ -5,7 +5,8 @@ import pytest
 from quantbench.leftovers import REPORT_FILES, remove_old_report, set_aside_samples
 from quantbench.records import Record
 from quantbench.report import write_report
-from quantbench.trial import Run, new_record, samples_name
+from quantbench.trial import Run, new_record
+from quantbench.trial.text import samples_name
 from tests.builders import make_trial
 from tests.report_records import record, reference_records, task_result
 

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from quantbench.errors import UsageError
-from quantbench.options import FORMATS, merge_config, read_formats, read_settings
+from quantbench.settings import Format, RunSettings
+from quantbench.settings import merge_config as merge
+from quantbench.settings import read_settings as read
+
+
+def merge_config(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in merge(RunSettings, given).items() if name != "config"}
+
+
+def read_settings(options: dict[str, Any]) -> RunSettings:
+    return read(RunSettings, options)
 
 
 def config(folder: Path, text: str) -> dict[str, Any]:
@@ -57,7 +67,7 @@ def test_a_value_of_another_type_is_refused() -> None:
 
 
 def test_batch_invariance_can_stand_in_the_file(tmp_path: Path) -> None:
-    assert read_settings(config(tmp_path, "batch-invariant: true")).batch_invariant is True
+    assert read_settings(config(tmp_path, "batch-invariant: true")).load.batch_invariant is True
 
 
 @pytest.mark.parametrize("value", ["fp16, int8", ["fp16", "int8"]])
@@ -70,16 +80,11 @@ def test_a_list_of_numbers_takes_numbers_only() -> None:
         read_settings({"batch_sizes": "1,eight"})
 
 
-def test_the_model_is_given_once() -> None:
-    with pytest.raises(UsageError, match="given twice"):
-        read_settings({"model": "a", "model_option": "b"})
-
-
 def test_every_format_is_written_unless_some_are_named() -> None:
-    assert read_formats(None) == FORMATS
-    assert read_formats("md, csv") == ("md", "csv")
+    assert read_settings({}).output.format == tuple(Format)
+    assert read_settings({"format": "md, csv"}).output.format == ("md", "csv")
 
 
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown format 'pdf'"):
-        read_formats("pdf")
+        read_settings({"format": "pdf"})

@@ -12,11 +12,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from quantbench.analysis.choose import Limits
-from quantbench.commands import report
-from quantbench.deciding import compare, recommend
-from quantbench.evaluation.score import ScoreSettings, score
+from quantbench.commands import compare, recommend, report, score
 from quantbench.output import Output, plain
+from quantbench.settings import Format
+from quantbench.settings.commands import (
+    CompareSettings,
+    FailOn,
+    RecommendSettings,
+    ReportSettings,
+    ScoreSettings,
+)
 from quantbench.store import Store
 from tests.evaluation.conftest import sample_file as sample_file
 from tests.evaluation.conftest import task_file as task_file
@@ -69,22 +74,21 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_report_as_json_holds_the_figures_and_where_the_files_are(folder: Path) -> None:
-    given = document(lambda out, err: report(folder, formats="json", out=out, err=err))
+    given = document(lambda out, err: report(ReportSettings(folder=folder, format=(Format.JSON,)), out, err))
     assert [method["method"] for method in given["methods"]] == ["fp16", "int8", "int4"]
     assert given["report"] == str(folder / "results.json")
 
 
 def test_a_recommendation_as_json_holds_the_choice_and_every_candidate(folder: Path) -> None:
-    limits = Limits(max_memory_bytes=10**9, min_recovery=0.9)
-    given = document(lambda out, err: recommend(folder, limits, out=out, err=err))
+    limits = RecommendSettings(folder=folder, max_memory="1GB", min_recovery=0.9)
+    given = document(lambda out, err: recommend(limits, out, err))
     assert given["label"] == "int8" and given["limits"]["max_memory_bytes"] == 10**9
     assert [candidate["label"] for candidate in given["candidates"]] == ["fp16", "int8", "int4"]
 
 
 def test_a_comparison_as_json_holds_every_figure_with_its_kind(folder: Path) -> None:
-    given = document(
-        lambda out, err: compare(folder, folder, fail_on="regression", tolerance=None, out=out, err=err)
-    )
+    settings = CompareSettings(old=folder, new=folder, fail_on=FailOn.REGRESSION)
+    given = document(lambda out, err: compare(settings, out, err))
     assert given["failed"] is False and given["differences"]
 
 
@@ -95,7 +99,7 @@ def test_scores_as_json_hold_figures_and_what_was_left_out(
     settings = ScoreSettings(samples=samples, task_data=str(task_file), workers=1)
     file = io.StringIO()
     output = Output(Console(file=file), as_json=True)
-    assert score(settings, out=output, err=Console(file=io.StringIO())) == 1
+    assert score(settings, output, Console(file=io.StringIO())) == 1
     given = json.loads(file.getvalue())
     assert given["outcomes"] == {"passed": 1} and "Own/1" in given["left_out"][0]
     assert (given["figures"][0]["k"], given["figures"][0]["value"]) == (1, 1.0)

@@ -1,7 +1,8 @@
 """Which trials a run adds to its methods: reruns of the baseline, and later passes of speed."""
 
 from quantbench.plan import Trial
-from quantbench.planning import build_plan, compared, floors_of, later_passes
+from quantbench.planning import build_plan
+from quantbench.planning.trials import compared, floors_of, later_passes
 from quantbench.settings import RunSettings
 from tests.builders import make_trial
 
@@ -15,7 +16,7 @@ def test_passes_run_to_and_fro() -> None:
 
 def test_later_passes_measure_speed_alone() -> None:
     trials = compared((make_trial(tasks=("humaneval",)), make_trial(method="int8", tasks=("humaneval",))))
-    assert {(trial.tasks, trial.reference) for trial in later_passes(trials, 2)} == {((), None)}
+    assert {(trial.evaluation.tasks, trial.reference) for trial in later_passes(trials, 2)} == {((), None)}
 
 
 def test_one_pass_adds_nothing() -> None:
@@ -39,7 +40,7 @@ def test_without_anything_to_score_nothing_is_compared() -> None:
 
 def test_floor_is_another_batch_shape_and_bf16_is_scored_for_scale() -> None:
     found = floors_of(make_trial(batch_size=64), ("fp16", "int8"))
-    assert [(floor.role, floor.method, floor.batch_size) for floor in found] == [
+    assert [(floor.role, floor.method, floor.generation.batch_size) for floor in found] == [
         ("floor", "fp16", 31),
         ("scale", "bf16", 64),
     ]
@@ -79,4 +80,4 @@ def test_the_baseline_is_run_once_a_pass_where_no_floor_is_wanted() -> None:
 
 
 def test_the_passes_of_a_round_share_the_speed_budget() -> None:
-    assert {trial.speed_budget_s for trial in planned(speed_budget_s=6.0)} == {3.0}
+    assert {trial.speed.speed_budget_s for trial in planned(speed_budget_s=6.0)} == {3.0}

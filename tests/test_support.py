@@ -13,6 +13,7 @@ from quantbench.methods import METHODS
 from quantbench.output import Output
 from quantbench.planning import build_plan
 from quantbench.settings import RunSettings
+from quantbench.settings.commands import MethodsSettings
 from tests.model_folders import tiny_config, write_folder
 
 ELSEWHERE = (
@@ -52,13 +53,13 @@ def planned(model: str, **settings: Any) -> list[str]:
 def engines(model: str, **settings: Any) -> dict[str, str]:
     """Each method of a plan and the engine that is to run it."""
     plan, _ = build_plan(RunSettings(model=model, tasks=("none",), device="cpu", **settings))
-    return {trial.method: trial.engine for trial in plan.trials if trial.role == "method"}
+    return {trial.method: trial.load.engine for trial in plan.trials if trial.role == "method"}
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
 def test_a_default_run_measures_what_can_be_measured(kind: str, tmp_path: Path) -> None:
     plan, _ = build_plan(RunSettings(model=folder(tmp_path, kind), tasks=("none",), device="cpu"))
-    assert {(trial.method, trial.engine) for trial in plan.trials} == {("fp16", "transformers")}
+    assert {(trial.method, trial.load.engine) for trial in plan.trials} == {("fp16", "transformers")}
     assert len(plan.notes) == 1
     assert "int8, int4 and int4-rtn need the native engine" in plan.notes[0]
 
@@ -140,7 +141,8 @@ def test_a_model_with_code_of_its_own_asks_for_trust(tmp_path: Path) -> None:
 
 def shown(model: str | None) -> str:
     out = io.StringIO()
-    commands.methods("cpu", model, out=Output(Console(file=out, width=200)))
+    console = Console(file=out, width=200)
+    commands.methods(MethodsSettings(model=model, device="cpu"), Output(console), console)
     return out.getvalue()
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from quantbench.trial import make_current
+from quantbench.trial.stages import make_current
 
 
 @pytest.mark.parametrize(("device", "made"), [("cuda:1", ["cuda:1"]), ("cpu", [])])

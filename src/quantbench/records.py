@@ -2,17 +2,24 @@
 
 Bytes are int, seconds are float. None means 'not measured', never zero. Anything derived (a rate, a
 ratio, an interval) is computed by `analysis` from these values and is not stored.
+
+Schema versions, all of which are read (`upgraded`):
+1  the first
+2  a failure says whether the user caused it (`user_error`); version 1 told it by a missing traceback
 """
 
-from dataclasses import fields
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from quantbench.plan import Trial
+from quantbench.plan import Role, Trial
+from quantbench.settings import Engine
+from quantbench.settings.base import places_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
 METERED_S = 2.0  # seconds of repetitions from which energy is known: the driver's counter ticks every 0.1 s
 
 
@@ -25,9 +32,6 @@ Taken = Annotated[float, Field(gt=0, le=1e9)]  # seconds that something took
 Rate = Annotated[float, Field(gt=0, le=1e18)]  # bytes a second
 Share = Annotated[float, Field(ge=0, le=1.0001)]  # rounding included
 Figure = Annotated[float, Field(ge=-1e15, le=1e15)]
-
-TRIAL = TypeAdapter(Trial)
-FIELDS = frozenset(field.name for field in fields(Trial))
 
 
 class _Frozen(BaseModel):
@@ -94,8 +98,15 @@ class SpeedPoint(_Frozen):
         return self
 
 
+class MemoryKind(StrEnum):
+    """Whose memory a figure is of."""
+
+    CUDA = "cuda"
+    CPU = "cpu"
+
+
 class Memory(_Frozen):
-    kind: str  # 'cuda' or 'cpu'
+    kind: MemoryKind
     load_peak_bytes: Count | None = None  # cuda: allocator, cpu: resident set
     peak_allocated_bytes: Count | None = None  # cuda only, while running
     peak_reserved_bytes: Count | None = None  # cuda only, while running
@@ -105,7 +116,7 @@ class Memory(_Frozen):
     @property
     def headline_bytes(self) -> int | None:
         """The figure of the report's memory column: allocator peak on CUDA, peak resident set on CPU."""
-        return self.peak_allocated_bytes if self.kind == "cuda" else self.process_bytes
+        return self.peak_allocated_bytes if self.kind is MemoryKind.CUDA else self.process_bytes
 
 
 class Completion(_Frozen):
@@ -209,6 +220,7 @@ class Failure(_Frozen):
     stage: str  # 'load', 'size', 'speed', 'memory', 'task', 'process'
     kind: str  # the exception's name, or 'killed'
     message: str
+    user_error: bool = False  # the message names what the user can do; there is no traceback
     traceback: str | None = None
 
 
@@ -234,12 +246,12 @@ class Record(_Frozen):
     trial_id: str
     created_at: str  # ISO 8601, UTC
     quantbench_version: str
-    trial: dict[str, Any]  # Trial.to_dict()
+    trial: Trial
     environment: Environment
     model: ModelInfo | None = None
     scheme: str | None = None  # 'W4A16'; 'W8A32, prompts W8A8' where phases differ
     group_size: int | None = None
-    engine: str | None = None  # what really ran
+    engine: Engine | None = None  # what really ran
     kernels: dict[str, str] = Field(default_factory=dict)  # operation -> kernel used, fall-backs included
     startup: Startup | None = None
     size: Size | None = None
@@ -254,11 +266,13 @@ class Record(_Frozen):
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
 
-    @field_validator("trial")
+    @field_validator("trial", mode="before")
     @classmethod
-    def _whole_trial(cls, trial: dict[str, Any]) -> dict[str, Any]:
-        TRIAL.validate_python({name: value for name, value in trial.items() if name in FIELDS})
-        return trial
+    def _known_settings(cls, trial: Any) -> Any:
+        """Settings that no Trial has any more are left out."""
+        if not isinstance(trial, Mapping):
+            return trial
+        return {name: value for name, value in trial.items() if name in places_of(Trial)}
 
     @property
     def completed(self) -> bool:
@@ -266,8 +280,21 @@ class Record(_Frozen):
 
     @property
     def method(self) -> str:
-        return str(self.trial["method"])
+        return self.trial.method
 
     @property
-    def role(self) -> str:
-        return str(self.trial.get("role", "method"))
+    def role(self) -> Role:
+        return self.trial.role
+
+
+def upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of an older schema as the present one has it; ValueError for a version that is not read."""
+    version = data.get("schema_version")
+    if version not in READABLE:
+        raise ValueError(f"schema version {version!r}, this quantbench reads {READABLE[0]} to {READABLE[-1]}")
+    found = {**data, "schema_version": SCHEMA_VERSION}
+    failure = data.get("failure")
+    if version == 1 and isinstance(failure, Mapping):
+        known = failure.get("stage") != "process" and failure.get("traceback") is None
+        found["failure"] = {**failure, "user_error": known}
+    return found

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from quantbench.errors import StoreError
-from quantbench.records import SCHEMA_VERSION, Record
+from quantbench.records import Record, upgraded
 
 RECORDS = "records.jsonl"
 BLOCK = 65_536  # bytes read at once when a line's start is looked for
@@ -165,11 +165,9 @@ def explain(line: bytes) -> Record:
         raise ValueError("its text holds half a character (a lone surrogate)") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({error})") from error
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema version {version!r}, this quantbench reads {SCHEMA_VERSION}")
+    current = upgraded(data if isinstance(data, dict) else {})
     try:
-        return Record.model_validate(data)
+        return Record.model_validate(current)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

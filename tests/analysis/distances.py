@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from quantbench.plan import Trial
+from quantbench.plan import trial_from_dict
 from quantbench.records import Distance, ProblemDistance, Record
 from tests.report_records import MODEL, record, task_result
 
@@ -36,14 +36,8 @@ def baseline_distance(problems: int = 20, loss: float = 1.0) -> Distance:
 
 def floor_record(*, solved: Sequence[int] = (), kl: Sequence[float] = (), method: str = "fp16") -> Record:
     """A second run of the baseline at batch 31."""
-    trial = Trial(
-        model=MODEL.name,
-        method=method,
-        device="cuda:0",
-        tasks=("humaneval",),
-        role="floor",
-        batch_size=31,
-    )
+    asked = {"model": MODEL.name, "method": method, "device": "cuda:0", "tasks": ("humaneval",)}
+    trial = trial_from_dict(asked | {"role": "floor", "batch_size": 31})
     return record(
         method,
         trial=trial,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantbench.plan import PASSES_A_ROUND
+from quantbench.plan import PASSES_A_ROUND, Role
 from quantbench.records import Record, SpeedPoint
 from tests.report_records import record
 
@@ -47,7 +47,7 @@ def _process(
     name: str, role: str, number: int, speed: float, level: float, drift: float, draw: np.random.Generator
 ) -> Record:
     own = TEMPLATE.model_copy(
-        update={"trial": {**TEMPLATE.trial, "method": name, "role": role, "round": number}}
+        update={"trial": TEMPLATE.trial.changed(method=name, role=Role(role), round=number)}
     )
     seconds = (
         STEPS / (100.0 * speed) * np.exp(level + draw.normal(0, drift) + draw.normal(0, JITTER, REPETITIONS))

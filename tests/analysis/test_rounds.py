@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import pytest
 
 from quantbench.analysis.load import signs_of_load
 from quantbench.analysis.rounds import merge_rounds
 from quantbench.analysis.rows import Row, read_results, read_row
-from quantbench.plan import trial_from_dict
+from quantbench.plan import Role
 from quantbench.records import Failure, Record
 from tests.report_records import record, speed_point
 
@@ -13,9 +11,9 @@ from tests.report_records import record, speed_point
 def in_round(number: int, rate: float, **sections: object) -> Record:
     """An fp16 speed trial of this round; round 0 is the method's own trial."""
     own = record("fp16")
-    trial = trial_from_dict(own.trial)
+    trial = own.trial
     if number:
-        trial = replace(trial, role="round", round=number, tasks=())
+        trial = trial.changed(role=Role.ROUND, round=number, tasks=())
     facts: dict[str, object] = {"speed": (speed_point(rate, spread=(1.0, 1.0), passes=1),)}
     return record("fp16", trial=trial, **(facts | sections))
 
@@ -51,7 +49,7 @@ def test_rounds_make_no_rows_of_their_own() -> None:
 @pytest.mark.parametrize("setting", [{"threads": 7}, {"batch_invariant": True}])
 def test_round_of_another_setting_is_not_mixed_in(setting: dict[str, object]) -> None:
     other = in_round(1, 44.0)
-    other = other.model_copy(update={"trial": other.trial | setting})
+    other = other.model_copy(update={"trial": other.trial.changed(**setting)})
     (merged,) = merge_rounds([in_round(0, 40.0), other])
     assert merged.speed[0].round_of == ()
 

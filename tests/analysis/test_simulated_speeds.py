@@ -85,7 +85,7 @@ def test_thirty_per_cent_in_each_of_three_passes_are_found() -> None:
     """Three interleaved passes of two methods, one 30 % faster in each: no overlap is needed, pairs are."""
     draw = np.random.default_rng(3)
     records = [r for r in simulate(World(speeds=[1.0, 1.3], drift=0.01, rounds=2), draw) if r.role != "floor"]
-    three = [r for r in records if int(r.trial["round"]) < 3]
+    three = [r for r in records if r.trial.round < 3]
     found = read_results(three, "fp16").comparisons.get(SPEED.key, "method1", "fp16")
     assert found.verdict is Verdict.SIGNIFICANT
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from quantbench.evaluation.distance import (
     shared_tokens,
     task_corpus,
 )
+from quantbench.plan import Role
 from quantbench.tasks import load_task
 from tests.bigram import BigramDecoder, random_table
 from tests.builders import make_trial
@@ -78,7 +78,7 @@ def test_floor_scores_the_same_tokens_in_other_shapes(tmp_path: Path, text: str)
     table = random_table(20, seed=1)
     distance_of(baseline, BigramDecoder(table), make_tokenizer(), folder=tmp_path, progress=quiet)
     decoder = BigramDecoder(table)
-    floor = replace(baseline, role="floor", reference=baseline.id)
+    floor = baseline.changed(role=Role.FLOOR, reference=baseline.id)
     distance, _ = distance_of(floor, decoder, make_tokenizer(), folder=tmp_path, progress=quiet)
     assert distance is not None
     assert len(decoder.scored[0]) == distance.problems[0].tokens + 1 + FLOOR_TAIL

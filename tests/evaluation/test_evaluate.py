@@ -12,7 +12,6 @@ from tokenizers import Tokenizer
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
 from quantbench.evaluation.evaluate import evaluate, limit_task, refusals
 from quantbench.evaluation.generate import (
-    EvaluationSettings,
     Question,
     build_requests,
     extract,
@@ -22,6 +21,7 @@ from quantbench.evaluation.grading import grade
 from quantbench.records import Outcome
 from quantbench.sandbox.pool import Sandbox, open_sandbox
 from quantbench.sandbox.program import Execution, Program
+from quantbench.settings import GenerationSettings
 from quantbench.tasks.humaneval import load_humaneval
 from quantbench.tasks.problem import Problem, PromptProtocol, Task
 from tests.tasks.published import humaneval_file
@@ -91,7 +91,7 @@ class Obliging:
         return [Execution(outcome=Outcome.PASSED, detail="", seconds=0.1) for _ in programs]
 
 
-SETTINGS = EvaluationSettings(batch_size=2)
+SETTINGS = GenerationSettings(batch_size=2)
 TOKENIZER = cast(Tokenizer, Characters())
 
 
@@ -108,7 +108,7 @@ def obliging() -> Iterator[Sandbox]:
     yield cast(Sandbox, Obliging())
 
 
-def requests(settings: EvaluationSettings) -> list[Request]:
+def requests(settings: GenerationSettings) -> list[Request]:
     questions = read_questions(TASK, decoder(""), TOKENIZER, settings)
     return build_requests(questions, TASK, decoder(""), TOKENIZER, frozenset({0}), settings)
 
@@ -118,21 +118,21 @@ def question() -> Question:
 
 
 def test_there_is_a_request_for_every_problem_and_sample() -> None:
-    assert len(requests(EvaluationSettings(batch_size=2, completions_per_problem=4))) == 12
+    assert len(requests(GenerationSettings(batch_size=2, completions_per_problem=4, temperature=1.0))) == 12
 
 
 def test_every_sample_has_a_seed_of_its_own() -> None:
-    made = requests(EvaluationSettings(batch_size=2, completions_per_problem=4, temperature=1.0))
+    made = requests(GenerationSettings(batch_size=2, completions_per_problem=4, temperature=1.0))
     assert len({request.seed for request in made}) == 12
 
 
 def test_the_protocols_limit_holds_unless_another_is_given() -> None:
     assert requests(SETTINGS)[0].max_new_tokens == 20
-    assert requests(EvaluationSettings(batch_size=2, max_new_tokens=5))[0].max_new_tokens == 5
+    assert requests(GenerationSettings(batch_size=2, max_new_tokens=5))[0].max_new_tokens == 5
 
 
 def test_a_row_never_outgrows_the_models_positions() -> None:
-    made = requests(EvaluationSettings(batch_size=2, max_new_tokens=1000))[0]
+    made = requests(GenerationSettings(batch_size=2, max_new_tokens=1000))[0]
     assert len(made.prompt_ids) + made.max_new_tokens == 64
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from quantbench.commands import score
 from quantbench.errors import TaskError, UsageError
-from quantbench.evaluation.score import ScoreSettings, read_ks, score
 from quantbench.output import Output
+from quantbench.settings import read_settings
+from quantbench.settings.commands import ScoreSettings
 from tests.evaluation.conftest import write_lines
 
 Write = Callable[..., Path]
@@ -27,9 +29,7 @@ def scored(
     """What is printed, what is noted, and the results file."""
     out, err = StringIO(), StringIO()
     settings = ScoreSettings(samples=samples, task_data=str(task_data), workers=1, **options)
-    assert (
-        score(settings, out=Output(Console(file=out, width=200)), err=Console(file=err, width=200)) == status
-    )
+    assert score(settings, Output(Console(file=out, width=200)), Console(file=err, width=200)) == status
     results = Path(f"{samples}_results.jsonl").read_text().splitlines()
     return out.getvalue(), err.getvalue(), [json.loads(line) for line in results]
 
@@ -56,7 +56,7 @@ def test_a_failure_says_why(sample_file: Write, task_file: Path) -> None:
 
 
 def test_the_mode_of_the_sandbox_is_shown(sample_file: Write, task_file: Path) -> None:
-    printed, _, _ = scored(sample_file(*RIGHT), task_file, unsafe=True)
+    printed, _, _ = scored(sample_file(*RIGHT), task_file, unsafe_no_sandbox=True)
     assert "sandbox mode 'unsafe-no-sandbox'" in printed
 
 
@@ -146,7 +146,7 @@ def test_inputs_of_the_file_in_the_environment_are_tried(
 ) -> None:
     monkeypatch.setenv("HUMANEVAL_OVERRIDE_PATH", str(plus_file))
     settings = ScoreSettings(samples=sample_file(*RIGHT), workers=1)
-    assert score(settings, out=Output(Console(file=StringIO())), err=Console(file=StringIO())) == 0
+    assert score(settings, Output(Console(file=StringIO())), Console(file=StringIO())) == 0
     assert '"plus_passed": true' in settings.results.read_text()
 
 
@@ -166,7 +166,7 @@ def test_verdicts_go_to_the_file_that_is_named(sample_file: Write, task_file: Pa
     settings = ScoreSettings(
         samples=sample_file(*RIGHT), task_data=str(task_file), output=tmp_path / "here.jsonl", workers=1
     )
-    score(settings, out=Output(Console(file=StringIO())), err=Console(file=StringIO()))
+    score(settings, Output(Console(file=StringIO())), Console(file=StringIO()))
     assert len((tmp_path / "here.jsonl").read_text().splitlines()) == 2
 
 
@@ -179,10 +179,10 @@ def test_a_place_that_cannot_be_written_is_named_before_anything_runs(
 
 def test_too_few_samples_for_k_are_named_before_anything_runs(sample_file: Write, task_file: Path) -> None:
     with pytest.raises(UsageError, match=r"pass@2 needs .* Own/0 has 1"):
-        scored(sample_file(*RIGHT), task_file, ks=(2,))
+        scored(sample_file(*RIGHT), task_file, k=(2,))
 
 
 def test_ks_are_whole_numbers() -> None:
-    assert read_ks("1,10") == (1, 10)
-    with pytest.raises(UsageError, match="--k takes"):
-        read_ks("0")
+    assert read_settings(ScoreSettings, {"samples": "s", "k": "1,10"}).k == (1, 10)
+    with pytest.raises(UsageError, match="--k must be at least 1"):
+        read_settings(ScoreSettings, {"samples": "s", "k": "0"})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from quantbench import commands
+from quantbench.api import execute
 from quantbench.executors import local
 from quantbench.executors.interruption import TrialInterrupted
 from quantbench.plan import Plan
@@ -38,7 +38,7 @@ def main() -> int:
     store = Store(folder)
     store.create()
     try:
-        commands.execute(Plan(trials=(trial,), baseline="fp16"), store, Console(stderr=True))
+        execute(Plan(trials=(trial,), baseline="fp16"), store, "a test", Console(stderr=True))
     except TrialInterrupted as interruption:
         return interruption.status
     return 0

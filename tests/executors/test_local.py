@@ -10,13 +10,11 @@ import pytest
 
 from quantbench.executors.interruption import TrialInterrupted
 from quantbench.executors.local import LocalExecutor
-from quantbench.plan import Trial
 from quantbench.records import Record
+from tests.builders import make_trial
 
-TRIAL = Trial(
+TRIAL = make_trial(
     model="builtin",
-    method="fp16",
-    device="cpu",
     dtype="float32",
     threads=1,
     prompt_tokens=(8,),
@@ -84,7 +82,7 @@ def test_ctrl_c_stops_at_once_and_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_a_users_mistake_inside_a_trial_needs_no_traceback(tmp_path: Path) -> None:
-    trial = Trial(model=str(tmp_path / "missing"), method="fp16", device="cpu")
+    trial = make_trial(model=str(tmp_path / "missing"))
     record = LocalExecutor(tmp_path, command="a test", progress=quiet)(trial)
     assert record.failure is not None
     assert record.failure.traceback is None

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from quantbench.cli import app
+from quantbench.commands import COMMANDS
+from quantbench.settings.base import places_of
+from quantbench.settings.option import facts_of, flag
 from tests.decoders import byte_level
 from tests.fuzz.mutations import HOSTILE, TEXTS, damage_bytes, damage_document, damaged_json, dumped
 from tests.model_folders import tiny_config, write_folder, write_sharded_folder
@@ -46,18 +48,15 @@ CONFIG = {
 
 def option_values(draw: Random, command: str) -> list[str]:
     """Some of a command's options with hostile values."""
-    callback = next(
-        c.callback for c in app.registered_commands if c.callback and c.callback.__name__ == command
-    )
-    names = [
-        name for name in callback.__annotations__ if name not in ("return", "folder", "old", "new", "samples")
-    ]
-    renamed = {"output_format": "format", "model_option": "model"}
+    fields = {name: place.field for name, place in places_of(COMMANDS[command].settings).items()}
+    names = [name for name, field in fields.items() if not facts_of(field).argument]
+    if not names:
+        return []
     arguments: list[str] = []
     for name in draw.sample(names, draw.randint(1, min(4, len(names)))):
-        if name in ("dry_run", "as_json", "model"):
+        if name == "dry_run":
             continue
-        spelled = "--" + renamed.get(name, name).replace("_", "-")
+        spelled = flag(name, fields[name])
         arguments += [spelled] if draw.random() < 0.1 else [f"{spelled}={option_value(draw)}"]
     return arguments
 

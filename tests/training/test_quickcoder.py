@@ -8,9 +8,9 @@ import torch
 from training.corpus import PROMPT, SOLUTION, make_chunk
 
 from quantbench.evaluation.evaluate import evaluate
-from quantbench.evaluation.generate import EvaluationSettings
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.sandbox.pool import open_sandbox
+from quantbench.settings import GenerationSettings
 from quantbench.sources import BUILTIN_FOLDER, eos_ids, load_tokenizer, open_source
 from quantbench.stats import wilson_interval
 from quantbench.tasks.quickeval import load_quickeval
@@ -82,7 +82,7 @@ def test_it_scores_what_it_scored_at_the_end_of_training() -> None:
         loaded.decoder,
         load_tokenizer(source),  # type: ignore[arg-type]
         eos_ids(source),
-        EvaluationSettings(batch_size=32),
+        GenerationSettings(batch_size=32),
         sandbox=open_sandbox,
         progress=lambda stage, done, total: None,
     )

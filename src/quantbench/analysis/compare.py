@@ -248,7 +248,7 @@ def _circumstances(old: Results, new: Results) -> Iterator[str]:
     if not old.rows or not new.rows:
         return
     for name in ("engine", "dtype", "threads", "batch_invariant"):
-        before, after = (results.rows[0].record.trial.get(name) or "default" for results in (old, new))
+        before, after = (results.rows[0].record.trial.flat()[name] or "default" for results in (old, new))
         if before != after:
             yield f"{name} differs: {before} then, {after} now"
     one, other = old.rows[0].record.environment, new.rows[0].record.environment

@@ -71,7 +71,7 @@ def distances(results: Results) -> tuple[MethodDistance, ...]:
 
 def floor_label(record: Record) -> str:
     """How a rerun of the baseline is named: `fp16 again, batch 31`."""
-    return f"{record.method} again, batch {record.trial.get('batch_size')}"
+    return f"{record.method} again, batch {record.trial.generation.batch_size}"
 
 
 def scale_label(record: Record) -> str:

@@ -6,24 +6,23 @@ repetitions join those of the method's own trial, each with the number of its pa
 
 from collections.abc import Iterable, Sequence
 
+from quantbench.plan import Role
 from quantbench.records import Record, SpeedPoint
-
-ROUND = "round"
 
 
 def merge_rounds(records: Sequence[Record]) -> list[Record]:
     """The records without those of later rounds, whose repetitions the methods' own records take in."""
-    rounds = [record for record in records if record.role == ROUND]
-    others = [record for record in records if record.role != ROUND]
-    return [_with_rounds(record, rounds) if record.role == "method" else record for record in others]
+    rounds = [record for record in records if record.role is Role.ROUND]
+    others = [record for record in records if record.role is not Role.ROUND]
+    return [_with_rounds(record, rounds) if record.role is Role.METHOD else record for record in others]
 
 
 def _with_rounds(record: Record, rounds: Iterable[Record]) -> Record:
     own = [entry for entry in rounds if same_measurement(entry, record)]
     if not own:
         return record
-    own.sort(key=lambda entry: int(entry.trial.get("round", 0)))
-    passes = [(0, record), *((int(entry.trial.get("round", 0)), entry) for entry in own)]
+    own.sort(key=lambda entry: entry.trial.round)
+    passes = [(0, record), *((entry.trial.round, entry) for entry in own)]
     warnings = [
         f"pass {number + 1} of the speed failed while in '{entry.failure.stage}': {entry.failure.message}"
         for number, entry in passes[1:]
@@ -38,22 +37,17 @@ def same_measurement(one: Record, other: Record) -> bool:
     return _question(one) == _question(other)
 
 
-def _question(record: Record) -> tuple[str, ...]:
+def _question(record: Record) -> tuple[object, ...]:
     """What two trials must share to be rounds of the same measurement."""
-    keys = (
-        "model",
-        "revision",
-        "method",
-        "engine",
-        "device",
-        "dtype",
-        "threads",
-        "new_tokens",
-        "seed",
-        "batch_invariant",
-        "exact_prompts",
+    trial = record.trial
+    return (
+        trial.model,
+        trial.revision,
+        trial.method,
+        trial.load,
+        trial.speed.new_tokens,
+        trial.generation.seed,
     )
-    return tuple(str(record.trial.get(key)) for key in keys)
 
 
 def _merged(point: SpeedPoint, passes: Sequence[tuple[int, Record]]) -> SpeedPoint:

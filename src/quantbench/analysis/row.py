@@ -60,7 +60,7 @@ def read_row(record: Record, is_baseline: bool) -> Row:
 def read_point(point: SpeedPoint, record: Record) -> tuple[Speed, SpeedPoint]:
     """A point's undisturbed repetitions and their figures, or all of them with the reason why not."""
     cores = record.environment.cores
-    on_gpu = str(record.trial.get("device", "")).startswith("cuda")
+    on_gpu = record.trial.load.device.startswith("cuda")
     threads = 1 if on_gpu else min(record.environment.threads or cores, cores)
     clean, why = without_disturbed(point, threads, cores)
     left_out = len(point.decode_s) - len(clean.decode_s)
@@ -68,8 +68,6 @@ def read_point(point: SpeedPoint, record: Record) -> tuple[Speed, SpeedPoint]:
 
 
 def _headline(record: Record, sweep: tuple[Speed, ...]) -> Speed | None:
-    batch_sizes, prompts = record.trial.get("batch_sizes"), record.trial.get("prompt_tokens")
-    if not batch_sizes or not prompts:
-        return sweep[0] if sweep and sweep[0].decode else None
-    wanted = (batch_sizes[0], prompts[0])
+    asked = record.trial.speed
+    wanted = (asked.batch_sizes[0], asked.prompt_tokens[0])
     return next((s for s in sweep if (s.batch_size, s.prompt_tokens) == wanted and s.decode), None)

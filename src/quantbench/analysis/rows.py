@@ -9,6 +9,7 @@ from quantbench.analysis.rounds import merge_rounds, same_measurement
 from quantbench.analysis.row import Row, read_row
 from quantbench.analysis.score_tests import compare_scores
 from quantbench.analysis.speed_tests import compare_speeds
+from quantbench.plan import Role
 from quantbench.records import ModelInfo, Record
 
 __all__ = ["Results", "Row", "read_results", "read_row"]
@@ -47,7 +48,7 @@ class Results:
     def on_gpu(self) -> bool:
         """Whether the memory figures are those of a GPU."""
         kinds = [row.record.memory.kind for row in self.rows if row.record.memory]
-        devices = [str(row.record.trial.get("device", "")) for row in self.rows]
+        devices = [row.record.trial.load.device for row in self.rows]
         return "cuda" in kinds if kinds else any(device.startswith("cuda") for device in devices)
 
 
@@ -58,11 +59,11 @@ def read_results(records: Sequence[Record], baseline: str, missing: Sequence[str
     """
     if not records:
         raise ValueError("a report needs at least one record")
-    model_name = str(max(records, key=lambda record: record.created_at).trial["model"])
-    own = [record for record in records if record.trial["model"] == model_name]
+    model_name = max(records, key=lambda record: record.created_at).trial.model
+    own = [record for record in records if record.trial.model == model_name]
     merged = merge_rounds(own)
-    methods, older = _newest([record for record in merged if record.role == "method"])
-    scored, _ = _newest([record for record in own if record.role in ("floor", "scale")])
+    methods, older = _newest([record for record in merged if record.role is Role.METHOD])
+    scored, _ = _newest([record for record in own if record.role in (Role.FLOOR, Role.SCALE)])
     floors = [record for record in scored if record.method == baseline]
     context = [record for record in scored if record.method != baseline]
     methods.sort(key=lambda record: record.method != baseline)
@@ -107,7 +108,7 @@ def _first_model(*groups: Iterable[Record]) -> ModelInfo | None:
 
 def _left_out(records: Sequence[Record], own: Sequence[Record], older: Sequence[Record]) -> Iterable[str]:
     others = [record for record in records if record not in own]
-    for model in dict.fromkeys(str(record.trial["model"]) for record in others):
+    for model in dict.fromkeys(record.trial.model for record in others):
         yield f"Records of another model, {model}, are in this folder and are not part of this report."
     for record in older:
         yield f"An older record of {record.method} ({record.created_at}) was replaced by a newer one."

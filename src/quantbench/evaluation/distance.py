@@ -21,7 +21,7 @@ from quantbench.measure.predictions import (
     load_reference,
     save_reference,
 )
-from quantbench.plan import Trial
+from quantbench.plan import Role, Trial
 from quantbench.progress import Progress
 from quantbench.records import Distance
 from quantbench.tasks import load_task
@@ -48,7 +48,7 @@ def distance_of(
     trial: Trial, decoder: Decoder, tokenizer: "Tokenizer", *, folder: Path, progress: Progress
 ) -> tuple[Distance | None, str | None]:
     """The trial's distance from its baseline, or None and the reason; a baseline leaves its predictions."""
-    tail = FLOOR_TAIL if trial.role == "floor" else 0
+    tail = FLOOR_TAIL if trial.role is Role.FLOOR else 0
     corpus = scored_corpus(trial, tokenizer, decoder)
     if not corpus.texts:
         return None, f"the distance from the baseline is not known: nothing to score in {corpus.title}"
@@ -87,9 +87,10 @@ def scored_texts(trial: Trial, tokenizer: "Tokenizer", decoder: Decoder) -> tupl
 
 def corpus_of(trial: Trial, tokenizer: "Tokenizer", capacity: Capacity) -> "Corpus":
     """The trial's --text file, or its tasks' problems within its limit."""
-    if trial.text is not None:
-        return file_corpus(Path(trial.text), tokenizer, capacity)
-    tasks = [limit_task(load_task(name, trial.task_data), trial.limit) for name in trial.tasks]
+    if trial.distance.text is not None:
+        return file_corpus(Path(trial.distance.text), tokenizer, capacity)
+    asked = trial.evaluation
+    tasks = [limit_task(load_task(name, asked.task_data), asked.limit) for name in asked.tasks]
     return task_corpus(tasks, tokenizer, capacity)
 
 

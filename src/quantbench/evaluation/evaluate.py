@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder
-from quantbench.evaluation.generate import EvaluationSettings, Sample, generate_samples
+from quantbench.evaluation.generate import Sample, generate_samples
 from quantbench.evaluation.grading import grade
 from quantbench.progress import Progress
 from quantbench.records import Completion, TaskResult
 from quantbench.sandbox.pool import Sandbox
 from quantbench.sandbox.program import Execution
+from quantbench.settings import GenerationSettings
 from quantbench.tasks.problem import Task
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def evaluate(
     decoder: Decoder,
     tokenizer: "Tokenizer",
     eos_ids: frozenset[int],
-    settings: EvaluationSettings,
+    settings: GenerationSettings,
     *,
     sandbox: Callable[[], AbstractContextManager[Sandbox]],
     progress: Progress,

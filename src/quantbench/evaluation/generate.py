@@ -12,22 +12,11 @@ from quantbench.evaluation.answers import StopStrings, answer_text
 from quantbench.evaluation.extraction import Extracted
 from quantbench.evaluation.grading import Answer
 from quantbench.progress import Progress
+from quantbench.settings import GenerationSettings
 from quantbench.tasks.problem import Problem, Task
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationSettings:
-    """Lengths in tokens; temperature 0 is greedy."""
-
-    batch_size: int
-    max_new_tokens: int | None = None  # None is the protocol's own limit
-    completions_per_problem: int = 1
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +48,7 @@ class Question:
 
 
 def read_questions(
-    task: Task, decoder: Decoder, tokenizer: "Tokenizer", settings: EvaluationSettings
+    task: Task, decoder: Decoder, tokenizer: "Tokenizer", settings: GenerationSettings
 ) -> list[Question]:
     """One question per problem and sample, problem by problem; prompts keep the tokenizer's own BOS rule."""
     questions = []
@@ -90,7 +79,7 @@ def build_requests(
     decoder: Decoder,
     tokenizer: "Tokenizer",
     eos_ids: frozenset[int],
-    settings: EvaluationSettings,
+    settings: GenerationSettings,
 ) -> list[Request]:
     """One request per question."""
     limit = settings.max_new_tokens or task.protocol.max_new_tokens
@@ -113,7 +102,7 @@ def generate_samples(
     decoder: Decoder,
     tokenizer: "Tokenizer",
     eos_ids: frozenset[int],
-    settings: EvaluationSettings,
+    settings: GenerationSettings,
     progress: Progress,
 ) -> list[Sample]:
     """All completions of a task, in the problems' order; empty ones where the model cannot be asked."""

@@ -4,53 +4,29 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quantbench.errors import UsageError
-from quantbench.evaluation.extraction import AS_IS, Extracted, Protocol, choose_protocol
+from quantbench.evaluation.extraction import Extracted, Protocol, choose_protocol
 from quantbench.evaluation.grading import Answer, grade
 from quantbench.evaluation.plus import PLUS_LIMITS
-from quantbench.evaluation.results import Scored, document, print_scored, write_results
+from quantbench.evaluation.results import Scored, write_results
 from quantbench.evaluation.samples import Sample, SampleFile, read_samples, some
-from quantbench.output import Output
 from quantbench.progress import Progress as Told
 from quantbench.sandbox.pool import DEFAULT_LIMITS, open_sandbox
+from quantbench.settings.commands import ScoreSettings
 from quantbench.tasks import Problem, load_task
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreSettings:
-    """What the command line said; `ks` are the usual ones where it said nothing."""
-
-    samples: Path
-    task: str = "humaneval"
-    task_data: str | None = None
-    protocol: str = AS_IS
-    ks: tuple[int, ...] | None = None
-    workers: int | None = None
-    unsafe: bool = False
-    output: Path | None = None
-
-    @property
-    def results(self) -> Path:
-        """Where the verdicts go: beside the samples, as the official evaluator does, unless named."""
-        return self.output or self.samples.with_name(self.samples.name + "_results.jsonl")
-
-
-def score(settings: ScoreSettings, *, out: Output, err: Console) -> int:
-    """Score a file, write the verdicts, print the figures; 1 where these do not cover all that was given."""
+def score_file(settings: ScoreSettings, err: Console) -> Scored:
+    """Score a file and write the verdicts to its results file."""
     check_writable(settings.results)
     scored = score_samples(settings, err)
     write_results(settings.results, scored)
-    out.give(
-        document(scored, settings.results),
-        lambda console: print_scored(scored, settings.results, console),
-    )
-    return scored.status
+    return scored
 
 
 def check_writable(path: Path) -> None:
@@ -65,13 +41,16 @@ def score_samples(settings: ScoreSettings, err: Console) -> Scored:
     protocol = choose_protocol(task, settings.protocol)
     problems = {problem.task_id: problem for problem in task.problems}
     read = read_samples(settings.samples, problems)
-    check_ks(settings.ks, read.samples)
+    check_ks(settings.k, read.samples)
     plus = any(problem.inputs is not None for problem in task.problems)
     notes = [*([task.note] if task.note and not plus else []), *read.notes]
     tell(err, [*notes, *read.warnings])
     answers = answers_of(read, problems, protocol)
     limits = PLUS_LIMITS if plus else DEFAULT_LIMITS
-    with open_sandbox(settings.unsafe, limits=limits, workers=settings.workers) as sandbox, bar(err) as told:
+    with (
+        open_sandbox(settings.unsafe_no_sandbox, limits=limits, workers=settings.workers) as sandbox,
+        bar(err) as told,
+    ):
         grades = grade(answers, sandbox, told, plus=plus)
     lost = [f"{task_id} is left out: {reason}" for task_id, reason in grades.unusable.items()]
     lost += broken_sentence(grades.broken_tests)
@@ -85,7 +64,7 @@ def score_samples(settings: ScoreSettings, err: Console) -> Scored:
         plus=plus,
         samples=tuple(read.samples[index] for index in grades.graded),
         executions=grades.executions,
-        ks=settings.ks,
+        ks=settings.k,
         notes=tuple(notes),
         left_out=(*read.warnings, *lost),
     )
@@ -112,21 +91,6 @@ def broken_sentence(names: Sequence[str]) -> list[str]:
     if not names:
         return []
     return [f"the tests of {len(names)} problems are broken, all their samples fail: {some(list(names))}"]
-
-
-def read_ks(text: str | None) -> tuple[int, ...] | None:
-    """'1,10' as numbers; UsageError for anything else."""
-    if text is None:
-        return None
-    try:
-        ks = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        ks = (0,)
-    if len(set(ks)) < len(ks):
-        raise UsageError("--k names a number twice; name it once")
-    if min(ks) < 1:
-        raise UsageError("--k takes whole numbers from 1 on, separated by commas, as in 1,10")
-    return ks
 
 
 def check_ks(ks: tuple[int, ...] | None, samples: Sequence[Sample]) -> None:

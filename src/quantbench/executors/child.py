@@ -42,8 +42,8 @@ def main() -> None:
         write_atomically(record_file, record.model_dump_json().encode())
 
     trial = trial_from_dict(job["trial"])
-    if trial.threads:
-        os.environ["OMP_NUM_THREADS"] = str(trial.threads)
+    if trial.load.threads:
+        os.environ["OMP_NUM_THREADS"] = str(trial.load.threads)
     run_trial(
         trial,
         folder=Path(job["folder"]),

@@ -4,7 +4,6 @@ What bounds a step shows in what changes it: arithmetic of each row takes longer
 with a longer context, reading the weights with neither.
 """
 
-from dataclasses import replace
 from statistics import median
 
 from quantbench.decoding import Decoder
@@ -31,20 +30,22 @@ def measure_experiments(
         return ()
     found: list[SpeedPoint] = []
     step_s = median(headline.decode_s) / (headline.new_tokens - 1)
-    new = round(min(TOKENS[1], max(TOKENS[0], RUN_S / step_s), trial.new_tokens))
+    new = round(min(TOKENS[1], max(TOKENS[0], RUN_S / step_s), trial.speed.new_tokens))
     for batch, prompt in wanted(trial, headline, decoder.max_positions - new):
         runs_s = 3 * TIMES * (median(headline.ttft_s) + new * step_s / 2)
         if runs_s > LONGEST_S:
             continue
-        asked = replace(trial, batch_sizes=(batch,), prompt_tokens=(prompt,), new_tokens=new)
-        found += sweep(decoder, replace(asked, speed_budget_s=RUN_S), progress, meters)
+        asked = trial.changed(
+            batch_sizes=(batch,), prompt_tokens=(prompt,), new_tokens=new, speed_budget_s=RUN_S
+        )
+        found += sweep(decoder, asked, progress, meters)
     return tuple(found)
 
 
 def wanted(trial: Trial, headline: SpeedPoint, longest: int) -> list[tuple[int, int]]:
     """(batch size, prompt length) of each experiment that the sweep does not hold already."""
     batch, prompt = headline.batch_size, headline.prompt_tokens
-    more_rows, longer = trial.batch_sizes, trial.prompt_tokens
+    more_rows, longer = trial.speed.batch_sizes, trial.speed.prompt_tokens
     asked = [] if any(size > batch for size in more_rows) else [(TIMES * batch, prompt)]
     context = min(TIMES * prompt, longest)
     if context >= 2 * prompt and not any(length >= 2 * prompt for length in longer):

@@ -7,7 +7,7 @@ model. On Linux the peak begins anew when the meter is made, so that what came b
 
 from quantbench.measure.nvml import DriverView
 from quantbench.measure.resident import peak_resident_bytes, reset_peak, resident_bytes
-from quantbench.records import Memory
+from quantbench.records import Memory, MemoryKind
 
 
 class MemoryMeter:
@@ -43,7 +43,7 @@ class MemoryMeter:
         """All peaks up to now. The CPU's is of loading and running together."""
         if not self._cuda:
             return Memory(
-                kind="cpu",
+                kind=MemoryKind.CPU,
                 load_peak_bytes=self._load_peak,
                 process_bytes=peak_resident_bytes(),
                 baseline_process_bytes=self._before,
@@ -52,7 +52,7 @@ class MemoryMeter:
 
         torch.cuda.synchronize(self._device)
         return Memory(
-            kind="cuda",
+            kind=MemoryKind.CUDA,
             load_peak_bytes=self._load_peak,
             peak_allocated_bytes=torch.cuda.max_memory_allocated(self._device),
             peak_reserved_bytes=torch.cuda.max_memory_reserved(self._device),

@@ -37,7 +37,7 @@ def measure_prompt_times(
     if not drops_bits(decoder):
         return None
     meters = meters or meters_of(decoder.device)
-    requests = forced_requests(decoder, headline.batch_size, headline.prompt_tokens, 2, trial.seed)
+    requests = forced_requests(decoder, headline.batch_size, headline.prompt_tokens, 2, trial.generation.seed)
     bits = decoder.activation_bits()[Phase.PROMPT]
     times = {False: Times(), True: Times()}
     for turn in range(REPETITIONS + 1):

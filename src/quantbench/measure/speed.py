@@ -63,7 +63,7 @@ class Times:
 
 def measure_speed(decoder: Decoder, trial: Trial, progress: Progress) -> tuple[SpeedPoint, ...]:
     """All points of the trial's sweep, batch sizes within prompt lengths; see `sweep`."""
-    meters = replace(meters_of(trial.device), joules=DriverView(trial.device).joules)
+    meters = replace(meters_of(trial.load.device), joules=DriverView(trial.load.device).joules)
     return tuple(sweep(decoder, trial, progress, meters))
 
 
@@ -96,14 +96,15 @@ def sweep(decoder: Decoder, trial: Trial, progress: Progress, meters: Meters) ->
 
     The first, the headline, gets enough for its energy to be known where there is a counter.
     """
-    shapes = [(batch, prompt) for prompt in trial.prompt_tokens for batch in trial.batch_sizes]
-    left = trial.speed_budget_s
+    asked = trial.speed
+    shapes = [(batch, prompt) for prompt in asked.prompt_tokens for batch in asked.batch_sizes]
+    left = asked.speed_budget_s
     for index, (batch, prompt) in enumerate(shapes):
         stage = f"speed: batch {batch}, {prompt} prompt tokens"
         budget = left / (len(shapes) - index)
         if index == 0 and meters.joules() is not None:
             budget = max(budget, ENOUGH_FOR_ENERGY_S)
-        requests = forced_requests(decoder, batch, prompt, trial.new_tokens, trial.seed)
+        requests = forced_requests(decoder, batch, prompt, asked.new_tokens, trial.generation.seed)
         times = Times()
         failure = repeat(decoder, requests, times, meters, Budget(budget, stage, progress))
         left = max(0.0, left - sum(times.ttft_s) - sum(times.decode_s))

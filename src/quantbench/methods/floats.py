@@ -1,7 +1,7 @@
 """fp32, bf16, fp16: matrices as floats, nothing quantized. fp16 is the usual baseline."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class FloatMethod:
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Cast each matrix on its way; transformers loads by itself and computes in the weights' type."""
-        own = replace(settings, dtype=self.dtype)
+        own = settings.changed(dtype=self.dtype)
         if settings.engine == "transformers":
             from quantbench.methods.transformers_engine import load_transformers
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from quantbench.decoding import Decoder
 from quantbench.records import Startup
+from quantbench.settings import LoadSettings as LoadSettings
 from quantbench.sources import ModelSource
 
 
@@ -16,19 +17,6 @@ class Loaded:
     decoder: Decoder
     startup: Startup
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadSettings:
-    """Where and how a method's weights are to run."""
-
-    device: str  # 'cpu' or 'cuda:N'
-    dtype: str  # of activations and of what stays unquantized
-    engine: str = "native"  # or 'transformers'
-    threads: int | None = None
-    trust_remote_code: bool = False
-    batch_invariant: bool = False  # of the native engine: completions do not depend on their batch
-    exact_prompts: bool = False  # of the native engine on a CPU: prompts keep all bits of their activations
 
 
 class Method(Protocol):

@@ -92,9 +92,9 @@ def describe_software(record: Record) -> str:
 
 
 def _settings(records: Sequence[Record]) -> Iterator[Bullet]:
-    yield Bullet(", ".join(_each(records, lambda r: r.trial.get("device"))), "Device")
-    yield Bullet(", ".join(_each(records, lambda r: r.trial.get("dtype"))), "Activations")
-    yield Bullet(", ".join(_each(records, lambda r: r.trial.get("seed"))), "Seed")
+    yield Bullet(", ".join(_each(records, lambda r: r.trial.load.device)), "Device")
+    yield Bullet(", ".join(_each(records, lambda r: r.trial.load.dtype)), "Activations")
+    yield Bullet(", ".join(_each(records, lambda r: r.trial.generation.seed)), "Seed")
     if invariance := _each(records, lambda r: r.kernels.get(INVARIANCE)):
         yield Bullet("; ".join(invariance), "Batch invariance")
     points = dict.fromkeys(
@@ -135,7 +135,7 @@ def _tasks(results: Results) -> Iterator[Bullet]:
 
 def _floor(results: Results) -> Iterator[Bullet]:
     for record in results.floors:
-        batch = record.trial.get("batch_size")
+        batch = record.trial.generation.batch_size
         text = (
             f"{record.method} was run a second time at batch {batch}, to see what changes without any method"
         )

@@ -1,10 +1,9 @@
-"""Turns each 'auto' of the settings into what will really be used, and refuses what cannot work here."""
+"""Turns each 'auto' of the settings into what will really be used."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from quantbench.errors import DeviceError, TaskError, UsageError, unknown
-from quantbench.methods import METHODS
 from quantbench.sandbox.pool import open_sandbox
 from quantbench.settings import RunSettings
 from quantbench.tasks import TASKS, Task, load_task
@@ -19,23 +18,6 @@ DTYPES = {
     "fp32": "float32",
 }
 BASELINES = ("fp16", "bf16", "fp32")
-ENGINES = ("auto", "native", "transformers")
-
-
-def check_methods(methods: tuple[str, ...]) -> None:
-    """UsageError for an empty list or a name that is not in METHODS."""
-    if not methods:
-        raise UsageError(f"no methods given; choose from: {', '.join(METHODS)}")
-    for name in methods:
-        if name not in METHODS:
-            raise UsageError(unknown("method", name, METHODS))
-
-
-def check_available(methods: tuple[str, ...], device: str) -> None:
-    """UsageError with the reason and the fix for a method that cannot run here."""
-    for name in methods:
-        if reason := METHODS[name].unavailable(device):
-            raise UsageError(f"method '{name}' cannot run here: {reason}")
 
 
 def resolve_device(name: str) -> str:
@@ -82,7 +64,7 @@ def resolve_dtype(name: str, device: str) -> str:
 
 def resolve_tasks(settings: RunSettings) -> tuple[Task, ...]:
     """'auto' is the built-in task for the built-in model, none for random weights, HumanEval otherwise."""
-    names = settings.tasks
+    names = settings.evaluation.tasks
     if not names:
         raise UsageError(f"--tasks names no task; choose from: {', '.join(TASKS)}, none")
     for alone in ("none", "auto"):
@@ -97,12 +79,12 @@ def resolve_tasks(settings: RunSettings) -> tuple[Task, ...]:
         if settings.model.startswith("random:"):
             return ()
         names = ("quickeval",) if settings.model == "builtin" else ("humaneval",)
-    if settings.task_data and len(names) != 1:
+    if settings.evaluation.task_data and len(names) != 1:
         raise TaskError("--task-data belongs to one task; name it with --tasks")
-    tasks = tuple(load_task(name, settings.task_data) for name in names)
+    tasks = tuple(load_task(name, settings.evaluation.task_data) for name in names)
     check_tests(tasks)
     if tasks:
-        with open_sandbox(unsafe=settings.unsafe_no_sandbox):
+        with open_sandbox(unsafe=settings.evaluation.unsafe_no_sandbox):
             pass
     return tasks
 
@@ -116,23 +98,6 @@ def check_tests(tasks: Iterable[Task]) -> None:
                 f"{len(untested)} problems have no test, as {untested[0]}; give a file that has 'test', "
                 "or score samples with `quantbench score`, which compares with the reference's answers"
             )
-
-
-def check_engine_name(name: str) -> None:
-    """UsageError for a name that is no engine."""
-    if name not in ENGINES:
-        raise UsageError(unknown("engine", name, ENGINES))
-
-
-def check_batch_invariant(settings: RunSettings, engines: Mapping[str, str]) -> None:
-    """UsageError where it was asked for and the engine of a method, by its name, cannot promise it."""
-    others = [method for method, engine in engines.items() if engine != "native"]
-    if settings.batch_invariant and others:
-        raise UsageError(
-            f"--batch-invariant needs the native engine, but '{settings.model}' is to run under "
-            f"{', '.join(others)} with transformers, whose answers depend on their batch; leave "
-            "--batch-invariant out"
-        )
 
 
 def resolve_baseline(baseline: str | None, methods: tuple[str, ...]) -> str:

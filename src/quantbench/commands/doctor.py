@@ -1,4 +1,4 @@
-"""`quantbench doctor`: what works on this machine, and the command that mends the rest."""
+"""`quantbench doctor`: what works on this machine, and the command that fixes the rest."""
 
 import os
 import shutil
@@ -12,14 +12,20 @@ from rich.text import Text
 
 from quantbench.errors import QuantbenchError
 from quantbench.output import Output
+from quantbench.settings.commands import DoctorSettings
 from quantbench.tasks import TASKS, load_task
 from quantbench.units import show_bytes
 
-Finding = tuple[str, bool, str]  # what, whether it works, what was seen or how to mend it
+Finding = tuple[str, bool, str]  # what, whether it works, what was seen or how to fix it
 
 
-def doctor(*, out: Output) -> int:
-    """Give every finding; 0, whatever was found: a missing GPU is no error."""
+def doctor(settings: DoctorSettings, out: Output, err: Console) -> int:
+    """Check GPU, libraries, sandbox and task data: what works, and how to fix the rest.
+
+    Exit status: 0, whatever was found; a missing GPU is no error.
+
+    Example: quantbench doctor
+    """
     parts = (check_torch, check_gpu, check_kernels, check_sandbox, check_tasks, check_disk)
     findings = [finding for part in parts for finding in part()]
     listed = [{"part": name, "works": works, "found": found} for name, works, found in findings]

@@ -1,0 +1,98 @@
+"""The Python API: measure a model, or open a results folder; the command line is a thin user of it.
+
+import quantbench
+
+results = quantbench.run("builtin", methods="fp16,int8", tasks="quickeval")
+results = quantbench.load("results/builtin")
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from quantbench.leftovers import remove_old_report, set_aside_samples
+from quantbench.plan import Plan
+from quantbench.records import Record
+from quantbench.results import Results
+from quantbench.selection import Selection, default_folder, load_selection, write_plan
+from quantbench.settings import Format, RunSettings, merge_config, read_settings
+from quantbench.store import DamagedLine, Store
+
+__all__ = ["Results", "load", "measure", "run"]
+
+
+def run(model: str = "builtin", *, console: Console | None = None, **options: Any) -> Results:
+    """Measure a model under each method, write the report, and return what was measured.
+
+    `options` are those of `quantbench run`, by the same names (docs/api.md lists them): `methods="fp16,int8"`
+    or `methods=["fp16", "int8"]`. Progress goes to `console`, by default to the terminal's standard error.
+    What was measured before is not measured again. A trial that failed is in the results with its reason.
+
+    Raises a QuantbenchError, one sentence that names the fix, for what cannot work.
+    """
+    settings = read_settings(RunSettings, merge_config(RunSettings, {"model": model, **options}))
+    named = ", ".join([repr(model), *(f"{name}={value!r}" for name, value in options.items())])
+    return measure(settings, command=f"quantbench.run({named})", console=console)
+
+
+def load(folder: str | Path, *, console: Console | None = None) -> Results:
+    """The results of a folder's last run; StoreError says what is wrong with the folder.
+
+    Damaged lines, and trials that were planned and have no record, are said on `console`.
+    """
+    err = console or Console(stderr=True)
+    selected, damaged = load_selection(Path(folder))
+    warn_damaged(damaged, err)
+    for label in selected.missing:
+        warn(
+            f"{label} was planned and has no readable record in '{folder}'; `quantbench run` measures it", err
+        )
+    return Results.of(selected, Path(folder))
+
+
+def measure(settings: RunSettings, *, command: str, console: Console | None = None) -> Results:
+    """`run` with settings that are read already; `command` is what the records say was typed."""
+    from quantbench.planning import build_plan
+
+    err = console or Console(stderr=True)
+    plan, _ = build_plan(settings)
+    for note in plan.notes:
+        err.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    store = Store(settings.output.output_dir or default_folder(settings.model))
+    store.create()
+    with store.locked():
+        write_plan(plan, store.folder)
+        records, damaged = execute(plan, store, command, err)
+        warn_damaged(damaged, err)
+        set_aside_samples(store.folder, records)
+        results = Results.of(Selection(records, plan.baseline), store.folder)
+        results.write(settings.output.format)
+        remove_old_report(store.folder, results.written, tuple(Format))
+    return results
+
+
+def execute(plan: Plan, store: Store, command: str, err: Console) -> tuple[list[Record], list[DamagedLine]]:
+    """Run the plan's missing trials in fresh processes, shown on the terminal."""
+    from quantbench.executors.interruption import Interruption
+    from quantbench.executors.local import LocalExecutor
+    from quantbench.runner import run_plan
+    from quantbench.terminal import RunDisplay
+
+    with Interruption() as interruption, RunDisplay(err) as display:
+        executor = LocalExecutor(
+            store.folder, command=command, progress=display.progress, interruption=interruption
+        )
+        return run_plan(plan, store, executor, display)
+
+
+def warn_damaged(damaged: Sequence[DamagedLine], err: Console) -> None:
+    """One line for each line of the store that was skipped."""
+    for line in damaged:
+        warn(f"records.jsonl line {line.number} is damaged and was skipped: {line.reason}", err)
+
+
+def warn(sentence: str, err: Console) -> None:
+    """A sentence in yellow."""
+    err.print(sentence, style="yellow", highlight=False, markup=False, soft_wrap=True)

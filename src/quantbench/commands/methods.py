@@ -1,0 +1,49 @@
+"""`quantbench methods`: what can run here, or of a model, and why the rest cannot."""
+
+from rich.console import Console
+from rich.table import Table
+
+from quantbench.output import Output
+from quantbench.settings.commands import MethodsSettings
+
+
+def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
+    """List the methods: what can run here, or of a model, and why the rest cannot.
+
+    Example: quantbench methods --device cuda:0
+    """
+    from quantbench.methods import METHODS
+    from quantbench.planning.resolving import resolve_device
+    from quantbench.sources import open_source
+    from quantbench.support import support_of
+
+    where = resolve_device(settings.device)
+    support = support_of(open_source(settings.model), "auto") if settings.model else None
+    reasons = {
+        name: method.unavailable(where) or (support.unsupported_reason(name) if support else None)
+        for name, method in METHODS.items()
+    }
+
+    def show(console: Console) -> None:
+        if support:
+            console.print(f"{support.sentence}.\n", highlight=False, markup=False, soft_wrap=True)
+        table = Table("Method", "Scheme", f"On {where}", "What it is", box=None, pad_edge=False)
+        for name, reason in reasons.items():
+            method = METHODS[name]
+            runs = "yes" if reason is None else f"no: {reason}"
+            table.add_row(name, method.scheme, runs, method.description)
+        console.print(table)
+
+    listed = [
+        {
+            "name": name,
+            "scheme": METHODS[name].scheme,
+            "description": METHODS[name].description,
+            "runs": reason is None,
+            "reason": reason,
+        }
+        for name, reason in reasons.items()
+    ]
+    told = {"model": settings.model, "engine": support.engine, "summary": support.sentence} if support else {}
+    out.give({"device": where, **told, "methods": listed}, show)
+    return 0

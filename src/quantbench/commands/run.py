@@ -1,0 +1,87 @@
+"""`quantbench run`: measure a model under each method, write the report and print its tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from quantbench.output import Output
+from quantbench.plan import Plan
+from quantbench.records import Record
+from quantbench.settings import RunSettings
+from quantbench.units import show_bytes
+
+
+def run(settings: RunSettings, out: Output, err: Console) -> int:
+    """Measure a model under each method and write the report.
+
+    Example: quantbench run Qwen/Qwen2.5-0.5B --methods fp16,int8,int4 --device cuda:0
+    """
+    from quantbench import api
+    from quantbench.commands.report import give_report
+    from quantbench.environment import command_line
+    from quantbench.executors.interruption import TrialInterrupted
+
+    if settings.dry_run:
+        return give_plan(settings, out, err)
+    try:
+        results = api.measure(settings, command=command_line(), console=err)
+    except TrialInterrupted as interruption:
+        return interruption.status
+    give_report(results, out)
+    return exit_code(results.records)
+
+
+def give_plan(settings: RunSettings, out: Output, err: Console) -> int:
+    """Print what would be measured."""
+    from quantbench.planning import build_plan
+
+    plan, source = build_plan(settings)
+    for note in plan.notes:
+        err.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    planned = describe_plan(plan, source.config)
+    document = {"baseline": plan.baseline, "notes": list(plan.notes), "trials": planned}
+    out.give(document, lambda console: show_plan(planned, console))
+    return 0
+
+
+def exit_code(records: Sequence[Record]) -> int:
+    """0: all measured; 2: a trial met a user's mistake; 1: a trial died otherwise."""
+    failures = [record.failure for record in records if record.failure]
+    if not failures:
+        return 0
+    return 2 if any(failure.user_error for failure in failures) else 1
+
+
+def describe_plan(plan: Plan, config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trials of a plan: id, what, and the weight bytes to expect, None where nobody knows."""
+    from quantbench.methods import METHODS
+
+    return [
+        {
+            "label": trial.label,
+            "id": trial.id,
+            "engine": str(trial.load.engine),
+            "device": trial.load.device,
+            "tasks": list(trial.evaluation.tasks),
+            "weight_bytes": METHODS[trial.method].expected_bytes_of(config),
+        }
+        for trial in plan.trials
+    ]
+
+
+def show_plan(planned: list[dict[str, Any]], out: Console) -> None:
+    """One line a trial."""
+    table = Table("Trial", "Id", "Engine", "Device", "Tasks", "Weights expected", box=None, pad_edge=False)
+    for trial in planned:
+        size = trial["weight_bytes"]
+        table.add_row(
+            trial["label"],
+            trial["id"],
+            trial["engine"],
+            trial["device"],
+            ", ".join(trial["tasks"]) or "none",
+            show_bytes(size) if size is not None else "unknown",
+        )
+    out.print(table)

@@ -1,0 +1,122 @@
+"""What cannot work, found before anything is loaded: each a UsageError that names the fix."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quantbench.errors import UsageError, unknown
+from quantbench.methods import METHODS
+from quantbench.settings import Engine, RunSettings
+from quantbench.sources import ModelSource, load_tokenizer
+from quantbench.tasks import Task
+
+MOST_TEXT_BYTES = 100_000_000
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
+
+
+def check_machine(settings: RunSettings) -> None:
+    """UsageError for more threads than cores, and for a text that cannot be read."""
+    threads, cores = settings.load.threads, os.cpu_count() or 1
+    if threads is not None and threads > cores:
+        raise UsageError(f"--threads {threads} is more than this machine's {cores} cores")
+    if settings.distance.text is not None:
+        check_text(Path(settings.distance.text))
+
+
+def check_text(path: Path) -> None:
+    """UsageError for a --text file that is not there, too large, or not in UTF-8."""
+    try:
+        if not path.is_file():
+            raise UsageError(f"no file '{path}'; give --text a text file")
+        size = path.stat().st_size
+        if not 0 < size <= MOST_TEXT_BYTES:
+            raise UsageError(
+                f"'{path}' has {size:,} bytes; give --text 1 byte to {MOST_TEXT_BYTES // 10**6} MB"
+            )
+        path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the text '{path}' ({error}); give --text a file in UTF-8") from error
+
+
+def check_methods(methods: tuple[str, ...]) -> None:
+    """UsageError for an empty list or a name that is not in METHODS."""
+    if not methods:
+        raise UsageError(f"no methods given; choose from: {', '.join(METHODS)}")
+    for name in methods:
+        if name not in METHODS:
+            raise UsageError(unknown("method", name, METHODS))
+
+
+def check_available(methods: tuple[str, ...], device: str) -> None:
+    """UsageError with the reason and the fix for a method that cannot run here."""
+    for name in methods:
+        if reason := METHODS[name].unavailable(device):
+            raise UsageError(f"method '{name}' cannot run here: {reason}")
+
+
+def check_revision(settings: RunSettings) -> None:
+    """UsageError for a revision of what has none, before anything is opened."""
+    if settings.revision is not None and is_local(settings.model):
+        raise UsageError(
+            f"--revision has no effect here: '{settings.model}' is not a model of the hub; leave it out"
+        )
+
+
+def is_local(model: str) -> bool:
+    """Whether a model is opened without the hub."""
+    if model == "builtin" or model.startswith(("random:", ".", "/", "~")):
+        return True
+    try:
+        return Path(model).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def check_readable(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]) -> None:
+    """UsageError when there is text to read and the model has no tokenizer."""
+    text = settings.distance.text
+    if (tasks or text) and load_tokenizer(source) is None:
+        what = ", ".join(task.name for task in tasks) or text
+        raise UsageError(
+            f"'{settings.model}' has no tokenizer, so it cannot read {what}; use --tasks none without --text"
+        )
+
+
+def check_batch_invariant(settings: RunSettings, engines: Mapping[str, Engine]) -> None:
+    """UsageError where it was asked for and the engine of a method, by its name, cannot promise it."""
+    others = [method for method, engine in engines.items() if engine is not Engine.NATIVE]
+    if settings.load.batch_invariant and others:
+        raise UsageError(
+            f"--batch-invariant needs the native engine, but '{settings.model}' is to run under "
+            f"{', '.join(others)} with transformers, whose answers depend on their batch; leave "
+            "--batch-invariant out"
+        )
+
+
+def check_positions(settings: RunSettings, source: ModelSource) -> None:
+    """UsageError for lengths that the user asked for and the model has no positions for."""
+    most = positions_of(source.config)
+    if most is None:
+        return
+    longest, new = max(settings.speed.prompt_tokens), settings.speed.new_tokens
+    if settings.given & {"prompt_tokens", "new_tokens"} and longest + new > most:
+        raise UsageError(
+            f"--prompt-tokens {longest} with --new-tokens {new} needs {longest + new} positions, but "
+            f"'{settings.model}' has {most}; ask for at most {most} together"
+        )
+    answer = settings.generation.max_new_tokens
+    if answer is not None and answer >= most:
+        raise UsageError(
+            f"--max-new-tokens {answer} leaves no room for a prompt: '{settings.model}' has "
+            f"{most} positions; ask for fewer"
+        )
+
+
+def positions_of(config: dict[str, Any]) -> int | None:
+    """Positions that a configuration names; None where it names none."""
+    for name in POSITIONS:
+        value = config.get(name)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None

@@ -1,0 +1,51 @@
+"""Which trials a plan adds to its methods: reruns of the baseline, and later passes of speed."""
+
+from collections.abc import Collection
+
+from quantbench.plan import Role, Trial
+
+
+def compared(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
+    """The same trials, the first one as the reference whose predictions the others are compared with."""
+    first, *others = trials
+    if not first.reads_text:
+        return trials
+    return (first, *(trial.changed(reference=first.id) for trial in others))
+
+
+def floor_of(baseline: Trial) -> Trial:
+    """The baseline once more in another batch shape: what changes without any change of method."""
+    return baseline.changed(role=Role.FLOOR, batch_size=max(1, baseline.generation.batch_size // 2 - 1))
+
+
+def speed_floor(baseline: Trial) -> Trial:
+    """The baseline once more for its speed alone: how far two processes of the same work lie apart."""
+    return speed_only(baseline).changed(role=Role.FLOOR)
+
+
+def floors_of(baseline: Trial, methods: Collection[str]) -> tuple[Trial, ...]:
+    """The baseline's rerun that shows the noise, and beside fp16 its other number format, bf16, for scale.
+
+    bf16 is not scored twice where it is one of the `methods`.
+    """
+    other_shape = floor_of(baseline)
+    if baseline.method != "fp16" or "bf16" in methods:
+        return (other_shape,)
+    return (other_shape, baseline.changed(method="bf16", role=Role.SCALE))
+
+
+def speed_only(trial: Trial) -> Trial:
+    """The same trial without anything that reads text."""
+    return trial.changed(tasks=(), text=None, task_data=None, task_digests=(), reference=None)
+
+
+def later_passes(trials: tuple[Trial, ...], passes: int) -> tuple[Trial, ...]:
+    """Speed trials of the passes after the first, every other pass backwards: A B C, C B A, A B C.
+
+    What grows steadily over a round (heat, other programs) so falls on all methods alike.
+    """
+    found: list[Trial] = []
+    for number in range(1, passes):
+        order = trials[::-1] if number % 2 else trials
+        found += [speed_only(trial).changed(role=Role.ROUND, round=number) for trial in order]
+    return tuple(found)

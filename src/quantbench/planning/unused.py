@@ -1,0 +1,91 @@
+"""Options that would change nothing in this run: each is refused with the reason, none is ignored.
+
+An option's field says what it needs (`Facts.needs`); here each need is a condition of the resolved run. Only
+what the user named is looked at; a default that plays no part is no mistake.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from quantbench.errors import UsageError
+from quantbench.methods import METHODS
+from quantbench.settings import Engine, RunSettings, flag
+from quantbench.settings.base import places_of
+from quantbench.settings.groups import CPU, FREE_TYPE, NATIVE, NOISE, SAMPLING, TASKS, TRANSFORMERS
+from quantbench.settings.option import facts_of
+from quantbench.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What a run will really use."""
+
+    device: str  # 'cpu' or 'cuda:N'
+    engines: Mapping[str, Engine]  # of each method, by its name
+    tasks: tuple[Task, ...]
+
+
+Unmet = Callable[[RunSettings, Situation], str | None]  # why a need is not met, None when it is
+
+
+def check_unused(settings: RunSettings, situation: Situation) -> None:
+    """UsageError for the first option that was named and cannot have any effect."""
+    values = settings.flat()
+    for name, place in places_of(type(settings)).items():
+        if name not in settings.given or values[name] is False:
+            continue
+        for need in facts_of(place.field).needs:
+            if reason := NEEDS[need](settings, situation):
+                raise UsageError(f"{flag(name, place.field)} has no effect here: {reason}; leave it out")
+
+
+def _no_tasks(settings: RunSettings, situation: Situation) -> str | None:
+    return None if situation.tasks else "no task is run (see --tasks)"
+
+
+def _greedy(settings: RunSettings, situation: Situation) -> str | None:
+    generation = settings.generation
+    greedy = generation.temperature == 0 and generation.top_p < 1
+    return "decoding is greedy without --temperature" if greedy else None
+
+
+def _on_native(settings: RunSettings, situation: Situation) -> str | None:
+    if Engine.TRANSFORMERS in situation.engines.values():
+        return None
+    return f"'{settings.model}' runs on the native engine, which runs no model's code"
+
+
+def _on_transformers(settings: RunSettings, situation: Situation) -> str | None:
+    if Engine.NATIVE in situation.engines.values():
+        return None
+    return f"'{settings.model}' runs with transformers, which never drops bits of prompts"
+
+
+def _on_gpu(settings: RunSettings, situation: Situation) -> str | None:
+    on_gpu = situation.device.startswith("cuda")
+    return "only a CPU's kernels would drop bits of prompts" if on_gpu else None
+
+
+def _fixed_types(settings: RunSettings, situation: Situation) -> str | None:
+    device, engines = situation.device, situation.engines
+    if not all(METHODS[name].fixes_activations(engine, device) for name, engine in engines.items()):
+        return None
+    return f"{', '.join(engines)} on {device} compute in the type of their weights"
+
+
+def _noiseless(settings: RunSettings, situation: Situation) -> str | None:
+    if not situation.tasks and settings.distance.text is None:
+        return "there is neither a task nor a --text whose noise it could measure"
+    sampled = settings.generation.temperature > 0
+    return "the noise of answers drawn with --temperature is that of their seeds" if sampled else None
+
+
+NEEDS: dict[str, Unmet] = {
+    TASKS: _no_tasks,
+    SAMPLING: _greedy,
+    TRANSFORMERS: _on_native,
+    NATIVE: _on_transformers,
+    CPU: _on_gpu,
+    FREE_TYPE: _fixed_types,
+    NOISE: _noiseless,
+}

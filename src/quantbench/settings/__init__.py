@@ -1,0 +1,39 @@
+"""Every option of the product, once: a field of a settings class with its sentence, default and bounds.
+
+Settings are frozen pydantic values, nested in groups, passed on as they are: the command line, a
+configuration file and the Python API make RunSettings, the plan puts its groups into each Trial, and the
+record keeps the Trial.
+"""
+
+from quantbench.settings.base import Settings
+from quantbench.settings.groups import (
+    DistanceSettings,
+    Engine,
+    EvaluationSettings,
+    Format,
+    GenerationSettings,
+    LoadSettings,
+    OutputSettings,
+    SpeedSettings,
+)
+from quantbench.settings.option import Facts, flag, option
+from quantbench.settings.reading import merge_config, read_settings
+from quantbench.settings.run import RunSettings
+
+__all__ = [
+    "DistanceSettings",
+    "Engine",
+    "EvaluationSettings",
+    "Facts",
+    "Format",
+    "GenerationSettings",
+    "LoadSettings",
+    "OutputSettings",
+    "RunSettings",
+    "Settings",
+    "SpeedSettings",
+    "flag",
+    "merge_config",
+    "option",
+    "read_settings",
+]

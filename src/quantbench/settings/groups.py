@@ -1,0 +1,179 @@
+"""The options of a run in groups; a Trial and its record nest the same values.
+
+Each option is written here, once. To add one, write its field into the group that it belongs to, and read
+it where it is used (`trial.generation.top_p`).
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from quantbench.settings.base import Settings
+from quantbench.settings.option import Facts, option
+
+MOST_POINTS = 1000  # of a speed sweep
+COOLEST, HOTTEST = 0.001, 100.0  # of sampling: colder is greedy, hotter is noise
+TASKS, SAMPLING = "tasks", "sampling"  # what an option needs, see planning.unused
+TRANSFORMERS, NATIVE, CPU, FREE_TYPE, NOISE = "transformers", "native", "cpu", "free type", "noise"
+
+DEVICE = option("auto", "Device: auto, cpu, cuda or cuda:N.")
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+PromptTokens = Annotated[int, Field(ge=1, le=10**7)]
+
+
+class Engine(StrEnum):
+    """What runs a model; AUTO is resolved before there is a Trial."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    TRANSFORMERS = "transformers"
+
+
+def _temperature(value: float) -> float:
+    if value != 0 and not COOLEST <= value <= HOTTEST:
+        raise ValueError("neither greedy nor a sampling temperature")
+    return value
+
+
+class LoadSettings(Settings):
+    """Where and how a method's weights run."""
+
+    device: str = DEVICE
+    dtype: str = option(
+        "auto", "Type of activations: auto, fp16, bf16 or fp32.", facts=Facts(needs=(FREE_TYPE,))
+    )
+    engine: Engine = option(Engine.AUTO, "Engine: auto, native or transformers.")
+    threads: int | None = option(
+        None, "Number of CPU threads.", facts=Facts(shown="torch's own"), ge=1, le=4096
+    )
+    batch_invariant: bool = option(False, "Give the same answer in any batch, slower on a GPU.")
+    exact_prompts: bool = option(
+        False,
+        "Multiply prompts on a CPU in float32, not in integers.",
+        facts=Facts(needs=(NATIVE, CPU)),
+    )
+    trust_remote_code: bool = option(
+        False, "Run code that the model's repository brings along.", facts=Facts(needs=(TRANSFORMERS,))
+    )
+
+
+class EvaluationSettings(Settings):
+    """Which problems are put to the model, and how its programs run."""
+
+    tasks: tuple[str, ...] = option(
+        ("auto",),
+        "Tasks to answer: humaneval, quickeval or none.",
+        facts=Facts(shown="quickeval for builtin, none for random weights, else humaneval"),
+    )
+    task_data: str | None = option(
+        None,
+        "File with the task's problems (.jsonl, .jsonl.gz or .parquet).",
+        facts=Facts(shown="the published data", needs=(TASKS,)),
+    )
+    limit: int | None = option(
+        None,
+        "Number of problems to answer, from the first on.",
+        facts=Facts(shown="all", needs=(TASKS,)),
+        ge=1,
+        le=10**9,
+    )
+    unsafe_no_sandbox: bool = option(
+        False,
+        "Run the programs that the model writes without a sandbox.",
+        facts=Facts(needs=(TASKS,)),
+    )
+
+
+class GenerationSettings(Settings):
+    """How answers are generated; lengths in tokens."""
+
+    seed: int = option(0, "Random seed.", ge=-(2**63), le=2**63 - 1)
+    batch_size: int = option(64, "Answers generated at once.", facts=Facts(needs=(TASKS,)), ge=1, le=65_536)
+    max_new_tokens: int | None = option(
+        None,
+        "Most tokens of one answer.",
+        facts=Facts(shown="the task's", needs=(TASKS,)),
+        ge=1,
+        le=10**7,
+    )
+    completions_per_problem: int = option(
+        1, "Answers to each problem, for pass@k.", facts=Facts(needs=(TASKS,)), ge=1, le=100_000
+    )
+    temperature: Annotated[float, AfterValidator(_temperature)] = option(
+        0.0,
+        "Sampling temperature; 0 is greedy.",
+        facts=Facts(needs=(TASKS,), must=f"be 0 for greedy decoding, or lie in [{COOLEST}, {HOTTEST:g}]"),
+    )
+    top_p: float = option(
+        1.0,
+        "Probability mass of nucleus sampling.",
+        facts=Facts(needs=(TASKS, SAMPLING), must="lie in (0, 1], as in 0.95"),
+        gt=0,
+        le=1,
+    )
+
+    @model_validator(mode="after")
+    def _several_are_sampled(self) -> Self:
+        if self.completions_per_problem > 1 and self.temperature == 0:
+            raise ValueError(
+                "several completions per problem need sampling; add --temperature 0.8, for example"
+            )
+        return self
+
+
+class SpeedSettings(Settings):
+    """What the speed sweep times; lengths in tokens. Its first batch size and prompt are the headline."""
+
+    batch_sizes: tuple[BatchSize, ...] = option(
+        (1,), "Batch sizes of the speed measurement, separated by commas.", min_length=1
+    )
+    prompt_tokens: tuple[PromptTokens, ...] = option(
+        (128,), "Prompt lengths of the speed measurement, separated by commas.", min_length=1
+    )
+    new_tokens: int = option(128, "Tokens generated in each speed measurement.", ge=2, le=10**7)
+    speed_budget_s: float = option(
+        5.0,
+        "Seconds of speed measurements for each method and round.",
+        facts=Facts(must="be a positive number of seconds, as in 5"),
+        gt=0,
+        le=10**6,
+    )
+
+    @model_validator(mode="after")
+    def _ends_some_day(self) -> Self:
+        if len(self.batch_sizes) * len(self.prompt_tokens) > MOST_POINTS:
+            raise ValueError(
+                f"--batch-sizes and --prompt-tokens make more than {MOST_POINTS} points; name fewer"
+            )
+        return self
+
+
+class DistanceSettings(Settings):
+    """The text on which the distance from the baseline is measured; None is the tasks' own problems."""
+
+    text: str | None = option(
+        None,
+        "Text file to measure the distance from the baseline on.",
+        facts=Facts(shown="the task's own texts"),
+    )
+
+
+class Format(StrEnum):
+    """A form of the report."""
+
+    MD = "md"
+    HTML = "html"
+    JSON = "json"
+    CSV = "csv"
+
+
+FORMATS = option(tuple(Format), "Files to write, separated by commas.", min_length=1)
+
+
+class OutputSettings(Settings):
+    """Where results go and in which forms."""
+
+    output_dir: Path | None = option(None, "Results folder.", facts=Facts(shown="results/MODEL", short="-o"))
+    format: tuple[Format, ...] = FORMATS

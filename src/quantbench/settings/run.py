@@ -1,0 +1,54 @@
+"""The options of `quantbench run`; 'auto' and None are still open."""
+
+from pathlib import Path
+
+from quantbench.settings.base import Settings
+from quantbench.settings.groups import (
+    NOISE,
+    DistanceSettings,
+    EvaluationSettings,
+    GenerationSettings,
+    LoadSettings,
+    OutputSettings,
+    SpeedSettings,
+)
+from quantbench.settings.option import Facts, option
+
+
+class RunSettings(Settings):
+    """What `quantbench run` was asked for."""
+
+    model: str = option(
+        "builtin",
+        "Hub id, folder, 'builtin', or 'random:NAME' for random weights.",
+        facts=Facts(also_argument=True),
+    )
+    revision: str | None = option(None, "Branch, tag or commit on the hub.", facts=Facts(shown="main"))
+    methods: tuple[str, ...] = option(
+        ("auto",),
+        "Methods to measure, separated by commas.",
+        facts=Facts(shown="those of fp16,int8,int4 that the model's engine runs"),
+    )
+    baseline: str | None = option(
+        None,
+        "Method that the others are compared with.",
+        facts=Facts(shown="the first of fp16, bf16, fp32 among the methods"),
+    )
+    load: LoadSettings = LoadSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    generation: GenerationSettings = GenerationSettings()
+    speed: SpeedSettings = SpeedSettings()
+    rounds: int = option(1, "Interleaved rounds of speed measurements.", ge=1, le=1000)
+    floor: bool = option(
+        True,
+        "Measure the baseline a second time, which shows the noise.",
+        facts=Facts(needs=(NOISE,)),
+    )
+    distance: DistanceSettings = DistanceSettings()
+    output: OutputSettings = OutputSettings()
+    config: Path | None = option(
+        None,
+        "YAML file with these options; those of the command line win.",
+        facts=Facts(shown="none", command_line_only=True),
+    )
+    dry_run: bool = option(False, "Print the plan and measure nothing.", facts=Facts(command_line_only=True))

@@ -1,0 +1,61 @@
+"""A trial in progress: its record so far, handed out after every stage, and what becomes of an exception."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import quantbench
+from quantbench.environment import describe_environment
+from quantbench.errors import QuantbenchError
+from quantbench.plan import Trial
+from quantbench.progress import Progress
+from quantbench.records import Failure, Record
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """A trial in progress: its record so far, and where news of it go."""
+
+    trial: Trial
+    folder: Path
+    record: Record
+    progress: Progress
+    checkpoint: Callable[[Record], None]
+    stage: str = "start"
+
+    def keep(self, **sections: Any) -> None:
+        """Add sections to the record and hand it out."""
+        self.record = self.record.model_copy(update=sections)
+        self.checkpoint(self.record)
+
+    def warn(self, sentence: str) -> None:
+        """Add a sentence to the record's warnings."""
+        self.keep(warnings=(*self.record.warnings, sentence))
+
+
+def new_record(trial: Trial, command: str | None = None) -> Record:
+    """An empty record of a trial, with the environment of this process."""
+    return Record(
+        trial_id=trial.id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        quantbench_version=quantbench.__version__,
+        trial=trial,
+        environment=describe_environment(
+            device=trial.load.device, command=command, threads=trial.load.threads
+        ),
+    )
+
+
+def describe_failure(stage: str, error: BaseException) -> Failure:
+    """An exception as a record keeps it; a user's error needs no traceback."""
+    known = isinstance(error, QuantbenchError)
+    return Failure(
+        stage=stage,
+        kind=type(error).__name__,
+        message=str(error) or type(error).__name__,
+        user_error=known,
+        traceback=None if known else "".join(traceback.format_exception(error)),
+    )

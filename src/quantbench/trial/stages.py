@@ -1,0 +1,134 @@
+"""The stages of a trial that need no text: bandwidth, load, speed, memory, what bounds a step, size."""
+
+from typing import TYPE_CHECKING
+
+from quantbench.decoding import Decoder, TimesStages, scheme_by_phase
+from quantbench.methods import METHODS, Loaded
+from quantbench.plan import Role
+from quantbench.records import Bandwidth, ModelInfo
+from quantbench.settings import Engine
+from quantbench.sources import ModelSource, open_source
+from quantbench.trial.run import Run
+from quantbench.trial.text import read_text
+
+if TYPE_CHECKING:
+    from quantbench.measure import MemoryMeter
+
+
+def measure(run: Run, import_s: float | None) -> None:
+    """All stages in their order; whatever goes wrong is raised, `run.stage` says where."""
+    prepare(run)
+    from quantbench.measure import MemoryMeter, check_predictions, measure_bandwidth, measure_size
+
+    trial = run.trial
+    run.stage = "bandwidth"
+    bandwidth = measure_bandwidth(trial.load.device) if trial.role is Role.METHOD else None
+    run.stage = "load"
+    run.progress("loading", 0, 0)
+    source = open_source(trial.model, revision=trial.revision, seed=trial.generation.seed)
+    meter = MemoryMeter(trial.load.device)
+    loaded = METHODS[trial.method].load(source, trial.load)
+    meter.loaded()
+    decoder = loaded.decoder
+    keep_loaded(run, source, loaded, bandwidth, import_s)
+    check_predictions(decoder)
+    if trial.role is not Role.SCALE:
+        time_decoder(run, decoder, meter)
+    run.stage = "size"
+    run.keep(size=measure_size(decoder, source))
+    if trial.reads_text:
+        read_text(run, source, decoder)
+    run.keep(kernels=dict(decoder.kernels()))  # again: the tasks' batches may have met other kernels
+
+
+def prepare(run: Run) -> None:
+    """Set this process's device and threads."""
+    load = run.trial.load
+    make_current(load.device)
+    if load.threads:
+        import torch
+
+        torch.set_num_threads(load.threads)
+
+
+def make_current(device: str) -> None:
+    """Let 'cuda:N' be the device of whatever names none: libraries, streams, kernels; no-op on a CPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.set_device(device)
+
+
+def keep_loaded(
+    run: Run, source: ModelSource, loaded: Loaded, bandwidth: Bandwidth | None, import_s: float | None
+) -> None:
+    """What is known once the model is loaded; its first run is timed here."""
+    from quantbench.measure import warm_up
+
+    decoder, method = loaded.decoder, METHODS[run.trial.method]
+    for sentence in (*source.warnings, *loaded.warnings):
+        run.warn(sentence)
+    startup = {"import_s": add(import_s, loaded.startup.import_s), "warmup_s": warm_up(decoder)}
+    run.keep(
+        model=model_info(source, decoder),
+        scheme=scheme_by_phase(method.scheme, decoder.activation_bits()),
+        group_size=method.group_size,
+        engine=Engine(decoder.engine),
+        bandwidth=bandwidth,
+        startup=loaded.startup.model_copy(update=startup),
+    )
+
+
+def time_decoder(run: Run, decoder: Decoder, meter: "MemoryMeter") -> None:
+    """The speed sweep, the memory that it took, and for a method what bounds a step."""
+    from quantbench.measure import measure_speed
+
+    run.stage = "speed"
+    points = measure_speed(decoder, run.trial, run.progress)
+    run.keep(speed=points, memory=meter.finish(), kernels=dict(decoder.kernels()))
+    if run.trial.role is Role.METHOD:
+        run.stage = "experiments"
+        find_bounds(run, decoder)
+
+
+def find_bounds(run: Run, decoder: Decoder) -> None:
+    """What tells why the headline's step takes as long as it does."""
+    from quantbench.measure import joined, measure_bandwidth, measure_experiments, measure_prompt_times
+
+    trial, bandwidth = run.trial, run.record.bandwidth
+    headline = next((point for point in run.record.speed if point.decode_s), None)
+    if headline is None or bandwidth is None or not headline.step_weight_bytes:
+        return
+    run.progress("what bounds a step", 0, 0)
+    size = headline.step_weight_bytes
+    after = measure_bandwidth(trial.load.device, when="after", step_bytes=size)
+    run.keep(bandwidth=joined(bandwidth, after, size))
+    run.keep(experiments=measure_experiments(decoder, trial, headline, run.progress))
+    run.keep(prompt_effect=measure_prompt_times(decoder, trial, headline))
+    if isinstance(decoder, TimesStages):
+        context = headline.prompt_tokens + headline.new_tokens // 2
+        run.keep(stages=dict(decoder.stage_shares(headline.batch_size, context)))
+
+
+def model_info(source: ModelSource, decoder: Decoder) -> ModelInfo:
+    """What the record says of the model itself."""
+    from quantbench.measure import count_parameters
+
+    config = source.config
+    architectures = config.get("architectures") or [config.get("model_type") or "unknown"]
+    return ModelInfo(
+        name=source.name,
+        revision=source.revision,
+        architecture=str(architectures[0]),
+        parameters=count_parameters(decoder, source),
+        layers=config.get("num_hidden_layers"),
+        hidden_size=config.get("hidden_size"),
+        vocab_size=config.get("vocab_size"),
+        note=source.note,
+    )
+
+
+def add(first: float | None, second: float | None) -> float | None:
+    """The sum of what was measured; None where neither was."""
+    known = [value for value in (first, second) if value is not None]
+    return sum(known) if known else None
