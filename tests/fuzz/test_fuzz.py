@@ -125,8 +125,8 @@ def check(kind: str, seed: int, folder: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.fixture
 def _quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    from quantbench import resolving
     from quantbench.evaluation import score
+    from quantbench.planning import resolving
     from quantbench.sources import transformers_tokenizer
 
     monkeypatch.setattr(resolving, "open_sandbox", obliging)
