@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from quantbench.errors import StoreError
-from quantbench.records import Record, upgraded
+from quantbench.records import SCHEMA_VERSION, Record, upgraded
 
 RECORDS = "records.jsonl"
 BLOCK = 65_536  # bytes read at once when a line's start is looked for
