@@ -7,12 +7,12 @@ import typer
 
 from quantbench.errors import UsageError
 from quantbench.plan import Trial
-from quantbench.planning.build import first_trial
+from quantbench.planning.build import base_trial
 from quantbench.planning.unused import Situation, check_unused
 from quantbench.settings import (
+    Engine,
     Facts,
     GenerationSettings,
-    LoadSettings,
     RunSettings,
     merge_config,
     option,
@@ -38,9 +38,8 @@ class ToySettings(RunSettings):
 
 def toy_trial(settings: ToySettings) -> Trial:
     """The settings as a plan makes a trial of them."""
-    load = LoadSettings(device="cpu", dtype="float32", engine="native")  # type: ignore[arg-type]
-    asked = settings.changed(tasks=())
-    return first_trial(asked, load, open_source("builtin"), ()).changed(method="fp16")
+    asked = settings.changed(device="cpu", dtype="float32")
+    return base_trial(asked, open_source("builtin"), ()).changed(method="fp16")
 
 
 def called(*arguments: str) -> list[ToySettings]:
@@ -88,8 +87,7 @@ def test_a_slip_of_the_pen_is_told_of_it(tmp_path: Path) -> None:
 
 def test_it_is_refused_where_it_would_change_nothing() -> None:
     (settings,) = called("--min-p", "0.5")
-    load = LoadSettings(device="cpu", dtype="float32")
-    situation = Situation(load=load, methods=("fp16", "int8"), tasks=())
+    situation = Situation(device="cpu", engines={"fp16": Engine.NATIVE}, tasks=())
     with pytest.raises(UsageError, match="--min-p has no effect here: no task is run"):
         check_unused(settings, situation)
 
