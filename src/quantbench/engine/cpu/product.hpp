@@ -1,5 +1,5 @@
 // Products of float32 rows with packed weights. An element's sum runs in the same order however many rows
-// there are: by sixteens along the inputs, then across the sixteen.
+// there are: by vectors along the inputs, then across the vector.
 #pragma once
 
 #include "readers.hpp"
@@ -55,7 +55,7 @@ void tile_direct(const Problem& p, int64_t m, int64_t n) {
                 const float* row = p.x + (m + i) * p.k + k;
                 for (int v = 0; v < R::VECTORS; ++v) {
                     const vec xs = load(row + v * W);
-                    for (int j = 0; j < NR; ++j) acc[i][j] += xs * w[j][v];
+                    for (int j = 0; j < NR; ++j) acc[i][j] = multiply_add(xs, w[j][v], acc[i][j]);
                 }
             }
         }
@@ -89,7 +89,7 @@ void tile_unpacked(const Problem& p, const float* weights, int64_t m, int64_t n)
         for (int j = 0; j < NR; ++j) w[j] = load(weights + j * p.k + k);
         for (int i = 0; i < MR; ++i) {
             const vec xs = load(x + i * p.k + k);
-            for (int j = 0; j < NR; ++j) acc[i][j] += xs * w[j];
+            for (int j = 0; j < NR; ++j) acc[i][j] = multiply_add(xs, w[j], acc[i][j]);
         }
     }
     for (int i = 0; i < MR; ++i) finish<R, NR>(p, m + i, n, acc[i]);
@@ -101,8 +101,10 @@ void rows_direct(const Problem& p, int64_t n) {
         case 1: return tile_direct<R, 1, NR>(p, 0, n);
         case 2: return tile_direct<R, 2, NR>(p, 0, n);
         case 3: return tile_direct<R, 3, NR>(p, 0, n);
-        default: return tile_direct<R, 4, NR>(p, 0, n);
     }
+    if constexpr (TILE_ROWS >= 4) return tile_direct<R, 4, NR>(p, 0, n);
+    tile_direct<R, 2, NR>(p, 0, n);
+    tile_direct<R, 2, NR>(p, 2, n);
 }
 
 template <class R, int MR>
@@ -112,18 +114,13 @@ void rows_unpacked(const Problem& p, const float* weights, int64_t m, int64_t n,
     for (; j < count; ++j) tile_unpacked<R, MR, 1>(p, weights + j * p.k, m, n + j);
 }
 
-// All rows of x times `count` unpacked weight rows: six rows of x stay close while the weights pass by.
+// All rows of x times `count` unpacked weight rows: TILE_ROWS of x stay close while the weights pass by.
 template <class R>
 void block_unpacked(const Problem& p, const float* weights, int64_t n, int count) {
     int64_t m = 0;
-    for (; m + 6 <= p.rows; m += 6) rows_unpacked<R, 6>(p, weights, m, n, count);
-    switch (p.rows - m) {
-        case 5: return rows_unpacked<R, 5>(p, weights, m, n, count);
-        case 4: return rows_unpacked<R, 4>(p, weights, m, n, count);
-        case 3: return rows_unpacked<R, 3>(p, weights, m, n, count);
-        case 2: return rows_unpacked<R, 2>(p, weights, m, n, count);
-        case 1: return rows_unpacked<R, 1>(p, weights, m, n, count);
-    }
+    for (; m + TILE_ROWS <= p.rows; m += TILE_ROWS) rows_unpacked<R, TILE_ROWS>(p, weights, m, n, count);
+    for (; m + 2 <= p.rows; m += 2) rows_unpacked<R, 2>(p, weights, m, n, count);
+    if (m < p.rows) rows_unpacked<R, 1>(p, weights, m, n, count);
 }
 
 template <class R>

@@ -1,4 +1,4 @@
-// Causal attention within whole prompts, float32: blocks of six queries, scores kept for a block at a time.
+// Causal attention within whole prompts, float32: blocks of a few queries, scores kept for a block at a time.
 // A query's result depends on its own prompt alone, in an order that its position fixes.
 #pragma once
 
@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr int QUERIES = 6;
+constexpr int QUERIES = TILE_ROWS;
 constexpr int KEYS = 4 * W;  // scored together
 
 struct Prompts {
@@ -40,7 +40,7 @@ inline void score_block(const float* q, int64_t stride, const float* keys, int64
         for (int v = 0; v < 4; ++v) k[v] = load(keys + d * KEYS + v * W);
         for (int i = 0; i < R; ++i) {
             const vec query = fill(q[i * stride + d]);
-            for (int v = 0; v < 4; ++v) acc[i][v] += query * k[v];
+            for (int v = 0; v < 4; ++v) acc[i][v] = multiply_add(query, k[v], acc[i][v]);
         }
     }
     for (int i = 0; i < R; ++i)
@@ -79,7 +79,7 @@ inline void mix_block(const float* weights, int64_t room, int64_t length, const 
         for (int v = 0; v < V; ++v) value[v] = load(values + j * dim + v * W);
         for (int i = 0; i < R; ++i) {
             const vec weight = fill(weights[i * room + j]);
-            for (int v = 0; v < V; ++v) acc[i][v] += weight * value[v];
+            for (int v = 0; v < V; ++v) acc[i][v] = multiply_add(weight, value[v], acc[i][v]);
         }
     }
     for (int i = 0; i < R; ++i)
@@ -117,14 +117,10 @@ void attend_block(const Prompts& p, const Head& h, int64_t first, float* scores,
 }
 
 void attend_queries(const Prompts& p, const Head& h, int64_t first, float* scores, float* out) {
-    switch (p.length(h.prompt) - first) {
-        case 1: return attend_block<1>(p, h, first, scores, out);
-        case 2: return attend_block<2>(p, h, first, scores, out);
-        case 3: return attend_block<3>(p, h, first, scores, out);
-        case 4: return attend_block<4>(p, h, first, scores, out);
-        case 5: return attend_block<5>(p, h, first, scores, out);
-        default: return attend_block<QUERIES>(p, h, first, scores, out);
-    }
+    const int64_t end = p.length(h.prompt);
+    if (end - first >= QUERIES) return attend_block<QUERIES>(p, h, first, scores, out);
+    for (; first + 2 <= end; first += 2) attend_block<2>(p, h, first, scores, out);
+    if (first < end) attend_block<1>(p, h, first, scores, out);
 }
 
 // All heads of one prompt.

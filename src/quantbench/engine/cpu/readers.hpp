@@ -58,23 +58,25 @@ struct Int8 {
     static float scale(const void* scales, int64_t n) { return static_cast<const float*>(scales)[n]; }
 };
 
-// Sixteen bytes hold 32 weights: the even inputs first, then the odd ones, as `split_pairs` lays out x.
+// W bytes hold 2 W weights: the even inputs first, then the odd ones, as `split_pairs` lays out x.
 struct Int4 {
     static constexpr int STEP = 2 * W, VECTORS = 2;
     const uint8_t* row;
     const uint16_t *scales, *zeros;
     int64_t group;
-    vec table;  // the sixteen values that a weight of the present group can have
+    Table table;  // the sixteen values that a weight of the present group can have
     Int4(const void* data, const void* scale, const void* zero, int64_t k, int64_t group, int64_t n)
         : row(static_cast<const uint8_t*>(data) + n * (k / 2)),
           scales(static_cast<const uint16_t*>(scale) + n * (k / group)),
           zeros(static_cast<const uint16_t*>(zero) + n * (k / group)),
           group(group) {}
     inline void start(int64_t g) {
-        const vec levels = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
-        vec scaled = levels * half_to_float(scales[g]);
-        asm volatile("" : "+m"(scaled));  // round here as the reference does: no fused multiply-add
-        table = scaled + half_to_float(zeros[g]);
+        static const float levels[] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+        for (int i = 0; i < 16 / W; ++i) {
+            vec scaled = load(levels + i * W) * half_to_float(scales[g]);
+            asm volatile("" : "+m"(scaled));  // round here as the reference does: no fused multiply-add
+            table.parts[i] = scaled + half_to_float(zeros[g]);
+        }
     }
     inline void next(int64_t k, vec* out) {
         expect(row + k / 2);

@@ -18,7 +18,7 @@ inline vec activate(int kind, vec x) {
 
 float dot(const float* a, const float* b, int64_t length) {
     vec total = {};
-    for (int64_t i = 0; i < length; i += W) total += load(a + i) * load(b + i);
+    for (int64_t i = 0; i < length; i += W) total = multiply_add(load(a + i), load(b + i), total);
     return sum(total);
 }
 
@@ -46,11 +46,12 @@ float score(const float* query, const float* keys, int64_t length, int64_t dim, 
         if (count == 4)
             for (int64_t d = 0; d < dim; d += W) {
                 const vec q = load(query + d);
-                for (int j = 0; j < 4; ++j) totals[j] += q * load(keys + (i + j) * dim + d);
+                for (int j = 0; j < 4; ++j) totals[j] = multiply_add(q, load(keys + (i + j) * dim + d), totals[j]);
             }
         else
             for (int64_t d = 0; d < dim; d += W)
-                for (int j = 0; j < count; ++j) totals[j] += load(query + d) * load(keys + (i + j) * dim + d);
+                for (int j = 0; j < count; ++j)
+                    totals[j] = multiply_add(load(query + d), load(keys + (i + j) * dim + d), totals[j]);
         float sums[4];
         sum_four(totals, sums);
         for (int j = 0; j < count; ++j) {
@@ -68,11 +69,11 @@ void mix(const float* weights, const float* values, int64_t length, int64_t dim,
     int64_t i = 0;
     for (; i + 2 <= length; i += 2)
         for (int v = 0; v < VECTORS; ++v) {
-            even[v] += load(values + i * dim + v * W) * weights[i];
-            odd[v] += load(values + (i + 1) * dim + v * W) * weights[i + 1];
+            even[v] = multiply_add(load(values + i * dim + v * W), fill(weights[i]), even[v]);
+            odd[v] = multiply_add(load(values + (i + 1) * dim + v * W), fill(weights[i + 1]), odd[v]);
         }
     for (int v = 0; v < VECTORS; ++v) {
-        if (i < length) even[v] += load(values + i * dim + v * W) * weights[i];
+        if (i < length) even[v] = multiply_add(load(values + i * dim + v * W), fill(weights[i]), even[v]);
         store(out + v * W, (even[v] + odd[v]) * factor);
     }
 }

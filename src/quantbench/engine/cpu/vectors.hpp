@@ -1,4 +1,5 @@
-// Sixteen floats at a time, on whatever vectors the CPU has: loading, converting, summing, exp.
+// As many floats at a time as fit the CPU's vectors: loading, converting, summing, exp. Wider ones than it has
+// would live in memory between any two instructions (20 times slower on AVX2 with GCC 12).
 // Intrinsics stand only where compilers do badly without; the plain form beside each is the meaning.
 #pragma once
 
@@ -6,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <new>
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
@@ -13,13 +15,20 @@
 
 namespace {
 
-constexpr int W = 16;  // floats in a vector
-typedef float vec __attribute__((vector_size(64)));
-typedef float loose_vec __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t ivec __attribute__((vector_size(64)));
-typedef int8_t bvec __attribute__((vector_size(16), aligned(1), may_alias));
-typedef uint8_t ubvec __attribute__((vector_size(16), aligned(1), may_alias));
-typedef uint16_t hvec __attribute__((vector_size(32), aligned(2), may_alias));
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__) && !defined(__AVX512F__)
+#define QUANTBENCH_AVX2 1
+constexpr int W = 8;  // floats in a vector
+constexpr int TILE_ROWS = 3;  // rows times four columns whose sums fit into the registers
+#else
+constexpr int W = 16;
+constexpr int TILE_ROWS = 6;
+#endif
+typedef float vec __attribute__((vector_size(4 * W)));
+typedef float loose_vec __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(4 * W)));
+typedef int8_t bvec __attribute__((vector_size(W), aligned(1), may_alias));
+typedef uint8_t ubvec __attribute__((vector_size(W), aligned(1), may_alias));
+typedef uint16_t hvec __attribute__((vector_size(2 * W), aligned(2), may_alias));
 
 // Floats that start where a cache line does: a vector that crosses two lines costs twice.
 struct Scratch {
@@ -38,19 +47,44 @@ inline void store(float* p, vec v) { *reinterpret_cast<loose_vec*>(p) = v; }
 inline vec fill(float value) {
 #if defined(__AVX512F__)
     return (vec)_mm512_set1_ps(value);
+#elif defined(QUANTBENCH_AVX2)
+    return (vec)_mm256_set1_ps(value);
 #else
     return vec{} + value;
 #endif
 }
 
-inline float sum(vec v) {  // always in this order: eight apart, four apart, two apart, neighbours
+// a * b + c in one rounding wherever it is inlined: left to the compiler, some tiles have two (GCC for Zen).
+inline vec multiply_add(vec a, vec b, vec c) {
 #if defined(__AVX512F__)
-    const __m512 x = (__m512)v;
-    const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(x),
-                                   _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(QUANTBENCH_AVX2)
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
+#if defined(__AVX512F__) || defined(QUANTBENCH_AVX2)
+inline float sum_eight(__m256 a) {
     const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+
+inline void sum_four_eights(const __m256* v, float* out) {
+    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+}
+#endif
+
+inline float sum(vec v) {  // always in this order: eight apart, four apart, two apart, neighbours
+#if defined(__AVX512F__)
+    const __m512 x = (__m512)v;
+    return sum_eight(_mm256_add_ps(_mm512_castps512_ps256(x),
+                                   _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1))));
+#elif defined(QUANTBENCH_AVX2)
+    return sum_eight((__m256)v);
 #else
     float out[W];
     store(out, v);
@@ -68,8 +102,9 @@ inline void sum_four(const vec* v, float* out) {
     for (int i = 0; i < 4; ++i)
         halves[i] = _mm256_add_ps(_mm512_castps512_ps256((__m512)v[i]),
                                   _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd((__m512)v[i]), 1)));
-    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(halves[0], halves[1]), _mm256_hadd_ps(halves[2], halves[3]));
-    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+    sum_four_eights(halves, out);
+#elif defined(QUANTBENCH_AVX2)
+    sum_four_eights(reinterpret_cast<const __m256*>(v), out);
 #else
     for (int i = 0; i < 4; ++i) out[i] = sum(v[i]);
 #endif
@@ -98,6 +133,8 @@ float half_to_float(uint16_t bits) {
 inline vec halves_to_floats(const uint16_t* p) {
 #if defined(__AVX512F__)
     return (vec)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(QUANTBENCH_AVX2)
+    return (vec)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #else
     vec out;
     for (int i = 0; i < W; ++i) out[i] = half_to_float(p[i]);
@@ -109,6 +146,8 @@ inline vec halves_to_floats(const uint16_t* p) {
 inline ivec widen_signed(const int8_t* p) {
 #if defined(__AVX512F__)
     return (ivec)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(QUANTBENCH_AVX2)
+    return (ivec)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 #else
     return __builtin_convertvector(*reinterpret_cast<const bvec*>(p), ivec);
 #endif
@@ -117,6 +156,8 @@ inline ivec widen_signed(const int8_t* p) {
 inline ivec widen_unsigned(const uint8_t* p) {
 #if defined(__AVX512F__)
     return (ivec)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(QUANTBENCH_AVX2)
+    return (ivec)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 #else
     return __builtin_convertvector(*reinterpret_cast<const ubvec*>(p), ivec);
 #endif
@@ -125,6 +166,8 @@ inline ivec widen_unsigned(const uint8_t* p) {
 inline ivec widen_halves(const uint16_t* p) {
 #if defined(__AVX512F__)
     return (ivec)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(QUANTBENCH_AVX2)
+    return (ivec)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #else
     return __builtin_convertvector(*reinterpret_cast<const hvec*>(p), ivec);
 #endif
@@ -133,36 +176,44 @@ inline ivec widen_halves(const uint16_t* p) {
 inline vec to_floats(ivec v) {
 #if defined(__AVX512F__)
     return (vec)_mm512_cvtepi32_ps((__m512i)v);
+#elif defined(QUANTBENCH_AVX2)
+    return (vec)_mm256_cvtepi32_ps((__m256i)v);
 #else
     return __builtin_convertvector(v, vec);
 #endif
 }
 
-// Sixteen table entries, chosen by the lowest four bits of each index.
-inline vec choose(vec table, ivec index) {
+// Sixteen values, of which the lowest four bits of each index choose one.
+struct Table {
+    vec parts[16 / W];
+};
+
+inline vec choose(const Table& table, ivec index) {
 #if defined(__AVX512F__)
-    return (vec)_mm512_permutexvar_ps((__m512i)index, (__m512)table);
+    return (vec)_mm512_permutexvar_ps((__m512i)index, (__m512)table.parts[0]);
+#elif defined(QUANTBENCH_AVX2)
+    const __m256 low = _mm256_permutevar8x32_ps((__m256)table.parts[0], (__m256i)index);
+    const __m256 high = _mm256_permutevar8x32_ps((__m256)table.parts[1], (__m256i)index);
+    return (vec)_mm256_blendv_ps(low, high, (__m256)(index << 28));  // by the fourth bit
 #else
     vec out;
-    for (int i = 0; i < W; ++i) out[i] = table[index[i] & 15];
+    for (int i = 0; i < W; ++i) out[i] = table.parts[0][index[i] & 15];
     return out;
 #endif
 }
+
 // exp(x) with a relative error of about 1e-7: 2^n times a polynomial on [-ln2/2, ln2/2].
 inline vec exponential(vec x) {
     const vec low = fill(-87.3f), high = fill(88.3f);
     x = x < low ? low : x;
     x = x > high ? high : x;
     const vec shift = fill(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-    const vec n = (x * 1.44269504088896341f + shift) - shift;
-    const vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    const vec n = multiply_add(x, fill(1.44269504088896341f), shift) - shift;
+    const vec r = multiply_add(n, fill(2.12194440e-4f), multiply_add(n, fill(-0.693359375f), x));
     vec p = fill(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
+    for (const float term : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
+        p = multiply_add(p, r, fill(term));
+    p = multiply_add(p * r, r, r) + 1.0f;
     const ivec power = (__builtin_convertvector(n, ivec) + 127) << 23;
     return p * (vec)power;
 }
