@@ -14,6 +14,7 @@ from quantbench.output import Output
 from quantbench.planning import build_plan
 from quantbench.settings import RunSettings
 from quantbench.settings.commands import MethodsSettings
+from tests.gguf_files import write_tiny
 from tests.model_folders import tiny_config, write_folder
 
 ELSEWHERE = (
@@ -68,7 +69,8 @@ def test_a_default_run_measures_what_can_be_measured(kind: str, tmp_path: Path) 
 def test_a_family_of_the_native_engine_runs_under_every_method(kind: str, tmp_path: Path) -> None:
     model = folder(tmp_path, kind)
     assert planned(model) == ["fp16", "int8", "int4"]
-    assert planned(model, methods=tuple(METHODS)) == ["fp16", *(m for m in METHODS if m != "fp16")]
+    every = tuple(name for name in METHODS if name != "stored")
+    assert planned(model, methods=every) == ["fp16", *(m for m in every if m != "fp16")]
 
 
 @pytest.mark.parametrize("settings", [{}, {"engine": "transformers"}])
@@ -119,11 +121,36 @@ def test_the_native_engines_refusal_leads_to_transformers(tmp_path: Path) -> Non
         planned(folder(tmp_path, "gpt2"), engine="native")
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_a_checkpoint_that_is_already_quantized_is_no_fp16(kind: str, tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_already_quantized_runs_as_it_is_stored(tmp_path: Path) -> None:
+    model = folder(tmp_path, "llama", quantization_config={"quant_method": "gptq", "bits": 4})
+    assert planned(model) == ["stored"]
+    assert engines(model, methods=("stored", "fp16", "int4")) == dict.fromkeys(
+        ("stored", "fp16", "int4"), "native"
+    )
+
+
+def test_a_gguf_file_runs_as_it_is_stored(tmp_path: Path) -> None:
+    assert planned(str(write_tiny(tmp_path / "m.gguf"))) == ["stored"]
+
+
+def test_a_model_that_is_not_quantized_has_nothing_stored(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'stored' cannot run here: .* is not quantized; use --methods"):
+        planned(folder(tmp_path, "llama"), methods=("stored",))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "reason"),
+    [
+        ("gpt2", {}, "model_type 'gpt2' is not among"),
+        ("llama", {"engine": "transformers"}, "the native engine alone reads it; leave --engine out"),
+    ],
+)
+def test_a_quantized_checkpoint_that_nothing_here_reads_is_refused(
+    kind: str, settings: dict[str, str], reason: str, tmp_path: Path
+) -> None:
     model = folder(tmp_path, kind, quantization_config={"quant_method": "gptq", "bits": 4})
-    with pytest.raises(ModelError, match=r"already quantized \(quant_method 'gptq'\)"):
-        planned(model)
+    with pytest.raises(ModelError, match=f"is already quantized and cannot be run: .*{reason}"):
+        planned(model, **settings)
 
 
 def test_a_model_that_writes_no_text_is_refused(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from quantbench.errors import ModelError, UsageError
 from quantbench.methods import METHODS
-from quantbench.sources import ModelSource
+from quantbench.sources import ModelSource, is_quantized
 
 DEFAULT_METHODS = ("fp16", "int8", "int4")
+STORED = "stored"
 AUTO = ("auto",)
 
 
@@ -24,14 +25,19 @@ class Support:
     engine: str  # 'native' or 'transformers': what runs every method that it can
     reason: str | None
     other: str | None = None  # runs what `engine` cannot; None where it cannot run this model
+    quantized: bool = False  # by another tool: there are weights to be run as they are stored
 
     def engine_of(self, method: str) -> str | None:
         """The engine that runs a method; None where none does."""
+        if method == STORED and not self.quantized:
+            return None
         engines = (self.engine,) if self.other is None else (self.engine, self.other)
         return next((name for name in engines if METHODS[method].unsupported_reason(name) is None), None)
 
     def unsupported_reason(self, method: str) -> str | None:
         """Why a method cannot run; None when it can."""
+        if method == STORED and not self.quantized:
+            return f"'{self.model}' is not quantized"
         return None if self.engine_of(method) else METHODS[method].unsupported_reason(self.engine)
 
     @property
@@ -42,10 +48,15 @@ class Support:
     @property
     def sentence(self) -> str:
         """What runs, and why not more."""
+        if self.quantized:
+            return (
+                f"'{self.model}' is quantized already: {STORED} runs it as it is; the other methods "
+                "start from its dequantized weights"
+            )
         runs = f"'{self.model}' runs {engine_words(self.engine, self.methods_with(self.engine))}"
         if self.other and (others := self.methods_with(self.other)):
             runs += f", and {engine_words(self.other, others)}"
-        unfit = [name for name in METHODS if name not in self.methods]
+        unfit = [name for name in METHODS if name not in (*self.methods, STORED)]
         if not unfit:
             return runs
         return f"{runs}; {listed(unfit)} need{'s' * (len(unfit) == 1)} the native engine, and {self.reason}"
@@ -57,7 +68,7 @@ class Support:
 
 def engine_words(engine: str, methods: tuple[str, ...]) -> str:
     """'with transformers under fp16 and bf16'."""
-    under = "every method" if methods == tuple(METHODS) else listed(methods)
+    under = "every method" if {*methods, STORED} == set(METHODS) else listed(methods)
     return f"with {'the native engine' if engine == 'native' else engine} under {under}"
 
 
@@ -68,8 +79,9 @@ def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = Fa
     """
     from quantbench.engine.config import unsupported
 
-    check_unquantized(source)
     unread = unsupported(source.config)
+    if is_quantized(source):
+        return support_of_quantized(source, engine, unread)
     if unread is None and engine != "transformers":
         return Support(model=source.name, engine="native", reason=None, other="transformers")
     if engine == "native":
@@ -83,15 +95,14 @@ def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = Fa
     return Support(model=source.name, engine="transformers", reason=reason, other=other)
 
 
-def check_unquantized(source: ModelSource) -> None:
-    """ModelError for a checkpoint that another library has quantized."""
-    settings = source.config.get("quantization_config")
-    if not settings:
-        return
-    method = settings.get("quant_method", "unknown") if isinstance(settings, Mapping) else "unknown"
+def support_of_quantized(source: ModelSource, engine: str, unread: str | None) -> Support:
+    """What runs a model that another tool has quantized; `unread` is why the native engine does not."""
+    if unread is None and engine != "transformers":
+        return Support(model=source.name, engine="native", reason=None, quantized=True)
+    reason = unread or "transformers was asked for, and the native engine alone reads it; leave --engine out"
     raise ModelError(
-        f"'{source.name}' is already quantized (quant_method '{method}'), which no method reads; "
-        "give the model that it was made from"
+        f"'{source.name}' is already quantized and cannot be run: {reason}; or give the model that it was "
+        "made from"
     )
 
 
@@ -123,13 +134,16 @@ def measurable(methods: tuple[str, ...], support: Support) -> tuple[tuple[str, .
     Left to us, it is the default ones that the preferred engine runs; UsageError for a named one that no
     engine runs.
     """
+    if methods == AUTO and support.quantized:
+        return (STORED,), support.sentence
     if methods == AUTO:
         kept = tuple(name for name in DEFAULT_METHODS if support.engine_of(name) == support.engine)
         return kept, None if kept == DEFAULT_METHODS else support.sentence
     for name in methods:
         if name not in support.methods:
             fix = f"use --methods {','.join(support.methods)}"
-            raise UsageError(f"method '{name}' cannot run here: {support.sentence}; {fix}")
+            why = support.unsupported_reason(name) if name == STORED else support.sentence
+            raise UsageError(f"method '{name}' cannot run here: {why}; {fix}")
     return methods, mixed(methods, support)
 
 

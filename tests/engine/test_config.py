@@ -17,7 +17,7 @@ QWEN = {**SHAPE, "model_type": "qwen2"}
     [
         ({"model_type": "gemma2"}, "model_type 'gemma2'"),
         ({"architectures": ["Qwen2ForSequenceClassification"]}, "Qwen2ForSequenceClassification"),
-        ({"quantization_config": {"quant_method": "gptq"}}, "quant_method 'gptq'"),
+        ({"quantization_config": {"quant_method": "quip"}}, "quantized by 'quip'"),
         ({"hidden_act": "mish"}, "hidden_act 'mish'"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_type 'dynamic'"),
         ({"rope_parameters": {"rope_type": "longrope"}}, "rope_type 'longrope'"),

@@ -35,7 +35,10 @@ def test_qwen_half_a_billion_has_the_promised_gigabytes(method: str, low: float,
     assert low < (METHODS[method].expected_bytes_of(QWEN) or 0) / 1e9 < high
 
 
-@pytest.mark.parametrize("method", METHODS)
+MADE = [name for name in METHODS if name != "stored"]  # from weights that are not quantized
+
+
+@pytest.mark.parametrize("method", MADE)
 def test_expected_bytes_are_those_that_are_loaded(method: str) -> None:
     source = tiny_source(hidden_size=128, intermediate_size=384, num_attention_heads=4)
     dtype = "float32" if method == "fp32" else "float16"

@@ -28,7 +28,7 @@ def test_a_path_that_is_not_there_is_told_so(model: str) -> None:
 
 
 def test_a_file_is_answered_with_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is a file; give the folder"):
+    with pytest.raises(ModelError, match=r"is a file; give a \.gguf file, or the folder"):
         open_source(str(write_folder(tmp_path) / "model.safetensors"))
 
 

@@ -31,7 +31,7 @@ def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
         for name, reason in reasons.items():
             method = METHODS[name]
             runs = "yes" if reason is None else f"no: {reason}"
-            table.add_row(name, method.scheme, runs, method.description)
+            table.add_row(name, method.scheme or "as stored", runs, method.description)
         console.print(table)
 
     listed = [

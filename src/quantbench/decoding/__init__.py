@@ -1,6 +1,7 @@
 """The one way to run a model, and what every engine shares: the protocol, sequences and sampling."""
 
 from quantbench.decoding.decoder import (
+    FLOAT_SCHEMES,
     NO_TOKEN,
     Decoder,
     FinishReason,
@@ -9,10 +10,12 @@ from quantbench.decoding.decoder import (
     Request,
     StopCheck,
     TimesStages,
+    held_scheme,
     scheme_by_phase,
 )
 
 __all__ = [
+    "FLOAT_SCHEMES",
     "NO_TOKEN",
     "Decoder",
     "FinishReason",
@@ -21,5 +24,6 @@ __all__ = [
     "Request",
     "StopCheck",
     "TimesStages",
+    "held_scheme",
     "scheme_by_phase",
 ]

@@ -4,6 +4,7 @@ Everything that is measured goes through it, so that methods and engines are com
 prompts with the same code. It knows no text: tokenizers and stop strings live above it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 
+FLOAT_SCHEMES = frozenset({"W32", "W16", "WBF16"})
 NO_TOKEN = -1  # in place of a token: the greatest logit is NaN or infinite, so that none can be chosen
 
 
@@ -36,8 +38,19 @@ def scheme_by_phase(weights: str, bits: Mapping[Phase, int]) -> str:
     scheme = f"{weights}A{decode}"
     if prompt == decode:
         return scheme
-    held = int(weights.removeprefix("W").removeprefix("BF"))
+    held = max(int(bits) for bits in re.findall(r"\d+", weights))
     return f"{scheme}, {Phase.PROMPT} {weights if held <= prompt else f'W{prompt}'}A{prompt}"
+
+
+def held_scheme(schemes: Mapping[str, tuple[str, int]]) -> str:
+    """How the quantized matrices are held, or where none is all of them: 'W4', 'W4/5/6/8' where they differ.
+
+    `schemes` are a decoder's own.
+    """
+    held = {scheme for scheme, _ in schemes.values()}
+    chosen = held - FLOAT_SCHEMES or held
+    bits = sorted({int(number) for scheme in chosen for number in re.findall(r"\d+", scheme)})
+    return "W" + "/".join(str(number) for number in bits) if len(chosen) > 1 else chosen.pop()
 
 
 class StopCheck(Protocol):

@@ -12,6 +12,7 @@ from typing import Any
 from quantbench.engine.activations import ACTIVATIONS
 from quantbench.engine.rope import ROPE_TYPES, Rope, read_rope
 from quantbench.errors import ModelError
+from quantbench.weights.readers.stored import unread_checkpoint
 
 REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
@@ -117,9 +118,8 @@ def unsupported(config: Mapping[str, Any]) -> str | None:
     body = family.architecture.replace("ForCausalLM", "Model")  # saved without a head, which may be tied
     if family.architecture not in architectures and body not in architectures:
         return f"architecture '{architectures[0]}' is not {family.architecture}"
-    if config.get("quantization_config"):
-        method = config["quantization_config"].get("quant_method", "unknown")
-        return f"the checkpoint is already quantized (quant_method '{method}')"
+    if unread := unread_checkpoint(config):
+        return unread
     activation = config.get("hidden_act", "silu")
     if activation not in ACTIVATIONS:
         return f"hidden_act '{activation}' is not among {', '.join(ACTIVATIONS)}"

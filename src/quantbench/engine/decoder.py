@@ -13,7 +13,6 @@ from torch import Tensor
 from quantbench.decoding import FinishReason, Generation, Phase, Request
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import Row, check_ids, check_requests, grouped
-from quantbench.engine.cpu.linear import CpuLinear
 from quantbench.engine.cpu.operations import cpu_operations
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import AS_LINEAR, Linear
@@ -95,7 +94,7 @@ class NativeDecoder:
     def kernels(self) -> Mapping[str, str]:
         model = self._model
         return {
-            "embedding": f"{self._parameters.embedding.weight.scheme} rows dequantized",
+            "embedding": f"{self._parameters.embedding.weight.format} rows dequantized",
             "linear": model.layers[0].qkv.kernel,
             "prompt linear": AS_LINEAR if self.exact_prompts else model.layers[0].qkv.prompt_kernel,
             "head": model.head.kernel,
@@ -126,7 +125,7 @@ class NativeDecoder:
 def own_products_only(model: Model) -> bool:
     """Whether the compiled CPU kernels run everything whose sums could depend on the number of rows."""
     own = model.operations.name != PlainOperations.name
-    return own and all(isinstance(matrix, CpuLinear) for matrix in (model.head, *layer_matrices(model)))
+    return own and all(matrix.invariant for matrix in (model.head, *layer_matrices(model)))
 
 
 def layer_matrices(model: Model) -> Iterator[Linear]:

@@ -15,8 +15,7 @@ from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
 from quantbench.weights.finite import OF_ACTIVATIONS, cast_finite
-from quantbench.weights.formats import Weight
-from quantbench.weights.formats.weight import stack
+from quantbench.weights.formats import FloatWeight, MixedWeight, Weight, stack
 from quantbench.weights.readers import WeightReader, read_tensor
 
 UNUSED_SUFFIXES = ("rotary_emb.inv_freq",)  # computed, not learned
@@ -121,8 +120,11 @@ class ParameterLoader:
         biases = [
             self._vector(name.removesuffix("weight") + "bias", shape[0]) for name, shape in names if bias
         ]
+        weight = stack(weights)
+        if isinstance(weight, MixedWeight) and self._device.type == "cuda":  # whose kernels know no mixtures
+            weight = FloatWeight(weight.as_dtype(self._dtype))
         return Matrix(
-            weight=stack(weights),
+            weight=weight,
             bias=torch.cat(biases) if biases else None,
             parts=tuple((name, shape[0]) for name, shape in names),
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
-from quantbench.weights.formats import Weight
+from quantbench.weights.formats import MixedWeight, Weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,13 @@ class Matrix:
 
     def schemes(self) -> Iterator[tuple[str, tuple[str, int]]]:
         """Each part's (scheme, parameter count)."""
-        for name, rows in self.parts:
-            yield name, (self.weight.scheme, rows * self.weight.shape[1])
+        for (name, rows), weight in zip(self.parts, self.weights(), strict=True):
+            yield name, (weight.scheme, rows * weight.shape[1])
+
+    def weights(self) -> tuple[Weight, ...]:
+        """What holds each part: the same weight for all, or one for each where formats differ."""
+        weight = self.weight
+        return weight.parts if isinstance(weight, MixedWeight) else (weight,) * len(self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

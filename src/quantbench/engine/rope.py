@@ -1,7 +1,8 @@
 """Rotary position embedding: reads its parameters from a configuration and makes cosine and sine tables.
 
 Types: default, linear, llama3 (Llama 3.1 and later) and yarn, after their papers and with the defaults of
-transformers. Types whose frequencies change with the length of the text (dynamic, longrope) are left out.
+transformers; factors, the same as a list, as GGUF files have them. Types whose frequencies
+change with the length of the text (dynamic, longrope) are left out.
 """
 
 import math
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from quantbench.errors import ModelError
 
-ROPE_TYPES = ("default", "linear", "llama3", "yarn")
+ROPE_TYPES = ("default", "linear", "llama3", "yarn", "factors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Rope:
     beta_fast: float = 32.0  # yarn
     beta_slow: float = 1.0  # yarn
     truncate: bool = True  # yarn
+    factors: tuple[float, ...] = ()  # factors: what each frequency is divided by
     attention_factor: float = 1.0  # yarn: cosine and sine are multiplied with it
 
     def inverse_frequencies(self) -> Tensor:
@@ -43,6 +45,8 @@ class Rope:
             return self._llama3(plain)
         if self.kind == "yarn":
             return self._yarn(plain)
+        if self.kind == "factors":
+            return plain / torch.tensor(self.factors)
         return plain
 
     def tables(self, positions: int) -> tuple[Tensor, Tensor]:
@@ -86,6 +90,8 @@ def read_rope(config: Mapping[str, Any], *, head_dim: int, max_positions: int) -
     theta = float(given.get("rope_theta") or config.get("rope_theta") or 10_000.0)
     if kind == "default":
         return Rope(kind=kind, theta=theta, head_dim=head_dim)
+    if kind == "factors":
+        return Rope(kind=kind, theta=theta, head_dim=head_dim, factors=_factors(given, head_dim))
     original = (
         config.get("original_max_position_embeddings")
         or given.get("original_max_position_embeddings")
@@ -115,6 +121,18 @@ def read_rope(config: Mapping[str, Any], *, head_dim: int, max_positions: int) -
         truncate=given.get("truncate", True),
         attention_factor=_attention_factor(given, factor),
     )
+
+
+def _factors(given: Mapping[str, Any], head_dim: int) -> tuple[float, ...]:
+    """One for each frequency, as GGUF files of Llama 3 and later store them."""
+    values = given.get("factors")
+    if (
+        not isinstance(values, list)
+        or len(values) != head_dim // 2
+        or not all(isinstance(value, float) and value > 0 for value in values)
+    ):
+        raise ModelError(f"rope_parameters need {head_dim // 2} positive 'factors'; get the model again")
+    return tuple(float(value) for value in values)
 
 
 def _number(given: Mapping[str, Any], key: str) -> float:

@@ -3,15 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from quantbench.decoding import Decoder
+from quantbench.decoding import FLOAT_SCHEMES, Decoder
 from quantbench.records import Size
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import parameter_count
 
 if TYPE_CHECKING:
     import torch
-
-FLOAT_SCHEMES = frozenset({"W32", "W16", "WBF16"})
 
 
 def measure_size(decoder: Decoder, source: ModelSource) -> Size:

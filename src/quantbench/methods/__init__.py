@@ -10,11 +10,12 @@ from quantbench.methods import fits
 from quantbench.methods.floats import FLOATS
 from quantbench.methods.method import Loaded, LoadSettings, Method
 from quantbench.methods.quantized import QUANTIZED
+from quantbench.methods.stored import STORED
 from quantbench.sources import ModelSource
 
 __all__ = ["METHODS", "LoadSettings", "Loaded", "Method", "check_fits"]
 
-METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED}
+METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **STORED}
 
 
 def check_fits(method: Method, source: ModelSource, device: str) -> None:

@@ -29,7 +29,7 @@ class Method(Protocol):
 
     @property
     def scheme(self) -> str:
-        """How weights are held, 'W4'; the bits of activations are the engine's and join it in the record."""
+        """How weights are held, 'W4'; empty where the files decide. Activations join it in the record."""
         ...
 
     @property

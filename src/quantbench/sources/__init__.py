@@ -10,12 +10,21 @@ from pathlib import Path
 
 from quantbench.errors import ModelError
 from quantbench.sources.folder import open_folder
+from quantbench.sources.gguf_source import SUFFIX, GgufSource, find_gguf, open_gguf
 from quantbench.sources.hub import fetch_snapshot, find_on_hub
 from quantbench.sources.random_weights import open_random, placeholder
 from quantbench.sources.source import ModelSource
 from quantbench.sources.text import eos_ids, load_tokenizer
 
-__all__ = ["BUILTIN_FOLDER", "ModelSource", "eos_ids", "find_model", "load_tokenizer", "open_source"]
+__all__ = [
+    "BUILTIN_FOLDER",
+    "ModelSource",
+    "eos_ids",
+    "find_model",
+    "is_quantized",
+    "load_tokenizer",
+    "open_source",
+]
 
 BUILTIN_FOLDER = Path(__file__).parent.parent / "assets" / "quickcoder"
 BUILTIN_NOTE = "the built-in model, trained for the built-in task; not comparable with published models"
@@ -44,15 +53,24 @@ def open_path(model: str) -> ModelSource:
     try:
         path = Path(model).expanduser()
         if path.is_dir():
+            if file := find_gguf(path, model):
+                return open_gguf(file, name=model)
             return open_folder(path, name=model)
         is_file = path.is_file()
     except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a NUL
         raise ModelError(f"'{model[:100]}' cannot be looked up ({error}); check the path") from error
+    if is_file and path.suffix.lower() == SUFFIX:
+        return open_gguf(path, name=model)
     if is_file:
         raise ModelError(
-            f"'{model}' is a file; give the folder that holds config.json and *.safetensors, which are read"
+            f"'{model}' is a file; give a .gguf file, or the folder that holds config.json and *.safetensors"
         )
     raise ModelError(f"there is no folder '{model[:200]}', and it is no hub id either; check the path")
+
+
+def is_quantized(source: ModelSource) -> bool:
+    """Whether another tool has quantized the source's weights."""
+    return isinstance(source, GgufSource) or bool(source.config.get("quantization_config"))
 
 
 def find_model(model: str, *, revision: str | None = None) -> None:

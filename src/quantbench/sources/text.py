@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import ModelError
 from quantbench.sources.folder import read_json
+from quantbench.sources.gguf_source import GgufSource
 from quantbench.sources.source import ModelSource
 from quantbench.sources.tokenizer_files import vocabulary_files
 from quantbench.sources.transformers_tokenizer import Resolved, resolve_tokenizer
@@ -20,6 +21,8 @@ def load_tokenizer(source: ModelSource) -> "Tokenizer | None":
 
     Padding and truncation are off. ModelError with the reason where the files are damaged or unknown.
     """
+    if isinstance(source, GgufSource):
+        return source.tokenizer()
     folder = source.folder
     if folder is None or not vocabulary_files(folder):
         return None

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from quantbench.decoding import Decoder, TimesStages, scheme_by_phase
+from quantbench.decoding import Decoder, TimesStages, held_scheme, scheme_by_phase
 from quantbench.methods import METHODS, Loaded
 from quantbench.plan import Role
 from quantbench.records import Bandwidth, ModelInfo
@@ -71,7 +71,7 @@ def keep_loaded(
     startup = {"import_s": add(import_s, loaded.startup.import_s), "warmup_s": warm_up(decoder)}
     run.keep(
         model=model_info(source, decoder),
-        scheme=scheme_by_phase(method.scheme, decoder.activation_bits()),
+        scheme=scheme_by_phase(method.scheme or held_scheme(decoder.schemes()), decoder.activation_bits()),
         group_size=method.group_size,
         engine=Engine(decoder.engine),
         bandwidth=bandwidth,

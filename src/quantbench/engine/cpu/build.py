@@ -28,6 +28,7 @@ SOURCES = (
     "prompt_product.hpp",
     "readers.hpp",
     "rows.hpp",
+    "stored_readers.hpp",
     "vectors.hpp",
 )
 SWITCH = "QUANTBENCH_CPU_KERNELS"

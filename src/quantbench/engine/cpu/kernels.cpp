@@ -11,13 +11,15 @@
 extern "C" {
 
 // y [rows, n] = x [rows, k] times weights [n, k], scaled, plus bias [n] and residual [rows, n] if given.
-// kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4. k is a multiple of 16 (int4: of group, that of 32).
+// kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4; of `stored_readers.hpp` 5 to 8 and the GGUF blocks from 16 on.
+// k is a multiple of 16, of a group where there are groups (4 bits: that of 32), and of a block.
 void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_t n, const void* data,
                        const void* scale, const void* zero, int64_t group, const float* bias,
                        const float* residual, float* y) {
     Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group};
-    const Scratch split(kind == 4 ? rows * k : 0);
-    if (kind == 4) {
+    const bool pairs = kind >= 4 && kind <= 6;
+    const Scratch split(pairs ? rows * k : 0);
+    if (pairs) {
         split_pairs(x, rows * k, split.data);
         p.x = split.data;
     }
@@ -27,13 +29,26 @@ void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_
         case 2: return multiply<Float16>(p);
         case 3: return multiply<Int8>(p);
         case 4: return multiply<Int4>(p);
+        case 5: return multiply<ZeroPoint4>(p);
+        case 6: return multiply<Table4>(p);
+        case 7: return multiply<ZeroPoint8>(p);
+        case 8: return multiply<Float8>(p);
+        case 16: return multiply<Blocks<Q4_0>>(p);
+        case 17: return multiply<Blocks<Q4_1>>(p);
+        case 18: return multiply<Blocks<Q5_0>>(p);
+        case 19: return multiply<Blocks<Q5_1>>(p);
+        case 20: return multiply<Blocks<Q8_0>>(p);
+        case 21: return multiply<Blocks<Q4_K>>(p);
+        case 22: return multiply<Blocks<Q5_K>>(p);
+        case 23: return multiply<Blocks<Q6_K>>(p);
+        case 24: return multiply<Blocks<IQ4_NL>>(p);
     }
 }
 
 // Bits of activations (and at most of weights) in `quantbench_linear_prompt`; 0 where it has no way of its own.
 int quantbench_prompt_bits(int kind) {
 #ifdef QUANTBENCH_VNNI
-    return kind == 2 ? 13 : kind >= 3 ? 8 : 0;
+    return kind == 2 ? 13 : kind == 3 || kind == 4 ? 8 : 0;
 #else
     return 0;
 #endif

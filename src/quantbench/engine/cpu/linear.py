@@ -50,6 +50,8 @@ def declare(library: ctypes.CDLL) -> None:
 class CpuLinear:
     """One matrix and its bias; see the module for its arithmetic."""
 
+    invariant = True
+
     def __init__(self, library: ctypes.CDLL, matrix: Matrix, workspace: Workspace | None = None) -> None:
         """Results of prompts go into `workspace`: one buffer with a residual, one without.
 
@@ -66,7 +68,7 @@ class CpuLinear:
         self._kind, self._group = operand.kind, operand.group_size
         addresses = [tensor.data_ptr() for tensor in operand.tensors]
         self._data, self._scale, self._zero = (*addresses, 0, 0)[:3]
-        self.kernel = f"own C++, {matrix.weight.scheme} read packed, float32 arithmetic"
+        self.kernel = f"own C++, {matrix.weight.format} read packed, float32 arithmetic"
         bits = self.prompt_bits = library.quantbench_prompt_bits(self._kind)
         self.own_prompts = bits > 0  # whether prompts have a way of their own
         self.prompt_kernel = PROMPTS[bits] if bits else AS_LINEAR

@@ -6,11 +6,13 @@ attention of one token are one call here, and so are those of whole prompts.
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from quantbench.engine.activations import ACTIVATIONS
+from quantbench.engine.composite import GatheredLinear, JoinedLinear, split
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cpu.build import load_kernels
 from quantbench.engine.cpu.linear import CpuLinear, address, declare
@@ -20,6 +22,7 @@ from quantbench.engine.linear import Linear
 from quantbench.engine.operations import Attention, HeadNorms, Operations, Rotation
 from quantbench.engine.parameters import Matrix
 from quantbench.engine.plain.operations import PlainOperations
+from quantbench.weights.formats import MixedWeight, PermutedWeight
 from quantbench.weights.formats.weight import VECTOR
 
 
@@ -48,7 +51,12 @@ class CpuOperations:
         self.name = "own C++" if self._own else plain.name
 
     def linear(self, matrix: Matrix) -> Linear:
-        if matrix.weight.cpu_operand() is None:
+        weight = matrix.weight
+        if isinstance(weight, MixedWeight):
+            return JoinedLinear([self.linear(part) for part in split(matrix, weight)], weight)
+        if isinstance(weight, PermutedWeight):
+            return GatheredLinear(self.linear(replace(matrix, weight=weight.inner)), matrix, weight.order)
+        if weight.cpu_operand() is None:
             return self._plain.linear(matrix)
         return CpuLinear(self._library, matrix, self._workspace)
 

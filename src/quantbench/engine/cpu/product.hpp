@@ -2,7 +2,7 @@
 // there are: by vectors along the inputs, then across the vector.
 #pragma once
 
-#include "readers.hpp"
+#include "stored_readers.hpp"
 
 namespace {
 
@@ -12,7 +12,7 @@ constexpr int64_t FEW_PRODUCTS = 1 << 22;   // multiplied and added by one threa
 constexpr int64_t FEW_FLOATS = 1 << 16;     // passed through a norm or a gate
 
 struct Problem {
-    const float* x;  // [rows, k]; for Int4 with pairs split
+    const float* x;  // [rows, k]; for nibbles of even and odd inputs with pairs split
     const void *data, *scale, *zero;
     const float *bias, *residual;
     float* y;  // [rows, n], or [rows, n / 2] where gated
@@ -44,9 +44,9 @@ void tile_direct(const Problem& p, int64_t m, int64_t n) {
     alignas(64) unsigned char space[NR][sizeof(R)];
     for (int j = 0; j < NR; ++j)
         readers[j] = new (space[j]) R(p.data, p.scale, p.zero, p.k, p.group, n + j);
-    const int64_t span = R::VECTORS == 2 ? p.group : p.k;
+    const int64_t span = R::GROUPED ? p.group : p.k;
     for (int64_t start = 0; start < p.k; start += span) {
-        if constexpr (R::VECTORS == 2)
+        if constexpr (R::GROUPED)
             for (int j = 0; j < NR; ++j) readers[j]->start(start / span);
         for (int64_t k = start; k < start + span; k += R::STEP) {
             vec w[NR][R::VECTORS];
@@ -66,11 +66,11 @@ void tile_direct(const Problem& p, int64_t m, int64_t n) {
 // Floats of NR weight rows, [NR, k], in the order in which `tile_direct` meets them.
 template <class R>
 void unpack(const Problem& p, int64_t n, int count, float* out) {
-    const int64_t span = R::VECTORS == 2 ? p.group : p.k;
+    const int64_t span = R::GROUPED ? p.group : p.k;
     for (int j = 0; j < count; ++j) {
         R reader(p.data, p.scale, p.zero, p.k, p.group, n + j);
         for (int64_t start = 0; start < p.k; start += span) {
-            if constexpr (R::VECTORS == 2) reader.start(start / span);
+            if constexpr (R::GROUPED) reader.start(start / span);
             for (int64_t k = start; k < start + span; k += R::STEP) {
                 vec w[R::VECTORS];
                 reader.next(k, w);
@@ -148,7 +148,7 @@ void multiply_many(const Problem& p) {
         for (int64_t n = 0; n < p.n; n += NB) {
             const int count = static_cast<int>(n + NB <= p.n ? NB : p.n - n);
             unpack<R>(p, n, count, weights.data);
-            block_unpacked<R>(p, weights.data, n, count);
+            block_unpacked<typename R::Unpacked>(p, weights.data, n, count);
         }
     }
 }

@@ -1,4 +1,5 @@
-// One kind of weight each: `next` yields the weights of STEP inputs from k on, as vectors of floats.
+// One kind of weight each: `next` yields the weights of STEP inputs from k on, as vectors of floats. Where GROUPED,
+// `start` is told each group of inputs before its weights are asked for.
 // The layouts are those of engine/weights.py.
 #pragma once
 
@@ -11,7 +12,9 @@ constexpr int64_t AHEAD = 8192;  // bytes
 inline void expect(const void* p) { __builtin_prefetch(static_cast<const char*>(p) + AHEAD); }
 
 struct Float32 {
+    using Unpacked = Float32;  // finishes sums of unpacked weights
     static constexpr int STEP = W, VECTORS = 1;
+    static constexpr bool GROUPED = false;
     const float* row;
     Float32(const void* data, const void*, const void*, int64_t k, int64_t, int64_t n)
         : row(static_cast<const float*>(data) + n * k) {}
@@ -23,7 +26,9 @@ struct Float32 {
 };
 
 struct BFloat16 {
+    using Unpacked = Float32;
     static constexpr int STEP = W, VECTORS = 1;
+    static constexpr bool GROUPED = false;
     const uint16_t* row;
     BFloat16(const void* data, const void*, const void*, int64_t k, int64_t, int64_t n)
         : row(static_cast<const uint16_t*>(data) + n * k) {}
@@ -35,7 +40,9 @@ struct BFloat16 {
 };
 
 struct Float16 {
+    using Unpacked = Float32;
     static constexpr int STEP = W, VECTORS = 1;
+    static constexpr bool GROUPED = false;
     const uint16_t* row;
     Float16(const void* data, const void*, const void*, int64_t k, int64_t, int64_t n)
         : row(static_cast<const uint16_t*>(data) + n * k) {}
@@ -47,7 +54,9 @@ struct Float16 {
 };
 
 struct Int8 {
+    using Unpacked = Int8;  // its scales come last
     static constexpr int STEP = W, VECTORS = 1;
+    static constexpr bool GROUPED = false;
     const int8_t* row;
     Int8(const void* data, const void*, const void*, int64_t k, int64_t, int64_t n)
         : row(static_cast<const int8_t*>(data) + n * k) {}
@@ -60,7 +69,9 @@ struct Int8 {
 
 // W bytes hold 2 W weights: the even inputs first, then the odd ones, as `split_pairs` lays out x.
 struct Int4 {
+    using Unpacked = Float32;
     static constexpr int STEP = 2 * W, VECTORS = 2;
+    static constexpr bool GROUPED = true;
     const uint8_t* row;
     const uint16_t *scales, *zeros;
     int64_t group;

@@ -16,6 +16,7 @@ class PlainLinear:
 
     prompt_kernel = AS_LINEAR
     prompt_bits = 0
+    invariant = False
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix

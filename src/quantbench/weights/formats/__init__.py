@@ -1,18 +1,30 @@
 """How a weight matrix is held: one class a format, which owns every fact about it."""
 
+from quantbench.weights.formats.blocks import BlockWeight
+from quantbench.weights.formats.float8 import Float8Weight
 from quantbench.weights.formats.floats import FloatWeight
 from quantbench.weights.formats.int4 import Int4Weight
 from quantbench.weights.formats.int4_rows import Int4Rows
 from quantbench.weights.formats.int8 import Int8Weight
+from quantbench.weights.formats.integers import IntegerWeight
+from quantbench.weights.formats.mixed import MixedWeight, PermutedWeight, stack
+from quantbench.weights.formats.tables import TableWeight
 from quantbench.weights.formats.weight import CpuOperand, GpuKind, GpuOperand, Weight
 
 __all__ = [
+    "BlockWeight",
     "CpuOperand",
+    "Float8Weight",
     "FloatWeight",
     "GpuKind",
     "GpuOperand",
     "Int4Rows",
     "Int4Weight",
     "Int8Weight",
+    "IntegerWeight",
+    "MixedWeight",
+    "PermutedWeight",
+    "TableWeight",
     "Weight",
+    "stack",
 ]

@@ -7,10 +7,10 @@ is loaded where something is computed, so that bytes can be planned without it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +74,16 @@ class Weight(ABC):
         """Whether the values are held as they are, so that nothing is gained by dequantizing them first."""
         return False
 
+    @property
+    def format(self) -> str:
+        """What a reader of a table calls it: 'Q4_K', 'nf4'; the scheme where it has no name of its own."""
+        return self.scheme
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Fields that have no rows and are the same for all weights of the format."""
+        return ()
+
     def tensors(self) -> "Iterator[tuple[str, Tensor]]":
         """Every tensor held, by its field's name."""
         for field in fields(self):  # type: ignore[arg-type]
@@ -120,22 +130,6 @@ class Weight(ABC):
     def cpu_operand(self) -> CpuOperand | None:
         """For the compiled CPU kernels; None where they do not know the format, or not in this shape."""
         return None
-
-
-def stack(weights: Sequence[Weight]) -> Weight:
-    """One weight whose rows are those of all `weights`, which must be of one format and group size."""
-    if len(weights) == 1:
-        return weights[0]
-    first = weights[0]
-    if any((type(w), w.group_size) != (type(first), first.group_size) for w in weights):
-        raise TypeError("projections that share an input must be quantized the same way")
-    import torch
-
-    joined: dict[str, Any] = {
-        name: torch.cat([dict(w.tensors())[name] for w in weights]) for name, _ in first.tensors()
-    }
-    kept = {f.name: getattr(first, f.name) for f in fields(first)} | joined  # type: ignore[arg-type]
-    return type(first)(**kept)
 
 
 def contiguous(*tensors: "Tensor") -> bool:

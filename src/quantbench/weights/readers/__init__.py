@@ -2,5 +2,6 @@
 
 from quantbench.weights.readers.quantizing import Quantizer, Quantizing
 from quantbench.weights.readers.reader import WeightReader, read_tensor
+from quantbench.weights.readers.stored import stored_reader
 
-__all__ = ["Quantizer", "Quantizing", "WeightReader", "read_tensor"]
+__all__ = ["Quantizer", "Quantizing", "WeightReader", "read_tensor", "stored_reader"]

@@ -1,0 +1,130 @@
+"""A GGUF file as a ModelSource: the model's own names, floats as they are, blocks as their bytes."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quantbench.errors import ModelError
+from quantbench.sources.config_checks import check_config
+from quantbench.sources.ggml_types import FLOATS, GgmlType
+from quantbench.sources.gguf_config import (
+    ROPE_FACTORS,
+    config_of,
+    heads_to_restore,
+    parameter_name,
+    restore_rows,
+)
+from quantbench.sources.gguf_file import GgufHeader, GgufTensor, read_gguf, read_gguf_tensor
+from quantbench.sources.layout import tensor_shapes
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+SUFFIX = ".gguf"
+SAMPLES, SAMPLE_BYTES = 64, 4096
+
+
+class GgufSource:
+    """A ModelSource over one GGUF file."""
+
+    def __init__(self, path: Path, header: GgufHeader, *, name: str, config: dict[str, Any]) -> None:
+        self.name = name
+        self.path = path
+        self.revision: str | None = content_hash(path, header)
+        self.note: str | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.config = config
+        self.folder: Path | None = None
+        self.checkpoint_bytes: int | None = path.stat().st_size
+        self.metadata = header.metadata
+        self._tensors = {
+            parameter_name(stored): tensor
+            for stored, tensor in header.tensors.items()
+            if stored != ROPE_FACTORS
+        }
+
+    def names(self) -> list[str]:
+        """Names of all tensors, as the model's own checkpoint has them."""
+        return list(self._tensors)
+
+    def tensor(self, name: str) -> "torch.Tensor":
+        """Floats in their stored type; of a packed tensor its blocks' bytes, uint8 [out, bytes of a row]."""
+        stored = self._stored(name)
+        tensor = read_gguf_tensor(stored)
+        heads = heads_to_restore(name, self.config)
+        return tensor if heads is None else restore_rows(tensor, heads)
+
+    def kind(self, name: str) -> GgmlType:
+        """How a tensor is stored."""
+        return self._stored(name).kind
+
+    def is_packed(self, name: str) -> bool:
+        """Whether it is blocks, no floats."""
+        return self._stored(name).kind.name not in FLOATS
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """[out, in] in values, whatever it is packed in."""
+        return self._stored(name).shape
+
+    def tokenizer(self) -> "Tokenizer | None":
+        """Made from the file's own vocabulary; None where it has none."""
+        from quantbench.sources.gguf_tokenizer import make_tokenizer
+
+        return make_tokenizer(self.metadata, self.name)
+
+    def _stored(self, name: str) -> GgufTensor:
+        if name not in self._tensors:
+            raise ModelError(f"'{self.name}' has no tensor '{name}'; download it again")
+        return self._tensors[name]
+
+
+def open_gguf(path: Path, *, name: str) -> GgufSource:
+    """Open and check a file; ModelError with the fix."""
+    header = read_gguf(path)
+    config = config_of(header.metadata, header.tensors, name)
+    check_config(config, name)
+    if ROPE_FACTORS in header.tensors:
+        factors = read_gguf_tensor(header.tensors[ROPE_FACTORS]).float().tolist()
+        config["rope_scaling"] = {"rope_type": "factors", "factors": factors}
+    source = GgufSource(path, header, name=name, config=config)
+    check_tensors(source)
+    return source
+
+
+def check_tensors(source: GgufSource) -> None:
+    """ModelError for the first tensor that the metadata imply and the file lacks, or has in another shape."""
+    for name, shape in (tensor_shapes(source.config) or {}).items():
+        if name not in source.names():
+            raise ModelError(
+                f"'{source.name}' has no tensor '{name}', which its metadata imply; convert it again"
+            )
+        if source.shape(name) != shape:
+            raise ModelError(
+                f"'{name}' of '{source.name}' has shape {list(source.shape(name))}, but its metadata imply "
+                f"{list(shape)}; convert it again"
+            )
+
+
+def find_gguf(folder: Path, name: str) -> Path | None:
+    """The one GGUF file of a folder without a config.json; ModelError where it holds several."""
+    if (folder / "config.json").is_file():
+        return None
+    files = sorted(folder.glob(f"*{SUFFIX}"))
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files[:4])
+        raise ModelError(f"'{name}' holds {len(files)} GGUF files ({names}); name one of them")
+    return files[0] if files else None
+
+
+def content_hash(path: Path, header: GgufHeader) -> str:
+    """'sha256:' and 16 digits over the header's bytes, the size, and 64 evenly spaced blocks of 4 KiB."""
+    size = path.stat().st_size
+    start = min((tensor.offset for tensor in header.tensors.values()), default=size)
+    digest = hashlib.sha256(f"{size}\0".encode())
+    with path.open("rb") as file:
+        digest.update(file.read(start))
+        for index in range(SAMPLES):
+            file.seek(max(0, size - SAMPLE_BYTES) * index // (SAMPLES - 1))
+            digest.update(file.read(SAMPLE_BYTES))
+    return f"sha256:{digest.hexdigest()[:16]}"

@@ -1,0 +1,67 @@
+"""Rows of GGUF blocks, held as the file holds them, byte for byte."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from quantbench.sources.ggml_types import TYPES_BY_NAME
+from quantbench.weights.formats.ggml_blocks import DEQUANTIZE
+from quantbench.weights.formats.weight import CpuOperand, Weight, contiguous
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CPU_KINDS = {  # of cpu/kernels.cpp
+    "Q4_0": 16,
+    "Q4_1": 17,
+    "Q5_0": 18,
+    "Q5_1": 19,
+    "Q8_0": 20,
+    "Q4_K": 21,
+    "Q5_K": 22,
+    "Q6_K": 23,
+    "IQ4_NL": 24,
+}
+AT_ONCE = 1 << 22  # values dequantized together: temporaries of some 16 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWeight(Weight):
+    """Blocks uint8 [out, bytes of a row] of the GGUF type `kind`, as 'Q4_K'."""
+
+    data: "Tensor"
+    kind: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        kind = TYPES_BY_NAME[self.kind]
+        return (self.data.shape[0], self.data.shape[1] // kind.nbytes * kind.values)
+
+    @property
+    def scheme(self) -> str:
+        """The bits of a code: 'W4' of Q4_0 and Q4_K; with scales they are a little more."""
+        return "W" + self.kind.removeprefix("I")[1]
+
+    @property
+    def format(self) -> str:
+        return self.kind
+
+    @property
+    def group_size(self) -> int | None:
+        return 16 if self.kind == "Q6_K" else 32
+
+    def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
+        import torch
+
+        kind = TYPES_BY_NAME[self.kind]
+        data = self.data if rows is None else self.data[rows]
+        out = torch.empty(len(data), self.shape[1], dtype=torch.float32, device=data.device)
+        step = max(1, AT_ONCE // self.shape[1])
+        for start in range(0, len(data), step):
+            blocks = data[start : start + step].reshape(-1, kind.nbytes)
+            out[start : start + step] = DEQUANTIZE[self.kind](blocks).reshape(-1, self.shape[1])
+        return out
+
+    def cpu_operand(self) -> CpuOperand | None:
+        if not contiguous(self.data):
+            return None
+        return CpuOperand(kind=CPU_KINDS[self.kind], tensors=(self.data,), group_size=32)

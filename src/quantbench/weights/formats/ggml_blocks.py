@@ -1,0 +1,142 @@
+"""What is in a block of each GGUF type: plain torch, blocks uint8 [n, bytes] -> values float32 [n, values].
+
+Layouts and the order of operations are those of ggml's dequantize_row functions (ggml-quants.c) and of
+gguf-py, so that values are equal bit for bit. d is a float16 scale, m a float16 minimum, q a code.
+K types have 256 values in sub-blocks of 32 (Q6_K: 16), whose scales are integers that share one d.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NONLINEAR = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)  # IQ4_NL's levels
+
+
+def halves(blocks: "Tensor", at: int) -> "Tensor":
+    """The float16 that begins at byte `at` of each block, float32 [n, 1]."""
+    import torch
+
+    return blocks[:, at : at + 2].contiguous().view(torch.float16).float()
+
+
+def nibbles(data: "Tensor") -> "Tensor":
+    """Bytes [n, b] as codes [n, 2 b]: the low nibbles of all, then the high ones."""
+    import torch
+
+    return torch.cat((data & 15, data >> 4), dim=1)
+
+
+def fifth_bits(data: "Tensor") -> "Tensor":
+    """32 bits in four bytes, each as 0 or 16: uint8 [n, 32]."""
+    import torch
+
+    shifts = torch.arange(8, dtype=torch.uint8, device=data.device)
+    bits = (data[:, :, None] >> shifts) & 1
+    return bits.reshape(len(data), 32) << 4
+
+
+def q4_0(blocks: "Tensor") -> "Tensor":
+    """d, 16 bytes of nibbles: (q - 8) d."""
+    return halves(blocks, 0) * (nibbles(blocks[:, 2:18]).float() - 8)
+
+
+def q4_1(blocks: "Tensor") -> "Tensor":
+    """d, m, 16 bytes of nibbles: q d + m."""
+    return halves(blocks, 0) * nibbles(blocks[:, 4:20]).float() + halves(blocks, 2)
+
+
+def q5_0(blocks: "Tensor") -> "Tensor":
+    """d, 32 high bits, 16 bytes of nibbles: (q - 16) d."""
+    codes = nibbles(blocks[:, 6:22]) | fifth_bits(blocks[:, 2:6])
+    return halves(blocks, 0) * (codes.float() - 16)
+
+
+def q5_1(blocks: "Tensor") -> "Tensor":
+    """d, m, 32 high bits, 16 bytes of nibbles: q d + m."""
+    codes = nibbles(blocks[:, 8:24]) | fifth_bits(blocks[:, 4:8])
+    return halves(blocks, 0) * codes.float() + halves(blocks, 2)
+
+
+def q8_0(blocks: "Tensor") -> "Tensor":
+    """d, 32 signed bytes: q d."""
+    import torch
+
+    return halves(blocks, 0) * blocks[:, 2:].contiguous().view(torch.int8).float()
+
+
+def iq4_nl(blocks: "Tensor") -> "Tensor":
+    """d, 16 bytes of nibbles that choose one of sixteen levels."""
+    import torch
+
+    levels = torch.tensor(NONLINEAR, dtype=torch.float32, device=blocks.device)
+    return halves(blocks, 0) * levels[nibbles(blocks[:, 2:18]).int()]
+
+
+def scales_and_mins(packed: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Eight 6-bit scales and eight 6-bit minima in twelve bytes: uint8 [n, 8] each."""
+    import torch
+
+    first, second, rest = packed[:, 0:4], packed[:, 4:8], packed[:, 8:12]
+    scales = torch.cat((first & 63, (rest & 15) | ((first >> 2) & 48)), dim=1)
+    minima = torch.cat((second & 63, (rest >> 4) | ((second >> 2) & 48)), dim=1)
+    return scales, minima
+
+
+def q4_k(blocks: "Tensor") -> "Tensor":
+    """d, m, scales and minima, 128 bytes of nibbles: q (s d) - t m."""
+    data = blocks[:, 16:144].reshape(-1, 4, 1, 32)
+    return sub_blocks(blocks, (data >> _shifts(blocks)) & 15)
+
+
+def q5_k(blocks: "Tensor") -> "Tensor":
+    """As Q4_K with 32 bytes of high bits before the nibbles, one bit of each byte a sub-block."""
+    import torch
+
+    data = blocks[:, 48:176].reshape(-1, 4, 1, 32)
+    bits = torch.arange(8, dtype=torch.uint8, device=blocks.device).reshape(1, 8, 1)
+    high = ((blocks[:, 16:48].reshape(-1, 1, 32) >> bits) & 1) << 4
+    codes = ((data >> _shifts(blocks)) & 15).reshape(-1, 8, 32) | high
+    return sub_blocks(blocks, codes)
+
+
+def _shifts(blocks: "Tensor") -> "Tensor":
+    import torch
+
+    return torch.tensor((0, 4), dtype=torch.uint8, device=blocks.device).reshape(1, 1, 2, 1)
+
+
+def sub_blocks(blocks: "Tensor", codes: "Tensor") -> "Tensor":
+    """Values of Q4_K and Q5_K from their codes."""
+    scales, minima = scales_and_mins(blocks[:, 4:16])
+    d = (halves(blocks, 0) * scales.float())[:, :, None]
+    m = (halves(blocks, 2) * minima.float())[:, :, None]
+    return (d * codes.reshape(-1, 8, 32).float() - m).reshape(-1, 256)
+
+
+def q6_k(blocks: "Tensor") -> "Tensor":
+    """128 bytes of nibbles, 64 of two high bits, 16 signed scales, d: (q - 32) (s d)."""
+    import torch
+
+    shifts = torch.tensor((0, 2, 4, 6), dtype=torch.uint8, device=blocks.device).reshape(1, 1, 4, 1)
+    low = blocks[:, :128].reshape(-1, 2, 1, 64)
+    low = ((low >> _shifts(blocks)) & 15).reshape(-1, 8, 32)
+    high = ((blocks[:, 128:192].reshape(-1, 2, 1, 32) >> shifts) & 3).reshape(-1, 8, 32)
+    codes = (low | (high << 4)).float() - 32
+    scales = blocks[:, 192:208].contiguous().view(torch.int8).float()
+    d = (halves(blocks, 208) * scales)[:, :, None]
+    return (d * codes.reshape(-1, 16, 16)).reshape(-1, 256)
+
+
+DEQUANTIZE: "dict[str, Callable[[Tensor], Tensor]]" = {
+    "Q4_0": q4_0,
+    "Q4_1": q4_1,
+    "Q5_0": q5_0,
+    "Q5_1": q5_1,
+    "Q8_0": q8_0,
+    "Q4_K": q4_k,
+    "Q5_K": q5_k,
+    "Q6_K": q6_k,
+    "IQ4_NL": iq4_nl,
+}

@@ -1,0 +1,122 @@
+"""Weights made of weights: rows of several formats one after another, and inputs in another order."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from quantbench.weights.formats.weight import Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class MixedWeight(Weight):
+    """The rows of all `parts`, in order; each part is a matrix of the checkpoint with a format of its own."""
+
+    parts: tuple[Weight, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (sum(part.shape[0] for part in self.parts), self.parts[0].shape[1])
+
+    @property
+    def scheme(self) -> str:
+        return "+".join(dict.fromkeys(part.scheme for part in self.parts))
+
+    @property
+    def format(self) -> str:
+        return "+".join(dict.fromkeys(part.format for part in self.parts))
+
+    def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
+        import torch
+
+        if rows is None:
+            return torch.cat([part.dequantize() for part in self.parts])
+        return torch.cat([part.dequantize() for part in self.parts])[rows]
+
+    def tensors(self) -> "Iterator[tuple[str, Tensor]]":
+        for number, part in enumerate(self.parts):
+            for name, tensor in part.tensors():
+                yield f"{number}:{name}", tensor
+
+    def map(self, change: "Callable[[Tensor], Tensor]") -> Self:
+        return type(self)(tuple(part.map(change) for part in self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class PermutedWeight(Weight):
+    """`inner` over reordered inputs: its input i is the matrix's input order[i]; order int64 [in]."""
+
+    inner: Weight
+    order: "Tensor"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.inner.shape
+
+    @property
+    def scheme(self) -> str:
+        return self.inner.scheme
+
+    @property
+    def format(self) -> str:
+        return f"{self.inner.format}, inputs reordered"
+
+    @property
+    def group_size(self) -> int | None:
+        return self.inner.group_size
+
+    def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
+        values = self.inner.dequantize(rows)
+        out = values.new_empty(values.shape)
+        out[:, self.order] = values
+        return out
+
+    def tensors(self) -> "Iterator[tuple[str, Tensor]]":
+        yield from self.inner.tensors()
+        yield "order", self.order
+
+    def map(self, change: "Callable[[Tensor], Tensor]") -> Self:
+        return type(self)(self.inner.map(change), change(self.order))
+
+    def same_order(self, other: Weight) -> bool:
+        """Whether the inputs of `other` are reordered in the same way."""
+        import torch
+
+        return isinstance(other, PermutedWeight) and torch.equal(self.order, other.order)
+
+
+def stack(weights: Sequence[Weight]) -> Weight:
+    """One weight whose rows are those of all `weights`, in their order."""
+    if len(weights) == 1:
+        return weights[0]
+    first = weights[0]
+    if all(isinstance(w, PermutedWeight) and w.same_order(first) for w in weights):
+        inner = stack([weight.inner for weight in weights if isinstance(weight, PermutedWeight)])
+        return replace(first, inner=inner)  # type: ignore[type-var]
+    if any(not _alike(weight, first) for weight in weights):
+        return MixedWeight(tuple(weights))
+    import torch
+
+    joined: dict[str, Any] = {
+        name: torch.cat([dict(w.tensors())[name] for w in weights])
+        for name, _ in first.tensors()
+        if name not in first.shared
+    }
+    kept = {f.name: getattr(first, f.name) for f in fields(first)} | joined  # type: ignore[arg-type]
+    return type(first)(**kept)
+
+
+def _alike(weight: Weight, other: Weight) -> bool:
+    """Whether two weights differ in their rows alone."""
+    if (type(weight), weight.group_size, weight.format) != (type(other), other.group_size, other.format):
+        return False
+    import torch
+
+    return isinstance(weight, MixedWeight | PermutedWeight) is False and all(
+        torch.equal(one, two)
+        if name in weight.shared
+        else (one.dtype, one.shape[1:]) == (two.dtype, two.shape[1:])
+        for (name, one), (_, two) in zip(weight.tensors(), other.tensors(), strict=True)
+    )
