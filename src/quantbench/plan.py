@@ -25,7 +25,12 @@ from quantbench.settings import (
 from quantbench.settings.base import nested, places_of
 
 PASSES_A_ROUND = 2  # speed is measured forth and back over the methods: A B C, C B A
-UNSAID = {"engine": "native", "dtype": "float16", "tasks": ()}  # of a Trial written without them
+UNSAID = {
+    "engine": "native",
+    "dtype": "float16",
+    "tasks": (),
+    "protocols": ("completion",),
+}  # of a Trial written without them
 
 
 class Role(StrEnum):
@@ -66,7 +71,8 @@ class Trial(Settings):
 
     @model_validator(mode="after")
     def _nothing_is_open(self) -> Self:
-        if "auto" in (self.load.device, self.load.dtype, self.load.engine, *self.evaluation.tasks):
+        asked = (*self.evaluation.tasks, *self.evaluation.protocols)
+        if "auto" in (self.load.device, self.load.dtype, self.load.engine, *asked):
             raise ValueError("a trial with 'auto' is not planned yet")
         return self
 

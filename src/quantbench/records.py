@@ -127,11 +127,13 @@ class Completion(_Frozen):
     finish_reason: str  # 'eos', 'stop', 'length' or 'unanswered'
     tokens: Count
     seconds: Seconds | None = None  # of the execution
+    code_found: bool = True  # the answer held something that could be run
 
 
 class TaskResult(_Frozen):
     task: str
     protocol: str  # name and version of prompt, stops and extraction
+    protocol_reason: str | None = None  # what is known of the model's training for chats
     data_sha256: str
     comparable: bool  # the data are the published ones
     problems: Several
@@ -262,6 +264,7 @@ class Record(_Frozen):
     prompt_effect: PromptEffect | None = None  # None where prompts have all bits
     stages: dict[str, float] = Field(default_factory=dict)  # stage -> share of a step's layers
     tasks: tuple[TaskResult, ...] = ()
+    other_protocols: tuple[TaskResult, ...] = ()  # the same tasks asked in other ways than the first
     distance: Distance | None = None
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None

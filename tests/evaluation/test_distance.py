@@ -47,9 +47,9 @@ def test_method_is_compared_with_what_its_baseline_left(tmp_path: Path, text: st
     baseline = make_trial(text=text)
     method = make_trial(method="int4", text=text, reference=baseline.id)
     table = random_table(20, seed=1)
-    distance_of(baseline, BigramDecoder(table), make_tokenizer(), folder=tmp_path, progress=quiet)
+    distance_of(baseline, BigramDecoder(table), make_tokenizer(), [], folder=tmp_path, progress=quiet)
     distance, reason = distance_of(
-        method, BigramDecoder(2 * table), make_tokenizer(), folder=tmp_path, progress=quiet
+        method, BigramDecoder(2 * table), make_tokenizer(), [], folder=tmp_path, progress=quiet
     )
     assert reason is None
     assert distance is not None
@@ -59,7 +59,7 @@ def test_method_is_compared_with_what_its_baseline_left(tmp_path: Path, text: st
 def test_baseline_has_losses_and_no_divergence(tmp_path: Path, text: str) -> None:
     decoder = BigramDecoder(random_table(20, seed=1))
     distance, _ = distance_of(
-        make_trial(text=text), decoder, make_tokenizer(), folder=tmp_path, progress=quiet
+        make_trial(text=text), decoder, make_tokenizer(), [], folder=tmp_path, progress=quiet
     )
     assert distance is not None
     assert all(problem.kl == () and problem.nll > 0 for problem in distance.problems)
@@ -68,7 +68,7 @@ def test_baseline_has_losses_and_no_divergence(tmp_path: Path, text: str) -> Non
 def test_distance_without_the_baselines_file_is_missing_with_a_reason(tmp_path: Path, text: str) -> None:
     trial = make_trial(text=text, reference="gone")
     decoder = BigramDecoder(random_table(20, seed=1))
-    distance, reason = distance_of(trial, decoder, make_tokenizer(), folder=tmp_path, progress=quiet)
+    distance, reason = distance_of(trial, decoder, make_tokenizer(), [], folder=tmp_path, progress=quiet)
     assert distance is None
     assert reason is not None and "not in the results folder" in reason
 
@@ -76,10 +76,10 @@ def test_distance_without_the_baselines_file_is_missing_with_a_reason(tmp_path: 
 def test_floor_scores_the_same_tokens_in_other_shapes(tmp_path: Path, text: str) -> None:
     baseline = make_trial(text=text)
     table = random_table(20, seed=1)
-    distance_of(baseline, BigramDecoder(table), make_tokenizer(), folder=tmp_path, progress=quiet)
+    distance_of(baseline, BigramDecoder(table), make_tokenizer(), [], folder=tmp_path, progress=quiet)
     decoder = BigramDecoder(table)
     floor = baseline.changed(role=Role.FLOOR, reference=baseline.id)
-    distance, _ = distance_of(floor, decoder, make_tokenizer(), folder=tmp_path, progress=quiet)
+    distance, _ = distance_of(floor, decoder, make_tokenizer(), [], folder=tmp_path, progress=quiet)
     assert distance is not None
     assert len(decoder.scored[0]) == distance.problems[0].tokens + 1 + FLOOR_TAIL
     assert reference_path(tmp_path, baseline.id).exists()
@@ -100,7 +100,7 @@ def test_a_tasks_prompts_are_scored_as_prompts_and_their_solutions_as_answers(tm
     task, tokenizer = load_task("quickeval", None), make_tokenizer()
     decoder = BigramDecoder(random_table(20, seed=1))
     trial = make_trial(tasks=("quickeval",))
-    distance, _ = distance_of(trial, decoder, tokenizer, folder=tmp_path, progress=quiet)
+    distance, _ = distance_of(trial, decoder, tokenizer, [task], folder=tmp_path, progress=quiet)
     capacity = decoder.max_positions - FLOOR_TAIL
     prompts = [
         min(capacity, len(tokenizer.encode(task.protocol.prompt(problem)).ids)) for problem in task.problems
@@ -131,7 +131,7 @@ def test_a_text_with_a_token_beyond_the_vocabulary_is_left_out_and_counted(text:
 def test_a_distance_of_which_no_text_fits_is_missing_with_the_reason(tmp_path: Path, text: str) -> None:
     decoder = BigramDecoder(random_table(18, seed=1))
     distance, reason = distance_of(
-        make_trial(text=text), decoder, make_tokenizer(), folder=tmp_path, progress=quiet
+        make_trial(text=text), decoder, make_tokenizer(), [], folder=tmp_path, progress=quiet
     )
     assert distance is None
     assert reason is not None and "beyond the model's 18" in reason

@@ -11,12 +11,7 @@ from tokenizers import Tokenizer
 
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
 from quantbench.evaluation.evaluate import evaluate, limit_task, refusals
-from quantbench.evaluation.generate import (
-    Question,
-    build_requests,
-    extract,
-    read_questions,
-)
+from quantbench.evaluation.generate import Generator, Question, extract
 from quantbench.evaluation.grading import grade
 from quantbench.records import Outcome
 from quantbench.sandbox.pool import Sandbox, open_sandbox
@@ -109,12 +104,16 @@ def obliging() -> Iterator[Sandbox]:
 
 
 def requests(settings: GenerationSettings) -> list[Request]:
-    questions = read_questions(TASK, decoder(""), TOKENIZER, settings)
-    return build_requests(questions, TASK, decoder(""), TOKENIZER, frozenset({0}), settings)
+    made = generator(settings, decoder(""), TASK)
+    return [made.request(question) for question in made.questions(TASK)]
+
+
+def generator(settings: GenerationSettings, model: Decoder, *tasks: Task) -> Generator:
+    return Generator(model, TOKENIZER, frozenset({0}), settings, tasks)
 
 
 def question() -> Question:
-    return read_questions(TASK, decoder(""), TOKENIZER, SETTINGS)[0]
+    return replace(generator(SETTINGS, decoder(""), TASK).questions(TASK)[0], limit=100)
 
 
 def test_there_is_a_request_for_every_problem_and_sample() -> None:
@@ -280,3 +279,60 @@ def test_humaneval_scores_its_own_solutions_and_nothing_else(canonical: bool, pa
         progress=quiet,
     )
     assert sum(c.outcome == Outcome.PASSED for c in result.completions) == passed
+
+
+def under(name: str, *stops: str, limit: int = 1000, **changes: Any) -> Task:
+    """The toy task under another protocol."""
+    changed = replace(PROTOCOL, name=name, stops=stops, max_new_tokens=limit, **changes)
+    return TASK.under(changed)
+
+
+TEXT = "    return 1\n#\ndef g():\n    pass\n"
+
+
+def finished(task: Task, made: Generator) -> tuple[str, str]:
+    first = made.samples(task, quiet)[0]
+    return first.text, str(first.finish_reason)
+
+
+def test_protocols_that_cut_elsewhere_alone_share_one_answer() -> None:
+    model = Answers([TEXT] * 3)
+    early, late = under("early", "\n#"), under("late", "\ndef")
+    made = generator(SETTINGS, cast(Decoder, model), early, late)
+    assert finished(early, made) == ("    return 1", "stop")
+    model.texts = []  # whoever asks again gets nothing
+    assert finished(late, made) == ("    return 1\n#", "stop")
+
+
+def test_a_shared_answer_goes_on_until_each_protocol_has_its_stop() -> None:
+    early, late = under("early", "\n#"), under("late", "\ndef")
+    made = generator(SETTINGS, cast(Decoder, Answers([])), early, late)
+    check = made.request(made.questions(early)[0]).should_stop
+    assert check is not None
+    ids = [ord(c) for c in TEXT]
+    end = TEXT.index("\ndef") + len("\ndef")
+    assert not check(ids[: end - 1], new=end - 1)
+    assert check(ids[:end], new=1)
+
+
+def test_a_shared_answer_is_cut_at_each_protocols_own_length() -> None:
+    short, whole = under("short", limit=8), under("whole")
+    made = generator(SETTINGS, cast(Decoder, Answers([TEXT] * 3)), short, whole)
+    assert made.request(made.questions(short)[0]).max_new_tokens == 1000
+    assert finished(short, made) == (TEXT[:8], "length")
+    assert finished(whole, made) == (TEXT, "eos")
+
+
+def test_protocols_of_other_prompts_share_nothing() -> None:
+    model = Answers([TEXT] * 3)
+    one, other = under("one"), under("other", prompt=lambda problem: problem.prompt.strip())
+    made = generator(SETTINGS, cast(Decoder, model), one, other)
+    made.samples(one, quiet)
+    model.texts = ["    pass"] * 3
+    assert finished(other, made) == ("    pass", "eos")
+
+
+def test_an_answer_without_code_is_told_in_its_record() -> None:
+    model = cast(Decoder, Answers(["", TEXT, " \n"]))
+    result, _ = evaluate(TASK, model, TOKENIZER, frozenset(), SETTINGS, sandbox=obliging, progress=quiet)
+    assert [completion.code_found for completion in result.completions] == [False, True, False]

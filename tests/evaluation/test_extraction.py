@@ -5,7 +5,7 @@ import time
 import pytest
 
 from quantbench.errors import UsageError
-from quantbench.evaluation.extraction import Extracted, build_program, choose_protocol
+from quantbench.evaluation.extraction import Extracted, build_program, choose_extractor
 from quantbench.tasks import Problem, PromptProtocol, Task
 
 PROBLEM = Problem(
@@ -24,7 +24,7 @@ TASK = Task(name="own", problems=(PROBLEM,), protocol=PROTOCOL, data_sha256="", 
 
 def source(text: str, protocol: str, *, standalone: bool = False) -> str:
     given = Extracted(text=text, standalone=standalone)
-    return build_program(PROBLEM, choose_protocol(TASK, protocol)(given, PROBLEM)).text
+    return build_program(PROBLEM, choose_extractor(TASK, protocol)(given, PROBLEM)).text
 
 
 def test_as_is_cuts_nothing() -> None:
@@ -61,7 +61,7 @@ def test_text_without_a_fence_stays() -> None:
 
 def test_an_unknown_protocol_is_named_with_the_choices() -> None:
     with pytest.raises(UsageError, match=r"choose from: as-is, own-v2, code-fence-v1"):
-        choose_protocol(TASK, "own-v1")
+        choose_extractor(TASK, "own-v1")
 
 
 GOOD = "def f(x):\n    return x\n"

@@ -10,8 +10,9 @@ import pytest
 
 from quantbench.errors import TaskError
 from quantbench.tasks import load_task
-from quantbench.tasks.humaneval import PROTOCOL, load_humaneval, prompt_text
+from quantbench.tasks.humaneval import load_humaneval
 from quantbench.tasks.problem import Problem
+from quantbench.tasks.protocols import EVALPLUS
 from tests.tasks.published import humaneval_file
 
 ROW = {
@@ -111,12 +112,12 @@ def test_an_unknown_task_gets_the_nearest_name() -> None:
 
 
 def test_a_prompt_ends_with_one_newline() -> None:
-    assert prompt_text(Problem(**{**ROW, "prompt": "\n\ndef one():\n\n"})) == "def one():\n"
+    assert EVALPLUS.prompt(Problem(**{**ROW, "prompt": "\n\ndef one():\n\n"})) == "def one():\n"
 
 
 def test_text_is_cut_at_its_earliest_stop() -> None:
-    assert PROTOCOL.truncate("    return 1\n\nprint(1)\ndef two():") == "    return 1\n"
+    assert EVALPLUS.truncate("    return 1\n\nprint(1)\ndef two():") == "    return 1\n"
 
 
 def test_text_without_a_stop_is_kept() -> None:
-    assert PROTOCOL.truncate("    return 1\n") == "    return 1\n"
+    assert EVALPLUS.truncate("    return 1\n") == "    return 1\n"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder
 from quantbench.errors import UsageError
-from quantbench.evaluation.evaluate import limit_task
 from quantbench.measure.distance import score_baseline, score_method
 from quantbench.measure.predictions import (
     ReferenceMissing,
@@ -24,7 +23,6 @@ from quantbench.measure.predictions import (
 from quantbench.plan import Role, Trial
 from quantbench.progress import Progress
 from quantbench.records import Distance
-from quantbench.tasks import load_task
 from quantbench.tasks.problem import Task
 
 if TYPE_CHECKING:
@@ -45,11 +43,17 @@ def has_predictions(folder: Path, baseline_id: str) -> bool:
 
 
 def distance_of(
-    trial: Trial, decoder: Decoder, tokenizer: "Tokenizer", *, folder: Path, progress: Progress
+    trial: Trial,
+    decoder: Decoder,
+    tokenizer: "Tokenizer",
+    tasks: Sequence[Task],
+    *,
+    folder: Path,
+    progress: Progress,
 ) -> tuple[Distance | None, str | None]:
     """The trial's distance from its baseline, or None and the reason; a baseline leaves its predictions."""
     tail = FLOOR_TAIL if trial.role is Role.FLOOR else 0
-    corpus = scored_corpus(trial, tokenizer, decoder)
+    corpus = scored_corpus(trial, tokenizer, decoder, tasks)
     if not corpus.texts:
         return None, f"the distance from the baseline is not known: nothing to score in {corpus.title}"
     if trial.reference is None:
@@ -74,23 +78,23 @@ class Capacity:
     vocabulary: int
 
 
-def scored_corpus(trial: Trial, tokenizer: "Tokenizer", decoder: Decoder) -> "Corpus":
+def scored_corpus(trial: Trial, tokenizer: "Tokenizer", decoder: Decoder, tasks: Sequence[Task]) -> "Corpus":
     """The texts that the distance is measured on, with capacity for the floor's longer ones."""
     capacity = Capacity(tokens=decoder.max_positions - FLOOR_TAIL, vocabulary=decoder.vocab_size)
-    return corpus_of(trial, tokenizer, capacity)
+    return corpus_of(trial, tokenizer, capacity, tasks)
 
 
-def scored_texts(trial: Trial, tokenizer: "Tokenizer", decoder: Decoder) -> tuple[ScoredText, ...]:
+def scored_texts(
+    trial: Trial, tokenizer: "Tokenizer", decoder: Decoder, tasks: Sequence[Task]
+) -> tuple[ScoredText, ...]:
     """The texts of `scored_corpus`."""
-    return scored_corpus(trial, tokenizer, decoder).texts
+    return scored_corpus(trial, tokenizer, decoder, tasks).texts
 
 
-def corpus_of(trial: Trial, tokenizer: "Tokenizer", capacity: Capacity) -> "Corpus":
-    """The trial's --text file, or its tasks' problems within its limit."""
+def corpus_of(trial: Trial, tokenizer: "Tokenizer", capacity: Capacity, tasks: Sequence[Task]) -> "Corpus":
+    """The trial's --text file, or its tasks' problems."""
     if trial.distance.text is not None:
         return file_corpus(Path(trial.distance.text), tokenizer, capacity)
-    asked = trial.evaluation
-    tasks = [limit_task(load_task(name, asked.task_data), asked.limit) for name in asked.tasks]
     return task_corpus(tasks, tokenizer, capacity)
 
 
@@ -108,8 +112,10 @@ def task_corpus(tasks: Sequence[Task], tokenizer: "Tokenizer", capacity: Capacit
     for task in tasks:
         for problem in task.problems:
             prompt = task.protocol.prompt(problem)
-            ids = tokenizer.encode(prompt + problem.canonical_solution).ids
-            texts.append((problem.task_id, ids, shared_tokens(ids, tokenizer.encode(prompt).ids)))
+            whole = prompt + task.protocol.solution(problem)
+            special = not task.protocol.is_chat
+            ids, asked = (tokenizer.encode(text, add_special_tokens=special).ids for text in (whole, prompt))
+            texts.append((problem.task_id, ids, shared_tokens(ids, asked)))
     names = " and ".join(task.name for task in tasks)
     return _corpus(f"prompts and canonical solutions of {names}", texts, capacity)
 

@@ -5,13 +5,13 @@ time out.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder
-from quantbench.evaluation.generate import Sample, generate_samples
+from quantbench.evaluation.generate import Generator, Sample
 from quantbench.evaluation.grading import grade
 from quantbench.progress import Progress
 from quantbench.records import Completion, TaskResult
@@ -22,6 +22,63 @@ from quantbench.tasks.problem import Task
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+OpenSandbox = Callable[[], AbstractContextManager[Sandbox]]
+
+
+def evaluate(
+    task: Task,
+    decoder: Decoder,
+    tokenizer: "Tokenizer",
+    eos_ids: frozenset[int],
+    settings: GenerationSettings,
+    *,
+    sandbox: OpenSandbox,
+    progress: Progress,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[TaskResult, list[Sample]]:
+    """Generate and score a task; the sandbox is opened only when the text is there."""
+    generator = Generator(decoder, tokenizer, eos_ids, settings, [task])
+    return next(
+        evaluate_protocols([task], generator, settings, sandbox=sandbox, progress=progress, clock=clock)
+    )
+
+
+def evaluate_protocols(
+    tasks: Sequence[Task],
+    generator: Generator,
+    settings: GenerationSettings,
+    *,
+    sandbox: OpenSandbox,
+    progress: Progress,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[tuple[TaskResult, list[Sample]]]:
+    """Each task of the same problems in its turn; answers that several share are generated for the first."""
+    for task in tasks:
+        start = clock()
+        samples = generator.samples(task, progress)
+        generated = clock()
+        with sandbox() as box:
+            executions = grade([sample.answer for sample in samples], box, progress).executions
+            mode, seed = box.mode, box.seed
+        executed = clock()
+        result = TaskResult(
+            task=task.name,
+            protocol=task.protocol.label,
+            data_sha256=task.data_sha256,
+            comparable=task.comparable,
+            problems=len(task.problems),
+            completions=tuple(completion(s, e) for s, e in zip(samples, executions, strict=True)),
+            sandbox=mode,
+            test_seed=seed,
+            generate_s=generated - start,
+            execute_s=executed - generated,
+            generated_tokens=sum(sample.tokens for sample in samples),
+            batch_size=settings.batch_size,
+            temperature=settings.temperature,
+            note=task.note,
+        )
+        yield result, samples
 
 
 def refusals(task: Task, samples: Sequence[Sample]) -> str | None:
@@ -36,44 +93,6 @@ def refusals(task: Task, samples: Sequence[Sample]) -> str | None:
     )
 
 
-def evaluate(
-    task: Task,
-    decoder: Decoder,
-    tokenizer: "Tokenizer",
-    eos_ids: frozenset[int],
-    settings: GenerationSettings,
-    *,
-    sandbox: Callable[[], AbstractContextManager[Sandbox]],
-    progress: Progress,
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[TaskResult, list[Sample]]:
-    """Generate and score a task; the sandbox is opened only when the text is there."""
-    start = clock()
-    samples = generate_samples(task, decoder, tokenizer, eos_ids, settings, progress)
-    generated = clock()
-    with sandbox() as box:
-        executions = grade([sample.answer for sample in samples], box, progress).executions
-        mode, seed = box.mode, box.seed
-    executed = clock()
-    result = TaskResult(
-        task=task.name,
-        protocol=task.protocol.label,
-        data_sha256=task.data_sha256,
-        comparable=task.comparable,
-        problems=len(task.problems),
-        completions=tuple(completion(s, e) for s, e in zip(samples, executions, strict=True)),
-        sandbox=mode,
-        test_seed=seed,
-        generate_s=generated - start,
-        execute_s=executed - generated,
-        generated_tokens=sum(sample.tokens for sample in samples),
-        batch_size=settings.batch_size,
-        temperature=settings.temperature,
-        note=task.note,
-    )
-    return result, samples
-
-
 def completion(sample: Sample, execution: Execution) -> Completion:
     """What a record keeps of one sample and its execution."""
     return Completion(
@@ -84,6 +103,7 @@ def completion(sample: Sample, execution: Execution) -> Completion:
         finish_reason=sample.finish_reason,
         tokens=sample.tokens,
         seconds=execution.seconds,
+        code_found=sample.extracted.found,
     )
 
 

@@ -1,15 +1,17 @@
 """A task's problems as requests, and a decoder's answers as text cut at its stops. Executes nothing.
 
-Every method gets the same requests in the same order at the same batch size.
+Every method gets the same requests in the same order at the same batch size. Protocols that differ in where
+they cut alone share one answer, which goes on until each of them has had its stop.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder, FinishReason, Generation, Request
 from quantbench.evaluation.answers import StopStrings, answer_text
-from quantbench.evaluation.extraction import Extracted
+from quantbench.evaluation.extraction import Extracted, extractor_of
 from quantbench.evaluation.grading import Answer
 from quantbench.progress import Progress
 from quantbench.settings import GenerationSettings
@@ -21,19 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One completion as text, cut at its earliest stop."""
+    """One answer as text, cut at its earliest stop, and the program taken from it."""
 
     problem: Problem
     index: int
     text: str
+    extracted: Extracted
     finish_reason: FinishReason
     tokens: int
     refused: str | None = None  # why the model could not be given the prompt; it then has no program
 
     @property
     def answer(self) -> Answer:
-        """The completion behind the problem's own prompt, as the official evaluator joins them."""
-        return Answer(problem=self.problem, extracted=Extracted(text=self.text), refused=self.refused)
+        """What is graded."""
+        return Answer(problem=self.problem, extracted=self.extracted, refused=self.refused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +47,130 @@ class Question:
     index: int  # of the answers to this problem
     number: int  # of the problem
     prompt_ids: tuple[int, ...]
+    ends: frozenset[int]  # tokens that end the answer
+    limit: int  # most new tokens
     refused: str | None  # why the model cannot be given the prompt
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What two protocols must have in common to share an answer."""
+        return self.number, self.index, self.prompt_ids, self.ends
 
-def read_questions(
-    task: Task, decoder: Decoder, tokenizer: "Tokenizer", settings: GenerationSettings
-) -> list[Question]:
-    """One question per problem and sample, problem by problem; prompts keep the tokenizer's own BOS rule."""
-    questions = []
-    for number, problem in enumerate(task.problems):
-        prompt_ids = tuple(tokenizer.encode(task.protocol.prompt(problem)).ids)
-        refused = refusal_reason(prompt_ids, decoder)
-        questions += [
-            Question(problem=problem, index=index, number=number, prompt_ids=prompt_ids, refused=refused)
-            for index in range(settings.completions_per_problem)
+
+class Generator:
+    """Asks one model; an answer that a protocol before had is taken again where it tells all."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tokenizer: "Tokenizer",
+        eos_ids: frozenset[int],
+        settings: GenerationSettings,
+        tasks: Sequence[Task],
+    ) -> None:
+        """`tasks` are the same problems under each protocol that will be asked by."""
+        self._decoder, self._tokenizer, self._eos_ids = decoder, tokenizer, eos_ids
+        self._settings = settings
+        self._stops: dict[tuple[object, ...], set[tuple[str, ...]]] = defaultdict(set)
+        self._limits: dict[tuple[object, ...], int] = {}
+        self._answers: dict[tuple[object, ...], Generation] = {}
+        for task in tasks:
+            for question in self.questions(task):
+                self._stops[question.key].add(task.protocol.stops)
+                self._limits[question.key] = max(question.limit, self._limits.get(question.key, 0))
+
+    def questions(self, task: Task) -> list[Question]:
+        """One question per problem and sample, problem by problem."""
+        limit = self._settings.max_new_tokens or task.protocol.max_new_tokens
+        ends = ends_of(task, self._tokenizer, self._eos_ids)
+        found = []
+        for number, problem in enumerate(task.problems):
+            prompt_ids = encode_prompt(task, problem, self._tokenizer)
+            refused = refusal_reason(prompt_ids, self._decoder)
+            found += [
+                Question(
+                    problem=problem,
+                    index=index,
+                    number=number,
+                    prompt_ids=prompt_ids,
+                    ends=ends,
+                    limit=min(limit, self._decoder.max_positions - len(prompt_ids)),
+                    refused=refused,
+                )
+                for index in range(self._settings.completions_per_problem)
+            ]
+        return found
+
+    def request(self, question: Question) -> Request:
+        """The request that answers a question, for every protocol that shares it."""
+        settings = self._settings
+        checks = [
+            StopStrings(self._tokenizer, stops, question.prompt_ids)
+            for stops in sorted(self._stops[question.key])
         ]
-    return questions
+        return Request(
+            prompt_ids=question.prompt_ids,
+            max_new_tokens=self._limits[question.key],
+            eos_ids=question.ends,
+            should_stop=checks[0] if len(checks) == 1 else EveryStop(checks),
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            seed=settings.seed * 1_000_003 + question.number * 1_009 + question.index,
+        )
+
+    def samples(self, task: Task, progress: Progress) -> list[Sample]:
+        """All answers to a task, in the problems' order; empty ones where the model cannot be asked."""
+        questions = self.questions(task)
+        new = [q for q in questions if q.refused is None and q.key not in self._answers]
+        requests = [self.request(question) for question in new]
+        finished = 0
+
+        def on_finish(index: int, generation: Generation) -> None:
+            nonlocal finished
+            finished += 1
+            progress(f"{task.name}: generating", finished, len(requests))
+
+        if requests:
+            batch = self._settings.batch_size
+            answers = self._decoder.generate(requests, batch_size=batch, on_finish=on_finish)
+            self._answers |= {question.key: answer for question, answer in zip(new, answers, strict=True)}
+        return [
+            unanswered(question)
+            if question.refused
+            else extract(task, question, self._answers[question.key], self._tokenizer)
+            for question in questions
+        ]
+
+
+class EveryStop:
+    """A StopCheck that ends a row when every protocol that shares it has had its stop."""
+
+    def __init__(self, checks: Iterable[StopStrings]) -> None:
+        self._checks = list(checks)
+        self._waiting = list(self._checks)
+        self._seen = 0
+
+    def __call__(self, token_ids: Sequence[int], new: int) -> bool:
+        if len(token_ids) - new != self._seen:  # the same request is generated again
+            self._waiting = list(self._checks)
+        self._seen = len(token_ids)
+        self._waiting = [check for check in self._waiting if not check(token_ids, new)]
+        return not self._waiting
+
+
+def ends_of(task: Task, tokenizer: "Tokenizer", eos_ids: frozenset[int]) -> frozenset[int]:
+    """The tokens that end an answer: the model's own, and a chat's end of a turn."""
+    token = task.protocol.end_token
+    end = None if token is None else tokenizer.token_to_id(token)
+    return eos_ids if end is None else eos_ids | {end}
+
+
+def encode_prompt(task: Task, problem: Problem, tokenizer: "Tokenizer") -> tuple[int, ...]:
+    """The prompt's tokens; a chat's template has written its special tokens by itself."""
+    text = task.protocol.prompt(problem)
+    if task.protocol.is_chat:
+        return tuple(tokenizer.encode(text, add_special_tokens=False).ids)
+    return tuple(tokenizer.encode(text).ids)
 
 
 def refusal_reason(prompt_ids: Sequence[int], decoder: Decoder) -> str | None:
@@ -73,63 +184,13 @@ def refusal_reason(prompt_ids: Sequence[int], decoder: Decoder) -> str | None:
     return None
 
 
-def build_requests(
-    questions: Sequence[Question],
-    task: Task,
-    decoder: Decoder,
-    tokenizer: "Tokenizer",
-    eos_ids: frozenset[int],
-    settings: GenerationSettings,
-) -> list[Request]:
-    """One request per question."""
-    limit = settings.max_new_tokens or task.protocol.max_new_tokens
-    return [
-        Request(
-            prompt_ids=question.prompt_ids,
-            max_new_tokens=min(limit, decoder.max_positions - len(question.prompt_ids)),
-            eos_ids=eos_ids,
-            should_stop=StopStrings(tokenizer, task.protocol.stops, question.prompt_ids),
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=settings.seed * 1_000_003 + question.number * 1_009 + question.index,
-        )
-        for question in questions
-    ]
-
-
-def generate_samples(
-    task: Task,
-    decoder: Decoder,
-    tokenizer: "Tokenizer",
-    eos_ids: frozenset[int],
-    settings: GenerationSettings,
-    progress: Progress,
-) -> list[Sample]:
-    """All completions of a task, in the problems' order; empty ones where the model cannot be asked."""
-    questions = read_questions(task, decoder, tokenizer, settings)
-    asked = [question for question in questions if question.refused is None]
-    requests = build_requests(asked, task, decoder, tokenizer, eos_ids, settings)
-    finished = 0
-
-    def on_finish(index: int, generation: Generation) -> None:
-        nonlocal finished
-        finished += 1
-        progress(f"{task.name}: generating", finished, len(requests))
-
-    generations = decoder.generate(requests, batch_size=settings.batch_size, on_finish=on_finish)
-    answers = iter(generations)
-    return [
-        unanswered(question) if question.refused else extract(task, question, next(answers), tokenizer)
-        for question in questions
-    ]
-
-
 def unanswered(question: Question) -> Sample:
     """The sample of a question that the model was not asked."""
     return Sample(
         problem=question.problem,
         index=question.index,
         text="",
+        extracted=Extracted(text="", found=False),
         finish_reason=FinishReason.UNANSWERED,
         tokens=0,
         refused=question.refused,
@@ -137,14 +198,18 @@ def unanswered(question: Question) -> Sample:
 
 
 def extract(task: Task, question: Question, generation: Generation, tokenizer: "Tokenizer") -> Sample:
-    """The generated text up to its earliest stop; what a decoder wrote past it is dropped."""
-    text = answer_text(tokenizer, question.prompt_ids, generation.token_ids)
+    """The generated text up to its earliest stop or the limit; what a decoder wrote past it is dropped."""
+    ids = generation.token_ids[: question.limit]
+    text = answer_text(tokenizer, question.prompt_ids, ids)
     cut = task.protocol.truncate(text)
-    reason = FinishReason.STOP if len(cut) < len(text) else generation.finish_reason
+    reason = FinishReason.LENGTH if len(ids) < len(generation.token_ids) else generation.finish_reason
+    if len(cut) < len(text):
+        reason = FinishReason.STOP
     return Sample(
         problem=question.problem,
         index=question.index,
         text=cut,
+        extracted=extractor_of(task.protocol)(Extracted(text=cut), question.problem),
         finish_reason=reason,
-        tokens=len(generation.token_ids),
+        tokens=len(ids),
     )

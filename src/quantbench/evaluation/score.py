@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quantbench.errors import UsageError
-from quantbench.evaluation.extraction import Extracted, Protocol, choose_protocol
+from quantbench.evaluation.extraction import Extracted, Extractor, choose_extractor
 from quantbench.evaluation.grading import Answer, grade
 from quantbench.evaluation.plus import PLUS_LIMITS
 from quantbench.evaluation.results import Scored, write_results
@@ -38,14 +38,14 @@ def check_writable(path: Path) -> None:
 def score_samples(settings: ScoreSettings, err: Console) -> Scored:
     """The verdicts on all samples that can be scored; TaskError where there are none."""
     task = load_task(settings.task, settings.task_data)
-    protocol = choose_protocol(task, settings.protocol)
+    extract = choose_extractor(task, settings.protocol)
     problems = {problem.task_id: problem for problem in task.problems}
     read = read_samples(settings.samples, problems)
     check_ks(settings.k, read.samples)
     plus = any(problem.inputs is not None for problem in task.problems)
     notes = [*([task.note] if task.note and not plus else []), *read.notes]
     tell(err, [*notes, *read.warnings])
-    answers = answers_of(read, problems, protocol)
+    answers = answers_of(read, problems, extract)
     limits = PLUS_LIMITS if plus else DEFAULT_LIMITS
     with (
         open_sandbox(settings.unsafe_no_sandbox, limits=limits, workers=settings.workers) as sandbox,
@@ -76,13 +76,13 @@ def tell(err: Console, sentences: Sequence[str]) -> None:
         err.print(f"note: {sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
-def answers_of(read: SampleFile, problems: Mapping[str, Problem], protocol: Protocol) -> list[Answer]:
+def answers_of(read: SampleFile, problems: Mapping[str, Problem], extract: Extractor) -> list[Answer]:
     """Each sample as the program that its protocol makes of it."""
     answers = []
     for sample in read.samples:
         given = Extracted(text=sample.text, standalone=sample.standalone)
         problem = problems[sample.task_id]
-        answers.append(Answer(problem=problem, extracted=protocol(given, problem)))
+        answers.append(Answer(problem=problem, extracted=extract(given, problem)))
     return answers
 
 

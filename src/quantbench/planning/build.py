@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from quantbench.methods import METHODS, check_fits
 from quantbench.plan import PASSES_A_ROUND, Plan, Trial
+from quantbench.planning.protocols import resolve_protocols
 from quantbench.planning.refusals import (
     check_available,
     check_batch_invariant,
@@ -50,7 +51,8 @@ def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     ordered = (baseline, *(m for m in dict.fromkeys(methods) if m != baseline))
     for method in ordered:
         check_fits(METHODS[method], source, device)
-    base = base_trial(settings.changed(device=device, dtype=dtype), source, tasks)
+    protocols = resolve_protocols(settings, source, tasks)
+    base = base_trial(settings.changed(device=device, dtype=dtype, protocols=protocols), source, tasks)
     trials = trials_of(settings, [base.changed(method=name, engine=engines[name]) for name in ordered])
     return Plan(trials=trials, baseline=baseline, notes=(note,) if note else ()), source
 

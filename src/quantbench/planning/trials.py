@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from quantbench.evaluation.prompts import COMPLETION
 from quantbench.plan import Role, Trial
 
 
@@ -36,7 +37,8 @@ def floors_of(baseline: Trial, methods: Collection[str]) -> tuple[Trial, ...]:
 
 def speed_only(trial: Trial) -> Trial:
     """The same trial without anything that reads text."""
-    return trial.changed(tasks=(), text=None, task_data=None, task_digests=(), reference=None)
+    asked = {"tasks": (), "protocols": (COMPLETION,), "task_data": None, "task_digests": ()}
+    return trial.changed(**asked, text=None, reference=None)
 
 
 def later_passes(trials: tuple[Trial, ...], passes: int) -> tuple[Trial, ...]:

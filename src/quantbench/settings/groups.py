@@ -67,6 +67,12 @@ class EvaluationSettings(Settings):
         "Tasks to answer: humaneval, quickeval or none.",
         facts=Facts(shown="quickeval for builtin, none for random weights, else humaneval"),
     )
+    protocols: tuple[str, ...] = option(
+        ("auto",),
+        "Ways of asking: auto, completion, chat, or names as chat-evalplus; the first one decides.",
+        facts=Facts(shown="chat for instruct models, else completion", needs=(TASKS,)),
+        min_length=1,
+    )
     task_data: str | None = option(
         None,
         "File with the task's problems (.jsonl, .jsonl.gz or .parquet).",

@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 from quantbench.errors import TaskError
-from quantbench.tasks.problem import Problem, PromptProtocol, Task
+from quantbench.tasks.problem import Problem, Task
 from quantbench.tasks.problem_file import content_digest, read_problems
+from quantbench.tasks.protocols import FUNCTION_PROTOCOLS
 
 OVERRIDE = "HUMANEVAL_OVERRIDE_PATH"
 HUB_DATASET = "openai/openai_humaneval"
@@ -17,29 +18,6 @@ HUB_FILE = "openai_humaneval/test-00000-of-00001.parquet"
 
 # content_digest of the 164 published problems, computed from the official HumanEval.jsonl.gz.
 PUBLISHED_DIGEST = "53e6de8cb31dc96b8f53510f0ad0d6bbb34c02bf136f16bdcb6065a0964ec973"
-
-# What ends an answer of a base model: the start of anything that is not the function's body. `\ndef `
-# also forbids a helper function after the body; such answers are counted as they are cut.
-STOPS = (
-    "\ndef ",
-    "\nclass ",
-    "\nimport ",
-    "\nfrom ",
-    "\nassert ",
-    "\nif __name__",
-    "\nprint(",
-    "\n```",
-)
-
-
-def prompt_text(problem: Problem) -> str:
-    """The published prompt without outer white space, ended by one newline: the body comes next."""
-    return problem.prompt.strip() + "\n"
-
-
-PROTOCOL = PromptProtocol(
-    name="completion-strip-newline", version=1, stops=STOPS, max_new_tokens=768, prompt=prompt_text
-)
 
 
 def load_humaneval(data: str | None = None) -> Task:
@@ -52,7 +30,8 @@ def load_humaneval(data: str | None = None) -> Task:
     return Task(
         name="humaneval",
         problems=problems,
-        protocol=PROTOCOL,
+        protocol=FUNCTION_PROTOCOLS[0],
+        protocols=FUNCTION_PROTOCOLS,
         data_sha256=digest,
         comparable=published,
         note=note,

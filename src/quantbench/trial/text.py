@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder
 from quantbench.evaluation.distance import distance_of, scored_texts
-from quantbench.evaluation.evaluate import evaluate, limit_task, refusals
-from quantbench.evaluation.generate import Sample
+from quantbench.evaluation.evaluate import evaluate_protocols, limit_task, refusals
+from quantbench.evaluation.generate import Generator, Sample
+from quantbench.evaluation.prompts import Chat, asked_by, read_chat
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer
 from quantbench.store import Store
 from quantbench.tasks import Task, load_task
@@ -23,55 +24,72 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
     if tokenizer is None:
         run.warn("the model has no tokenizer, so no task was run")
         return
-    if run.trial.evaluation.tasks:
+    asked, chat = run.trial.evaluation, read_chat(source, tokenizer)
+    tasks = [limit_task(load_task(name, asked.task_data), asked.limit) for name in asked.tasks]
+    by_protocol = [asked_by(task, asked.protocols, chat) for task in tasks]
+    for ways in by_protocol:
         run.stage = "task"
-        evaluate_tasks(run, source, decoder, tokenizer)
+        evaluate_task(
+            run, ways, chat, Generator(decoder, tokenizer, eos_ids(source), run.trial.generation, ways)
+        )
     run.stage = "distance"
-    measure_distance(run, decoder, tokenizer)
+    measure_distance(run, decoder, tokenizer, [ways[0] for ways in by_protocol])
 
 
-def evaluate_tasks(run: Run, source: ModelSource, decoder: Decoder, tokenizer: "Tokenizer") -> None:
-    """Generate and score each task, write its samples."""
+def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) -> None:
+    """Generate and score one task, asked in each way, and write its samples."""
     from quantbench.sandbox.pool import open_sandbox
 
-    asked = run.trial.evaluation
-    for name in asked.tasks:
-        task = limit_task(load_task(name, asked.task_data), asked.limit)
-        result, samples = evaluate(
-            task,
-            decoder,
-            tokenizer,
-            eos_ids(source),
-            run.trial.generation,
-            sandbox=partial(open_sandbox, unsafe=asked.unsafe_no_sandbox),
-            progress=run.progress,
-        )
-        file = write_samples(run, task, samples)
-        run.keep(tasks=(*run.record.tasks, result.model_copy(update={"samples_file": file})))
+    results = evaluate_protocols(
+        ways,
+        generator,
+        run.trial.generation,
+        sandbox=partial(open_sandbox, unsafe=run.trial.evaluation.unsafe_no_sandbox),
+        progress=run.progress,
+    )
+    for task, (result, samples) in zip(ways, results, strict=True):
+        others = task is not ways[0]
+        found = {"samples_file": write_samples(run, task, samples, others), "protocol_reason": chat.reason}
+        section = "other_protocols" if others else "tasks"
+        run.keep(**{section: (*getattr(run.record, section), result.model_copy(update=found))})
         if sentence := refusals(task, samples):
             run.warn(sentence)
 
 
-def measure_distance(run: Run, decoder: Decoder, tokenizer: "Tokenizer") -> None:
+def measure_distance(run: Run, decoder: Decoder, tokenizer: "Tokenizer", tasks: list[Task]) -> None:
     """The distance from the baseline, and that of prompts with fewer bits from those with all."""
-    distance, reason = distance_of(run.trial, decoder, tokenizer, folder=run.folder, progress=run.progress)
+    distance, reason = distance_of(
+        run.trial, decoder, tokenizer, tasks, folder=run.folder, progress=run.progress
+    )
     run.keep(distance=distance)
     if effect := run.record.prompt_effect:
         from quantbench.measure import measure_prompt_divergence
 
-        kl, tokens = measure_prompt_divergence(decoder, scored_texts(run.trial, tokenizer, decoder))
+        kl, tokens = measure_prompt_divergence(decoder, scored_texts(run.trial, tokenizer, decoder, tasks))
         run.keep(prompt_effect=effect.model_copy(update={"kl": kl, "tokens": tokens}))
     if reason is not None:
         run.warn(reason)
 
 
-def write_samples(run: Run, task: Task, samples: list[Sample]) -> str:
-    """Completions in the format of the official evaluators, and the problems beside them."""
+def write_samples(run: Run, task: Task, samples: list[Sample], others: bool) -> str:
+    """Answers in the format of the official evaluators, and the problems beside them.
+
+    A whole program stands in `solution`, which EvalPlus takes, and behind the prompt in `completion`.
+    """
     store = Store(run.folder)
     suffix = "" if len(run.trial.evaluation.tasks) == 1 else f"-{task.name}"
     store.write_lines(f"samples/problems{suffix}.jsonl", map(asdict, task.problems))
-    rows = ({"task_id": s.problem.task_id, "completion": s.text} for s in samples)
-    return store.write_lines(f"samples/{samples_name(run, suffix)}", rows)
+    suffix += f"-{task.protocol.name}" if others else ""
+    return store.write_lines(f"samples/{samples_name(run, suffix)}", map(sample_row, samples))
+
+
+def sample_row(sample: Sample) -> dict[str, str]:
+    """One line of a samples file."""
+    given = sample.extracted
+    row = {"task_id": sample.problem.task_id, "completion": given.text}
+    if given.standalone:
+        row |= {"completion": f"\n{given.text}", "solution": given.text}
+    return row if given.text == sample.text else row | {"answer": sample.text}
 
 
 def samples_name(run: Run, suffix: str) -> str:

@@ -8,18 +8,18 @@ from quantbench.evaluation.extraction.protocols import (
     AS_IS,
     CODE_FENCE,
     Extracted,
-    Protocol,
+    Extractor,
     build_program,
-    choose_protocol,
-    truncated,
+    choose_extractor,
+    extractor_of,
 )
 
 __all__ = [
     "AS_IS",
     "CODE_FENCE",
     "Extracted",
-    "Protocol",
+    "Extractor",
     "build_program",
-    "choose_protocol",
-    "truncated",
+    "choose_extractor",
+    "extractor_of",
 ]

@@ -1,4 +1,4 @@
-"""The protocols by name, and the program that an extracted text makes with its problem."""
+"""How programs are taken from answers, by the names of protocols, and the program that a text then makes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +15,8 @@ from quantbench.evaluation.extraction.python_lines import (
     is_finished,
 )
 from quantbench.sandbox.program import Program
-from quantbench.tasks import Problem, Task
+from quantbench.tasks import Problem, PromptProtocol, Task
+from quantbench.tasks.problem import Extraction
 
 AS_IS = "as-is"
 CODE_FENCE = "code-fence-v1"
@@ -30,35 +31,64 @@ FUTURE = re.compile(r"^from __future__ import [^(\n]*\n", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extracted:
-    """A `standalone` text is the whole program, otherwise it continues the prompt."""
+    """A `standalone` text is the whole program, otherwise it continues the prompt; `found`: it holds code."""
 
     text: str
     standalone: bool = False
+    found: bool = True
 
 
-Protocol = Callable[[Extracted, Problem], Extracted]
+Extractor = Callable[[Extracted, Problem], Extracted]
 
 
-def protocols(task: Task) -> dict[str, Protocol]:
-    """The protocols that this task's answers can be extracted by: name -> function."""
+def extractors(task: Task) -> dict[str, Extractor]:
+    """The ways by which this task's answers can be made programs: name -> function."""
+    known = (task.protocol, *task.protocols)
+    return (
+        {AS_IS: as_is}
+        | {protocol.label: extractor_of(protocol) for protocol in known}
+        | {CODE_FENCE: from_code_fence}
+    )
 
-    def cut(given: Extracted, problem: Problem) -> Extracted:
-        return given if given.standalone else truncated(task, given.text)
 
-    return {AS_IS: as_is, task.protocol.label: cut, CODE_FENCE: from_code_fence}
-
-
-def choose_protocol(task: Task, name: str) -> Protocol:
-    """UsageError for a name that is not among this task's protocols."""
-    known = protocols(task)
+def choose_extractor(task: Task, name: str) -> Extractor:
+    """The way of this name, with or without its version; UsageError for one that this task does not have."""
+    known = extractors(task)
+    versions = {protocol.name: protocol.label for protocol in reversed((task.protocol, *task.protocols))}
+    name = versions.get(name, name)
     if name not in known:
         raise UsageError(unknown("protocol", name, known))
     return known[name]
 
 
-def truncated(task: Task, text: str) -> Extracted:
-    """The text up to the task's earliest stop."""
-    return Extracted(text=task.protocol.truncate(text))
+def extractor_of(protocol: PromptProtocol) -> Extractor:
+    """How this protocol's answers become programs."""
+    return lambda given, problem: EXTRACTORS[protocol.extraction](protocol, given, problem)
+
+
+def cut(protocol: PromptProtocol, given: Extracted, problem: Problem) -> Extracted:
+    """The text up to the earliest stop, behind the problem's prompt."""
+    if given.standalone:
+        return given
+    text = protocol.truncate(given.text)
+    return Extracted(text=text, found=bool(text.strip()))
+
+
+def cut_stripped(protocol: PromptProtocol, given: Extracted, problem: Problem) -> Extracted:
+    """The text up to the earliest stop, behind the prompt without outer white space."""
+    if given.standalone:
+        return given
+    text = protocol.truncate(given.text)
+    return Extracted(text=problem.prompt.strip() + text, standalone=True, found=bool(text.strip()))
+
+
+def only_code(protocol: PromptProtocol, given: Extracted, problem: Problem) -> Extracted:
+    """The code of a chat answer, which must be a whole program: nothing of the prompt is added."""
+    if given.standalone:
+        return given
+    text, block = code_of(protocol.truncate(given.text), problem)
+    found = block is not None or defines(code_lines(text.split("\n")), problem.entry_point)
+    return Extracted(text=text, standalone=True, found=found)
 
 
 def as_is(given: Extracted, problem: Problem) -> Extracted:
@@ -66,15 +96,23 @@ def as_is(given: Extracted, problem: Problem) -> Extracted:
     return given
 
 
-def from_code_fence(given: Extracted, problem: Problem) -> Extracted:
-    """The program in a chat answer, see `choose_block`; text without fences is the program itself.
+def code_of(answer: str, problem: Problem) -> tuple[str, Block | None]:
+    """The code in a chat answer and its block, see `choose_block`; without blocks the answer itself.
 
-    What was thought aloud is left out. Code that defines the function goes behind the prompt's imports and
-    helpers; a function's body continues the prompt.
+    What was thought aloud is left out.
     """
-    text = without_thoughts(given.text.replace("\r\n", "\n"))
+    text = without_thoughts(answer.replace("\r\n", "\n"))
     block = choose_block(text, problem.entry_point)
-    text = block.text if block else text
+    return (block.text if block else text), block
+
+
+def from_code_fence(given: Extracted, problem: Problem) -> Extracted:
+    """The program in a chat answer, see `code_of`.
+
+    Code that defines the function goes behind the prompt's imports and
+    helpers; a function's body continues the prompt. Text without fences is the program itself.
+    """
+    text, block = code_of(given.text, problem)
     code = code_lines(text.split("\n"))
     if given.standalone:
         return Extracted(text=text, standalone=True)
@@ -82,7 +120,21 @@ def from_code_fence(given: Extracted, problem: Problem) -> Extracted:
         return Extracted(text=behind_helpers(text, problem), standalone=True)
     if block and block.language != LEADING and is_body(code) and starts_at_margin(code):
         text = "\n".join(indented(text.split("\n"), margin_of(problem.prompt)))
-    return Extracted(text=text)
+    return Extracted(text=text, found=block is not None or is_body(code))
+
+
+def fenced(protocol: PromptProtocol, given: Extracted, problem: Problem) -> Extracted:
+    """`from_code_fence` of the text up to the earliest stop."""
+    kept = given if given.standalone else Extracted(text=protocol.truncate(given.text))
+    return from_code_fence(kept, problem)
+
+
+EXTRACTORS: dict[Extraction, Callable[[PromptProtocol, Extracted, Problem], Extracted]] = {
+    Extraction.CUT: cut,
+    Extraction.CUT_STRIPPED: cut_stripped,
+    Extraction.ONLY_CODE: only_code,
+    Extraction.CODE_FENCE: fenced,
+}
 
 
 def starts_at_margin(code: Sequence[str]) -> bool:
