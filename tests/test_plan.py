@@ -12,6 +12,7 @@ from tests.builders import make_trial
 OTHER: dict[str, Any] = {
     "task_digests": ("0",),
     "tasks": ("humaneval",),
+    "protocols": ("chat",),
     "batch_sizes": (1, 8),
     "prompt_tokens": (64,),
     "role": "floor",
@@ -45,7 +46,7 @@ def test_the_id_is_the_same_for_the_same_settings() -> None:
 
 
 def test_the_id_does_not_change_between_releases_by_accident() -> None:
-    assert make_trial(tasks=("humaneval",), model="m").id == "7284993e76fe26ae"
+    assert make_trial(tasks=("humaneval",), model="m").id == "71fa5e9fe2814d2c"
 
 
 def test_a_trial_survives_json() -> None:

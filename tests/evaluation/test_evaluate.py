@@ -274,7 +274,7 @@ def test_humaneval_scores_its_own_solutions_and_nothing_else(canonical: bool, pa
         cast(Decoder, Answers(answers)),
         TOKENIZER,
         frozenset(),
-        SETTINGS,
+        GenerationSettings(batch_size=2, max_new_tokens=9000),
         sandbox=open_sandbox,
         progress=quiet,
     )

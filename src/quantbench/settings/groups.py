@@ -55,7 +55,7 @@ class LoadSettings(Settings):
         facts=Facts(needs=(NATIVE, CPU)),
     )
     trust_remote_code: bool = option(
-        False, "Run code that the model's repository brings along.", facts=Facts(needs=(TRANSFORMERS,))
+        False, "Run code that the model's repository holds.", facts=Facts(needs=(TRANSFORMERS,))
     )
 
 
@@ -69,8 +69,8 @@ class EvaluationSettings(Settings):
     )
     protocols: tuple[str, ...] = option(
         ("auto",),
-        "Ways of asking: auto, completion, chat, or names as chat-evalplus; the first one decides.",
-        facts=Facts(shown="chat for instruct models, else completion", needs=(TASKS,)),
+        "Ways to ask: auto, completion, chat, or by name.",
+        facts=Facts(shown="auto", needs=(TASKS,)),
         min_length=1,
     )
     task_data: str | None = option(
