@@ -133,7 +133,7 @@ class Completion(_Frozen):
 class TaskResult(_Frozen):
     task: str
     protocol: str  # name and version of prompt, stops and extraction
-    protocol_reason: str | None = None  # what is known of the model's training for chats
+    protocol_reason: str | None = None  # whether the model is taken for an instruct model, and why
     data_sha256: str
     comparable: bool  # the data are the published ones
     problems: Several

@@ -29,6 +29,12 @@ class Chat:
     end_token: str | None = None  # ends a turn
 
     @property
+    def sentence(self) -> str:
+        """What the model is taken for, and why."""
+        kind = "an instruct model" if self.is_instruct else "a base model"
+        return f"the model is taken for {kind}: {self.reason}"
+
+    @property
     def kind(self) -> str:
         """What `auto` stands for."""
         return CHAT if self.is_instruct else COMPLETION

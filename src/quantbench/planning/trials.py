@@ -16,7 +16,13 @@ def compared(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
 
 def floor_of(baseline: Trial) -> Trial:
     """The baseline once more in another batch shape: what changes without any change of method."""
-    return baseline.changed(role=Role.FLOOR, batch_size=max(1, baseline.generation.batch_size // 2 - 1))
+    batch_size = max(1, baseline.generation.batch_size // 2 - 1)
+    return first_way(baseline).changed(role=Role.FLOOR, batch_size=batch_size)
+
+
+def first_way(trial: Trial) -> Trial:
+    """The same trial asked by the first protocol alone, which decides."""
+    return trial.changed(protocols=trial.evaluation.protocols[:1])
 
 
 def speed_floor(baseline: Trial) -> Trial:
@@ -32,7 +38,7 @@ def floors_of(baseline: Trial, methods: Collection[str]) -> tuple[Trial, ...]:
     other_shape = floor_of(baseline)
     if baseline.method != "fp16" or "bf16" in methods:
         return (other_shape,)
-    return (other_shape, baseline.changed(method="bf16", role=Role.SCALE))
+    return (other_shape, first_way(baseline).changed(method="bf16", role=Role.SCALE))
 
 
 def speed_only(trial: Trial) -> Trial:

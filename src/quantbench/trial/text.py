@@ -49,7 +49,7 @@ def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) 
     )
     for task, (result, samples) in zip(ways, results, strict=True):
         others = task is not ways[0]
-        found = {"samples_file": write_samples(run, task, samples, others), "protocol_reason": chat.reason}
+        found = {"samples_file": write_samples(run, task, samples, others), "protocol_reason": chat.sentence}
         section = "other_protocols" if others else "tasks"
         run.keep(**{section: (*getattr(run.record, section), result.model_copy(update=found))})
         if sentence := refusals(task, samples):

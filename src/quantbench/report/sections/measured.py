@@ -125,6 +125,8 @@ def _tasks(results: Results) -> Iterator[Bullet]:
             f"same order for every method; programs ran in the sandbox mode '{sandboxes}'"
         )
         yield Bullet(text, scores[0].title)
+        if result.protocol_reason:
+            yield Bullet(f"{result.protocol}; {result.protocol_reason}", f"{scores[0].title}, protocol")
         times = [
             f"{row.label} {show_seconds(s.result.generate_s)} and {show_seconds(s.result.execute_s)}"
             for row in results.rows
