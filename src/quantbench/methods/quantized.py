@@ -42,9 +42,7 @@ class QuantizedMethod:
 
     def unsupported_reason(self, engine: str) -> str | None:
         """Only our engine reads this packing."""
-        if engine == "native":
-            return None
-        return "its weights are packed for the native engine"
+        return "its weights are packed for the native engine" if engine == "transformers" else None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""
