@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from quantbench.analysis import analyse
 from quantbench.leftovers import REPORT_FILES, remove_old_report, set_aside_samples
 from quantbench.records import Record
 from quantbench.report import write_report
@@ -64,7 +65,7 @@ def test_formats_that_were_not_asked_for_and_other_files_stay(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", REPORT_FILES)
 def test_every_file_that_a_format_writes_is_known_to_be_removed_later(tmp_path: Path, name: str) -> None:
-    write_report(reference_records(), baseline="fp16", folder=tmp_path, formats=(name,))
+    write_report(analyse(reference_records(), "fp16"), folder=tmp_path, formats=(name,))
     remove_old_report(tmp_path, [], (name,))
     assert list(tmp_path.iterdir()) == []
 

@@ -67,9 +67,7 @@ class Results:
 
         if not any(record.size or record.speed or record.tasks for record in self.records):
             raise_first_failure(self.records)
-        self.written = write_report(
-            self.records, baseline=self.baseline, missing=self.missing, folder=self.folder, formats=formats
-        )
+        self.written = write_report(self.analysis, folder=self.folder, formats=formats)
         remove_old_report(self.folder, self.written, formats)
         return self.written
 
@@ -77,7 +75,7 @@ class Results:
         """All figures, comparisons and statements as plain values, as results.json has them."""
         from quantbench.report import describe
 
-        return describe(self.records, baseline=self.baseline, missing=self.missing)
+        return describe(self.analysis)
 
     def recommend(self, limits: "Limits") -> "Choice":
         """The method that meets these limits, and why each other one falls out."""

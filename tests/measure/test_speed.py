@@ -6,6 +6,7 @@ import torch
 from quantbench.measure.speed import (
     LEAST_REPETITIONS,
     MOST_REPETITIONS,
+    PLENTY,
     Meters,
     forced_requests,
     is_out_of_memory,
@@ -42,9 +43,9 @@ def test_repeating_stops_when_the_median_is_precise() -> None:
 
 def test_repeating_goes_on_while_times_scatter_until_the_budget_is_over() -> None:
     clock = FakeClock()
-    scattered = [0.01 * (1 + index % 5) for index in range(500)]
-    (point,) = measure(clock, FakeDecoder(clock, step_s=scattered), speed_budget_s=20.0)
-    assert 20 <= sum(point.ttft_s) + sum(point.decode_s) < 21
+    scattered = [0.1 * (1 + index % 5) for index in range(500)]
+    (point,) = measure(clock, FakeDecoder(clock, step_s=scattered), speed_budget_s=40.0)
+    assert 40 <= sum(point.ttft_s) + sum(point.decode_s) < 46
     assert len(point.decode_s) > 6
 
 
@@ -56,9 +57,16 @@ def test_a_slow_model_is_still_measured_twice() -> None:
 
 def test_repetitions_are_bounded() -> None:
     clock = FakeClock()
-    scattered = [0.01 * (1 + index % 5) for index in range(500)]
+    scattered = [0.1 * (1 + index % 5) for index in range(500)]
     (point,) = measure(clock, FakeDecoder(clock, step_s=scattered), speed_budget_s=1e6)
     assert len(point.decode_s) == MOST_REPETITIONS
+
+
+def test_short_repetitions_end_when_only_another_process_could_tell_more() -> None:
+    clock = FakeClock()
+    scattered = [0.01 * (1 + index % 5) for index in range(500)]
+    (point,) = measure(clock, FakeDecoder(clock, step_s=scattered), speed_budget_s=1e6)
+    assert len(point.decode_s) == PLENTY
 
 
 def test_the_first_run_is_no_repetition() -> None:
@@ -92,7 +100,7 @@ def test_the_sweep_is_every_batch_size_at_every_prompt_length() -> None:
 def test_points_share_the_budget() -> None:
     clock = FakeClock()
     scattered = [0.01 * (1 + index % 5) for index in range(500)]
-    points = measure(clock, FakeDecoder(clock, step_s=scattered), batch_sizes=(1, 2), speed_budget_s=20.0)
+    points = measure(clock, FakeDecoder(clock, step_s=scattered), batch_sizes=(1, 2), speed_budget_s=40.0)
     lengths = [sum(p.ttft_s) + sum(p.decode_s) for p in points]
     assert lengths == [pytest.approx(10, abs=1), pytest.approx(10, abs=1.5)]
 

@@ -4,6 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
+from quantbench.analysis import analyse
 from quantbench.records import Record
 from quantbench.report import print_tables
 from tests.report_records import failed, full_record, reference_records
@@ -11,7 +12,7 @@ from tests.report_records import failed, full_record, reference_records
 
 def printed(records: list[Record], width: int = 80) -> str:
     stream = StringIO()
-    print_tables(records, baseline="fp16", console=Console(file=stream, width=width))
+    print_tables(analyse(records, "fp16"), Console(file=stream, width=width))
     return stream.getvalue()
 
 

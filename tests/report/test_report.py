@@ -67,7 +67,7 @@ def test_all_parts_of_the_reference_are_there_in_its_order() -> None:
 
 
 def test_every_file_of_the_reference_is_written(tmp_path: Path) -> None:
-    write_report(reference_records(), baseline="fp16", folder=tmp_path, formats=ALL)
+    write_report(analyse(reference_records(), "fp16"), folder=tmp_path, formats=ALL)
     assert {path.name for path in tmp_path.iterdir()} >= {
         "report.md",
         "model_size_comparison.png",
@@ -81,7 +81,7 @@ def test_every_file_of_the_reference_is_written(tmp_path: Path) -> None:
 
 
 def test_every_picture_that_the_report_names_exists(tmp_path: Path) -> None:
-    write_report(reference_records(), baseline="fp16", folder=tmp_path, formats=("md",))
+    write_report(analyse(reference_records(), "fp16"), folder=tmp_path, formats=("md",))
     text = (tmp_path / "report.md").read_text()
     named = [part.split(")")[0] for part in text.split("](")[1:]]
     assert len(named) == 5
@@ -89,13 +89,13 @@ def test_every_picture_that_the_report_names_exists(tmp_path: Path) -> None:
 
 
 def test_only_the_asked_formats_are_written(tmp_path: Path) -> None:
-    write_report(reference_records(), baseline="fp16", folder=tmp_path, formats=("csv",))
+    write_report(analyse(reference_records(), "fp16"), folder=tmp_path, formats=("csv",))
     assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
 
 
 def test_a_folder_that_is_not_there_is_a_users_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot write"):
-        write_report(reference_records(), baseline="fp16", folder=tmp_path / "no", formats=("csv",))
+        write_report(analyse(reference_records(), "fp16"), folder=tmp_path / "no", formats=("csv",))
 
 
 def test_a_second_run_of_the_baseline_is_no_row_of_the_main_table() -> None:
@@ -182,7 +182,7 @@ def hard_cases() -> dict[str, list[Record]]:
 @pytest.mark.parametrize("case", list(hard_cases()))
 def test_every_hard_case_gives_a_report(case: str, tmp_path: Path) -> None:
     records = hard_cases()[case]
-    write_report(records, baseline="fp16", folder=tmp_path, formats=("json", "csv"))
+    write_report(analyse(records, "fp16"), folder=tmp_path, formats=("json", "csv"))
     text = markdown(records)
     assert "## Summary" in text
     assert not re.search(r"\b(None|nan|inf)\b", text)
@@ -190,7 +190,7 @@ def test_every_hard_case_gives_a_report(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", ["one method", "only some measured", "names"])
 def test_hard_cases_give_pictures(case: str, tmp_path: Path) -> None:
-    write_report(hard_cases()[case], baseline="fp16", folder=tmp_path, formats=("md",))
+    write_report(analyse(hard_cases()[case], "fp16"), folder=tmp_path, formats=("md",))
     assert len(list(tmp_path.glob("*.png"))) >= 4
 
 
@@ -205,13 +205,14 @@ class Block:
 sys.meta_path.insert(0, Block())
 from pathlib import Path
 from rich.console import Console
+from quantbench.analysis import analyse
 from quantbench.report import print_tables, write_report
 from tests.report_records import reference_records
 
 assert not {"matplotlib", "plotly", "scipy"} & sys.modules.keys(), "imported before anything is drawn"
 records = reference_records()
-write_report(records, baseline="fp16", folder=Path(sys.argv[1]), formats=("md", "html", "json", "csv"))
-print_tables(records, baseline="fp16", console=Console(width=80))
+write_report(analyse(records, "fp16"), folder=Path(sys.argv[1]), formats=("md", "html", "json", "csv"))
+print_tables(analyse(records, "fp16"), Console(width=80))
 """
 
 

@@ -60,7 +60,8 @@ def _speed(results: Results) -> Iterable[str]:
         yield (
             "All repetitions of a speed ran in one process, whose intervals do not know how another process "
             "would do: only differences larger than processes that drift by "
-            f"{100 * DRIFT_BOUND:.0f} % would show are called real. A new run has two processes a round."
+            f"{100 * DRIFT_BOUND:.0f} % would show are called real. That bound is a convention, which one "
+            "process cannot check. A new run has two processes a round."
         )
     yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it."
 

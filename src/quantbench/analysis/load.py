@@ -14,22 +14,18 @@ TAKEN_BYTES = 2_500_000_000  # before the trial began; the driver and one contex
 DRIFT = 0.05  # of the median, between the slowest and the fastest round
 
 
-WHAT_TO_DO = (
-    "Close what else runs, or leave it a core with --threads; then run the command again with --rounds 2 "
-    "(later rounds measure speed alone), or into another --output-dir"
-)
-
-
 def busy_machine(results: Results) -> str | None:
-    """The warning that must stand above all others; None where no figure was disturbed."""
-    rows = [row for row in results.rows if row.disturbed]
-    if not rows:
+    """The warning that must stand above all others; None where no figure was disturbed.
+
+    Each method's reason stands among the warnings (`signs_of_load`).
+    """
+    names = [row.label for row in results.rows if row.disturbed]
+    if not names:
         return None
-    why = {row.label: row.disturbed[0].disturbed for row in rows}
-    reasons = "; ".join(f"{label}: {reason}" for label, reason in why.items())
+    whose = "every method" if len(names) == len(results.rows) > 1 else listed(names)
     return (
-        f"The machine was busy while the speed of {listed(list(why))} was measured ({reasons}). Figures with "
-        f"{MARK} are too low by an unknown amount, and nothing is concluded from them. {WHAT_TO_DO}."
+        f"The machine was busy while the speed of {whose} was measured: nothing is concluded from figures "
+        f"with {MARK}. Close other programs and run again with --rounds 2."
     )
 
 

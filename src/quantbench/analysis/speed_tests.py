@@ -149,9 +149,9 @@ def _why(
         return f"paired {over}, {chance(adjusted)} when corrected for all comparisons of speed"
     if verdict is Verdict.NOT_SIGNIFICANT or interval is None:
         return f"they differ by less than {100 * NEGLIGIBLE:.0f} %, paired {over}"
-    rate = "as long" if pair.metric == RESPONSE else "as fast"
+    verb, rate = ("take", "long") if pair.metric == RESPONSE else ("be", "fast")
     low, high = exp(interval.low), exp(interval.high)
-    text = f"{pair.one} may be {low:.2f} to {high:.2f} times {rate} as {pair.other}"
+    text = f"{pair.one} may {verb} {low:.2f} to {high:.2f} times as {rate} as {pair.other}"
     if test.noise.observed is None:
         return f"{text}, as one process each hides how processes differ; a new run has two a round"
     if needed is None:

@@ -30,7 +30,7 @@ def give_report(results: "Results", out: Output) -> None:
     def show(console: Console) -> None:
         from quantbench.report import print_tables
 
-        print_tables(results.records, baseline=results.baseline, missing=results.missing, console=console)
+        print_tables(results.analysis, console)
         console.print(f"\nReport: {results.report}", highlight=False, soft_wrap=True)
 
     described = results.describe() if out.as_json else {}

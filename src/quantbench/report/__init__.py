@@ -1,35 +1,26 @@
-"""A report from Records: Markdown with pictures, an interactive page, JSON and CSV, tables on a terminal.
+"""A report from an Analysis: Markdown with pictures, an interactive page, JSON and CSV, tables on a terminal.
 
 Everything that is said comes from `analysis`; this floor only gives it a form. Neither torch nor
 transformers is needed. The drawing libraries are imported when something is drawn.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantbench.analysis import Analysis, analyse
-from quantbench.records import Record
+from quantbench.analysis import Analysis
 from quantbench.store import write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def write_report(
-    records: Sequence[Record],
-    *,
-    baseline: str,
-    missing: Sequence[str] = (),
-    folder: Path,
-    formats: Collection[str],
-) -> tuple[str, ...]:
+def write_report(analysis: Analysis, *, folder: Path, formats: Collection[str]) -> tuple[str, ...]:
     """Write the files of every format into `folder`; their names, the one to read first in front.
 
     md: report.md and its PNG pictures; html: report.html, performance_tradeoffs.html; json, csv: results.*.
-    `missing` labels planned trials without a record. StoreError when it cannot be written.
+    StoreError when it cannot be written.
     """
-    analysis = analyse(records, baseline, missing)
     written: list[str] = []
     if "md" in formats:
         written += _write_markdown(analysis, folder, with_page="html" in formats)
@@ -45,20 +36,18 @@ def write_report(
     return tuple(written)
 
 
-def print_tables(
-    records: Sequence[Record], *, baseline: str, missing: Sequence[str] = (), console: "Console"
-) -> None:
+def print_tables(analysis: Analysis, console: "Console") -> None:
     """The main tables and the recommendations on a terminal."""
     from quantbench.report.console import print_analysis
 
-    print_analysis(analyse(records, baseline, missing), console)
+    print_analysis(analysis, console)
 
 
-def describe(records: Sequence[Record], *, baseline: str, missing: Sequence[str] = ()) -> dict[str, Any]:
+def describe(analysis: Analysis) -> dict[str, Any]:
     """The figures and statements of results.json as plain values, without the raw records."""
     from quantbench.report.export import document
 
-    return document(analyse(records, baseline, missing))
+    return document(analysis)
 
 
 def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> list[str]:

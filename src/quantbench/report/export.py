@@ -50,13 +50,12 @@ def to_csv(analysis: Analysis) -> str:
 
 
 def to_json(analysis: Analysis) -> str:
-    """Figures, statements, limits and the complete records."""
+    """Figures, statements, limits and the complete records, one a line."""
     results = analysis.results
-    records = [
-        record.model_dump(mode="json") for record in (*(row.record for row in results.rows), *results.floors)
-    ]
-    content = document(analysis) | {"records": records}
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    records = [*(row.record for row in results.rows), *results.floors]
+    head = json.dumps(document(analysis), indent=1, ensure_ascii=False, allow_nan=False)
+    lines = (json.dumps(r.model_dump(mode="json"), ensure_ascii=False, allow_nan=False) for r in records)
+    return head.removesuffix("\n}") + ',\n "records": [\n' + ",\n".join(lines) + "\n ]\n}\n"
 
 
 def document(analysis: Analysis) -> dict[str, Any]:
