@@ -67,11 +67,8 @@ def p_values(runs: Runs) -> Values:
         vector[one], vector[other] = 1.0, -1.0
         scale = sqrt(float(vector @ inverse @ vector))
         repeat = errors[:, np.isin(runs.method, (one, other))].max(axis=1)
-        gap = np.abs(estimates @ vector)
         observed = np.maximum(np.maximum(noise, own), repeat)
-        t = 2 * stdtr(degrees, -gap / np.maximum(scale * observed, CERTAIN)) / T_SHARE
-        bound = 2 * ndtr(-gap / (scale * np.hypot(DRIFT_BOUND, repeat))) / (1 - T_SHARE)
-        found.append(np.minimum(1.0, np.minimum(t, np.where(observed > DRIFT_BOUND, np.inf, bound))))
+        found.append(_p(estimates @ vector, scale, degrees, observed, repeat))
     return np.stack(found, axis=1)
 
 
@@ -107,3 +104,50 @@ def found_share(world: World, count: int, seed: int = 1) -> float:
     p = p_values(simulate_many(world, count, seed))
     asked = p[:, pairs(len(world.speeds)).index((0, len(world.speeds) - 1))]
     return float((asked * 2 * p.shape[1] < ALPHA).mean())
+
+
+def gate_p_values(old: Runs, new: Runs) -> tuple[Values, Values]:
+    """Uncorrected p-values and differences [reports, methods] of two runs with the same design.
+
+    Reruns of the baseline are no part of a comparison of two runs.
+    """
+    groups = [(_own_passes(old, m), _own_passes(new, m)) for m in range(old.methods)]
+    squares = [sum(run.values.var(axis=1) * run.values.shape[1] for run in pair) for pair in groups]
+    passes = groups[0][0].values.shape[1]
+    degrees = 2 * passes - 2
+    pooled = np.sqrt(sum(squares) / (degrees * len(groups)))
+    found, gaps = [], []
+    for (one, other), square in zip(groups, squares, strict=True):
+        repeat = np.maximum(one.errors.max(axis=1), other.errors.max(axis=1))
+        observed = np.maximum(np.maximum(np.sqrt(square / degrees), pooled), repeat)
+        gaps.append(other.values.mean(axis=1) - one.values.mean(axis=1))
+        found.append(_p(gaps[-1], sqrt(2 / passes), degrees, observed, repeat))
+    return np.stack(found, axis=1), np.stack(gaps, axis=1)
+
+
+def gate_share(world: World, count: int, seed: int = 1) -> float:
+    """How many pairs of runs of the same code are told to be slower; each method has decode and TTFT."""
+    p, gaps = gate_p_values(simulate_many(world, count, seed), simulate_many(world, count, seed + 1))
+    return float(((p * 2 * p.shape[1] < ALPHA) & (gaps > 0)).any(axis=1).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class _Passes:
+    """One method's processes, one a pass: logarithms and their standard errors [reports, passes]."""
+
+    values: Values
+    errors: Values
+
+
+def _own_passes(runs: Runs, method: int) -> _Passes:
+    own = runs.logs[:, :-1][:, runs.method[:-1] == method]  # without the rerun, which is last
+    errors = MEDIAN_LOSS * own.std(axis=2, ddof=1) / sqrt(own.shape[2])
+    return _Passes(np.median(own, axis=2), errors)
+
+
+def _p(gap: Values, scale: float, degrees: int, observed: Values, repeat: Values) -> Values:
+    """As `difference_p`, for many reports."""
+    gap = np.abs(gap)
+    t = 2 * stdtr(degrees, -gap / np.maximum(scale * observed, CERTAIN)) / T_SHARE
+    bound = 2 * ndtr(-gap / (scale * np.hypot(DRIFT_BOUND, repeat))) / (1 - T_SHARE)
+    return np.minimum(1.0, np.minimum(t, np.where(observed > DRIFT_BOUND, np.inf, bound)))

@@ -130,3 +130,18 @@ def test_a_limit_on_speed_is_not_met_by_a_disturbed_figure() -> None:
     records = [busy(r) for r in reference_records()]
     choice = choose(read_results(records, "fp16"), Limits(min_speed=10.0))
     assert choice.label is None
+
+
+def test_what_disturbed_each_method_folds_behind_and_the_head_is_short() -> None:
+    analysis = found("fp16", "int8", "int4")
+    sections = {section.key: section for section in sections_of(analysis)}
+    assert sections["load"].detail and "troubles" not in sections
+    assert "had no core for 48 %" in render_markdown("", [sections["load"]])
+    assert "every method" in str(analysis.alert) and len(str(analysis.alert)) < 200
+
+
+@pytest.mark.parametrize("disturbed", [("fp16",), ("int8",), ("int4",), ("int8", "int4")])
+def test_no_recommendation_by_speed_names_a_disturbed_method(disturbed: tuple[str, ...]) -> None:
+    by_speed = ("For latency-sensitive applications", "Best overall balance")
+    choices = [s.choice for s in found(*disturbed).recommendations if s.title in by_speed]
+    assert len(choices) == 2 and not set(choices) & set(disturbed)

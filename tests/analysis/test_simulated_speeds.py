@@ -15,7 +15,17 @@ from quantbench.analysis.comparisons import Verdict
 from quantbench.analysis.metrics import RESPONSE, SPEED
 from quantbench.analysis.observations import observe
 from quantbench.analysis.rows import Results, read_results
-from tests.analysis.many_runs import Runs, false_share, found_share, p_values, pairs
+from quantbench.analysis.speed_changes import speed_changes
+from quantbench.records import Record
+from tests.analysis.many_runs import (
+    Runs,
+    false_share,
+    found_share,
+    gate_p_values,
+    gate_share,
+    p_values,
+    pairs,
+)
 from tests.analysis.simulated_runs import METHODS, World, simulate
 
 DRIFTS = (0.005, 0.015, 0.03, 0.08)
@@ -40,10 +50,7 @@ def test_many_runs_are_judged_as_the_product_judges_them(speeds: list[float], ro
     draw = np.random.default_rng(5)
     records = [simulate(World(speeds=speeds, drift=drift, rounds=rounds), draw) for drift in DRIFTS]
     found = [read_results(run, "fp16").comparisons for run in records]
-    logs = np.log([[record.speed[0].decode_s for record in run] for run in records])
-    method = np.array([METHODS.index(record.method) for record in records[0]])
-    number = np.array([record.trial.round for record in records[0]])
-    p = p_values(Runs(logs, method, number))
+    p = p_values(logs_of(records))
     for column, (one, other) in enumerate(pairs(len(speeds))):
         own = [c.get(SPEED.key, METHODS[one], METHODS[other]).p for c in found]
         assert p[:, column] == pytest.approx(own, rel=1e-6)
@@ -102,27 +109,44 @@ def test_undecided_speeds_have_no_winner_and_no_equal() -> None:
     assert told >= 10
 
 
-def regressions(methods: int, drift: float, rounds: int, count: int) -> float:
-    world = World(speeds=[1.0] * methods, drift=drift, rounds=rounds)
-    runs = reports(world, 2 * count)
-    pairs = zip(runs[::2], runs[1::2], strict=True)
-    return sum(bool(compare_results(old, new).failures) for old, new in pairs) / count
+def logs_of(records: Sequence[Sequence[Record]]) -> Runs:
+    """The times of runs with the same processes, as `many_runs` takes them."""
+    logs = np.log([[record.speed[0].decode_s for record in run] for run in records])
+    method = np.array([METHODS.index(record.method) for record in records[0]])
+    return Runs(logs, method, np.array([record.trial.round for record in records[0]]))
 
 
-@pytest.mark.parametrize("drift", [0.015, 0.08])
-@pytest.mark.parametrize("methods", [2, 3])
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_many_pairs_of_runs_are_judged_as_the_gate_judges_them(rounds: int) -> None:
+    draw = np.random.default_rng(6)
+    worlds = [World(speeds=[1.0, 1.1, 0.9], drift=drift, rounds=rounds) for drift in DRIFTS]
+    old, new = ([simulate(world, draw) for world in worlds] for _ in range(2))
+    p, _ = gate_p_values(logs_of(old), logs_of(new))
+    for own, one, other in zip(p, old, new, strict=True):
+        both = zip(read_results(one, "fp16").rows, read_results(other, "fp16").rows, strict=True)
+        least = min(found.adjusted_p or 1.0 for _, found in speed_changes(list(both), 0.05))
+        assert min(1.0, 2 * own.size * own.min()) == pytest.approx(least, rel=1e-6)
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize("methods", [2, 3, 10])
 def test_two_runs_of_the_same_code_seldom_fail_the_gate(methods: int, drift: float) -> None:
-    assert regressions(methods, drift, rounds=1, count=40) <= 0.05
+    assert gate_share(World(speeds=[1.0] * methods, drift=drift), count=1000) <= 0.05
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("rounds", [1, 2, 4, 6])
+@pytest.mark.parametrize("rounds", range(1, 7))
 @pytest.mark.parametrize("drift", DRIFTS)
 @pytest.mark.parametrize("methods", [2, 3, 10])
 def test_two_runs_of_the_same_code_seldom_fail_the_gate_in_any_case(
     methods: int, drift: float, rounds: int
 ) -> None:
-    assert regressions(methods, drift, rounds, count=60 if methods == 10 else 200) <= 0.05
+    assert gate_share(World(speeds=[1.0] * methods, drift=drift, rounds=rounds), count=10_000) <= 0.05
+
+
+def test_whole_runs_of_the_same_code_pass_the_gate() -> None:
+    runs = reports(World(speeds=[1.0] * 3, drift=0.03), 12)
+    assert not any(compare_results(old, new).failures for old, new in zip(runs[::2], runs[1::2], strict=True))
 
 
 def test_rounds_that_are_asked_for_mostly_decide() -> None:

@@ -17,7 +17,7 @@ DRIFT = 0.05  # of the median, between the slowest and the fastest round
 def busy_machine(results: Results) -> str | None:
     """The warning that must stand above all others; None where no figure was disturbed.
 
-    Each method's reason stands among the warnings (`signs_of_load`).
+    Each method's reason is among the details (`signs_of_load`).
     """
     names = [row.label for row in results.rows if row.disturbed]
     if not names:
@@ -40,8 +40,9 @@ def signs_of_load(row: Row) -> Iterator[str]:
     for speed in row.sweep:
         if speed.left_out:
             total = counted(speed.left_out + speed.repetitions, "repetition")
-            yield f"at {speed.label} {speed.left_out} of {total} were disturbed and are left out."
-    for point in record.speed:
+            verb = "was disturbed and is" if speed.left_out == 1 else "were disturbed and are"
+            yield f"at {speed.label} {speed.left_out} of {total} {verb} left out."
+    for point in row.points:  # what was disturbed says why itself
         drift = drift_of(point)
         if drift is not None and drift > DRIFT:
             where = f"batch {point.batch_size}, prompt {point.prompt_tokens}"

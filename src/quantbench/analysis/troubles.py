@@ -1,7 +1,7 @@
 """What went wrong or was not done as asked: failures, warnings, layers left alone, answers cut short."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantbench.analysis.load import signs_of_load
 from quantbench.analysis.rows import Results
@@ -26,6 +26,7 @@ class Trouble:
     label: str  # the trial, or several of them; empty where it concerns the whole report
     text: str
     failed: bool = False  # the trial itself ended early
+    load: bool = False  # a sign that something else ran; the report's head says what follows from it
 
 
 def find_troubles(results: Results) -> tuple[Trouble, ...]:
@@ -38,7 +39,7 @@ def find_troubles(results: Results) -> tuple[Trouble, ...]:
         found += _of_record(label, record)
     found += _other_engines(results)
     for row in results.rows:
-        found += [Trouble(label=row.label, text=sign) for sign in signs_of_load(row)]
+        found += [Trouble(label=row.label, text=sign, load=True) for sign in signs_of_load(row)]
         found += [Trouble(label=row.label, text=text) for score in row.scores for text in _of_score(score)]
     return tuple(sorted(_merged(found), key=lambda trouble: not trouble.failed))
 
@@ -58,11 +59,11 @@ def _other_engines(results: Results) -> Iterable[Trouble]:
 
 def _merged(troubles: Iterable[Trouble]) -> Iterable[Trouble]:
     """The same words about several trials once, with all their labels."""
-    labels: dict[tuple[str, bool], list[str]] = {}
+    same: dict[tuple[str, bool], list[Trouble]] = {}
     for trouble in troubles:
-        labels.setdefault((trouble.text, trouble.failed), []).append(trouble.label)
-    for (text, failed), names in labels.items():
-        yield Trouble(label=listed(list(dict.fromkeys(names))), text=text, failed=failed)
+        same.setdefault((trouble.text, trouble.failed), []).append(trouble)
+    for found in same.values():
+        yield replace(found[0], label=listed(list(dict.fromkeys(trouble.label for trouble in found))))
 
 
 def _of_record(label: str, record: Record) -> Iterable[Trouble]:

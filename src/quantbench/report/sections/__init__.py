@@ -13,7 +13,7 @@ from quantbench.report.sections.detail import detail_sections
 from quantbench.report.sections.distance import distance_sections
 from quantbench.report.sections.findings import conclusion_section, finding_sections
 from quantbench.report.sections.latency import latency_sections
-from quantbench.report.sections.limits import limit_section, trouble_section
+from quantbench.report.sections.limits import limit_section, load_section, trouble_section
 from quantbench.report.sections.measured import measured_section
 from quantbench.report.sections.methods import method_section
 from quantbench.report.sections.model import model_section
@@ -41,6 +41,7 @@ DETAILS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     detail_sections,
     latency_sections,
     sweep_sections,
+    load_section,
     reason_sections,
     measured_section,
     limit_section,
