@@ -58,6 +58,7 @@ class Trial(Settings):
     speed: SpeedSettings = SpeedSettings()
     distance: DistanceSettings = DistanceSettings()
     reference: str | None = None  # id of the baseline's trial whose predictions this one is compared with
+    row: str | None = None  # its name in a table of several models; None: the method's
     role: Role = Role.METHOD
     round: int = 0  # the pass over the methods that this trial belongs to, from 0
 
@@ -78,7 +79,7 @@ class Trial(Settings):
 
     @model_serializer(mode="plain")
     def _write(self) -> dict[str, Any]:
-        return self.flat()
+        return {name: value for name, value in self.flat().items() if name != "row" or value is not None}
 
     @property
     def id(self) -> str:
@@ -91,11 +92,17 @@ class Trial(Settings):
         return self.model_dump(mode="json")
 
     @property
+    def name(self) -> str:
+        """What its row is called: the method, or model and method where a table holds several models."""
+        return self.row or self.method
+
+    @property
     def label(self) -> str:
-        """How the trial is named where a reader meets it: the method, marked for a floor or a later pass."""
+        """How the trial is named in files and while it runs: its row, marked for a floor or a later pass."""
+        name = self.name.replace(" ", "-")
         if self.role is Role.ROUND:
-            return f"{self.method}-pass-{self.round + 1}"
-        return self.method if self.role is Role.METHOD else f"{self.method}-{self.role}"
+            return f"{name}-pass-{self.round + 1}"
+        return name if self.role is Role.METHOD else f"{name}-{self.role}"
 
     @property
     def reads_text(self) -> bool:

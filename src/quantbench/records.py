@@ -283,7 +283,7 @@ class Record(_Frozen):
 
     @property
     def method(self) -> str:
-        return self.trial.method
+        return self.trial.name
 
     @property
     def role(self) -> Role:

@@ -206,3 +206,21 @@ def test_ids_are_those_of_the_class_that_the_file_was_made_from(tmp_path: Path) 
     theirs = transformers.Qwen2TokenizerFast(vocab=vocabulary, merges=[tuple(m.split(" ")) for m in merges])
     for sample in ("def f(x):\n    return x + 12345\n", "it's\r\n\r\n  naïve ½ 漢字 e\u0301", "\t\t\tx  "):
         assert made.encode(sample).ids == theirs(sample)["input_ids"]
+
+
+def test_the_files_chat_template_is_the_models(tmp_path: Path) -> None:
+    from quantbench.sources.chat_template import load_chat_template
+    from quantbench.sources.gguf_file import read_gguf
+
+    whole = write_tiny(tmp_path / "m.gguf").read_bytes()
+    header = read_gguf(tmp_path / "m.gguf")
+    tensors = {
+        name: (t.kind.name, t.shape, whole[t.offset : t.offset + t.size])
+        for name, t in header.tensors.items()
+    }
+    text = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ eos_token }}{% endfor %}"
+    metadata = header.metadata | {"tokenizer.chat_template": text}
+    template = load_chat_template(open_source(str(write_gguf(tmp_path / "n.gguf", metadata, tensors))))
+    assert template is not None
+    assert template.render([{"role": "user", "content": "hello"}]) == "user: hello<|im_end|>"
+    assert load_chat_template(open_source(str(tmp_path / "m.gguf"))) is None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from quantbench.analysis.comparisons import Comparison, Comparisons, join
 from quantbench.analysis.exact_tests import compare_memory, compare_sizes
@@ -9,7 +10,7 @@ from quantbench.analysis.rounds import merge_rounds, same_measurement
 from quantbench.analysis.row import Row, read_row
 from quantbench.analysis.score_tests import compare_scores
 from quantbench.analysis.speed_tests import compare_speeds
-from quantbench.plan import Role
+from quantbench.plan import Role, Trial
 from quantbench.records import ModelInfo, Record
 
 __all__ = ["Results", "Row", "read_results", "read_row"]
@@ -53,14 +54,15 @@ class Results:
 
 
 def read_results(records: Sequence[Record], baseline: str, missing: Sequence[str] = ()) -> Results:
-    """The rows of the newest record's model; older records of the same method give way, and it is said.
+    """The rows of the newest record's model or models; older records of a row give way, and it is said.
 
     So is what was planned and has no record: `missing`.
     """
     if not records:
         raise ValueError("a report needs at least one record")
-    model_name = max(records, key=lambda record: record.created_at).trial.model
-    own = [record for record in records if record.trial.model == model_name]
+    newest = max(records, key=lambda record: record.created_at).trial
+    own = [record for record in records if belongs(record, newest)]
+    model_name = newest.model if newest.row is None else listed_models(own)
     merged = merge_rounds(own)
     methods, older = _newest([record for record in merged if record.role is Role.METHOD])
     scored, _ = _newest([record for record in own if record.role in (Role.FLOOR, Role.SCALE)])
@@ -78,6 +80,18 @@ def read_results(records: Sequence[Record], baseline: str, missing: Sequence[str
         left_out=(*_left_out(records, own, older), *(f"{label}: {NO_RECORD}" for label in missing)),
         comparisons=compare_rows(rows, floors),
     )
+
+
+def belongs(record: Record, newest: Trial) -> bool:
+    """Whether a record stands in the newest one's table: that of its model, or of several models."""
+    if newest.row is None:
+        return record.trial.row is None and record.trial.model == newest.model
+    return record.trial.row is not None
+
+
+def listed_models(records: Iterable[Record]) -> str:
+    """The models of a table in the order in which they were asked for."""
+    return " + ".join(dict.fromkeys(PurePath(record.trial.model).name for record in records))
 
 
 def compare_rows(rows: Sequence[Row], floors: Sequence[Record]) -> Comparisons:

@@ -10,6 +10,7 @@ from quantbench.output import Output
 from quantbench.plan import Plan
 from quantbench.records import Record
 from quantbench.settings import RunSettings
+from quantbench.sources import ModelSource
 from quantbench.units import show_bytes
 
 
@@ -40,7 +41,7 @@ def give_plan(settings: RunSettings, out: Output, err: Console) -> int:
     plan, source = build_plan(settings)
     for note in plan.notes:
         err.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
-    planned = describe_plan(plan, source.config)
+    planned = describe_plan(plan, source)
     document = {"baseline": plan.baseline, "notes": list(plan.notes), "trials": planned}
     out.give(document, lambda console: show_plan(planned, console))
     return 0
@@ -54,8 +55,8 @@ def exit_code(records: Sequence[Record]) -> int:
     return 2 if any(failure.user_error for failure in failures) else 1
 
 
-def describe_plan(plan: Plan, config: dict[str, Any]) -> list[dict[str, Any]]:
-    """The trials of a plan: id, what, and the weight bytes to expect, None where nobody knows."""
+def describe_plan(plan: Plan, source: ModelSource) -> list[dict[str, Any]]:
+    """The trials of a plan: id, what, and the weight bytes to expect, None where they are not known."""
     from quantbench.methods import METHODS
 
     return [
@@ -65,7 +66,9 @@ def describe_plan(plan: Plan, config: dict[str, Any]) -> list[dict[str, Any]]:
             "engine": str(trial.load.engine),
             "device": trial.load.device,
             "tasks": list(trial.evaluation.tasks),
-            "weight_bytes": METHODS[trial.method].expected_bytes_of(config),
+            "weight_bytes": METHODS[trial.method].expected_bytes_of(source.config)
+            if trial.model == source.name
+            else None,
         }
         for trial in plan.trials
     ]

@@ -38,7 +38,8 @@ def floors_of(baseline: Trial, methods: Collection[str]) -> tuple[Trial, ...]:
     other_shape = floor_of(baseline)
     if baseline.method != "fp16" or "bf16" in methods:
         return (other_shape,)
-    return (other_shape, first_way(baseline).changed(method="bf16", role=Role.SCALE))
+    row = baseline.row and baseline.row.removesuffix(baseline.method) + "bf16"
+    return (other_shape, first_way(baseline).changed(method="bf16", row=row, role=Role.SCALE))
 
 
 def speed_only(trial: Trial) -> Trial:

@@ -9,7 +9,7 @@ import typer
 
 from quantbench.errors import UsageError
 from quantbench.settings.base import Settings, places_of
-from quantbench.settings.option import facts_of, flag, help_of, type_of
+from quantbench.settings.option import element_of, facts_of, flag, help_of, type_of
 from quantbench.settings.reading import merge_config, read_settings
 
 Asked = TypeVar("Asked", bound=Settings)
@@ -55,7 +55,7 @@ def parameters_of(settings: type[Settings]) -> Iterator[inspect.Parameter]:
     for name, field in fields.items():
         if facts_of(field).argument or facts_of(field).also_argument:
             given = typer.Argument(help=help_of(field), show_default=False)
-            yield _parameter(name, _kind(field), given, required=field.is_required())
+            yield _parameter(name, _argument_kind(field), given, required=field.is_required())
     for name, field in fields.items():
         if not facts_of(field).argument:
             named = name + OPTION if facts_of(field).also_argument else name
@@ -74,6 +74,11 @@ def _parameter(
         default=inspect.Parameter.empty if required else default,
         annotation=annotation,
     )
+
+
+def _argument_kind(field: Any) -> Any:
+    """Of what is given without its name: a list is as many arguments as there are."""
+    return list[str] | None if element_of(type_of(field)) else _kind(field)
 
 
 def _kind(field: Any) -> Any:

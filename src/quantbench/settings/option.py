@@ -24,7 +24,7 @@ class Facts:
     spelled: str | None = None  # on the command line, where that is not the name
     short: str | None = None  # '-o'
     argument: bool = False  # given without its name
-    also_argument: bool = False  # given with or without its name
+    also_argument: bool = False  # given with or without its name; a list takes all arguments left
     command_line_only: bool = False  # no key of a configuration file
 
 

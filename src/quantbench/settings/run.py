@@ -20,8 +20,13 @@ class RunSettings(Settings):
 
     model: str = option(
         "builtin",
-        "Hub id, folder, 'builtin', or 'random:NAME' for random weights.",
+        "Hub id, folder, file, builtin or random:NAME.",
         facts=Facts(also_argument=True),
+    )
+    models: tuple[str, ...] = option(
+        (),
+        "More models for the same table.",
+        facts=Facts(shown="none", also_argument=True),
     )
     revision: str | None = option(None, "Branch, tag or commit on the hub.", facts=Facts(shown="main"))
     methods: tuple[str, ...] = option(
@@ -31,8 +36,8 @@ class RunSettings(Settings):
     )
     baseline: str | None = option(
         None,
-        "Method that the others are compared with.",
-        facts=Facts(shown="the first of fp16, bf16, fp32 among the methods"),
+        "Row to compare with.",
+        facts=Facts(shown="first of fp16, bf16, fp32"),
     )
     load: LoadSettings = LoadSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

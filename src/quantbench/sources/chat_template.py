@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from quantbench.errors import ModelError
 from quantbench.sources.folder import read_json
+from quantbench.sources.gguf_source import GgufSource
 from quantbench.sources.source import ModelSource
 
 if TYPE_CHECKING:
@@ -70,8 +71,27 @@ class ChatTemplate:
         return self.render(messages).rpartition(CUT)[2].strip()
 
 
+def template_of_gguf(source: GgufSource) -> ChatTemplate | None:
+    """The template in a GGUF file's metadata; None without one."""
+    text, tokens = (source.metadata.get(f"tokenizer.{key}") for key in ("chat_template", "ggml.tokens"))
+    if not isinstance(text, str) or not isinstance(tokens, list):
+        return None
+    ids = {
+        f"{name}_token": source.metadata.get(f"tokenizer.ggml.{key}_token_id")
+        for name, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown"))
+    }
+    special = {
+        name: str(tokens[index])
+        for name, index in ids.items()
+        if isinstance(index, int) and 0 <= index < len(tokens)
+    }
+    return ChatTemplate(text=text, origin=source.path.name, special_tokens=special)
+
+
 def load_chat_template(source: ModelSource) -> ChatTemplate | None:
     """The template of a model's folder; None without one. A file of its own wins over the configuration's."""
+    if isinstance(source, GgufSource):
+        return template_of_gguf(source)
     folder = source.folder
     if folder is None:
         return None

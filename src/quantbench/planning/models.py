@@ -1,0 +1,53 @@
+"""Several models in one table: what their rows are called, which is the reference, what can be compared."""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from quantbench.errors import UsageError
+from quantbench.plan import Trial
+from quantbench.sources import ModelSource, load_tokenizer
+from quantbench.support import STORED
+
+SAMPLE = (
+    "def f(x):\n    return [x + 12, 'naïve  ½']\n\n\n# It's a test.\n"  # of text that tokenizers tell apart
+)
+
+
+def named(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials with names of their rows: model and method, the model alone where it runs as stored."""
+    models = list(dict.fromkeys(trial.model for trial in trials))
+    last = [PurePath(model).name or model for model in models]
+    short = {model: model if last.count(name) > 1 else name for model, name in zip(models, last, strict=True)}
+    return [
+        trial.changed(
+            row=short[trial.model] if trial.method == STORED else f"{short[trial.model]} {trial.method}"
+        )
+        for trial in trials
+    ]
+
+
+def reference_of(baseline: str | None, trials: Sequence[Trial]) -> Trial:
+    """The trial that the others are compared with: by its row, model or method; else the first."""
+    if baseline is None:
+        return trials[0]
+    for trial in trials:
+        if baseline in (trial.row, trial.model):
+            return trial
+    for trial in trials:
+        if baseline == trial.method:
+            return trial
+    rows = ", ".join(f"'{trial.row}'" for trial in trials)
+    raise UsageError(f"the baseline '{baseline}' is no row of this run; name one of {rows}")
+
+
+def reads_alike(one: ModelSource, other: ModelSource) -> bool:
+    """Whether two models have the same number of tokens and read a text as the same ones.
+
+    Only then do predictions of one mean something to the other.
+    """
+    if one.config.get("vocab_size") != other.config.get("vocab_size"):
+        return False
+    first, second = load_tokenizer(one), load_tokenizer(other)
+    if first is None or second is None:
+        return first is second
+    return bool(first.encode(SAMPLE).ids == second.encode(SAMPLE).ids)
