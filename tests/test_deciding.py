@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from quantbench.commands.compare import compare
-from quantbench.commands.recommend import read_limits, recommend
+from quantbench.commands.recommend import recommend
 from quantbench.errors import StoreError, UsageError
 from quantbench.output import Output
 from quantbench.records import Record
+from quantbench.results import read_limits
 from quantbench.settings import read_settings
 from quantbench.settings.commands import CompareSettings, FailOn, RecommendSettings
 from quantbench.store import Store

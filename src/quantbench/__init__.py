@@ -1,3 +1,24 @@
-"""quantbench tells you what quantizing a language model buys and what it costs, on your machine."""
+"""quantbench tells you what quantizing a language model buys and what it costs, on your machine.
 
-__version__ = "0.1.0"
+    results = quantbench.run("builtin", methods="fp16,int8")
+    results = quantbench.load("results/builtin")
+
+What these need is imported when they are first named: the sandboxed processes import this package, too.
+"""
+
+from quantbench.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from quantbench.api import QuantbenchError, Results, load, run
+
+__all__ = ["QuantbenchError", "Results", "__version__", "load", "run"]
+
+
+def __getattr__(name: str) -> object:
+    """What the API exports, on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module 'quantbench' has no attribute '{name}'")
+    from quantbench import api
+
+    return getattr(api, name)

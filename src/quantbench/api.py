@@ -6,12 +6,16 @@ results = quantbench.run("builtin", methods="fp16,int8", tasks="quickeval")
 results = quantbench.load("results/builtin")
 """
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from quantbench.errors import QuantbenchError, UsageError
 from quantbench.leftovers import remove_old_report, set_aside_samples
 from quantbench.plan import Plan
 from quantbench.records import Record
@@ -20,7 +24,7 @@ from quantbench.selection import Selection, default_folder, load_selection, writ
 from quantbench.settings import Format, RunSettings, merge_config, read_settings
 from quantbench.store import DamagedLine, Store
 
-__all__ = ["Results", "load", "measure", "run"]
+__all__ = ["QuantbenchError", "Results", "load", "measure", "run"]
 
 
 def run(model: str = "builtin", *, console: Console | None = None, **options: Any) -> Results:
@@ -33,8 +37,11 @@ def run(model: str = "builtin", *, console: Console | None = None, **options: An
     Raises a QuantbenchError, one sentence that names the fix, for what cannot work.
     """
     settings = read_settings(RunSettings, merge_config(RunSettings, {"model": model, **options}))
+    if settings.dry_run:
+        raise UsageError("run() measures; `quantbench run --dry-run` prints the plan alone")
     named = ", ".join([repr(model), *(f"{name}={value!r}" for name, value in options.items())])
-    return measure(settings, command=f"quantbench.run({named})", console=console)
+    with signals_kept():
+        return measure(settings, command=f"quantbench.run({named})", console=console)
 
 
 def load(folder: str | Path, *, console: Console | None = None) -> Results:
@@ -85,6 +92,20 @@ def execute(plan: Plan, store: Store, command: str, err: Console) -> tuple[list[
             store.folder, command=command, progress=display.progress, interruption=interruption
         )
         return run_plan(plan, store, executor, display)
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Whatever a run does with signals, a session that goes on after it has its own handlers again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def warn_damaged(damaged: Sequence[DamagedLine], err: Console) -> None:

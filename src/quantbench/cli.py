@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from typer.exceptions import Abort, TyperException
 
-import quantbench
 from quantbench.commands import COMMANDS, Command
 from quantbench.errors import QuantbenchError, unusable
 from quantbench.output import Output
 from quantbench.settings.command_line import command_of
+from quantbench.version import __version__
 
 OUT = Console()
 ERR = Console(stderr=True)
@@ -65,7 +65,7 @@ def common(
     Example: quantbench run random:qwen2.5-0.5b --tasks none
     """
     if version:
-        OUT.print(quantbench.__version__, highlight=False)
+        OUT.print(__version__, highlight=False)
         raise typer.Exit()
 
 

@@ -3,25 +3,35 @@
 Only what is asked for is computed; nothing here needs torch.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from quantbench.errors import QuantbenchError, StoreError
+from quantbench.errors import QuantbenchError, StoreError, UsageError, unknown
 from quantbench.leftovers import remove_old_report
+from quantbench.plan import Role
 from quantbench.records import Record
 from quantbench.selection import Selection
+from quantbench.settings import read_settings
+from quantbench.settings.commands import RecommendSettings
+from quantbench.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
     from quantbench.analysis import Analysis
     from quantbench.analysis import Results as Rows
     from quantbench.analysis.choose import Choice, Limits
     from quantbench.analysis.compare import Changes
+    from quantbench.report.charts.style import Picture
+
+Parsed = TypeVar("Parsed", int, float)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, repr=False, eq=False)
 class Results:
     """The records of a folder's last run, and what follows from them."""
 
@@ -29,7 +39,11 @@ class Results:
     records: list[Record]
     baseline: str  # the method that the others are compared with
     missing: tuple[str, ...] = ()  # labels of planned trials without a record
-    written: tuple[str, ...] = field(default=(), repr=False)  # files of the report last written
+    written: tuple[str, ...] = ()  # files of the report last written
+
+    def __repr__(self) -> str:
+        labels = ", ".join(record.trial.label for record in self.records if record.role is Role.METHOD)
+        return f"<Results of '{self.folder}': {labels}; baseline {self.baseline}>"
 
     @classmethod
     def of(cls, selected: Selection, folder: Path) -> "Results":
@@ -45,7 +59,7 @@ class Results:
         return analyse(self.records, self.baseline, self.missing)
 
     @cached_property
-    def rows(self) -> "Rows":
+    def compared(self) -> "Rows":
         """The methods' figures, without statistics over them."""
         from quantbench.analysis.rows import read_results
 
@@ -77,17 +91,60 @@ class Results:
 
         return describe(self.analysis)
 
-    def recommend(self, limits: "Limits") -> "Choice":
-        """The method that meets these limits, and why each other one falls out."""
+    def rows(self, table: str = "methods") -> list[dict[str, Any]]:
+        """A table of TABLES as a list of rows by column name; UsageError for another name."""
+        from quantbench.tables import TABLES
+
+        if table not in TABLES:
+            raise UsageError(unknown("table", table, TABLES))
+        return list(TABLES[table](self.analysis))
+
+    def to_arrow(self, table: str = "methods") -> "pyarrow.Table":
+        """A table as pyarrow's; a column in which nothing was measured is null."""
+        import pyarrow
+
+        rows = self.rows(table)
+        names = dict.fromkeys(name for row in rows for name in row)
+        return pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+
+    def to_pandas(self, table: str = "methods") -> "pandas.DataFrame":
+        """A table as pandas' data frame; UsageError where pandas is not installed."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError(
+                "tables as data frames need pandas: `pip install pandas`, or use to_arrow()"
+            ) from error
+        return pandas.DataFrame(self.rows(table))
+
+    def figures(self) -> dict[str, "Picture"]:
+        """The report's pictures as matplotlib figures, by the names of their files without '.png'."""
+        from quantbench.report.charts import draw_charts
+
+        return {name.removesuffix(".png"): figure for name, figure in draw_charts(self.analysis)}
+
+    def recommend(self, **limits: Any) -> "Choice":
+        """The method that meets these limits, and why each other one falls out.
+
+        `limits` are the options of `quantbench recommend`: max_memory="2GB", min_recovery=0.97.
+        UsageError for one that is none, or that cannot be meant.
+        """
+        return self.choose(read_limits(read_settings(RecommendSettings, {"folder": self.folder, **limits})))
+
+    def choose(self, limits: "Limits") -> "Choice":
+        """`recommend` with limits that are read already."""
         from quantbench.analysis.choose import choose
 
-        return choose(self.rows, limits)
+        return choose(self.compared, limits)
 
     def compare(self, new: "Results", tolerance: float | None = None) -> "Changes":
-        """What really changed from these results to newer ones of the same model; ValueError for another."""
+        """What really changed from these results to newer ones; UsageError for those of another model."""
         from quantbench.analysis.compare import compare_results
 
-        return compare_results(self.rows, new.rows, tolerance)
+        try:
+            return compare_results(self.compared, new.compared, tolerance)
+        except ValueError as error:
+            raise UsageError(f"{error}; compare runs of one model") from error
 
 
 def raise_first_failure(records: Collection[Record]) -> None:
@@ -99,3 +156,28 @@ def raise_first_failure(records: Collection[Record]) -> None:
     raise QuantbenchError(
         f"no trial could be measured; the first failed while in '{failure.stage}': {failure.message}"
     )
+
+
+def read_limits(settings: RecommendSettings) -> "Limits":
+    """The options as limits; UsageError for a quantity that cannot be read or be meant."""
+    from quantbench.analysis.choose import Limits
+
+    return Limits(
+        max_memory_bytes=_parsed("--max-memory", settings.max_memory, parse_bytes, "2GB"),
+        max_size_bytes=_parsed("--max-size", settings.max_size, parse_bytes, "500MB"),
+        max_ttft_s=_parsed("--max-ttft", settings.max_ttft, parse_seconds, "200ms"),
+        min_speed=settings.min_speed,
+        min_recovery=settings.min_recovery,
+    )
+
+
+def _parsed(option: str, text: str | None, parse: Callable[[str], Parsed], example: str) -> Parsed | None:
+    if text is None:
+        return None
+    try:
+        value = parse(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}, as in {example}") from error
+    if not value:
+        raise UsageError(f"{option} must be more than nothing, as in {example}")
+    return value

@@ -12,6 +12,7 @@ from quantbench.report.charts import draw_charts
 from quantbench.report.charts.bars import draw_bars, make_bars
 from quantbench.report.charts.captions import baseline_runs, captions_of
 from quantbench.report.charts.heatmap import shares_of
+from quantbench.report.charts.style import to_png
 from quantbench.report.encoding import COLOURS
 from tests.report_records import failed, full_record, other_trial, record, reference_records, speed_point
 
@@ -31,14 +32,14 @@ def png_size(png: bytes) -> tuple[int, int]:
 
 
 def test_there_are_the_references_four_pictures_and_one_a_task() -> None:
-    pictures = dict(draw_charts(analyse(reference_records(), "fp16")))
+    pictures = {name: to_png(p) for name, p in draw_charts(analyse(reference_records(), "fp16"))}
     assert list(pictures) == FILES
     assert all(png_size(png)[0] > 900 for png in pictures.values())
 
 
 def test_the_same_figures_give_the_same_picture() -> None:
     results = analyse(reference_records(), "fp16").results
-    assert draw_bars(results, SIZE) == draw_bars(results, SIZE)
+    assert to_png(draw_bars(results, SIZE)) == to_png(draw_bars(results, SIZE))
 
 
 def test_failures_alone_give_no_picture() -> None:
@@ -49,13 +50,13 @@ def test_a_picture_grows_with_the_number_of_methods() -> None:
     names = ["fp16", *(f"method-{number}" for number in range(11))]
     results = analyse([full_record(name, 1, 40, 1, ()) for name in names], "fp16").results
     few = analyse(reference_records(), "fp16").results
-    assert png_size(draw_bars(results, SIZE))[1] > 2 * png_size(draw_bars(few, SIZE))[1]
+    assert png_size(to_png(draw_bars(results, SIZE)))[1] > 2 * png_size(to_png(draw_bars(few, SIZE)))[1]
 
 
 @pytest.mark.parametrize("name", ["$cost$ [b]*", "größe-4бит-量化", "x" * 80])
 def test_any_name_can_be_drawn(name: str) -> None:
     results = analyse([record("fp16"), record(name, speed=(speed_point(3.0),))], "fp16").results
-    assert png_size(draw_bars(results, SPEED))[0] > 0
+    assert png_size(to_png(draw_bars(results, SPEED)))[0] > 0
 
 
 def test_a_bar_says_its_figure_and_its_ratio() -> None:

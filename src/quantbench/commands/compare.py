@@ -2,7 +2,6 @@
 
 from rich.console import Console
 
-from quantbench.errors import UsageError
 from quantbench.output import Output, plain
 from quantbench.settings.commands import CompareSettings, FailOn
 
@@ -18,10 +17,7 @@ def compare(settings: CompareSettings, out: Output, err: Console) -> int:
     from quantbench.report.decisions import print_comparison
 
     old, new = (api.load(folder, console=err) for folder in (settings.old, settings.new))
-    try:
-        comparison = old.compare(new, settings.tolerance)
-    except ValueError as error:
-        raise UsageError(f"{error}; compare runs of one model") from error
+    comparison = old.compare(new, settings.tolerance)
     status = 1 if settings.fail_on is FailOn.REGRESSION and comparison.failures else 0
     document = plain(comparison) | {"failed": bool(status)}
     out.give(document, lambda console: print_comparison(comparison, console))

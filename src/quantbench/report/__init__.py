@@ -52,14 +52,15 @@ def describe(analysis: Analysis) -> dict[str, Any]:
 
 def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> list[str]:
     from quantbench.report.charts import draw_charts
+    from quantbench.report.charts.style import to_png
     from quantbench.report.markdown import render_markdown
     from quantbench.report.sections import sections_of
     from quantbench.report.sections.pictures import without_pages
 
     title = f"Quantization benchmark: {analysis.results.model_name}"
     written = ["report.md"]
-    for file, png in draw_charts(analysis):
-        write_atomically(folder / file, png)
+    for file, picture in draw_charts(analysis):
+        write_atomically(folder / file, to_png(picture))
         written.append(file)
     sections = [section if with_page else without_pages(section) for section in sections_of(analysis)]
     write_atomically(folder / "report.md", render_markdown(title, sections).encode())

@@ -66,7 +66,8 @@ def document(analysis: Analysis) -> dict[str, Any]:
         "baseline": results.baseline_name,
         "alert": analysis.alert,
         "methods": [
-            row_figures(row, analysis) | {"sweep": [_point(speed) for speed in (*row.sweep, *row.disturbed)]}
+            row_figures(row, analysis)
+            | {"sweep": [point_figures(speed) for speed in (*row.sweep, *row.disturbed)]}
             for row in results.rows
         ],
         "observations": [_statement(s) for s in analysis.observations],
@@ -99,7 +100,7 @@ def row_figures(row: Row, analysis: Analysis) -> dict[str, Any]:
         "load_s": record.startup.load_s if record.startup else None,
     }
     if speed := row.speed or row.disturbed_speed:
-        figures |= _point(speed)
+        figures |= point_figures(speed)
     for score in row.scores:
         interval = score.interval
         values = (score.pass_at_1, score.passed, score.total, score.problems, interval.low, interval.high)
@@ -107,7 +108,8 @@ def row_figures(row: Row, analysis: Analysis) -> dict[str, Any]:
     return figures
 
 
-def _point(speed: Speed) -> dict[str, Any]:
+def point_figures(speed: Speed) -> dict[str, Any]:
+    """The speed at one batch size and prompt length as flat names and values."""
     interval = speed.decode.interval if speed.decode else None
     return {
         "batch_size": speed.batch_size,

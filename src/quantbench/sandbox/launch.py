@@ -14,7 +14,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import quantbench
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.modes import BUBBLEWRAP, BUBBLEWRAP_ALONE, LANDLOCK, UNSAFE
 
@@ -24,7 +23,7 @@ OWN_NAMESPACES = True  # without bubblewrap: ask for namespaces, and go on where
 _lanes = count()
 # -I would ignore PYTHONHASHSEED; these keep user files out as well, and read no site-packages.
 FLAGS = ("-s", "-P", "-S", "-B")
-PACKAGE_ROOT = Path(quantbench.__file__).resolve().parent.parent
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 BOX_ROOT = "/box"
 START = "import sys; sys.path.insert(0, {root!r}); from quantbench.sandbox.{module} import main; main()"
 

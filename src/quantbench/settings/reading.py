@@ -53,12 +53,17 @@ def _is_key(field: Any) -> bool:
 
 
 def read_settings(settings: type[Read], options: Mapping[str, Any]) -> Read:
-    """Options by name as settings; lists may be written with commas. UsageError for what cannot be meant."""
+    """Options as settings, by name or as they are spelled for a user; lists may be written with commas.
+
+    UsageError for an option that there is not, and for a value that cannot be meant.
+    """
     known = places_of(settings)
+    spelled = {spelling(name, place.field): name for name, place in known.items()}
     values: dict[str, Any] = {}
-    for name, value in options.items():
+    for given, value in options.items():
+        name = spelled.get(given, given)
         if name not in known:
-            raise UsageError(unknown("option", name, known))
+            raise UsageError(unknown("option", given, spelled))
         values[name] = read_value(name, value, known[name].field)
     try:
         return settings.model_validate(values, strict=True)

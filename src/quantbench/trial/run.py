@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import quantbench
 from quantbench.environment import describe_environment
 from quantbench.errors import QuantbenchError
 from quantbench.plan import Trial
 from quantbench.progress import Progress
 from quantbench.records import Failure, Record
+from quantbench.version import __version__
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def new_record(trial: Trial, command: str | None = None) -> Record:
     return Record(
         trial_id=trial.id,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        quantbench_version=quantbench.__version__,
+        quantbench_version=__version__,
         trial=trial,
         environment=describe_environment(
             device=trial.load.device, command=command, threads=trial.load.threads

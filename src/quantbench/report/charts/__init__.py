@@ -1,10 +1,14 @@
 """The PNG pictures of a report, drawn on matplotlib's Agg canvas; it is imported on first use."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from quantbench.analysis import Analysis, Metric
 from quantbench.analysis.balance import inside_noise
 from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
+
+if TYPE_CHECKING:
+    from quantbench.report.charts.style import Picture
 
 HEATMAP = "normalized_metrics_heatmap.png"
 FILES = {
@@ -35,8 +39,8 @@ def has_heatmap(analysis: Analysis) -> bool:
     )
 
 
-def draw_charts(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
-    """File name and PNG bytes of every picture; nothing when nothing was measured."""
+def draw_charts(analysis: Analysis) -> Iterator[tuple[str, "Picture"]]:
+    """File name and figure of every picture; nothing when nothing was measured."""
     if not analysis.metrics:
         return
     from quantbench.report.charts.bars import draw_bars

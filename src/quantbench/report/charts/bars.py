@@ -12,11 +12,11 @@ from quantbench.report.charts.style import (
     GRID,
     INTERVAL,
     QUIET,
+    Picture,
     new_figure,
     row_label,
     set_titles,
     styled,
-    to_png,
 )
 from quantbench.report.columns import NumberColumn, metric_column
 from quantbench.report.encoding import colour_of
@@ -36,8 +36,8 @@ class Bar:
     high: float = 0.0
 
 
-def draw_bars(results: Results, metric: Metric) -> bytes:
-    """PNG of one metric; a method without a figure keeps its line and says so."""
+def draw_bars(results: Results, metric: Metric) -> Picture:
+    """One metric; a method without a figure keeps its line and says so."""
     bars = make_bars(results, metric)
     column = metric_column(metric, results.rows)
     with styled():
@@ -50,7 +50,7 @@ def draw_bars(results: Results, metric: Metric) -> bytes:
         if not metric.unit:
             axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1])  # a share ends at 1
         axes.set_xlabel(captions.axis)
-        return to_png(figure)
+        return figure
 
 
 def make_bars(results: Results, metric: Metric) -> list[Bar]:

@@ -12,12 +12,12 @@ from quantbench.analysis.wording import MISSING
 from quantbench.report.charts.style import (
     QUIET,
     WIDTH,
+    Picture,
     new_figure,
     row_label,
     set_titles,
     short_name,
     styled,
-    to_png,
 )
 from quantbench.report.columns import metric_column
 
@@ -27,8 +27,8 @@ BAR_ASPECT = 8  # of the colour scale with no lines; it stays as thin when lines
 DARK_BELOW = 0.46
 
 
-def draw_heatmap(analysis: Analysis) -> bytes:
-    """PNG; a metric on which no two methods are shown to differ, or a missing figure, has no colour."""
+def draw_heatmap(analysis: Analysis) -> Picture:
+    """A metric on which no two methods are shown to differ, or a missing figure, has no colour."""
     results, metrics = analysis.results, analysis.metrics
     with styled():
         figure, axes = new_figure(2.3 + 0.5 * len(results.rows))
@@ -41,7 +41,7 @@ def draw_heatmap(analysis: Analysis) -> bytes:
         scale = figure.colorbar(ScalarMappable(cmap=COLOURS), ax=axes, ticks=[0, 1], pad=0.02, aspect=aspect)
         scale.ax.set_yticklabels(["worst", "best"])
         scale.outline.set_visible(False)
-        return to_png(figure)
+        return figure
 
 
 def shares_of(metric: Metric, results: Results) -> dict[str, float]:

@@ -45,9 +45,16 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(height: float) -> tuple[Figure, Axes]:
+class Picture(Figure):
+    """A figure that a notebook shows as the picture that a report has."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+
+def new_figure(height: float) -> tuple[Picture, Axes]:
     """A figure of the common width with one axes and no frame; height in inches."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Picture(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.spines[:].set_visible(False)
@@ -83,5 +90,6 @@ def short_name(name: str, letters: int = 60) -> str:
 def to_png(figure: Figure) -> bytes:
     """PNG bytes without a date or a version, so that the same figures give the same file."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    with styled():
+        figure.savefig(stream, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return stream.getvalue()

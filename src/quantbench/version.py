@@ -1,0 +1,3 @@
+"""The version of the product, for its records and its packaging."""
+
+__version__ = "0.1.0"
