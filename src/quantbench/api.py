@@ -21,7 +21,7 @@ from quantbench.plan import Plan
 from quantbench.records import Record
 from quantbench.results import Results
 from quantbench.selection import Selection, default_folder, load_selection, write_plan
-from quantbench.settings import Format, RunSettings, merge_config, read_settings
+from quantbench.settings import Format, RunSettings, merge_config, options_text, read_settings
 from quantbench.store import DamagedLine, Store
 
 __all__ = ["QuantbenchError", "Results", "load", "measure", "run"]
@@ -42,6 +42,9 @@ def run(model: str = "builtin", *, console: Console | None = None, **options: An
     named = ", ".join([repr(model), *(f"{name}={value!r}" for name, value in options.items())])
     with signals_kept():
         return measure(settings, command=f"quantbench.run({named})", console=console)
+
+
+run.__doc__ = f"{run.__doc__}\n    Options:\n{options_text(RunSettings)}"
 
 
 def load(folder: str | Path, *, console: Console | None = None) -> Results:

@@ -5,7 +5,7 @@ configuration file and the Python API make RunSettings, the plan puts its groups
 record keeps the Trial.
 """
 
-from quantbench.settings.base import Settings
+from quantbench.settings.base import Settings, options_text
 from quantbench.settings.groups import (
     DistanceSettings,
     Engine,
@@ -35,5 +35,6 @@ __all__ = [
     "flag",
     "merge_config",
     "option",
+    "options_text",
     "read_settings",
 ]

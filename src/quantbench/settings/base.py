@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from quantbench.settings.option import Place, places
+from quantbench.settings.option import Place, help_of, places, spelling
 
 
 class Settings(BaseModel):
@@ -76,3 +76,9 @@ def nested(settings: type[Settings], data: Mapping[Any, Any]) -> dict[Any, Any]:
     if both := found.keys() & parts.keys():
         raise ValueError(f"'{min(both)}' is given whole and in parts; give it once")
     return found | parts
+
+
+def options_text(settings: type[Settings]) -> str:
+    """Every option with its help, a line each."""
+    known = places_of(settings).items()
+    return "\n".join(f"    {spelling(name, place.field)}: {help_of(place.field)}" for name, place in known)
