@@ -3,23 +3,36 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WHEEL := build/wheel
+PIP := python -m pip --disable-pip-version-check -q
+TORCH := "torch==2.13.0"
 
-.PHONY: demo test check format bench system-deps clean help
+.PHONY: demo test wheel check format bench system-deps clean help
 
 help:
 	@echo "make demo         set up and measure the built-in model, end to end"
 	@echo "make test         set up, check and run the tests"
+	@echo "make wheel        build the wheel, install it into an empty environment and run it there"
 	@echo "make check        formatting, lint, types, floors"
 	@echo "make system-deps  bubblewrap, g++ and a browser for the tests (apt, needs root)"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check "torch==2.13.0"
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/$(PIP) install $(TORCH)
+	$(BIN)/$(PIP) install -c constraints.txt -e ".[dev]"
 	@touch $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/quantbench run
+
+# What a user gets from `pip install`: nothing of this folder is on the path, and only what the wheel needs.
+wheel:
+	rm -rf $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)/venv
+	$(WHEEL)/venv/bin/$(PIP) install $(TORCH)
+	$(WHEEL)/venv/bin/$(PIP) wheel --no-deps -w $(WHEEL) .
+	$(WHEEL)/venv/bin/$(PIP) install -c constraints.txt $(WHEEL)/quantbench-*.whl
+	cd $(WHEEL) && PYTHONPATH= venv/bin/quantbench run --methods fp16,int4 --limit 8 --speed-budget 1
 
 check: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks training

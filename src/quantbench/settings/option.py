@@ -26,6 +26,7 @@ class Facts:
     argument: bool = False  # given without its name
     also_argument: bool = False  # given with or without its name; a list takes all arguments left
     command_line_only: bool = False  # no key of a configuration file
+    before: Any = None  # of an option that came later: what trials before it did; None: it was always there
 
 
 def option(default: Any, sentence: str, *, facts: Facts | None = None, **bounds: Any) -> Any:
