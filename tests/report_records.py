@@ -23,6 +23,7 @@ from quantbench.records import (
     SpeedPoint,
     Startup,
     TaskResult,
+    named_kernels,
 )
 
 PARAMETERS = 500_000_000
@@ -135,7 +136,7 @@ def record(method: str, *, device: str = "cuda:0", trial: Trial | None = None, *
         "scheme": scheme,
         "group_size": group_size,
         "engine": "native",
-        "kernels": {"linear": KERNELS.get(method, "torch.mm")},
+        "kernels": named_kernels({"linear": KERNELS.get(method, "torch.mm")}),
     }
     return Record(**(facts | sections))
 
@@ -189,7 +190,7 @@ def failed(record_: Record, message: str = "CUDA out of memory") -> Record:
         failure=Failure(stage="load", kind="OutOfMemoryError", message=message),
         model=None,
         engine=None,
-        kernels={},
+        kernels=(),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from quantbench.errors import StoreError
+from quantbench.records import Kernel, Record
 from quantbench.store import Store, write_atomically
 from tests.builders import make_record, make_trial
 
@@ -143,3 +144,21 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest.M
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_kernels_as_version_1_told_them_are_read() -> None:
+    told = {
+        "linear": "triton",
+        "decode step, up to 4 rows": "as for more rows: no such device",
+        "decode step, up to 2 rows": "one kernel",
+        "decode step, more rows": "seven kernels",
+        "fallback": "plain torch: no compiler",
+    }
+    data = make_record(make_trial()).model_dump() | {"kernels": told}
+    assert Record.model_validate(data).kernels == (
+        Kernel(operation="linear", name="triton"),
+        Kernel(operation="decode step", name="as for more rows", max_batch=4, reason="no such device"),
+        Kernel(operation="decode step", name="one kernel", max_batch=2),
+        Kernel(operation="decode step", name="seven kernels"),
+        Kernel(operation="fallback", name="plain torch", reason="no compiler"),
+    )

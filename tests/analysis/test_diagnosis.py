@@ -6,7 +6,7 @@ import pytest
 
 from quantbench.analysis.diagnosis import Cause, Diagnosis, diagnose_rows
 from quantbench.analysis.rows import read_results
-from quantbench.records import Bandwidth, Record, Size, SpeedPoint
+from quantbench.records import Bandwidth, Kernel, Record, Size, SpeedPoint, named_kernels
 from quantbench.report.sections.detail import speed_table
 from tests.report_records import SPREAD, other_trial, record, reference_records
 
@@ -172,5 +172,6 @@ def test_the_same_figures_have_the_same_cause_on_every_device(device: str) -> No
 
 @pytest.mark.parametrize(("rows", "kernel"), [(4, "one kernel a step"), (0, "tensor cores")])
 def test_a_kernel_of_few_rows_is_named_where_it_ran(rows: int, kernel: str) -> None:
-    kernels = {"linear": "tensor cores", f"decode step, up to {rows} rows": "one kernel a step"}
+    few = Kernel(operation="decode step", name="one kernel a step", max_batch=rows)
+    kernels = (*named_kernels({"linear": "tensor cores"}), few)
     assert f"multiplied by {kernel}" in diagnosed(stepped(reads, kernels=kernels)).text

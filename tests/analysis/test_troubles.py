@@ -2,7 +2,7 @@
 
 from quantbench.analysis.rows import read_results
 from quantbench.analysis.troubles import Trouble, find_troubles
-from quantbench.records import Completion, Outcome, Record, Size
+from quantbench.records import Completion, Kernel, Outcome, Record, Size
 from tests.report_records import failed, other_trial, record, reference_records, speed_point, task_result
 
 
@@ -77,8 +77,9 @@ def test_programs_that_ran_without_containment_are_named() -> None:
 
 
 def test_a_kernel_that_fell_back_is_named_with_its_reason() -> None:
-    (trouble,) = troubles([record("fp16", kernels={"linear": "torch", "fallback": "no C++ compiler found"})])
-    assert trouble.text == "slower kernels ran: no C++ compiler found."
+    kernel = Kernel(operation="linear", name="torch", reason="no C++ compiler found")
+    (trouble,) = troubles([record("fp16", kernels=(kernel,))])
+    assert trouble.text == "slower kernels ran: torch: no C++ compiler found."
 
 
 def test_a_row_of_another_engine_than_the_baseline_says_so() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from quantbench.decoding import Decoder
 from quantbench.engine.load import load_decoder
+from quantbench.records import Kernel, find_kernel
 from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.readers import Quantizer, Quantizing, WeightReader
 
@@ -139,3 +140,10 @@ def reference_greedy(model: Any, prompt: tuple[int, ...], count: int) -> tuple[i
             logits = model(torch.tensor([ids])).logits[0, -1]
             ids.append(int(logits.argmax()))
     return tuple(ids[len(prompt) :])
+
+
+def ran(decoder: Decoder, operation: str, rows: int = 1) -> Kernel:
+    """What a decoder says of an operation at so many rows."""
+    found = find_kernel(decoder.kernels(), operation, rows)
+    assert found is not None
+    return found

@@ -15,7 +15,7 @@ from quantbench.engine.decoder import NativeDecoder
 from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.quantizers.int4 import quantize_int4
 from quantbench.weights.quantizers.int8 import quantize_int8
-from tests.engine.models import native, prompts, reference_model
+from tests.engine.models import native, prompts, ran, reference_model
 
 COMPILED = pytest.mark.skipif(build.load_kernels().kernels is None, reason="no CPU kernels")
 KEY = "batch invariance"
@@ -36,7 +36,7 @@ def on_cpu(quantize: Callable[[str, torch.Tensor], Weight] = to_half) -> NativeD
 def test_the_cpus_kernels_promise_it_always() -> None:
     decoder = on_cpu()
     assert decoder.batch_invariant
-    assert decoder.kernels()[KEY].startswith("always")
+    assert ran(decoder, KEY).name.startswith("always")
 
 
 def to_int4(name: str, tensor: torch.Tensor) -> Weight:
@@ -60,7 +60,7 @@ def test_plain_torch_promises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     decoder = on_cpu()
     assert not decoder.batch_invariant
-    assert decoder.kernels()[KEY] == "not promised by plain torch"
+    assert ran(decoder, KEY).name == "not promised by plain torch"
 
 
 def fast(**options: Any) -> CudaDecoder:
@@ -72,7 +72,7 @@ def fast(**options: Any) -> CudaDecoder:
 def test_the_fast_engine_says_whether_it_was_asked(asked: bool, said: str) -> None:
     decoder = fast(batch_invariant=asked)
     assert decoder.batch_invariant is asked
-    assert decoder.kernels()[KEY].startswith(said)
+    assert ran(decoder, KEY).name.startswith(said)
 
 
 def test_loading_hands_the_wish_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from quantbench.engine.parameters import Matrix
 from quantbench.engine.plain.linear import PlainLinear
 from quantbench.engine.plain.operations import PlainOperations
 from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
-from tests.engine.models import SHAPE, native, prompts, reference_model
+from tests.engine.models import SHAPE, native, prompts, ran, reference_model
 
 pytestmark = pytest.mark.skipif(
     build.load_kernels().kernels is None, reason=f"no CPU kernels: {build.load_kernels().reason}"
@@ -145,12 +145,12 @@ def test_a_models_answers_are_those_of_plain_torch(variant: str, monkeypatch: py
     model = reference_model(variant, head_dim=32)
     requests = [Request(prompt_ids=p, max_new_tokens=20) for p in prompts((3, 40, 1, 17))]
     fast = native(model)
-    assert "own C++" in fast.kernels()["attention"]
+    assert "own C++" in ran(fast, "attention").name
     monkeypatch.setattr(
         "quantbench.engine.cpu.operations.load_kernels", lambda: build.Built(None, "no C++ compiler")
     )
     plain = native(model)
-    assert plain.kernels()["fallback"] == "plain torch: no C++ compiler"
+    assert ran(plain, "linear").reason == "no C++ compiler"
     assert fast.generate(requests, batch_size=3) == plain.generate(requests, batch_size=3)
 
 

@@ -19,7 +19,7 @@ from quantbench.engine.passes import prompt_pass
 from quantbench.engine.plain.operations import PlainOperations
 from quantbench.weights.formats import Int4Weight, Weight
 from quantbench.weights.quantizers.int8 import quantize_int8
-from tests.engine.models import native, prompts, reference_model
+from tests.engine.models import native, prompts, ran, reference_model
 from tests.engine.test_cpu_kernels import Given, config, linear, operations, weight
 
 LIBRARY = build.load_kernels().kernels
@@ -140,9 +140,9 @@ def test_the_kernels_name_says_how_many_bits_prompts_have() -> None:
 
 @NEEDS_VNNI
 def test_a_decoder_says_so_of_its_prompts_and_not_of_its_head() -> None:
-    kernels = native(reference_model("qwen2-tied", head_dim=32), quantize_int8).kernels()
-    assert "8-bit activations" in kernels["prompt linear"]
-    assert "prompts" not in kernels["linear"] + kernels["head"]
+    decoder = native(reference_model("qwen2-tied", head_dim=32), quantize_int8)
+    assert "8-bit activations" in ran(decoder, "prompt linear").name
+    assert "prompts" not in ran(decoder, "linear").name + ran(decoder, "head").name
 
 
 def test_without_vnni_prompts_are_multiplied_like_everything_else(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 
 from quantbench.decoding import FinishReason, Generation, Phase, Request
+from quantbench.records import Kernel
 
 
 class FakeClock:
@@ -77,8 +78,8 @@ class FakeDecoder:
     def schemes(self) -> Mapping[str, tuple[str, int]]:
         return self._schemes
 
-    def kernels(self) -> Mapping[str, str]:
-        return {}
+    def kernels(self) -> Sequence[Kernel]:
+        return ()
 
     def activation_bits(self) -> Mapping[Phase, int]:
         return dict.fromkeys(Phase, 32)

@@ -22,6 +22,7 @@ from quantbench.methods.quantized import QuantizedMethod
 from quantbench.methods.transformers_engine import load_transformers
 from quantbench.sources import ModelSource
 from quantbench.weights.formats import Weight
+from tests.engine.models import ran
 from tests.model_folders import tiny_source
 
 REQUEST = Request(prompt_ids=(3, 1, 4, 1, 5), max_new_tokens=6)
@@ -87,7 +88,7 @@ def test_its_bytes_and_schemes_are_its_own(signs: Loaded) -> None:
 
 
 def test_what_no_kernel_takes_runs_in_plain_torch_and_is_named(signs: Loaded) -> None:
-    assert signs.decoder.kernels()["linear"].startswith("torch linear, W1 dequantized")
+    assert ran(signs.decoder, "linear").name.startswith("torch linear, W1 dequantized")
     assert unsupported_format(signs.decoder._parameters) == "weights held as W1 have no GPU kernel"  # type: ignore[attr-defined]
 
 
@@ -175,5 +176,5 @@ def test_a_method_of_another_library_of_two_files_is_loaded_by_transformers(
     assert {name for name, (scheme, _) in held.items() if scheme == "W8"} == {
         name for name in held if "down_proj" in name
     }
-    assert "ToyLinear" in loaded.decoder.kernels()["linear"]
-    assert transformers.__version__ in loaded.decoder.kernels()["engine"]
+    assert "ToyLinear" in ran(loaded.decoder, "linear").name
+    assert transformers.__version__ in ran(loaded.decoder, "engine").name

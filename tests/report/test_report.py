@@ -14,7 +14,7 @@ import pytest
 
 from quantbench.analysis import analyse
 from quantbench.errors import StoreError
-from quantbench.records import Completion, Failure, Outcome, Record
+from quantbench.records import Completion, Failure, Outcome, Record, named_kernels
 from quantbench.report import write_report
 from quantbench.report.markdown import render_markdown
 from quantbench.report.sections import sections_of
@@ -232,7 +232,7 @@ def test_a_machine_without_torch_renders_everything(tmp_path: Path) -> None:
 
 
 def test_batch_invariance_stands_among_the_settings_and_not_among_the_kernels() -> None:
-    kernels = {"linear": "own", "batch invariance": "on: one order of sums"}
+    kernels = tuple(named_kernels({"linear": "own", "batch invariance": "on: one order of sums"}))
     text = markdown([r.model_copy(update={"kernels": kernels}) for r in reference_records()])
     assert "- **Batch invariance**: on: one order of sums" in text
     assert "| fp16 | native | linear: own |" in text

@@ -6,13 +6,13 @@ cost it; the context, when a longer one costs it. Otherwise there are shares and
 unpacking, launches, synchronisation or small operations, which these experiments do not tell apart.
 """
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.step_parts import Part, Parts, headline_point, parts_of
 from quantbench.analysis.wording import listed, significant
+from quantbench.records import find_kernel
 from quantbench.units import show_bytes, show_seconds
 
 MOST = 0.5  # of a step: a part that surely takes more is the cause
@@ -131,11 +131,11 @@ def _stages(row: Row) -> str:
 def step_kernel(row: Row) -> str | None:
     """The kernel that multiplied matrices at the headline batch; few rows may have one of their own."""
     point = headline_point(row)
-    for operation, kernel in row.record.kernels.items():
-        few = re.fullmatch(r"decode step, up to (\d+) rows", operation)
-        if few and point and point.batch_size <= int(few[1]):
-            return kernel
-    return row.record.kernels.get("linear")
+    step = find_kernel(row.record.kernels, "decode step", point.batch_size) if point else None
+    if step and step.max_batch is not None:
+        return step.name
+    linear = find_kernel(row.record.kernels, "linear")
+    return linear.name if linear else None
 
 
 def _held(row: Row) -> str:

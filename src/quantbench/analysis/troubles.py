@@ -77,8 +77,9 @@ def _of_record(label: str, record: Record) -> Iterable[Trouble]:
             yield Trouble(label=label, text=one_line(f"no speed at {where}: {point.failure}"))
     for warning in record.warnings:
         yield Trouble(label=label, text=one_line(warning))
-    if fallback := record.kernels.get("fallback"):
-        yield Trouble(label=label, text=one_line(f"slower kernels ran: {fallback}"))
+    for kernel in record.kernels:
+        if kernel.reason:
+            yield Trouble(label=label, text=one_line(f"slower kernels ran: {kernel.name}: {kernel.reason}"))
     if record.size and record.size.kept_parameters:
         yield Trouble(label=label, text=_kept(record))
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from quantbench.records import Kernel
+
 if TYPE_CHECKING:
     import torch
 
@@ -112,7 +114,7 @@ class Decoder(Protocol):
         """Teacher-forced logits, one float32 tensor [len(sequence), vocab_size] a sequence, in order.
 
         The first `prompt_lengths[i]` tokens are computed as a prompt that is to be continued, the others as
-        new tokens are, as far as `kernels()["teacher forcing"]` says. Without lengths all are new tokens.
+        new tokens are, as far as the kernel of "teacher forcing" says. Without lengths all are new tokens.
         """
         ...
 
@@ -131,8 +133,8 @@ class Decoder(Protocol):
         """Weight matrix name -> (scheme it is really held in, its parameter count); tied ones once."""
         ...
 
-    def kernels(self) -> Mapping[str, str]:
-        """Operation -> kernel that ran it, fall-backs named with their reason."""
+    def kernels(self) -> Sequence[Kernel]:
+        """What ran, fall-backs with their reason."""
         ...
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:

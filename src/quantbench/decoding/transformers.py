@@ -19,6 +19,7 @@ from quantbench.decoding.decoder import NO_TOKEN, Generation, Phase, Request
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import Row, check_requests
 from quantbench.errors import ModelError
+from quantbench.records import Kernel, named_kernels
 
 UNLIMITED_POSITIONS = 1 << 20  # for architectures without a fixed number
 FLOAT_SCHEMES = {torch.float32: "W32", torch.bfloat16: "WBF16", torch.float16: "W16"}
@@ -134,11 +135,11 @@ class TransformersDecoder:
                 found[f"{name}.weight"] = self._scheme_of(name, module)
         return found
 
-    def kernels(self) -> Mapping[str, str]:
+    def kernels(self) -> Sequence[Kernel]:
         import transformers
 
         kinds = sorted({type(m).__name__ for m in self._model.modules() if holds_matrix(m)})
-        return {
+        names = {
             "engine": f"transformers {transformers.__version__} generate",
             "attention": str(getattr(self._model.config, "_attn_implementation", "unknown")),
             "linear": ", ".join(kind for kind in kinds if kind != "Embedding"),
@@ -146,6 +147,7 @@ class TransformersDecoder:
             **({"batches": self._batches} if self._batches else {}),
             "teacher forcing": "whole texts at once, without a cache: other shapes than while answering",
         }
+        return named_kernels(names)
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         weights = sum(tensor.nbytes for _, tensor in self.resident_tensors())

@@ -1,7 +1,7 @@
 """NativeDecoder: our Decoder in plain torch, on the CPU or on CUDA, with continuous batching.
 
 Rows leave when they end and waiting requests take their place; rows in flight always fill the first rows of
-the cache, so that a step works on plain slices. It captures no graphs; `cuda_decoder` does.
+the cache, so that a step works on plain slices. It captures no graphs; `cuda.decoder` does.
 """
 
 from collections import deque
@@ -20,6 +20,7 @@ from quantbench.engine.model import Model
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.passes import forced_states, prompt_pass
 from quantbench.engine.plain.operations import PlainOperations
+from quantbench.records import Kernel, named_kernels
 
 PREFILL_TOKENS = 4096  # of all prompts in one pass: bounds the memory of activations
 SCORE_FLOATS = 1 << 26  # logits of one scoring pass: 256 MiB
@@ -91,11 +92,11 @@ class NativeDecoder:
     def schemes(self) -> Mapping[str, tuple[str, int]]:
         return self._parameters.schemes()
 
-    def kernels(self) -> Mapping[str, str]:
+    def kernels(self) -> Sequence[Kernel]:
         model = self._model
-        return {
+        linear = Kernel(operation="linear", name=model.layers[0].qkv.kernel, reason=self._fallback)
+        names = {
             "embedding": f"{self._parameters.embedding.weight.format} rows dequantized",
-            "linear": model.layers[0].qkv.kernel,
             "prompt linear": AS_LINEAR if self.exact_prompts else model.layers[0].qkv.prompt_kernel,
             "head": model.head.kernel,
             "attention": model.operations.name,
@@ -106,8 +107,8 @@ class NativeDecoder:
             "batch invariance": "always: a row's sums have one order in every batch"
             if self.batch_invariant
             else "not promised by plain torch",
-            **({"fallback": f"plain torch: {self._fallback}"} if self._fallback else {}),
         }
+        return [linear, *named_kernels(names)]
 
     def activation_bits(self) -> Mapping[Phase, int]:
         whole = torch.finfo(self._model.dtype).bits

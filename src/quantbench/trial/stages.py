@@ -38,7 +38,7 @@ def measure(run: Run, import_s: float | None) -> None:
     run.keep(size=measure_size(decoder, source))
     if trial.reads_text:
         read_text(run, source, decoder)
-    run.keep(kernels=dict(decoder.kernels()))  # again: the tasks' batches may have met other kernels
+    run.keep(kernels=tuple(decoder.kernels()))  # again: the tasks' batches may have met other kernels
 
 
 def prepare(run: Run) -> None:
@@ -85,7 +85,7 @@ def time_decoder(run: Run, decoder: Decoder, meter: "MemoryMeter") -> None:
 
     run.stage = "speed"
     points = measure_speed(decoder, run.trial, run.progress)
-    run.keep(speed=points, memory=meter.finish(), kernels=dict(decoder.kernels()))
+    run.keep(speed=points, memory=meter.finish(), kernels=tuple(decoder.kernels()))
     if run.trial.role is Role.METHOD:
         run.stage = "experiments"
         find_bounds(run, decoder)

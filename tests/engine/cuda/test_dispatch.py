@@ -18,7 +18,7 @@ from quantbench.engine.cuda.persistent import launch as persistent
 from quantbench.engine.cuda.support import unsupported_reason
 from quantbench.engine.cuda.triton import launch
 from quantbench.engine.decoder import NativeDecoder
-from tests.engine.models import keep_float, native, prompts, read, reference_model, source_of
+from tests.engine.models import keep_float, native, prompts, ran, read, reference_model, source_of
 
 CUDA = torch.device("cuda", 0)
 REQUESTS = [Request(prompt_ids=prompt, max_new_tokens=7) for prompt in prompts((5, 9))]
@@ -99,7 +99,7 @@ def test_what_the_fast_engine_cannot_run_is_left_to_plain_torch_with_the_reason(
 def test_the_reason_stands_in_the_kernels() -> None:
     parameters = plain()._parameters
     fallen = NativeDecoder(parameters, device="cpu", dtype=torch.float32, fallback="Triton is not installed")
-    assert fallen.kernels()["fallback"] == "plain torch: Triton is not installed"
+    assert ran(fallen, "linear").reason == "Triton is not installed"
 
 
 def with_persistent_step() -> CudaDecoder:
@@ -117,8 +117,9 @@ def test_without_the_persistent_kernels_device_the_step_for_more_rows_runs(
     monkeypatch.setattr(persistent, "unsupported_reason", lambda model: None)
     ours = with_persistent_step()
     assert ours.generate(REQUESTS, batch_size=2) == plain().generate(REQUESTS, batch_size=2)
-    told = ours.kernels()["decode step, up to 4 rows"]
-    assert told == f"as for more rows: compute capability {capability[0]}.{capability[1]} is not 9.0"
+    told = ran(ours, "decode step")
+    assert told.max_batch == 4
+    assert told.reason == f"compute capability {capability[0]}.{capability[1]} is not 9.0"
 
 
 def test_a_persistent_kernel_that_does_not_compile_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +129,7 @@ def test_a_persistent_kernel_that_does_not_compile_is_replaced(monkeypatch: pyte
     monkeypatch.setattr(persistent, "build_persistent_step", build)
     ours = with_persistent_step()
     assert ours.generate(REQUESTS, batch_size=2) == plain().generate(REQUESTS, batch_size=2)
-    told = ours.kernels()["decode step, up to 4 rows"]
-    assert told == "as for more rows: kernel.cu(3): error: no such thing"
+    assert ran(ours, "decode step").reason == "kernel.cu(3): error: no such thing"
 
 
 @pytest.mark.parametrize(("capability", "has"), [((8, 9), False), ((9, 0), True), ((12, 0), True)])

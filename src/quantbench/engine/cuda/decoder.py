@@ -25,6 +25,7 @@ from quantbench.engine.cuda.triton.rotate import rotation_tables
 from quantbench.engine.cuda.triton_step import Tables, TritonStep
 from quantbench.engine.linear import AS_LINEAR
 from quantbench.engine.parameters import Parameters
+from quantbench.records import Kernel, find_kernel, named_kernels
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
 ROOM = 64  # a row's capacity is a multiple of it, so that requests of like length share their graphs
@@ -71,7 +72,7 @@ class CudaDecoder:
         self._tables: Tables = rotation_tables(model.config, 1, model.device)
         self._runner: ModelRunner | None = None
         self._warmup_s = 0.0
-        self._ran: dict[str, str] = {}
+        self._ran: dict[int | None, Kernel] = {}  # steps, by the most rows that each takes
 
     @property
     def warmup_s(self) -> float:
@@ -124,18 +125,23 @@ class CudaDecoder:
 
     def _make_step(self, state: StepState) -> Step:
         if self._persistent is not None and self._persistent.takes(state):
-            name = self._persistent.operation
             try:
                 step = self._persistent.build(self._model, state)
-                self._ran[name] = self._persistent.name
+                self._note_step(self._persistent.name, self._persistent.max_batch)
                 return step
-            except self._persistent.unsupported as reason:
-                first_line = str(reason).strip().split("\n", 1)[0]
-                self._ran[name] = f"as for more rows: {first_line}"
-        self._ran["decode step, more rows" if self._persistent else "decode step"] = (
-            f"{self._ops.name}: seven kernels a layer, one graph"
-        )
+            except self._persistent.unsupported as error:
+                reason = str(error).strip().split("\n", 1)[0]
+                self._note_step(self._triton_name, self._persistent.max_batch, reason)
+        else:
+            self._note_step(self._triton_name)
         return TritonStep(self._model, state, self._tables, self._ops)
+
+    @property
+    def _triton_name(self) -> str:
+        return f"{self._ops.name}: seven kernels a layer, one graph"
+
+    def _note_step(self, name: str, max_batch: int | None = None, reason: str | None = None) -> None:
+        self._ran[max_batch] = Kernel(operation="decode step", name=name, max_batch=max_batch, reason=reason)
 
     def score(
         self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
@@ -160,9 +166,9 @@ class CudaDecoder:
     def schemes(self) -> Mapping[str, tuple[str, int]]:
         return self._model.schemes()
 
-    def kernels(self) -> Mapping[str, str]:
+    def kernels(self) -> Sequence[Kernel]:
         scheme = self._model.layers[0].qkv.weight.scheme
-        return {
+        names = {
             "linear": f"{self._ops.name}, tensor cores, {scheme}",
             "prompt linear": AS_LINEAR
             if self.batch_invariant
@@ -174,15 +180,16 @@ class CudaDecoder:
             else "off: other kernels for other numbers of rows",
             "teacher forcing": "all tokens by the kernels of prompts; those of decode steps have as many "
             "bits and add in another order",
-            **self._ran,
         }
+        steps = sorted(self._ran.values(), key=lambda kernel: kernel.max_batch is None)
+        return [*named_kernels(names), *steps]
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         return self._model.step_bytes(batch_size, context)
 
     def stage_shares(self, batch_size: int, context: int) -> Mapping[str, float]:
-        few = self._persistent
-        if few is None or self._ran.get(few.operation) != few.name or batch_size > few.max_batch:
+        few = find_kernel(self._ran.values(), "decode step", batch_size)
+        if few is None or few.max_batch is None or few.reason is not None:
             return {}
 
         from quantbench.engine.cuda.persistent.profile import stage_shares
@@ -203,11 +210,6 @@ class PersistentStep:
     name: str
     max_batch: int  # rows
     unsupported: tuple[type[Exception], ...] = (NotImplementedError,)
-
-    @property
-    def operation(self) -> str:
-        """What `Decoder.kernels` calls it."""
-        return f"decode step, up to {self.max_batch} rows"
 
     def takes(self, state: StepState) -> bool:
         return state.rows <= self.max_batch and state.logits is None

@@ -5,7 +5,7 @@ from typing import Any
 
 from quantbench.analysis import Analysis, Results, Row
 from quantbench.analysis.wording import MISSING, counted
-from quantbench.records import Environment, Record
+from quantbench.records import Environment, Record, find_kernel
 from quantbench.report.blocks import Block, Bullet, Bullets, Code, Column, Section, Table, Text
 from quantbench.units import show_bytes, show_seconds
 
@@ -95,7 +95,7 @@ def _settings(records: Sequence[Record]) -> Iterator[Bullet]:
     yield Bullet(", ".join(_each(records, lambda r: r.trial.load.device)), "Device")
     yield Bullet(", ".join(_each(records, lambda r: r.trial.load.dtype)), "Activations")
     yield Bullet(", ".join(_each(records, lambda r: r.trial.generation.seed)), "Seed")
-    if invariance := _each(records, lambda r: r.kernels.get(INVARIANCE)):
+    if invariance := _each(records, lambda r: kernel_name(r, INVARIANCE)):
         yield Bullet("; ".join(invariance), "Batch invariance")
     points = dict.fromkeys(
         f"batch {p.batch_size}, prompt {p.prompt_tokens}, {p.new_tokens} new tokens"
@@ -155,5 +155,15 @@ def engine_table(rows: Sequence[Row]) -> Table:
 
 
 def _kernels(record: Record) -> str:
-    shown = {key: kernel for key, kernel in record.kernels.items() if key != INVARIANCE}
-    return ", ".join(f"{operation}: {kernel}" for operation, kernel in shown.items()) or MISSING
+    shown = [
+        f"{kernel.title}: {kernel.name}{f' ({kernel.reason})' if kernel.reason else ''}"
+        for kernel in record.kernels
+        if kernel.operation != INVARIANCE
+    ]
+    return ", ".join(shown) or MISSING
+
+
+def kernel_name(record: Record, operation: str) -> str | None:
+    """What a record says of an operation; None where it says nothing."""
+    kernel = find_kernel(record.kernels, operation)
+    return kernel.name if kernel else None
