@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from quantbench.kernels import named_kernels
 from quantbench.plan import Trial, trial_from_dict
 from quantbench.records import (
     Bandwidth,
@@ -23,7 +24,6 @@ from quantbench.records import (
     SpeedPoint,
     Startup,
     TaskResult,
-    named_kernels,
 )
 
 PARAMETERS = 500_000_000

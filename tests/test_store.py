@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from quantbench.errors import StoreError
-from quantbench.records import Kernel, Record
+from quantbench.kernels import Kernel
+from quantbench.records import Record
 from quantbench.store import Store, write_atomically
 from tests.builders import make_record, make_trial
 

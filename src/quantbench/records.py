@@ -5,17 +5,17 @@ ratio, an interval) is computed by `analysis` from these values and is not store
 
 Schema versions, all of which are read (`upgraded`):
 1  the first
-2  a failure says whether the user caused it (`user_error`); version 1 told it by a missing traceback. Kernels
-   are a list of operation, name, most rows and reason; version 1 had a dictionary of operations and words
+2  a failure says whether the user caused it (`user_error`); version 1 told it by a missing traceback; and
+   kernels are structured; version 1 had a dictionary of operations and words
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from quantbench.kernels import Kernels
 from quantbench.plan import Role, Trial
 from quantbench.settings import Engine
 from quantbench.settings.base import places_of
@@ -23,7 +23,6 @@ from quantbench.settings.base import places_of
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
 METERED_S = 2.0  # seconds of repetitions from which energy is known: the driver's counter ticks every 0.1 s
-
 
 # What arithmetic on a record may rely on: figures that no machine has are damage, not measurements.
 Count = Annotated[int, Field(ge=0, le=10**18)]
@@ -220,45 +219,6 @@ class Bandwidth(_Frozen):
     readings: tuple[Reading, ...] = ()
 
 
-class Kernel(_Frozen):
-    """What runs one kind of operation, or what is promised of it, in a few words to be shown."""
-
-    operation: str  # 'linear', 'decode step', 'batch invariance'
-    name: str
-    max_batch: Count | None = None  # rows up to which it runs; None is any number
-    reason: str | None = None  # why no faster one runs, as a phrase
-
-    @property
-    def title(self) -> str:
-        """The operation as a table names it."""
-        return self.operation if self.max_batch is None else f"{self.operation}, up to {self.max_batch} rows"
-
-
-def find_kernel(kernels: Iterable[Kernel], operation: str, rows: int = 1) -> Kernel | None:
-    """The first kernel of an operation that takes so many rows."""
-    return next(
-        (k for k in kernels if k.operation == operation and (k.max_batch is None or rows <= k.max_batch)),
-        None,
-    )
-
-
-def named_kernels(names: Mapping[str, str]) -> list[Kernel]:
-    """Operation -> name, as kernels for any number of rows."""
-    return [Kernel(operation=operation, name=name) for operation, name in names.items()]
-
-
-def read_kernel(operation: str, text: str) -> dict[str, Any]:
-    """A kernel as version 1 told it, where the most rows and the reason were part of its words."""
-    if operation == "fallback":
-        return {"operation": operation, "name": "plain torch", "reason": text.removeprefix("plain torch: ")}
-    few = re.fullmatch(r"(.*), up to (\d{1,9}) rows", operation)
-    if few is None:
-        return {"operation": operation.removesuffix(", more rows"), "name": text}
-    name, _, reason = text.partition("as for more rows: ")
-    told = {"name": name} if name else {"name": "as for more rows", "reason": reason}
-    return {"operation": few[1], "max_batch": int(few[2]), **told}
-
-
 class Failure(_Frozen):
     stage: str  # 'load', 'size', 'speed', 'memory', 'task', 'process'
     kind: str  # the exception's name, or 'killed'
@@ -295,7 +255,7 @@ class Record(_Frozen):
     scheme: str | None = None  # 'W4A16'; 'W8A32, prompts W8A8' where phases differ
     group_size: int | None = None
     engine: Engine | None = None  # what really ran
-    kernels: tuple[Kernel, ...] = ()  # that ran, fall-backs included
+    kernels: Kernels = ()  # that ran, fall-backs included
     startup: Startup | None = None
     size: Size | None = None
     memory: Memory | None = None
@@ -317,14 +277,6 @@ class Record(_Frozen):
         if not isinstance(trial, Mapping):
             return trial
         return {name: value for name, value in trial.items() if name in places_of(Trial)}
-
-    @field_validator("kernels", mode="before")
-    @classmethod
-    def _listed_kernels(cls, kernels: Any) -> Any:
-        """Version 1 had a dictionary of names by operation."""
-        if not isinstance(kernels, Mapping):
-            return kernels
-        return [read_kernel(str(operation), str(text)) for operation, text in kernels.items()]
 
     @property
     def completed(self) -> bool:

@@ -6,7 +6,8 @@ import pytest
 
 from quantbench.analysis.diagnosis import Cause, Diagnosis, diagnose_rows
 from quantbench.analysis.rows import read_results
-from quantbench.records import Bandwidth, Kernel, Record, Size, SpeedPoint, named_kernels
+from quantbench.kernels import Kernel, named_kernels
+from quantbench.records import Bandwidth, Record, Size, SpeedPoint
 from quantbench.report.sections.detail import speed_table
 from tests.report_records import SPREAD, other_trial, record, reference_records
 

@@ -2,7 +2,8 @@
 
 from quantbench.analysis.rows import read_results
 from quantbench.analysis.troubles import Trouble, find_troubles
-from quantbench.records import Completion, Kernel, Outcome, Record, Size
+from quantbench.kernels import Kernel
+from quantbench.records import Completion, Outcome, Record, Size
 from tests.report_records import failed, other_trial, record, reference_records, speed_point, task_result
 
 

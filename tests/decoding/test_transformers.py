@@ -11,7 +11,7 @@ from quantbench.decoding import FinishReason, Generation, Request
 from quantbench.decoding.transformers import TransformersDecoder
 from quantbench.decoding.transformers_loading import load_transformers_decoder
 from quantbench.errors import ModelError, NotFiniteError, UsageError
-from quantbench.records import find_kernel
+from quantbench.kernels import find_kernel
 from quantbench.sources import open_source
 from tests.engine.models import SHAPE, native, prompts, ran, reference_greedy, reference_model
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quantbench.decoding import Decoder
 from quantbench.engine.load import load_decoder
-from quantbench.records import Kernel, find_kernel
+from quantbench.kernels import Kernel, find_kernel
 from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.readers import Quantizer, Quantizing, WeightReader
 

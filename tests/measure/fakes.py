@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 
 from quantbench.decoding import FinishReason, Generation, Phase, Request
-from quantbench.records import Kernel
+from quantbench.kernels import Kernel
 
 
 class FakeClock:

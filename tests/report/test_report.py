@@ -14,7 +14,8 @@ import pytest
 
 from quantbench.analysis import analyse
 from quantbench.errors import StoreError
-from quantbench.records import Completion, Failure, Outcome, Record, named_kernels
+from quantbench.kernels import named_kernels
+from quantbench.records import Completion, Failure, Outcome, Record
 from quantbench.report import write_report
 from quantbench.report.markdown import render_markdown
 from quantbench.report.sections import sections_of

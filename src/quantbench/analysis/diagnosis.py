@@ -12,7 +12,7 @@ from enum import StrEnum
 from quantbench.analysis.rows import Results, Row
 from quantbench.analysis.step_parts import Part, Parts, headline_point, parts_of
 from quantbench.analysis.wording import listed, significant
-from quantbench.records import find_kernel
+from quantbench.kernels import find_kernel
 from quantbench.units import show_bytes, show_seconds
 
 MOST = 0.5  # of a step: a part that surely takes more is the cause

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from quantbench.records import Kernel
+from quantbench.kernels import Kernel
 
 if TYPE_CHECKING:
     import torch

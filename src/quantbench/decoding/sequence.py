@@ -13,7 +13,7 @@ STOP_INTERVAL = 8  # new tokens between two looks for a stop; looking costs more
 
 
 @dataclass(slots=True)
-class Row:
+class BatchRow:
     """One request in flight."""
 
     index: int  # in the caller's list

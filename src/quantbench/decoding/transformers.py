@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from quantbench.decoding.decoder import NO_TOKEN, Generation, Phase, Request
 from quantbench.decoding.sampler import Sampler
-from quantbench.decoding.sequence import Row, check_requests
+from quantbench.decoding.sequence import BatchRow, check_requests
 from quantbench.errors import ModelError
-from quantbench.records import Kernel, named_kernels
+from quantbench.kernels import Kernel, named_kernels
 
 UNLIMITED_POSITIONS = 1 << 20  # for architectures without a fixed number
 FLOAT_SCHEMES = {torch.float32: "W32", torch.bfloat16: "WBF16", torch.float16: "W16"}
@@ -55,7 +55,7 @@ class TransformersDecoder:
         on_finish: Callable[[int, Generation], None] | None = None,
     ) -> list[Generation]:
         check_requests(requests, batch_size=batch_size, max_positions=self.max_positions)
-        rows = [Row(index, request) for index, request in enumerate(requests)]
+        rows = [BatchRow(index, request) for index, request in enumerate(requests)]
         results: list[Generation] = []
         for start in range(0, len(rows), batch_size):
             ended: dict[int, Generation] = {}
@@ -68,7 +68,7 @@ class TransformersDecoder:
             results += [ended[index] for index in sorted(ended)]
         return results
 
-    def _groups(self, rows: Sequence[Row]) -> list[list[Row]]:
+    def _groups(self, rows: Sequence[BatchRow]) -> list[list[BatchRow]]:
         """Rows that run together without changing each other's answers."""
         if self._batches is None:
             return [list(rows)]
@@ -181,7 +181,7 @@ class BatchNews:
 
     def __init__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[BatchRow],
         on_finish: Callable[[int, Generation], None] | None,
         on_first_token: Callable[[], None] | None,
     ) -> None:

@@ -18,7 +18,7 @@ REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class ModelFamily:
     """How one architecture differs from the others."""
 
     architecture: str
@@ -31,7 +31,7 @@ class Family:
 
 
 FAMILIES = {
-    "qwen2": Family(
+    "qwen2": ModelFamily(
         architecture="Qwen2ForCausalLM",
         max_positions=32768,
         qkv_bias=True,
@@ -40,7 +40,7 @@ FAMILIES = {
         head_dim=None,
         window="asked",
     ),
-    "qwen3": Family(
+    "qwen3": ModelFamily(
         architecture="Qwen3ForCausalLM",
         max_positions=32768,
         qkv_bias=None,
@@ -49,7 +49,7 @@ FAMILIES = {
         head_dim=128,
         window="asked",
     ),
-    "llama": Family(
+    "llama": ModelFamily(
         architecture="LlamaForCausalLM",
         max_positions=2048,
         qkv_bias=None,
@@ -58,7 +58,7 @@ FAMILIES = {
         head_dim=None,
         window="never",
     ),
-    "mistral": Family(
+    "mistral": ModelFamily(
         architecture="MistralForCausalLM",
         max_positions=131072,
         qkv_bias=False,
@@ -126,7 +126,7 @@ def unsupported(config: Mapping[str, Any]) -> str | None:
     return _unsupported_attention(config, family) or _unsupported_rope(config)
 
 
-def _unsupported_attention(config: Mapping[str, Any], family: Family) -> str | None:
+def _unsupported_attention(config: Mapping[str, Any], family: ModelFamily) -> str | None:
     if family.qkv_bias is False and config.get("attention_bias"):
         return "attention_bias is set, which this family does not have"
     if not family.mlp_bias and config.get("mlp_bias"):
@@ -202,7 +202,7 @@ def _kv_heads(config: Mapping[str, Any], family: str) -> int:
     return int(config.get("num_key_value_heads", missing) or heads)
 
 
-def _windows(config: Mapping[str, Any], family: Family) -> tuple[int | None, ...]:
+def _windows(config: Mapping[str, Any], family: ModelFamily) -> tuple[int | None, ...]:
     layers = int(config["num_hidden_layers"])
     window = config.get("sliding_window", 4096)
     if family.window == "always":

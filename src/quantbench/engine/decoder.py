@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quantbench.decoding import FinishReason, Generation, Phase, Request
 from quantbench.decoding.sampler import Sampler
-from quantbench.decoding.sequence import Row, check_ids, check_requests, grouped
+from quantbench.decoding.sequence import BatchRow, check_ids, check_requests, grouped
 from quantbench.engine.cpu.operations import cpu_operations
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import AS_LINEAR, Linear
@@ -20,7 +20,7 @@ from quantbench.engine.model import Model
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.passes import forced_states, prompt_pass
 from quantbench.engine.plain.operations import PlainOperations
-from quantbench.records import Kernel, named_kernels
+from quantbench.kernels import Kernel, named_kernels
 
 PREFILL_TOKENS = 4096  # of all prompts in one pass: bounds the memory of activations
 SCORE_FLOATS = 1 << 26  # logits of one scoring pass: 256 MiB
@@ -148,8 +148,8 @@ class GenerationRun:
         exact_prompts: bool,
     ) -> None:
         self._model, self._exact_prompts = model, exact_prompts
-        self._waiting = deque(Row(index, request) for index, request in enumerate(requests))
-        self._active: list[Row] = []  # row i of the cache belongs to entry i
+        self._waiting = deque(BatchRow(index, request) for index, request in enumerate(requests))
+        self._active: list[BatchRow] = []  # row i of the cache belongs to entry i
         self._results: list[Generation | None] = [None] * len(requests)
         self._on_finish = on_finish
         self._limit = rows
@@ -174,7 +174,7 @@ class GenerationRun:
         """Prefill waiting requests into free rows, a few prompts at a time."""
         while self._waiting and len(self._active) < self._limit:
             tokens = 0
-            new: list[Row] = []
+            new: list[BatchRow] = []
             while self._waiting and len(self._active) + len(new) < self._limit:
                 tokens += len(self._waiting[0].request.prompt_ids)
                 if new and tokens > PREFILL_TOKENS:
@@ -182,7 +182,7 @@ class GenerationRun:
                 new.append(self._waiting.popleft())
             self._prefill(new)
 
-    def _prefill(self, new: list[Row]) -> None:
+    def _prefill(self, new: list[BatchRow]) -> None:
         prompts = [row.request.prompt_ids for row in new]
         first = len(self._active)
         places = range(first, first + len(new))

@@ -56,12 +56,12 @@ def load_quantized(source: ModelSource, settings: LoadSettings, quantizer: "Quan
     """The same from stored floats; `startup` also has the seconds of quantizing, within those of loading."""
     from quantbench.weights.readers import Quantizing
 
-    timed = Timed(quantizer, settings.device)
+    timed = TimedQuantizer(quantizer, settings.device)
     loaded = load_native(source, settings, Quantizing(source, timed))
     return replace(loaded, startup=loaded.startup.model_copy(update={"quantize_s": timed.seconds}))
 
 
-class Timed:
+class TimedQuantizer:
     """A quantizer that adds up its own seconds, the device's work included."""
 
     def __init__(self, quantizer: "Quantizer", device: str) -> None:

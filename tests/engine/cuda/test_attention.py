@@ -20,7 +20,7 @@ from quantbench.engine.cuda.triton.prompt_attention import (
     prompt_attention_reference,
 )
 from quantbench.engine.cuda.triton.rotate import (
-    Rotation,
+    HeadRotation,
     rotate_prompts,
     rotate_prompts_reference,
     rotation_tables,
@@ -39,11 +39,11 @@ def config_of(name: str) -> ModelConfig:
     return read_config({"model_type": "llama", **shape, **FAMILIES[name]})
 
 
-def rotation_of(config: ModelConfig, positions: int, device: torch.device) -> Rotation:
+def rotation_of(config: ModelConfig, positions: int, device: torch.device) -> HeadRotation:
     cosines, sines = rotation_tables(config, positions, device)
     norms = [1 + normal(config.head_dim, device=device, seed=s) / 4 for s in (5, 6)]
     q_norm, k_norm = norms if config.qk_norm else (None, None)
-    return Rotation(cosines=cosines, sines=sines, q_norm=q_norm, k_norm=k_norm)
+    return HeadRotation(cosines=cosines, sines=sines, q_norm=q_norm, k_norm=k_norm)
 
 
 def cache_of(config: ModelConfig, rows: int, capacity: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from quantbench.decoding import Generation, Phase, Request
 from quantbench.decoding.sequence import check_ids, check_requests, grouped
 from quantbench.engine.cuda.graphs import Step
-from quantbench.engine.cuda.operations import TRITON, Operations
+from quantbench.engine.cuda.operations import TRITON, StepOperations
 from quantbench.engine.cuda.packing import packed_parameters
 from quantbench.engine.cuda.persistent.shape import MAX_ROWS
 from quantbench.engine.cuda.prefill import PromptPass, lay_out
@@ -25,7 +25,7 @@ from quantbench.engine.cuda.triton.rotate import rotation_tables
 from quantbench.engine.cuda.triton_step import Tables, TritonStep
 from quantbench.engine.linear import AS_LINEAR
 from quantbench.engine.parameters import Parameters
-from quantbench.records import Kernel, find_kernel, named_kernels
+from quantbench.kernels import Kernel, find_kernel, named_kernels
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
 ROOM = 64  # a row's capacity is a multiple of it, so that requests of like length share their graphs
@@ -57,7 +57,7 @@ class CudaDecoder:
         self,
         model: Parameters,
         *,
-        operations: Operations = TRITON,
+        operations: StepOperations = TRITON,
         persistent_step: "PersistentStep | None" = None,
         batch_invariant: bool = False,
     ) -> None:

@@ -161,7 +161,7 @@ def _text(size_of: Callable[..., int], read: Callable[..., int], program: ctypes
     return buffer.raw
 
 
-class Kernel:
+class CompiledKernel:
     """One function of compiled code on one device, launched cooperatively: all its blocks at once or none."""
 
     def __init__(self, code: bytes, name: str, *, shared_bytes: int, device: torch.device) -> None:

@@ -18,7 +18,7 @@ from quantbench.engine.cuda.triton.silu_mul import silu_mul, silu_mul_reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operations:
+class StepOperations:
     """Each has the signature of its reference."""
 
     name: str
@@ -33,7 +33,7 @@ class Operations:
     dequantize: Callable[..., None]
 
 
-TRITON = Operations(
+TRITON = StepOperations(
     name="triton",
     embed=embed,
     add_norm=add_norm,
@@ -46,7 +46,7 @@ TRITON = Operations(
     dequantize=dequantize,
 )
 
-PLAIN = Operations(
+PLAIN = StepOperations(
     name="plain torch",
     embed=embed_reference,
     add_norm=add_norm_reference,

@@ -12,7 +12,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from quantbench.engine.cuda.operations import Operations
+from quantbench.engine.cuda.operations import StepOperations
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.cuda.triton.argmax import chosen_of
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleave_of
@@ -63,7 +63,9 @@ def to_device(numbers: Sequence[int] | Tensor, device: torch.device) -> Tensor:
 class PromptPass:
     """Runs prompts; holds nothing between calls."""
 
-    def __init__(self, model: Parameters, operations: Operations, *, batch_invariant: bool = False) -> None:
+    def __init__(
+        self, model: Parameters, operations: StepOperations, *, batch_invariant: bool = False
+    ) -> None:
         self._model, self._ops = model, operations
         self._invariant = batch_invariant
         self._few_tokens = CUBLAS if model.layers[0].qkv.weight.is_float else DEQUANTIZED

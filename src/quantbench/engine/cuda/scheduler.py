@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from quantbench.decoding import NO_TOKEN, FinishReason, Generation, Request
-from quantbench.decoding.sequence import STOP_INTERVAL, Row, not_finite
+from quantbench.decoding.sequence import STOP_INTERVAL, BatchRow, not_finite
 from quantbench.engine.cuda.runner import Fetched, ModelRunner
 
 PREFILL_TOKENS = 16384  # of all prompts in one pass: bounds the memory of activations
@@ -21,7 +21,7 @@ LONGEST_RUN = 64  # steps asked for at once
 class Slot:
     """A request in a row of the state, as far as the device has been asked to bring it."""
 
-    row: Row
+    row: BatchRow
     index: int
     asked: int = 1  # tokens generated when everything asked for is done
     ended: bool = False
@@ -55,7 +55,7 @@ class Scheduler:
         on_finish: Callable[[int, Generation], None] | None,
     ) -> None:
         self._runner = runner
-        self._waiting = deque(Row(index, request) for index, request in enumerate(requests))
+        self._waiting = deque(BatchRow(index, request) for index, request in enumerate(requests))
         self._slots: list[Slot | None] = [None] * runner.state.rows
         self._results: list[Generation | None] = [None] * len(requests)
         self._on_finish = on_finish

@@ -10,12 +10,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from quantbench.engine.cuda.operations import Operations
+from quantbench.engine.cuda.operations import StepOperations
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.cuda.triton.decode_attention import Scratch
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleave_of
 from quantbench.engine.cuda.triton.linear import Epilogue, tiles_of
-from quantbench.engine.cuda.triton.rotate import Rotation
+from quantbench.engine.cuda.triton.rotate import HeadRotation
 from quantbench.engine.cuda.triton.tiles import slices_for, tile_for
 from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
 
@@ -25,7 +25,9 @@ Tables = tuple[Tensor, Tensor]
 class TritonStep:
     """A step over a state's rows; call it to run it. Holds its scratch buffers, a few MB."""
 
-    def __init__(self, model: Parameters, state: StepState, tables: Tables, operations: Operations) -> None:
+    def __init__(
+        self, model: Parameters, state: StepState, tables: Tables, operations: StepOperations
+    ) -> None:
         config, rows, device = model.config, state.rows, model.device
         self._model, self._state, self._ops = model, state, operations
         self._rotations = [rotation_of(layer, tables) for layer in model.layers]
@@ -106,9 +108,9 @@ class TritonStep:
         self._ops.argmax(self._best, self._ids, state)
 
 
-def rotation_of(layer: LayerParameters, tables: Tables) -> Rotation:
+def rotation_of(layer: LayerParameters, tables: Tables) -> HeadRotation:
     """A layer's rotation with the model's tables."""
-    return Rotation(cosines=tables[0], sines=tables[1], q_norm=layer.q_norm, k_norm=layer.k_norm)
+    return HeadRotation(cosines=tables[0], sines=tables[1], q_norm=layer.q_norm, k_norm=layer.k_norm)
 
 
 StepMaker = Callable[[StepState], Callable[[], None]]

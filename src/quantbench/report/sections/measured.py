@@ -5,7 +5,8 @@ from typing import Any
 
 from quantbench.analysis import Analysis, Results, Row
 from quantbench.analysis.wording import MISSING, counted
-from quantbench.records import Environment, Record, find_kernel
+from quantbench.kernels import find_kernel
+from quantbench.records import Environment, Record
 from quantbench.report.blocks import Block, Bullet, Bullets, Code, Column, Section, Table, Text
 from quantbench.units import show_bytes, show_seconds
 

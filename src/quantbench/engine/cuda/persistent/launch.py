@@ -13,7 +13,7 @@ from importlib.resources import files
 import torch
 from torch import Tensor
 
-from quantbench.engine.cuda.nvrtc import Kernel, compiled, missing, shared_limit
+from quantbench.engine.cuda.nvrtc import CompiledKernel, compiled, missing, shared_limit
 from quantbench.engine.cuda.packing import operand_of
 from quantbench.engine.cuda.persistent.shape import (
     MARKS,
@@ -174,7 +174,7 @@ def launcher(
     """The step compiled for one shape, as `build_persistent_step` returns it."""
     arguments = arguments or StepArguments(model, state, shape)
     code = compiled(source(), shape.defines(model), "sm_90a")
-    kernel = Kernel(code, "decode_step", shared_bytes=shape.shared_bytes, device=model.device)
+    kernel = CompiledKernel(code, "decode_step", shared_bytes=shape.shared_bytes, device=model.device)
     threads = (shape.warps + 1) * 32
 
     def step() -> None:

@@ -15,7 +15,7 @@ from quantbench.engine.cuda.triton.interleave import NATURAL, interleaved, place
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2
 from quantbench.engine.cuda.triton.prefetch import prefetch
-from quantbench.engine.cuda.triton.rotate import Rotation, rotate_reference
+from quantbench.engine.cuda.triton.rotate import HeadRotation, rotate_reference
 
 CHUNK = 1024  # cached positions a block goes through
 LOG2_E = 1.4426950408889634
@@ -29,7 +29,7 @@ def chunks_of(capacity: int) -> int:
 
 def decode_attention_reference(
     config: ModelConfig,
-    rotation: Rotation,
+    rotation: HeadRotation,
     qkv: Tensor,
     positions: Tensor,
     cache: tuple[Tensor, Tensor],
@@ -224,7 +224,7 @@ class Scratch:
 
 def decode_attention(
     config: ModelConfig,
-    rotation: Rotation,
+    rotation: HeadRotation,
     qkv: Tensor,
     positions: Tensor,
     cache: tuple[Tensor, Tensor],

@@ -14,7 +14,7 @@ from quantbench.engine.cuda.triton.launch import next_power_of_2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rotation:
+class HeadRotation:
     """What turns a layer's heads: tables float32 [positions, head_dim / 2], norms [head_dim] or None."""
 
     cosines: Tensor
@@ -31,7 +31,7 @@ def rotation_tables(config: ModelConfig, positions: int, device: torch.device) -
 
 
 def rotate_reference(
-    config: ModelConfig, rotation: Rotation, heads: Tensor, position: int
+    config: ModelConfig, rotation: HeadRotation, heads: Tensor, position: int
 ) -> tuple[Tensor, Tensor]:
     """heads [heads + kv_heads, head_dim] of one token -> rotated queries and keys, float32."""
     x = heads.float()
@@ -51,7 +51,7 @@ def rotate_reference(
 
 def rotate_prompts_reference(
     config: ModelConfig,
-    rotation: Rotation,
+    rotation: HeadRotation,
     qkv: Tensor,
     slot_mapping: Tensor,
     cache: tuple[Tensor, Tensor] | None,
@@ -118,7 +118,7 @@ def _rotate(
 
 def rotate_prompts(
     config: ModelConfig,
-    rotation: Rotation,
+    rotation: HeadRotation,
     qkv: Tensor,
     slot_mapping: Tensor,
     cache: tuple[Tensor, Tensor] | None,
