@@ -119,16 +119,14 @@ def sum_int4(
     far_at, far_there = tokens_at(x, token + TOKENS, rows, x_stride, e, FAR)
     near_all, _ = tokens_at(x, token, rows, x_stride, tl.arange(0, INPUTS), TOKENS)
     far_all, _ = tokens_at(x, token + TOKENS, rows, x_stride, tl.arange(0, INPUTS), FAR)
-    kind = x.dtype.element_ty
     for done in range(0, inputs, INPUTS):
-        byte = (start + done) // 2
-        group = byte // APART
+        byte, group = (start + done) // 2, (start + done) // GROUP
         first = tl.multiple_of(group * GROUP + byte % APART, HALF)
         a, b, c, d, p, q, r, s = nibble_words(tl.load(w_at), ASSEMBLY)
         scale, zero = scale_and_zero(tl.load(affine_at + group))
         low, high = in_order(a, b, c, d, ROWS, HALF, RUN), in_order(p, q, r, s, ROWS, HALF, RUN)
-        low = (low * scale[:, None] + zero[:, None]).to(kind)
-        high = (high * scale[:, None] + zero[:, None]).to(kind)
+        low = (low * scale[:, None] + zero[:, None]).to(x.dtype.element_ty)
+        high = (high * scale[:, None] + zero[:, None]).to(x.dtype.element_ty)
         if INPUTS == GROUP:  # a whole group: both slices of x are one
             weights = in_halves(low, high, ROWS, INPUTS)
             acc = tl.dot(weights, tl.load(near_all + first, mask=near_there, other=0.0), acc)

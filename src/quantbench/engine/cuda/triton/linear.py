@@ -135,27 +135,36 @@ def _write(
 
 
 @triton.jit
+def _scaled(acc, more, scale, bias, n, SCHEME: tl.constexpr, BIAS: tl.constexpr):
+    """The sums of rows `n` times the scales of 8-bit rows, plus biases where there are any."""
+    if SCHEME == INT8:
+        factor = tl.load(scale + n)[:, None]
+        acc, more = acc * factor, more * factor
+    if BIAS:
+        offset = tl.load(bias + n).to(tl.float32)[:, None]
+        acc, more = acc + offset, more + offset
+    return acc, more
+
+
+@triton.jit
 def _linear(
-    w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride,
-    SCHEME: tl.constexpr, GROUP: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr,
-    EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
+    w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride, SCHEME: tl.constexpr,
+    GROUP: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr, EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
     ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, SHARE: tl.constexpr,
     EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr, PREFETCH: tl.constexpr,
 ):  # fmt: skip
-    tile = tl.program_id(1)
-    split = tl.program_id(2)
+    tile, split = tl.program_id(1), tl.program_id(2)
     n = _weight_rows(tile, out_features, EPILOGUE == 1, ROWS, ORDER)
     if RUN > 1:
         w_stride = w_stride // 4  # of bytes, a multiple of 16, to one of words: so loads of 16 bytes are seen
     token = tl.program_id(0) * (TOKENS + MORE)
     share = tl.cdiv(tl.cdiv(in_features, SHARE), tl.num_programs(2)) * SHARE
-    start = split * share
-    inputs = tl.minimum(share, in_features - start)
+    start, inputs = split * share, tl.minimum(share, in_features - split * share)
     acc = tl.zeros((ROWS, TOKENS), tl.float32)
     more = tl.zeros((ROWS, MORE if MORE else 16), tl.float32)
     if PREFETCH:
-        wanted = tl.where(tl.program_id(0) == 0, inputs, 0)  # once for all tiles of tokens
-        prefetch_rows(w, n, start, wanted, w_stride, in_features, SCHEME, RUN, ROWS)
+        once = tl.where(tl.program_id(0) == 0, inputs, 0)  # for all tiles of tokens
+        prefetch_rows(w, n, start, once, w_stride, in_features, SCHEME, RUN, ROWS)
     if DEPENDENT:
         gdc_launch_dependents()
         gdc_wait()
@@ -174,12 +183,7 @@ def _linear(
             acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
             TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
         )  # fmt: skip
-    if SCHEME == INT8:
-        factor = tl.load(scale + n)[:, None]
-        acc, more = acc * factor, more * factor
-    if BIAS:
-        offset = tl.load(bias + n).to(tl.float32)[:, None]
-        acc, more = acc + offset, more + offset
+    acc, more = _scaled(acc, more, scale, bias, n, SCHEME, BIAS)
     _write(acc, out, ids, tile, split, token, rows, out_features, EPILOGUE, ROWS, TOKENS)
     if MORE:
         _write(more, out, ids, tile, split, token + TOKENS, rows, out_features, EPILOGUE, ROWS, MORE)

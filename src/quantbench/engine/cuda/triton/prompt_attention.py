@@ -14,8 +14,7 @@ from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleaved, place_of
 from quantbench.engine.cuda.triton.language import tl, triton
 from quantbench.engine.cuda.triton.launch import next_power_of_2
-
-LOG2_E = 1.4426950408889634
+from quantbench.engine.cuda.triton.softmax import LOG2_E, softmax_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +62,7 @@ def _prompt_attention(
     if tile * QUERIES >= length:
         return
     WIDTH: tl.constexpr = (HEADS + 2 * KV_HEADS) * DIM
-    m = tile * QUERIES + tl.arange(0, QUERIES)
-    n = tl.arange(0, KEYS)
-    d = tl.arange(0, PAD)
+    m, n, d = tile * QUERIES + tl.arange(0, QUERIES), tl.arange(0, KEYS), tl.arange(0, PAD)
     base = qkv + first.to(tl.int64) * WIDTH
     q_at = base + m[:, None].to(tl.int64) * WIDTH + head * DIM + d[None, :]
     q = tl.load(q_at, mask=(m < length)[:, None] & (d < DIM)[None, :], other=0.0)
@@ -75,9 +72,7 @@ def _prompt_attention(
     extreme = tl.full((QUERIES,), float("-inf"), tl.float32)
     total = tl.zeros((QUERIES,), tl.float32)
     acc = tl.zeros((QUERIES, PAD), tl.float32)
-    begin = 0
-    if WINDOW:
-        begin = tl.maximum(tile * QUERIES - window + 1, 0) // KEYS * KEYS
+    begin = tl.maximum(tile * QUERIES - window + 1, 0) // KEYS * KEYS if WINDOW else 0
     for at in range(begin, tl.minimum((tile + 1) * QUERIES, length), KEYS):
         place = (at + n).to(tl.int64) * WIDTH
         there = at + n < length
@@ -86,13 +81,9 @@ def _prompt_attention(
         if WINDOW:
             seen = seen & (m[:, None] - (at + n)[None, :] < window)
         scores = tl.where(seen, tl.dot(q, k) * scale, -1.0e30)
-        highest = tl.maximum(extreme, tl.max(scores, axis=1))
-        shrink = tl.exp2(extreme - highest)
-        weights = tl.exp2(scores - highest[:, None])
-        total = total * shrink + tl.sum(weights, axis=1)
+        weights, shrink, extreme, total = softmax_step(scores, extreme, total)
         v = tl.load(v_base + place[:, None] + d[None, :], mask=there[:, None] & (d < DIM)[None, :], other=0.0)
         acc = tl.dot(weights.to(v.dtype), v, acc * shrink[:, None])
-        extreme = highest
     o_at = out + (first + m)[:, None].to(tl.int64) * (HEADS * DIM) + place_of(head * DIM + d, ORDER)[None, :]
     result = (acc / total[:, None]).to(out.dtype.element_ty)
     tl.store(o_at, result, mask=(m < length)[:, None] & (d < DIM)[None, :])

@@ -82,8 +82,7 @@ def _rotate(
     DIM: tl.constexpr = 2 * HALF
     row = tl.load(slot_mapping + token).to(tl.int64)
     position = tl.load(slot_mapping + tokens + token)
-    h = tl.arange(0, PAD_HEADS)[:, None]
-    i = tl.arange(0, PAD_HALF)[None, :]
+    h, i = tl.arange(0, PAD_HEADS)[:, None], tl.arange(0, PAD_HALF)[None, :]
     turning = (h < HEADS + KV_HEADS) & (i < HALF)
     cos = tl.load(cosines + position * HALF + i, mask=i < HALF, other=0.0)
     sin = tl.load(sines + position * HALF + i, mask=i < HALF, other=0.0)

@@ -73,8 +73,7 @@ def nibble_words(words, ASSEMBLY: tl.constexpr):
             "=h,=h,=h,=h,=h,=h,=h,=h,r",
             [words],
             dtype=(
-                tl.float16, tl.float16, tl.float16, tl.float16,
-                tl.float16, tl.float16, tl.float16, tl.float16,
+                tl.float16, tl.float16, tl.float16, tl.float16, tl.float16, tl.float16, tl.float16, tl.float16
             ),
             is_pure=True,
             pack=1,
