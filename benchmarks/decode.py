@@ -150,7 +150,7 @@ def contenders(
 ) -> Iterator[tuple[Contender, Reference]]:
     """Each one loaded when its turn comes and dropped after it, with what it is checked against."""
     settings = LoadSettings(
-        device=options.device, dtype=options.dtype, batch_invariant=options.batch_invariant
+        device=options.device, dtype=options.dtype, engine="native", batch_invariant=options.batch_invariant
     )
     for method in options.methods.split(","):
         reference = Reference() if exact is None else reference_of(source, method, options.device)
@@ -179,7 +179,7 @@ def reference_of(source: ModelSource, method: str, device: str) -> Reference:
     """A decoder of the method's own weights in float32: plain torch, or transformers for unquantized ones."""
     before = allocated(device)
     if METHODS[method].unsupported_reason("transformers"):
-        settings, name = LoadSettings(device=device, dtype="float32"), method
+        settings, name = LoadSettings(device=device, dtype="float32", engine="native"), method
     else:
         settings, name = LoadSettings(device=device, dtype="float32", engine="transformers"), "fp32"
     with without_cpu_kernels():
