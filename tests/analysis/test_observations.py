@@ -1,5 +1,6 @@
 """Key observations: figures, ratios, and no winner inside the noise."""
 
+from quantbench.analysis.needs import recommend_for_needs
 from quantbench.analysis.observations import observe
 from quantbench.analysis.rows import read_results
 from quantbench.analysis.statement import Statement
@@ -80,3 +81,13 @@ def test_several_comparisons_with_the_baseline_need_more_evidence_than_one() -> 
     assert observations(pair)[HUMANEVAL].choice == "fp16"
     statement = observations([*pair, full_record("int4", 0.25, 28, 1, range(51))])[HUMANEVAL]
     assert statement.choice is None
+
+
+def test_equal_scores_have_no_best_figure() -> None:
+    records = reference_records()
+    same = [record.model_copy(update={"tasks": records[0].tasks}) for record in records]
+    assert observations(same)[HUMANEVAL].text == (
+        "no winner: fp16, int8 and int4 have the same figure (0.348)."
+    )
+    (need,) = [s for s in recommend_for_needs(read_results(same, "fp16")) if "code quality" in s.title]
+    assert need.choice == "fp16" and "int8 and int4 solved as many of 164 problems" in need.text

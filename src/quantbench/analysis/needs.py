@@ -235,6 +235,12 @@ def _beaten_on(row: Row, choice: Row, results: Results, metrics: Sequence[Metric
 def _doubt(metric: Metric, lead: Lead, baseline: Row) -> str:
     task = metric.key.partition(":")[2]
     counts = [score.problems for row in lead.rivals if (score := row.score(task))]
+    if all(metric.value(row) == lead.value for row in lead.rivals):
+        names = listed([row.label for row in lead.rivals])
+        return (
+            f"{names} solved as many of {min(counts)} problems, which shows no difference and proves no "
+            "equality: the baseline is preferred because it changes nothing."
+        )
     return (
         f"At n = {min(counts)} problems that proves nothing against "
         f"{figures(metric, lead.rivals, baseline)}: "

@@ -72,8 +72,12 @@ def _winner(title: str, metric: Metric, lead: Lead, results: Results) -> Stateme
 def _no_winner(title: str, metric: Metric, lead: Lead, results: Results) -> Statement:
     baseline = results.baseline
     text = "no winner: "
-    text += f"{lead.best.label} has the best figure ({figure(metric, lead.best, baseline)}), but "
-    text += _rivals(metric, lead, results)
+    if not lead.unsure and all(metric.value(row) == lead.value for row in lead.tied):
+        names = listed([row.label for row in (lead.best, *lead.tied)])
+        text += f"{names} have the same figure ({figure(metric, lead.best, None)})"
+    else:
+        text += f"{lead.best.label} has the best figure ({figure(metric, lead.best, baseline)}), but "
+        text += _rivals(metric, lead, results)
     if lead.behind:
         text += f". Behind {_are(lead.behind)} {figures(metric, lead.behind, baseline)}"
     tied = tuple(row.label for row in lead.rivals)

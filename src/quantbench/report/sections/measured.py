@@ -58,7 +58,7 @@ def describe_machine(environment: Environment) -> str:
     """GPU first, where there is one."""
     cpu = f"{environment.cpu}, {environment.cores} cores, {show_bytes(environment.memory_bytes)} of memory"
     if environment.threads:
-        cpu += f", {environment.threads} threads"
+        cpu += f", {counted(environment.threads, 'thread')}"
     parts = [cpu, environment.platform]
     if environment.gpu:
         memory = environment.gpu_memory_bytes

@@ -36,7 +36,7 @@ def paired_table(analysis: Analysis, task: str) -> Table:
         "Difference (points)",
         "95 % interval",
         "p (Holm)",
-        "Would be seen from",
+        "Minimum detectable (points)",
     )
     columns = (Column("Method", number=False), *(Column(title) for title in titles))
     rows = [_cells(pair, verdict_of(pair)) for pair in analysis.paired if pair.task == task]
@@ -93,7 +93,7 @@ def _legend(analysis: Analysis) -> str:
         f"Won and lost: {won}; changed: both, with a Wilson interval. p: {tests} test"
         f"{'' if single else ' of the mean difference'}, corrected for all comparisons (Holm). "
         f"Interval: {intervals if single else 'Student t over the problems of the mean difference'}. "
-        "Would be seen from: the smallest true difference that so many problems find with 80 % power, if "
+        "Minimum detectable difference: the smallest true one that so many problems find with 80 % power, if "
         "answers scatter as they did here; 'cannot be told apart' is no proof of equality."
     )
     if analysis.floor:
