@@ -14,7 +14,7 @@ from quantbench.decoding.sequence import STOP_INTERVAL, BatchRow, not_finite
 from quantbench.engine.cuda.runner import Fetched, ModelRunner
 
 PREFILL_TOKENS = 16384  # of all prompts in one pass: bounds the memory of activations
-LONGEST_RUN = 64  # steps asked for at once
+LONGEST_RUN = 64  # steps asked for at once, before the host looks at what has ended and who waits
 
 
 @dataclass(slots=True)

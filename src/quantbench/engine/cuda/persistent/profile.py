@@ -7,19 +7,9 @@ import torch
 
 from quantbench.engine.cuda.nvrtc import shared_limit
 from quantbench.engine.cuda.persistent.launch import StepArguments, launcher
-from quantbench.engine.cuda.persistent.shape import MARKS, StepShape, blocks_for
+from quantbench.engine.cuda.persistent.shape import MARKS, STAGES, StepShape, blocks_for
 from quantbench.engine.cuda.state import StepState, allocate_state
 from quantbench.engine.parameters import Parameters
-
-STAGES = (
-    "norm, queries, keys, values",
-    "attention",
-    "wait for attention",
-    "output",
-    "norm, gate, up, activation",
-    "wait for the activations",
-    "down",
-)
 
 
 def stage_shares(model: Parameters, rows: int, context: int) -> dict[str, float]:

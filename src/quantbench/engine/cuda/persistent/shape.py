@@ -11,14 +11,28 @@ from quantbench.engine.cuda.packing import operand_of
 from quantbench.engine.parameters import Parameters
 from quantbench.weights.formats import GpuKind, Weight
 
-SLICE = 128  # inputs that a warp takes at once
+SLICE = (
+    128  # inputs that a warp takes at once: one group of the 4-bit default, a whole number of smaller ones
+)
 MAX_ROWS = 4  # above, the step in Triton was faster; a tensor-core product would hold 8 columns
 WARPS = 7  # that compute, beside the one that copies: 8 warps may use 255 registers a thread
-SHORT_SPLIT, SHORT_SPLITS = 448, 4  # texts of up to 4 times 448 positions are attended to in at most 4 runs
-MAX_LONG_SPLITS = 60
-MARKS = 7  # times that a block notes a layer, where asked to
-SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most
-IN_FLIGHT = 24 * 1024  # bytes of weights on their way to a block at once, at most
+# Texts of up to SHORT_SPLITS times SHORT_SPLIT positions are attended to in at most so many runs, whose parts
+# every block reads for itself; 2 or 3 runs were slower. Longer texts have more, which a block a head joins.
+SHORT_SPLIT, SHORT_SPLITS = 448, 4
+MAX_LONG_SPLITS = 60  # bounds the parts that one block joins, four at a time; not tuned
+# The stages whose ends a block notes, where asked to: the columns of `times`.
+STAGES = (
+    "norm, queries, keys, values",
+    "attention",
+    "wait for attention",
+    "output",
+    "norm, gate, up, activation",
+    "wait for the activations",
+    "down",
+)
+MARKS = len(STAGES)
+SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most: the ring needs several; larger ones gained int8 nothing
+IN_FLIGHT = 24 * 1024  # bytes of weights on their way to a block at once; see `flight_bytes`
 FLOAT, INT8, INT4 = GpuKind
 
 

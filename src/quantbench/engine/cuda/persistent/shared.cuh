@@ -55,7 +55,7 @@ constexpr int X_SUM_STRIDE = round_up(X_LENGTH, SLICE) / GROUP + 1;
 struct __align__(8) Pair {
   float a, b;
 };
-constexpr int MAX_SLOTS = 64;
+constexpr int MAX_SLOTS = 64;  // bounds the barriers; only tiles below 4 KB would let more fit
 
 // All query heads of key-value head kv over positions begin .. end - 1 of batch row b: part `split` of that.
 struct KvSplit {

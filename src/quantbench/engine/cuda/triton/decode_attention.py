@@ -17,7 +17,7 @@ from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of
 from quantbench.engine.cuda.triton.rotate import HeadRotation, rotate_reference
 from quantbench.engine.cuda.triton.softmax import LOG2_E
 
-CHUNK = 1024  # cached positions a block goes through
+CHUNK = 1024  # cached positions a block goes through: fixed, so that no sum depends on the batch
 BLOCK, WARPS, STAGES = 32, 1, 3  # positions a round; how a block is compiled
 
 

@@ -16,8 +16,8 @@ from quantbench.weights.formats import GpuKind, Weight
 WIDE = 4096  # outputs from which on a matrix is wide: gate and up
 HUGE = 65536  # outputs of a head
 LONG = 2048  # inputs of a down projection
-SLICE = 256  # inputs that a slice has at least
-MOST_SLICES = 8
+LEAST_SLICE = 256  # inputs: two rounds of the common tile
+MOST_SLICES = 8  # partial sums, all of which the norm behind them reads
 ENOUGH = 1 << 14  # outputs times slices that fill a device
 ROOMY = 200 * 1024  # bytes of shared memory that the tiles of the table may take
 
@@ -108,7 +108,7 @@ TILES = {GpuKind.FLOAT: _float_tile, GpuKind.INT8: _int8_tile, GpuKind.INT4: _in
 def slices_for(weight: Weight) -> int:
     """In how many partial sums a product into the residual stream is computed."""
     out, inputs = weight.shape
-    return max(1, min(MOST_SLICES, inputs // SLICE, ENOUGH // out))
+    return max(1, min(MOST_SLICES, inputs // LEAST_SLICE, ENOUGH // out))
 
 
 def device_of(weight: Weight) -> torch.device:
