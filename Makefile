@@ -13,7 +13,7 @@ help:
 	@echo "make demo         set up and measure the built-in model, end to end"
 	@echo "make test         set up, check and run the tests"
 	@echo "make wheel        build the wheel, install it into an empty environment and run it there"
-	@echo "make check        formatting, lint, types, floors"
+	@echo "make check        formatting, lint, types, layers"
 	@echo "make system-deps  bubblewrap, g++ and a browser for the tests (apt, needs root)"
 
 $(STAMP): pyproject.toml constraints.txt

@@ -2,11 +2,6 @@
 
 Bytes are int, seconds are float. None means 'not measured', never zero. Anything derived (a rate, a
 ratio, an interval) is computed by `analysis` from these values and is not stored.
-
-Schema versions, all of which are read (`upgraded`):
-1  the first
-2  a failure says whether the user caused it (`user_error`); version 1 told it by a missing traceback; and
-   kernels are structured; version 1 had a dictionary of operations and words
 """
 
 from collections.abc import Mapping
@@ -17,11 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from quantbench.kernels import Kernels
 from quantbench.plan import Role, Trial
+from quantbench.schema import SCHEMA_VERSION
 from quantbench.settings import Engine
 from quantbench.settings.base import places_of
 
-SCHEMA_VERSION = 2
-READABLE = (1, 2)
 METERED_S = 2.0  # seconds of repetitions from which energy is known: the driver's counter ticks every 0.1 s
 
 # What arithmetic on a record may rely on: figures that no machine has are damage, not measurements.
@@ -289,16 +283,3 @@ class Record(_Frozen):
     @property
     def role(self) -> Role:
         return self.trial.role
-
-
-def upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of an older schema as the present one has it; ValueError for a version that is not read."""
-    version = data.get("schema_version")
-    if version not in READABLE:
-        raise ValueError(f"schema version {version!r}, this quantbench reads {READABLE[0]} to {READABLE[-1]}")
-    found = {**data, "schema_version": SCHEMA_VERSION}
-    failure = data.get("failure")
-    if version == 1 and isinstance(failure, Mapping):
-        known = failure.get("stage") != "process" and failure.get("traceback") is None
-        found["failure"] = {**failure, "user_error": known}
-    return found

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from quantbench.errors import StoreError
-from quantbench.records import SCHEMA_VERSION, Record, upgraded
+from quantbench.records import Record
+from quantbench.schema import SCHEMA_VERSION, upgraded
 
 RECORDS = "records.jsonl"
 BLOCK = 65_536  # bytes read at once when a line's start is looked for

@@ -51,10 +51,10 @@ def _parse(path: Path, raw: bytes) -> Any:
         where = f" in line {place.line + 1}" if place else ""
         problem = getattr(error, "problem", None)
         what = f" ({problem})" if problem else ""
-        raise UsageError(f"'{path}' is not valid YAML{where}{what}; mend it or leave --config out") from error
+        raise UsageError(f"'{path}' is not valid YAML{where}{what}; fix it or leave --config out") from error
     except RecursionError as error:
         raise UsageError(f"'{path}' is nested too deeply; it takes keys and values alone") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # a date or number that is none
         raise UsageError(
-            f"'{path}' holds a value that YAML cannot read ({str(error)[:80]}); mend it"
+            f"'{path}' holds a value that YAML cannot read ({str(error)[:80]}); fix it"
         ) from error
