@@ -57,7 +57,9 @@ def cells_shown(folder: Path, patch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.fixture(
-    scope="module", params=[StandIn, pytest.param(LocalExecutor, marks=pytest.mark.long)], ids=["short", "long"]
+    scope="module",
+    params=[StandIn, pytest.param(LocalExecutor, marks=pytest.mark.long)],
+    ids=["short", "long"],
 )
 def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What the code cells show with this executor."""
