@@ -105,7 +105,7 @@ def task_result(
     )
     facts: dict[str, Any] = {
         "task": task,
-        "protocol": "completion-strip-newline-v1",
+        "protocol": "completion-evalplus-v1",
         "data_sha256": "53e6de8cb31dc96b8f53510f0ad0d6bb",
         "comparable": task == "humaneval",
         "problems": problems,

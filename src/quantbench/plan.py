@@ -19,6 +19,7 @@ from quantbench.settings import (
     EvaluationSettings,
     GenerationSettings,
     LoadSettings,
+    PerplexitySettings,
     Settings,
     SpeedSettings,
 )
@@ -53,6 +54,7 @@ class Trial(Settings):
     generation: GenerationSettings = GenerationSettings()
     speed: SpeedSettings = SpeedSettings()
     distance: DistanceSettings = DistanceSettings()
+    likelihood: PerplexitySettings = PerplexitySettings()
     reference: str | None = None  # id of the baseline's trial whose predictions this one is compared with
     row: str | None = None  # its name in a table of several models; None: the method's
     role: Role = Role.METHOD
@@ -75,7 +77,8 @@ class Trial(Settings):
 
     @model_serializer(mode="plain")
     def _write(self) -> dict[str, Any]:
-        return {name: value for name, value in self.flat().items() if name != "row" or value is not None}
+        unsaid = ("row", "perplexity")  # while they are None, as in trials before there were any
+        return {name: value for name, value in self.flat().items() if name not in unsaid or value is not None}
 
     @property
     def id(self) -> str:
@@ -108,9 +111,14 @@ class Trial(Settings):
         return name if self.role is Role.METHOD else f"{name}-{self.role}"
 
     @property
-    def reads_text(self) -> bool:
+    def has_distance(self) -> bool:
         """Whether the trial has a task, or a text to be scored on."""
         return bool(self.evaluation.tasks) or self.distance.text is not None
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the trial needs a tokenizer."""
+        return self.has_distance or self.likelihood.perplexity is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

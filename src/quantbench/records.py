@@ -187,6 +187,24 @@ class PromptEffect(_Frozen):
     tokens: int = 0  # of those predictions, all texts together
 
 
+class Perplexity(_Frozen):
+    """Losses over one text by one convention, window by window; a window's mean loss has its weight."""
+
+    text: str  # the file's name
+    convention: str  # the program or page that it is of
+    window: Several  # tokens
+    stride: Several  # tokens
+    nll: tuple[Figure, ...]  # sum over a window's counted tokens, nats
+    counted: tuple[Several, ...]
+    weights: tuple[Several, ...]
+
+    @model_validator(mode="after")
+    def _one_value_a_window(self) -> Self:
+        if not len(self.nll) == len(self.counted) == len(self.weights) > 0:
+            raise ValueError("its lists of windows are of unequal lengths")
+        return self
+
+
 class Startup(_Frozen):
     import_s: Seconds | None = None
     compile_s: Seconds | None = None  # CPU kernels, before loading; next to nothing where they were cached
@@ -261,6 +279,7 @@ class Record(_Frozen):
     tasks: tuple[TaskResult, ...] = ()
     other_protocols: tuple[TaskResult, ...] = ()  # the same tasks asked in other ways than the first
     distance: Distance | None = None
+    perplexity: tuple[Perplexity, ...] = ()
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
 

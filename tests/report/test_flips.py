@@ -40,7 +40,7 @@ def test_flip_shows_prompt_both_answers_and_what_failed(flips: Flips) -> None:
     assert (flip.task_id, flip.gained) == ("humaneval/0", False)
     assert flip.prompt == prompt(0)
     assert flip.diff == (DiffLine("+", "    # int8"), DiffLine(" ", "    return a + b + 0"))
-    assert (flip.outcome, flip.detail) == ("failed", "AssertionError in humaneval/0")
+    assert (flip.outcome, flip.detail) == ("wrong answer", "AssertionError in humaneval/0")
 
 
 def test_gained_problem_tells_what_failed_in_the_baselines_answer(flips: Flips) -> None:

@@ -7,6 +7,7 @@ without it builds every report. A new kind of finding is a new file that takes `
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quantbench.analysis.anatomy import Anatomy, anatomies
 from quantbench.analysis.answer import answer
 from quantbench.analysis.crossover import Crossover, crossovers
 from quantbench.analysis.diagnosis import Diagnosis, diagnose_rows
@@ -20,7 +21,9 @@ from quantbench.analysis.needs import recommend_for_needs
 from quantbench.analysis.observations import observe
 from quantbench.analysis.paired import PairedScore, paired_scores
 from quantbench.analysis.pareto import Standing, pareto_front
+from quantbench.analysis.perplexity import TextPerplexity, perplexities
 from quantbench.analysis.prompt_effect import prompt_effects
+from quantbench.analysis.protocol_spread import ProtocolSpread, protocol_spreads
 from quantbench.analysis.rows import Results, Row, read_results
 from quantbench.analysis.scores import Score
 from quantbench.analysis.speeds import Estimate, Speed
@@ -54,6 +57,9 @@ class Analysis:
     weightings: Weightings | None
     diagnoses: tuple[Diagnosis, ...]
     crossovers: tuple[Crossover, ...]
+    anatomies: tuple[Anatomy, ...]  # how answers failed, by method and task
+    perplexities: tuple[TextPerplexity, ...]
+    spreads: tuple[ProtocolSpread, ...]  # of tasks that were asked in several ways
 
 
 def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = ()) -> Analysis:
@@ -85,6 +91,9 @@ def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = (
         weightings=win_shares(results),
         diagnoses=diagnose_rows(results),
         crossovers=crossovers(results),
+        anatomies=anatomies(results),
+        perplexities=perplexities(results),
+        spreads=protocol_spreads(results),
     )
 
 

@@ -124,6 +124,6 @@ def trials_of(settings: RunSettings, own: Sequence[Trial]) -> tuple[Trial, ...]:
     first, methods = trials[0], [trial.method for trial in trials if trial.model == trials[0].model]
     again: tuple[Trial, ...] = ()
     if settings.floor:
-        greedy = first.reads_text and settings.generation.temperature == 0
+        greedy = first.has_distance and settings.generation.temperature == 0
         again = compared((first, *floors_of(first, methods)))[1:] if greedy else (speed_floor(first),)
     return trials + again + later_passes(trials, PASSES_A_ROUND * settings.rounds)

@@ -20,23 +20,25 @@ def check_machine(settings: RunSettings) -> None:
     threads, cores = settings.load.threads, os.cpu_count() or 1
     if threads is not None and threads > cores:
         raise UsageError(f"--threads {threads} is more than this machine's {cores} cores")
-    if settings.distance.text is not None:
-        check_text(Path(settings.distance.text))
+    texts = {"--text": settings.distance.text, "--perplexity": settings.likelihood.perplexity}
+    for name, text in texts.items():
+        if text is not None:
+            check_text(Path(text), name)
 
 
-def check_text(path: Path) -> None:
-    """UsageError for a --text file that is not there, too large, or not in UTF-8."""
+def check_text(path: Path, name: str) -> None:
+    """UsageError for a file of this option that is not there, too large, or not in UTF-8."""
     try:
         if not path.is_file():
-            raise UsageError(f"no file '{path}'; give --text a text file")
+            raise UsageError(f"no file '{path}'; give {name} a text file")
         size = path.stat().st_size
         if not 0 < size <= MOST_TEXT_BYTES:
             raise UsageError(
-                f"'{path}' has {size:,} bytes; give --text 1 byte to {MOST_TEXT_BYTES // 10**6} MB"
+                f"'{path}' has {size:,} bytes; give {name} 1 byte to {MOST_TEXT_BYTES // 10**6} MB"
             )
         path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the text '{path}' ({error}); give --text a file in UTF-8") from error
+        raise UsageError(f"cannot read the text '{path}' ({error}); give {name} a file in UTF-8") from error
 
 
 def check_methods(methods: tuple[str, ...]) -> None:
@@ -75,11 +77,11 @@ def is_local(model: str) -> bool:
 
 def check_readable(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]) -> None:
     """UsageError when there is text to read and the model has no tokenizer."""
-    text = settings.distance.text
+    text = settings.distance.text or settings.likelihood.perplexity
     if (tasks or text) and load_tokenizer(source) is None:
         what = ", ".join(task.name for task in tasks) or text
         raise UsageError(
-            f"'{settings.model}' has no tokenizer, so it cannot read {what}; use --tasks none without --text"
+            f"'{settings.model}' has no tokenizer, so it cannot read {what}; use --tasks none without a text"
         )
 
 

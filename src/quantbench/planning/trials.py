@@ -9,7 +9,7 @@ from quantbench.plan import Role, Trial
 def compared(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
     """The same trials, the first one as the reference whose predictions the others are compared with."""
     first, *others = trials
-    if not first.reads_text:
+    if not first.has_distance:
         return trials
     return (first, *(trial.changed(reference=first.id) for trial in others))
 
@@ -45,7 +45,7 @@ def floors_of(baseline: Trial, methods: Collection[str]) -> tuple[Trial, ...]:
 def speed_only(trial: Trial) -> Trial:
     """The same trial without anything that reads text."""
     asked = {"tasks": (), "protocols": (COMPLETION,), "task_data": None, "task_digests": ()}
-    return trial.changed(**asked, text=None, reference=None)
+    return trial.changed(**asked, text=None, perplexity=None, reference=None)
 
 
 def later_passes(trials: tuple[Trial, ...], passes: int) -> tuple[Trial, ...]:

@@ -11,7 +11,16 @@ from quantbench.errors import UsageError
 from quantbench.methods import METHODS
 from quantbench.settings import Engine, RunSettings, flag
 from quantbench.settings.base import places_of
-from quantbench.settings.groups import CPU, FREE_TYPE, NATIVE, NOISE, SAMPLING, TASKS, TRANSFORMERS
+from quantbench.settings.groups import (
+    CPU,
+    FREE_TYPE,
+    NATIVE,
+    NOISE,
+    PERPLEXITY,
+    SAMPLING,
+    TASKS,
+    TRANSFORMERS,
+)
 from quantbench.settings.option import facts_of
 from quantbench.tasks import Task
 
@@ -73,6 +82,10 @@ def _fixed_types(settings: RunSettings, situation: Situation) -> str | None:
     return f"{', '.join(engines)} on {device} compute in the type of their weights"
 
 
+def _no_perplexity(settings: RunSettings, situation: Situation) -> str | None:
+    return None if settings.likelihood.perplexity else "no text is named with --perplexity"
+
+
 def _noiseless(settings: RunSettings, situation: Situation) -> str | None:
     if not situation.tasks and settings.distance.text is None:
         return "there is neither a task nor a --text whose noise it could measure"
@@ -88,4 +101,5 @@ NEEDS: dict[str, Unmet] = {
     CPU: _on_gpu,
     FREE_TYPE: _fixed_types,
     NOISE: _noiseless,
+    PERPLEXITY: _no_perplexity,
 }

@@ -11,6 +11,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from quantbench.analysis import Results
+from quantbench.analysis.anatomy import ending_of
 from quantbench.analysis.distance import floor_label, scale_label
 from quantbench.records import Completion, Outcome, Record, TaskResult
 
@@ -33,7 +34,7 @@ class Flip:
     gained: bool  # the method solves it, the baseline does not
     prompt: str
     diff: tuple[DiffLine, ...]
-    outcome: str  # of the one that did not pass
+    outcome: str  # of the one that did not pass: 'wrong answer', 'syntax error'
     detail: str
     cut: bool  # the one that did not pass met the length limit
 
@@ -94,7 +95,7 @@ def _flips_of(label: str, own: TaskResult, reference: TaskResult, folder: Path) 
             gained=one.outcome is Outcome.PASSED,
             prompt=prompts.get(task_id, ""),
             diff=diff_lines(texts[task_id], own_texts[task_id]),
-            outcome=str(loser.outcome).replace("_", " "),
+            outcome=ending_of(loser),
             detail=loser.detail,
             cut=loser.finish_reason == "length",
         )
@@ -115,7 +116,7 @@ def _completions(folder: Path, result: TaskResult) -> Mapping[str, str]:
     if result.samples_file is None:
         raise Unreadable("its answers were not kept")
     rows = _rows(folder / result.samples_file)
-    return {str(row.get("task_id")): str(row.get("completion", "")) for row in rows}
+    return {str(row.get("task_id")): str(row.get("answer", row.get("completion", ""))) for row in rows}
 
 
 def _prompts(folder: Path, result: TaskResult) -> Mapping[str, str]:

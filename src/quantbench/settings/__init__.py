@@ -14,6 +14,7 @@ from quantbench.settings.groups import (
     GenerationSettings,
     LoadSettings,
     OutputSettings,
+    PerplexitySettings,
     SpeedSettings,
 )
 from quantbench.settings.option import Facts, flag, option
@@ -29,6 +30,7 @@ __all__ = [
     "GenerationSettings",
     "LoadSettings",
     "OutputSettings",
+    "PerplexitySettings",
     "RunSettings",
     "Settings",
     "SpeedSettings",

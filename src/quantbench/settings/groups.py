@@ -15,6 +15,7 @@ from quantbench.settings.option import Facts, option
 
 MOST_POINTS = 1000  # of a speed sweep
 COOLEST, HOTTEST = 0.001, 100.0  # of sampling: colder is greedy, hotter is noise
+PERPLEXITY = "perplexity"
 TASKS, SAMPLING = "tasks", "sampling"  # what an option needs, see planning.unused
 TRANSFORMERS, NATIVE, CPU, FREE_TYPE, NOISE = "transformers", "native", "cpu", "free type", "noise"
 
@@ -163,6 +164,17 @@ class DistanceSettings(Settings):
         None,
         "Text file to measure the distance from the baseline on.",
         facts=Facts(shown="the task's own texts"),
+    )
+
+
+class PerplexitySettings(Settings):
+    """The text whose perplexity is measured by the field's conventions."""
+
+    perplexity: str | None = option(
+        None, "Text file to measure the perplexity of.", facts=Facts(shown="none")
+    )
+    perplexity_window: int = option(
+        512, "Tokens of one window of it.", facts=Facts(needs=(PERPLEXITY,), before=512), ge=8, le=10**6
     )
 
 

@@ -10,6 +10,7 @@ from quantbench.settings.groups import (
     GenerationSettings,
     LoadSettings,
     OutputSettings,
+    PerplexitySettings,
     SpeedSettings,
 )
 from quantbench.settings.option import Facts, option
@@ -50,6 +51,7 @@ class RunSettings(Settings):
         facts=Facts(needs=(NOISE,)),
     )
     distance: DistanceSettings = DistanceSettings()
+    likelihood: PerplexitySettings = PerplexitySettings()
     output: OutputSettings = OutputSettings()
     config: Path | None = option(
         None,

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder
@@ -9,6 +10,7 @@ from quantbench.evaluation.distance import distance_of, scored_texts
 from quantbench.evaluation.evaluate import evaluate_protocols, limit_task, refusals
 from quantbench.evaluation.generate import Generator, Sample
 from quantbench.evaluation.prompts import Chat, asked_by, read_chat
+from quantbench.plan import Role
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer
 from quantbench.store import Store
 from quantbench.tasks import Task, load_task
@@ -32,8 +34,12 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
         evaluate_task(
             run, ways, chat, Generator(decoder, tokenizer, eos_ids(source), run.trial.generation, ways)
         )
-    run.stage = "distance"
-    measure_distance(run, decoder, tokenizer, [ways[0] for ways in by_protocol])
+    if run.trial.has_distance:
+        run.stage = "distance"
+        measure_distance(run, decoder, tokenizer, [ways[0] for ways in by_protocol])
+    if run.trial.likelihood.perplexity is not None and run.trial.role is Role.METHOD:
+        run.stage = "perplexity"
+        keep_perplexity(run, decoder, tokenizer, Path(run.trial.likelihood.perplexity))
 
 
 def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) -> None:
@@ -54,6 +60,17 @@ def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) 
         run.keep(**{section: (*getattr(run.record, section), result.model_copy(update=found))})
         if sentence := refusals(task, samples):
             run.warn(sentence)
+
+
+def keep_perplexity(run: Run, decoder: Decoder, tokenizer: "Tokenizer", path: Path) -> None:
+    """The perplexity of a text; what is too short for a convention is told."""
+    from quantbench.measure.perplexity import DOCS, LLAMA, measure_perplexity
+
+    window = run.trial.likelihood.perplexity_window
+    found = measure_perplexity(decoder, tokenizer, path, window, run.progress)
+    run.keep(perplexity=found)
+    if missing := [name for name in (LLAMA, DOCS) if name not in {entry.convention for entry in found}]:
+        run.warn(f"'{path.name}' is too short for the perplexity as of {' and '.join(missing)}")
 
 
 def measure_distance(run: Run, decoder: Decoder, tokenizer: "Tokenizer", tasks: list[Task]) -> None:

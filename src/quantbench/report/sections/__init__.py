@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from quantbench.analysis import Analysis
 from quantbench.report.blocks import Section
+from quantbench.report.sections.anatomy import anatomy_sections
 from quantbench.report.sections.decision import decision_sections
 from quantbench.report.sections.detail import detail_sections
 from quantbench.report.sections.distance import distance_sections
@@ -18,7 +19,9 @@ from quantbench.report.sections.measured import measured_section
 from quantbench.report.sections.methods import method_section
 from quantbench.report.sections.model import model_section
 from quantbench.report.sections.paired import paired_sections
+from quantbench.report.sections.perplexity import perplexity_sections
 from quantbench.report.sections.pictures import picture_section
+from quantbench.report.sections.protocols import protocol_sections
 from quantbench.report.sections.reasons import reason_sections
 from quantbench.report.sections.scores import score_sections
 from quantbench.report.sections.summary import summary_section
@@ -36,7 +39,10 @@ PARTS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
 )
 DETAILS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     paired_sections,
+    anatomy_sections,
+    protocol_sections,
     distance_sections,
+    perplexity_sections,
     decision_sections,
     detail_sections,
     latency_sections,
