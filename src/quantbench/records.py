@@ -65,6 +65,19 @@ class Size(_Frozen):
     schemes: dict[str, int] = Field(default_factory=dict)  # scheme -> parameters held that way
 
 
+class HeldKind(_Frozen):
+    """All matrices of one kind ('q', 'down', 'embedding') that are held and multiplied in one way."""
+
+    module: str
+    format: str  # 'Q4_K', 'nf4', 'W16'
+    group_size: int | None = None  # inputs that share a scale
+    matrices: Count
+    parameters: Count
+    nbytes: Count  # resident, scales and zero points included
+    kernel: str  # of new tokens
+    prompt_kernel: str
+
+
 class SpeedPoint(_Frozen):
     """Raw times of one batch size and prompt length; one entry a repetition, in the order run."""
 
@@ -270,6 +283,7 @@ class Record(_Frozen):
     kernels: Kernels = ()  # that ran, fall-backs included
     startup: Startup | None = None
     size: Size | None = None
+    storage: tuple[HeldKind, ...] = ()  # every matrix, by kind; norms and biases together
     memory: Memory | None = None
     bandwidth: Bandwidth | None = None
     speed: tuple[SpeedPoint, ...] = ()

@@ -32,6 +32,14 @@ class DamagedLine:
     reason: str
 
 
+def is_results(folder: Path) -> bool:
+    """Whether a path is a results folder."""
+    try:
+        return (folder / RECORDS).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 class Store:
     """One results folder."""
 

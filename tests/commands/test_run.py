@@ -136,3 +136,15 @@ def failed(**changes: Any) -> Record:
 )
 def test_the_exit_code_tells_a_users_mistake_from_a_trial_that_died(record: Record, code: int) -> None:
     assert exit_code([record]) == code
+
+
+def test_audit_shows_how_a_model_is_held(tmp_path: Path) -> None:
+    from quantbench.commands.audit import audit
+    from quantbench.settings.commands import AuditSettings
+    from tests.gguf_files import write_tiny
+
+    text = io.StringIO()
+    subject = str(write_tiny(tmp_path / "m.gguf"))
+    out = Output(Console(file=text, width=200))
+    assert audit(AuditSettings(subject=subject, device="cpu"), out, Console(file=io.StringIO())) == 0
+    assert "Q8_0" in text.getvalue() and "down (1)" in text.getvalue()

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
+from quantbench.commands.audit import audit
 from quantbench.commands.compare import compare
 from quantbench.commands.doctor import doctor
 from quantbench.commands.methods import methods
@@ -20,6 +21,7 @@ from quantbench.commands.score import score
 from quantbench.output import Output
 from quantbench.settings import Settings
 from quantbench.settings.commands import (
+    AuditSettings,
     CompareSettings,
     DoctorSettings,
     MethodsSettings,
@@ -47,5 +49,6 @@ COMMANDS: dict[str, Command[Any]] = {
     "compare": Command(CompareSettings, compare),
     "score": Command(ScoreSettings, score),
     "methods": Command(MethodsSettings, methods),
+    "audit": Command(AuditSettings, audit),
     "doctor": Command(DoctorSettings, doctor),
 }

@@ -3,9 +3,11 @@
 from quantbench.decoding.decoder import (
     FLOAT_SCHEMES,
     NO_TOKEN,
+    Audited,
     Decoder,
     FinishReason,
     Generation,
+    HeldMatrix,
     Phase,
     Request,
     StopCheck,
@@ -17,9 +19,11 @@ from quantbench.decoding.decoder import (
 __all__ = [
     "FLOAT_SCHEMES",
     "NO_TOKEN",
+    "Audited",
     "Decoder",
     "FinishReason",
     "Generation",
+    "HeldMatrix",
     "Phase",
     "Request",
     "StopCheck",

@@ -146,6 +146,28 @@ class Decoder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldMatrix:
+    """How one weight matrix is really held, and what multiplies it."""
+
+    name: str  # as in the checkpoint
+    format: str  # 'Q4_K', 'nf4', 'W16'
+    group_size: int | None  # inputs that share a scale; None where a row or nothing has one
+    parameters: int
+    nbytes: int
+    kernel: str  # of new tokens
+    prompt_kernel: str  # of prompts
+
+
+@runtime_checkable
+class Audited(Protocol):
+    """A Decoder that says of each matrix how it is held."""
+
+    def held(self) -> "Iterable[HeldMatrix]":
+        """Every matrix once, a tied head as the embedding that it is."""
+        ...
+
+
 @runtime_checkable
 class TimesStages(Protocol):
     """A Decoder whose decode step can note where its time goes."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantbench.decoding.decoder import NO_TOKEN, Generation, Phase, Request
+from quantbench.decoding.decoder import NO_TOKEN, Generation, HeldMatrix, Phase, Request
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import BatchRow, check_requests
 from quantbench.errors import ModelError
@@ -149,6 +149,27 @@ class TransformersDecoder:
         }
         return named_kernels(names)
 
+    def held(self) -> Iterator[HeldMatrix]:
+        modules = dict(self._model.named_modules())
+        sizes: dict[str, int] = {}
+        for name, tensor in self.resident_tensors():
+            owner = next(
+                (part for part in prefixes(name) if part in modules and holds_matrix(modules[part])), ""
+            )
+            sizes[owner] = sizes.get(owner, 0) + (0 if name.endswith(".bias") else tensor.nbytes)
+        for name, (scheme, parameters) in self.schemes().items():
+            module = modules[name.removesuffix(".weight")]
+            kernel = f"{type(module).__module__.partition('.')[0]}'s {type(module).__name__}"
+            yield HeldMatrix(
+                name=name,
+                format=scheme,
+                group_size=None,
+                parameters=parameters,
+                nbytes=sizes.get(name.removesuffix(".weight"), 0),
+                kernel=kernel,
+                prompt_kernel=kernel,
+            )
+
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         weights = sum(tensor.nbytes for _, tensor in self.resident_tensors())
         embedding, head = self._model.get_input_embeddings(), self._model.get_output_embeddings()
@@ -235,6 +256,13 @@ def left_padded(prompts: Sequence[Sequence[int]], device: str) -> tuple[Tensor, 
     ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
     return ids, mask
+
+
+def prefixes(name: str) -> Iterator[str]:
+    """'a.b.c' -> 'a.b.c', 'a.b', 'a'; what follows a colon is left out."""
+    parts = name.partition(":")[0].split(".")
+    for end in range(len(parts), 0, -1):
+        yield ".".join(parts[:end])
 
 
 def holds_matrix(module: nn.Module) -> bool:

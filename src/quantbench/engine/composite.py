@@ -24,7 +24,7 @@ class JoinedLinear:
     """The outputs of several products with the same input, beside each other."""
 
     def __init__(self, products: Sequence[Linear], weight: Weight) -> None:
-        self._products, self._weight = products, weight
+        self.products, self._weight = tuple(products), weight
         self.kernel = "; ".join(dict.fromkeys(product.kernel for product in products))
         ways = dict.fromkeys(product.prompt_kernel for product in products)
         self.prompt_kernel = AS_LINEAR if list(ways) == [AS_LINEAR] else "; ".join(ways)
@@ -34,7 +34,7 @@ class JoinedLinear:
     def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
         y = x.new_empty(len(x), self._weight.shape[0])
         start = 0
-        for product in self._products:  # each is copied before the next may use the same memory
+        for product in self.products:  # each is copied before the next may use the same memory
             part = product(x, prompt=prompt)
             y[:, start : start + part.shape[1]] = part
             start += part.shape[1]

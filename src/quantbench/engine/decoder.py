@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from quantbench.decoding import FinishReason, Generation, Phase, Request
+from quantbench.decoding import FinishReason, Generation, HeldMatrix, Phase, Request
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import BatchRow, check_ids, check_requests, grouped
+from quantbench.engine.composite import JoinedLinear
 from quantbench.engine.cpu.operations import cpu_operations
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import AS_LINEAR, Linear
@@ -109,6 +110,24 @@ class NativeDecoder:
             else "not promised by plain torch",
         }
         return [linear, *named_kernels(names)]
+
+    def held(self) -> Iterator[HeldMatrix]:
+        model, parameters = self._model, self._parameters
+        rows = f"{parameters.embedding.weight.format} rows dequantized"
+        head = f"; as the head {model.head.kernel}" if parameters.tied else ""
+        yield from parameters.embedding.held((rows + head, rows))
+        for layer, held in zip(model.layers, parameters.layers, strict=True):
+            products = (layer.qkv, layer.output, layer.gate_up, layer.down)
+            for product, matrix in zip(products, held.matrices, strict=True):
+                parts = product.products if isinstance(product, JoinedLinear) else (product,)
+                yield from matrix.held(*(self._kernels_of(part) for part in parts))
+        if not parameters.tied:
+            yield from parameters.head.held((model.head.kernel, model.head.kernel))
+
+    def _kernels_of(self, product: Linear) -> tuple[str, str]:
+        """What multiplies new tokens, and prompts."""
+        as_all = self.exact_prompts or product.prompt_kernel == AS_LINEAR
+        return product.kernel, product.kernel if as_all else product.prompt_kernel
 
     def activation_bits(self) -> Mapping[Phase, int]:
         whole = torch.finfo(self._model.dtype).bits

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from quantbench.decoding import HeldMatrix
 from quantbench.engine.config import ModelConfig
 from quantbench.weights.formats import MixedWeight, Weight
 
@@ -35,6 +36,24 @@ class Matrix:
         """Each part's (scheme, parameter count)."""
         for (name, rows), weight in zip(self.parts, self.weights(), strict=True):
             yield name, (weight.scheme, rows * weight.shape[1])
+
+    def held(self, *kernels: tuple[str, str]) -> Iterator[HeldMatrix]:
+        """Each part, with its share of the bytes; biases are no part of it.
+
+        `kernels` are those of new tokens and of prompts, one pair for all parts or one for each.
+        """
+        ways = kernels if len(kernels) > 1 else kernels * len(self.parts)
+        parts = zip(self.parts, self.weights(), ways, strict=True)
+        for (name, rows), weight, (kernel, prompt_kernel) in parts:
+            yield HeldMatrix(
+                name=name,
+                format=weight.format,
+                group_size=weight.group_size,
+                parameters=rows * weight.shape[1],
+                nbytes=weight.nbytes * rows // weight.shape[0],
+                kernel=kernel,
+                prompt_kernel=prompt_kernel,
+            )
 
     def weights(self) -> tuple[Weight, ...]:
         """What holds each part: the same weight for all, or one for each where formats differ."""

@@ -6,9 +6,11 @@ from quantbench.measure.memory import MemoryMeter
 from quantbench.measure.prompts import measure_prompt_divergence, measure_prompt_times
 from quantbench.measure.size import count_parameters, measure_size
 from quantbench.measure.speed import check_predictions, measure_speed, warm_up
+from quantbench.measure.storage import audit
 
 __all__ = [
     "MemoryMeter",
+    "audit",
     "check_predictions",
     "count_parameters",
     "joined",

@@ -106,5 +106,15 @@ class MethodsSettings(Settings):
     device: str = DEVICE
 
 
+class AuditSettings(Settings):
+    """What `quantbench audit` was asked for."""
+
+    subject: str = option(..., "Results folder, or a model as for `run`.", facts=Facts(argument=True))
+    method: str | None = option(
+        None, "Method to load a model under.", facts=Facts(shown="stored where it is quantized, else fp16")
+    )
+    device: str = DEVICE
+
+
 class DoctorSettings(Settings):
     """`quantbench doctor` has no options."""

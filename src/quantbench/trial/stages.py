@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def measure(run: Run, import_s: float | None) -> None:
     """All stages in their order; whatever goes wrong is raised, `run.stage` says where."""
     prepare(run)
-    from quantbench.measure import MemoryMeter, check_predictions, measure_bandwidth, measure_size
+    from quantbench.measure import MemoryMeter, audit, check_predictions, measure_bandwidth, measure_size
 
     trial = run.trial
     run.stage = "bandwidth"
@@ -35,7 +35,7 @@ def measure(run: Run, import_s: float | None) -> None:
     if trial.role is not Role.SCALE:
         time_decoder(run, decoder, meter)
     run.stage = "size"
-    run.keep(size=measure_size(decoder, source))
+    run.keep(size=measure_size(decoder, source), storage=audit(decoder, source))
     if trial.reads_text:
         read_text(run, source, decoder)
     run.keep(kernels=tuple(decoder.kernels()))  # again: the tasks' batches may have met other kernels

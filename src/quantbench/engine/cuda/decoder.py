@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quantbench.decoding import Generation, Phase, Request
+from quantbench.decoding import Generation, HeldMatrix, Phase, Request
 from quantbench.decoding.sequence import check_ids, check_requests, grouped
 from quantbench.engine.cuda.graphs import Step
 from quantbench.engine.cuda.operations import TRITON, StepOperations
@@ -156,6 +156,13 @@ class CudaDecoder:
                 hidden = self._prompt_pass(layout, self._tables, None)
                 logits = self._prompt_pass.logits(hidden)
             yield from torch.split(logits, lengths)
+
+    def held(self) -> Iterator[HeldMatrix]:
+        names = {kernel.operation: kernel.name for kernel in self.kernels()}
+        steps = "; ".join(kernel.name for kernel in self._ran.values()) or names["linear"]
+        prompts = names["linear"] if names["prompt linear"] == AS_LINEAR else names["prompt linear"]
+        for matrix in self._model.matrices():
+            yield from matrix.held((steps, prompts))
 
     def activation_bits(self) -> Mapping[Phase, int]:
         return dict.fromkeys(Phase, torch.finfo(self._model.dtype).bits)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from quantbench.analysis import Analysis
 from quantbench.report.blocks import Section
 from quantbench.report.sections.anatomy import anatomy_sections
+from quantbench.report.sections.audit import audit_section
 from quantbench.report.sections.decision import decision_sections
 from quantbench.report.sections.detail import detail_sections
 from quantbench.report.sections.distance import distance_sections
@@ -45,6 +46,7 @@ DETAILS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     perplexity_sections,
     decision_sections,
     detail_sections,
+    audit_section,
     latency_sections,
     sweep_sections,
     load_section,
