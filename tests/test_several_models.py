@@ -52,6 +52,13 @@ def test_a_baseline_that_is_no_row_is_answered_with_the_rows(two: tuple[str, str
         plan_of(*two, methods=("fp16",), baseline="int4")
 
 
+def test_stored_concerns_the_models_that_are_quantized(two: tuple[str, str]) -> None:
+    plan = plan_of(*two, methods=("fp16", "stored"))
+    assert rows_of(plan) == ["base fp16", "base-q8_0.gguf"]
+    with pytest.raises(UsageError, match="is not quantized"):
+        plan_of(two[0], methods=("fp16", "stored"))
+
+
 def test_a_model_named_twice_is_refused(two: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match="is given twice"):
         plan_of(two[0], two[1], two[0])

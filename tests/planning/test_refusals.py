@@ -94,7 +94,7 @@ def test_the_plain_command_is_refused_for_nothing(
         (["score", "s.jsonl", "--task", "none"], "unknown task 'none'; choose from: humaneval, quickeval"),
         (["score", "s.jsonl", "--k", "1,1"], "--k names 1 twice"),
         (["run", "no/such-model"], "'no/such-model' is not in the cache"),
-        (["run", "./folder.gguf"], "there is no folder './folder.gguf'"),
+        (["run", "./folder.gguf"], "there is no folder or file './folder.gguf'"),
     ],
 )
 def test_what_cannot_work_is_said(
@@ -166,10 +166,18 @@ def test_a_folder_of_another_format_says_what_is_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("folder").mkdir()
+    Path("folder/pytorch_model.bin").write_bytes(b"weights")
+    assert call(["run", "./folder"], monkeypatch) == 2
+    assert "save_pretrained it as safetensors" in capsys.readouterr().err
+
+
+def test_a_gguf_file_that_is_cut_off_is_damaged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder").mkdir()
     Path("folder/model.gguf").write_bytes(b"GGUF")
     assert call(["run", "./folder"], monkeypatch) == 2
-    error = capsys.readouterr().err
-    assert "GGUF files are not read" in error and "*.safetensors" in error
+    assert "'folder/model.gguf' is damaged" in capsys.readouterr().err
 
 
 def test_limits_in_range_are_taken(

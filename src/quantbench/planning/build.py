@@ -25,7 +25,7 @@ from quantbench.planning.trials import compared, floors_of, later_passes, speed_
 from quantbench.planning.unused import Situation, check_unused
 from quantbench.settings import Engine, RunSettings
 from quantbench.sources import ModelSource, find_model, open_source
-from quantbench.support import AUTO, DEFAULT_METHODS, listed, measurable, support_of
+from quantbench.support import AUTO, DEFAULT_METHODS, STORED, Support, listed, measurable, support_of
 from quantbench.tasks import Task
 
 
@@ -87,7 +87,7 @@ def plan_model(
     source = open_source(settings.model, revision=settings.revision, seed=settings.generation.seed)
     check_readable(settings, source, tasks)
     support = support_of(source, settings.load.engine, trust_remote_code=settings.load.trust_remote_code)
-    asked = AUTO if beside_others and support.quantized else settings.methods
+    asked = beside(settings.methods, support) if beside_others else settings.methods
     methods, note = measurable(asked, support)
     engines = {name: Engine(support.engine_of(name) or support.engine) for name in methods}
     check_batch_invariant(settings, engines)
@@ -100,6 +100,13 @@ def plan_model(
     protocols = resolve_protocols(settings, source, tasks)
     base = base_trial(settings.changed(device=device, dtype=dtype, protocols=protocols), source, tasks)
     return [base.changed(method=name, engine=engines[name]) for name in ordered], source, note
+
+
+def beside(methods: tuple[str, ...], support: Support) -> tuple[str, ...]:
+    """A model's own methods in a table of several: a quantized one runs as stored, no other does."""
+    if support.quantized:
+        return AUTO
+    return tuple(name for name in methods if name != STORED) or methods
 
 
 def base_trial(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]) -> Trial:

@@ -65,7 +65,7 @@ def open_path(model: str) -> ModelSource:
         raise ModelError(
             f"'{model}' is a file; give a .gguf file, or the folder that holds config.json and *.safetensors"
         )
-    raise ModelError(f"there is no folder '{model[:200]}', and it is no hub id either; check the path")
+    raise ModelError(f"there is no folder or file '{model[:200]}', and it is no hub id; check the path")
 
 
 def is_quantized(source: ModelSource) -> bool:
