@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from quantbench.analysis.rows import read_results
+from quantbench.analysis.comparison.rows import read_results
 from quantbench.errors import UsageError
 from quantbench.plan import Plan, Role, Trial
 from quantbench.planning import build_plan

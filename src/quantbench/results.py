@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from quantbench.analysis import Analysis
     from quantbench.analysis import Results as Rows
-    from quantbench.analysis.choose import Choice, Limits
     from quantbench.analysis.compare import Changes
+    from quantbench.analysis.recommend import Choice, Limits
     from quantbench.report.charts.style import Picture
 
 Parsed = TypeVar("Parsed", int, float)
@@ -61,7 +61,7 @@ class Results:
     @cached_property
     def compared(self) -> "Rows":
         """The methods' figures, without statistics over them."""
-        from quantbench.analysis.rows import read_results
+        from quantbench.analysis.comparison.rows import read_results
 
         return read_results(self.records, self.baseline, self.missing)
 
@@ -133,7 +133,7 @@ class Results:
 
     def choose(self, limits: "Limits") -> "Choice":
         """`recommend` with limits that are read already."""
-        from quantbench.analysis.choose import choose
+        from quantbench.analysis.recommend import choose
 
         return choose(self.compared, limits)
 
@@ -160,7 +160,7 @@ def raise_first_failure(records: Collection[Record]) -> None:
 
 def read_limits(settings: RecommendSettings) -> "Limits":
     """The options as limits; UsageError for a quantity that cannot be read or be meant."""
-    from quantbench.analysis.choose import Limits
+    from quantbench.analysis.recommend import Limits
 
     return Limits(
         max_memory_bytes=_parsed("--max-memory", settings.max_memory, parse_bytes, "2GB"),

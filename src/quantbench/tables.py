@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from quantbench.analysis import Analysis
-from quantbench.report.export import point_figures, row_figures
+from quantbench.report.formats.export import point_figures, row_figures
 
 TableRow = dict[str, Any]
 

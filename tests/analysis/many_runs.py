@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr
 
-from quantbench.analysis.comparisons import ALPHA
+from quantbench.analysis.comparison.comparisons import ALPHA
 from quantbench.plan import PASSES_A_ROUND
 from quantbench.stats.drift import CERTAIN, DRIFT_BOUND, T_SHARE
 from tests.analysis.simulated_runs import JITTER, PASS_DRIFT, REPETITIONS, World

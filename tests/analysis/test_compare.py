@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from quantbench.analysis.compare import Changes, Difference, Kind, compare_results
-from quantbench.analysis.rows import read_results
+from quantbench.analysis.comparison.rows import read_results
 from quantbench.records import Bandwidth, Record
 from tests.report_records import failed, full_record, other_trial, reference_records, speed_point
 

@@ -9,13 +9,13 @@ from math import ceil
 import numpy as np
 import pytest
 
-from quantbench.analysis.choose import Limits, choose
 from quantbench.analysis.compare import compare_results
-from quantbench.analysis.comparisons import Verdict
-from quantbench.analysis.metrics import RESPONSE, SPEED
-from quantbench.analysis.observations import observe
-from quantbench.analysis.rows import Results, read_results
-from quantbench.analysis.speed_changes import speed_changes
+from quantbench.analysis.comparison.comparisons import Verdict
+from quantbench.analysis.comparison.metrics import RESPONSE, SPEED
+from quantbench.analysis.comparison.rows import Results, read_results
+from quantbench.analysis.comparison.speed_changes import speed_changes
+from quantbench.analysis.findings.observations import observe
+from quantbench.analysis.recommend import Limits, choose
 from quantbench.records import Record
 from tests.analysis.many_runs import (
     Runs,

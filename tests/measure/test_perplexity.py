@@ -9,8 +9,8 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from quantbench.analysis.perplexity import perplexities
-from quantbench.analysis.rows import read_results
+from quantbench.analysis.comparison.perplexity import perplexities
+from quantbench.analysis.comparison.rows import read_results
 from quantbench.decoding.transformers import TransformersDecoder
 from quantbench.measure.perplexity import DOCS, LLAMA, docs_windows, llama_windows, measure_perplexity
 from quantbench.records import Perplexity

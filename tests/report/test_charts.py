@@ -7,13 +7,13 @@ from importlib import resources
 import pytest
 
 from quantbench.analysis import analyse
-from quantbench.analysis.metrics import SIZE, SPEED, score_metric
+from quantbench.analysis.comparison.metrics import SIZE, SPEED, score_metric
 from quantbench.report.charts import draw_charts
 from quantbench.report.charts.bars import draw_bars, make_bars
 from quantbench.report.charts.captions import baseline_runs, captions_of
+from quantbench.report.charts.encoding import COLOURS
 from quantbench.report.charts.heatmap import shares_of
 from quantbench.report.charts.style import to_png
-from quantbench.report.encoding import COLOURS
 from tests.report_records import failed, full_record, other_trial, record, reference_records, speed_point
 
 FILES = [

@@ -4,7 +4,7 @@ import pytest
 
 from quantbench.analysis import analyse
 from quantbench.records import Record
-from quantbench.report.markdown import render_markdown
+from quantbench.report.formats.markdown import render_markdown
 from quantbench.report.sections import sections_of
 from quantbench.report.sections.measured import describe_gpu_state
 from tests.analysis.distances import baseline_distance, floor_record, make_distance

@@ -17,7 +17,7 @@ from quantbench.errors import StoreError
 from quantbench.kernels import named_kernels
 from quantbench.records import Completion, Failure, Outcome, Record
 from quantbench.report import write_report
-from quantbench.report.markdown import render_markdown
+from quantbench.report.formats.markdown import render_markdown
 from quantbench.report.sections import sections_of
 from tests.report_records import (
     failed,
@@ -46,7 +46,7 @@ REFERENCE_PARTS = (
     "speed-detail",
     "storage",
     "measured",
-    "limits",
+    "caveats",
 )
 
 

@@ -7,30 +7,30 @@ without it builds every report. A new kind of finding is a new file that takes `
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quantbench.analysis.anatomy import Anatomy, anatomies
-from quantbench.analysis.answer import answer
-from quantbench.analysis.crossover import Crossover, crossovers
-from quantbench.analysis.diagnosis import Diagnosis, diagnose_rows
-from quantbench.analysis.distance import MethodDistance, distances
-from quantbench.analysis.floor import FloorFlips, floor_flips, judged_by_floor, scale_pairs
-from quantbench.analysis.kl_ranking import ranking_caveat
-from quantbench.analysis.limits import limits_of
-from quantbench.analysis.load import busy_machine
-from quantbench.analysis.metrics import Metric, metrics_of
-from quantbench.analysis.needs import recommend_for_needs
-from quantbench.analysis.observations import observe
-from quantbench.analysis.paired import PairedScore, paired_scores
-from quantbench.analysis.pareto import Standing, pareto_front
-from quantbench.analysis.perplexity import TextPerplexity, perplexities
-from quantbench.analysis.prompt_effect import prompt_effects
-from quantbench.analysis.protocol_spread import ProtocolSpread, protocol_spreads
-from quantbench.analysis.rows import Results, Row, read_results
-from quantbench.analysis.scores import Score
-from quantbench.analysis.speeds import Estimate, Speed
-from quantbench.analysis.statement import Statement
-from quantbench.analysis.tradeoffs import trade_offs
-from quantbench.analysis.troubles import Trouble, find_troubles
-from quantbench.analysis.weightings import Weightings, win_shares
+from quantbench.analysis.comparison.anatomy import Anatomy, anatomies
+from quantbench.analysis.comparison.distance import MethodDistance, distances
+from quantbench.analysis.comparison.floor import FloorFlips, floor_flips, judged_by_floor, scale_pairs
+from quantbench.analysis.comparison.metrics import Metric, metrics_of
+from quantbench.analysis.comparison.paired import PairedScore, paired_scores
+from quantbench.analysis.comparison.perplexity import TextPerplexity, perplexities
+from quantbench.analysis.comparison.protocol_spread import ProtocolSpread, protocol_spreads
+from quantbench.analysis.comparison.rows import Results, Row, read_results
+from quantbench.analysis.figures.scores import Score
+from quantbench.analysis.figures.speeds import Estimate, Speed
+from quantbench.analysis.findings.answer import answer
+from quantbench.analysis.findings.caveats import caveats_of
+from quantbench.analysis.findings.crossover import Crossover, crossovers
+from quantbench.analysis.findings.diagnosis import Diagnosis, diagnose_rows
+from quantbench.analysis.findings.interference import interference_alert
+from quantbench.analysis.findings.issues import Issue, find_issues
+from quantbench.analysis.findings.kl_ranking import ranking_caveat
+from quantbench.analysis.findings.observations import observe
+from quantbench.analysis.findings.pareto import Standing, pareto_front
+from quantbench.analysis.findings.prompt_effect import prompt_effects
+from quantbench.analysis.findings.statement import Statement
+from quantbench.analysis.findings.tradeoffs import trade_offs
+from quantbench.analysis.findings.use_cases import recommend_for_use_cases
+from quantbench.analysis.findings.weightings import Weightings, win_shares
 from quantbench.records import Record
 
 
@@ -46,8 +46,8 @@ class Analysis:
     observations: tuple[Statement, ...]
     trade_offs: tuple[Statement, ...]
     recommendations: tuple[Statement, ...]
-    limits: tuple[str, ...]
-    troubles: tuple[Trouble, ...]
+    caveats: tuple[str, ...]
+    issues: tuple[Issue, ...]
     paired: tuple[PairedScore, ...]
     scale: tuple[PairedScore, ...]  # other number formats of the baseline, outside all comparisons
     distances: tuple[MethodDistance, ...]
@@ -70,18 +70,18 @@ def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = (
     results = read_results(records, baseline, missing)
     measured, flips = distances(results), floor_flips(results)
     paired = judged_by_floor(paired_scores(results), flips, measured)
-    recommendations = recommend_for_needs(results)
+    recommendations = recommend_for_use_cases(results)
     return Analysis(
         results=results,
-        alert=busy_machine(results),
+        alert=interference_alert(results),
         prompt_effects=prompt_effects(results),
         answer=answer(results, paired, measured, recommendations),
         metrics=metrics_of(results),
         observations=observe(results),
         trade_offs=trade_offs(results),
         recommendations=recommendations,
-        limits=limits_of(results),
-        troubles=find_troubles(results),
+        caveats=caveats_of(results),
+        issues=find_issues(results),
         paired=paired,
         scale=scale_pairs(results),
         distances=measured,
@@ -101,12 +101,12 @@ __all__ = [
     "Analysis",
     "Crossover",
     "Estimate",
+    "Issue",
     "Metric",
     "Results",
     "Row",
     "Score",
     "Speed",
     "Statement",
-    "Trouble",
     "analyse",
 ]

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
-from quantbench.analysis.comparisons import ALPHA, Comparison, Verdict
-from quantbench.analysis.exact_tests import memory_verdict, size_verdict
-from quantbench.analysis.metrics import MEMORY, SIZE, Metric
-from quantbench.analysis.paired import pair_scores
-from quantbench.analysis.pairing import can_be_paired
-from quantbench.analysis.rows import Results, Row
-from quantbench.analysis.scores import Score
-from quantbench.analysis.speed_changes import DECODE, Change, speed_changes
-from quantbench.analysis.speed_tests import NEGLIGIBLE
-from quantbench.analysis.speeds import Estimate
-from quantbench.analysis.wording import chance, one_line, significant
+from quantbench.analysis.comparison.comparisons import ALPHA, Comparison, Verdict
+from quantbench.analysis.comparison.exact_tests import memory_verdict, size_verdict
+from quantbench.analysis.comparison.metrics import MEMORY, SIZE, Metric
+from quantbench.analysis.comparison.paired import pair_scores
+from quantbench.analysis.comparison.pairing import can_be_paired
+from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.speed_changes import DECODE, Change, speed_changes
+from quantbench.analysis.comparison.speed_tests import NEGLIGIBLE
+from quantbench.analysis.figures.scores import Score
+from quantbench.analysis.figures.speeds import Estimate
+from quantbench.analysis.formatting import chance, one_line, significant
 from quantbench.stats import holm
 from quantbench.units import show_seconds
 

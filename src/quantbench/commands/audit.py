@@ -16,7 +16,7 @@ def audit(settings: AuditSettings, out: Output, err: Console) -> int:
 
     Example: quantbench audit model.gguf
     """
-    from quantbench.report.console import print_table
+    from quantbench.report.formats.console import print_table
     from quantbench.report.sections.audit import kernel_table, storage_table
     from quantbench.store import is_results
 

@@ -14,7 +14,7 @@ def compare(settings: CompareSettings, out: Output, err: Console) -> int:
     Example: quantbench compare results/before results/after --fail-on regression
     """
     from quantbench import api
-    from quantbench.report.decisions import print_comparison
+    from quantbench.report.formats.decisions import print_comparison
 
     old, new = (api.load(folder, console=err) for folder in (settings.old, settings.new))
     comparison = old.compare(new, settings.tolerance)

@@ -14,7 +14,7 @@ def recommend(settings: RecommendSettings, out: Output, err: Console) -> int:
     Example: quantbench recommend results/builtin --max-memory 2GB --min-recovery 0.97
     """
     from quantbench import api
-    from quantbench.report.decisions import print_choice
+    from quantbench.report.formats.decisions import print_choice
     from quantbench.results import read_limits
 
     limits = read_limits(settings)

@@ -25,8 +25,8 @@ def write_report(analysis: Analysis, *, folder: Path, formats: Collection[str]) 
     if "md" in formats:
         written += _write_markdown(analysis, folder, with_page="html" in formats)
     if "html" in formats:
-        from quantbench.report.page import render_page
-        from quantbench.report.tradeoffs_page import render_tradeoffs
+        from quantbench.report.formats.page import render_page
+        from quantbench.report.formats.tradeoffs_page import render_tradeoffs
 
         write_atomically(folder / "report.html", render_page(analysis, folder).encode())
         write_atomically(folder / "performance_tradeoffs.html", render_tradeoffs(analysis).encode())
@@ -38,14 +38,14 @@ def write_report(analysis: Analysis, *, folder: Path, formats: Collection[str]) 
 
 def print_tables(analysis: Analysis, console: "Console") -> None:
     """The main tables and the recommendations on a terminal."""
-    from quantbench.report.console import print_analysis
+    from quantbench.report.formats.console import print_analysis
 
     print_analysis(analysis, console)
 
 
 def describe(analysis: Analysis) -> dict[str, Any]:
     """The figures and statements of results.json as plain values, without the raw records."""
-    from quantbench.report.export import document
+    from quantbench.report.formats.export import document
 
     return document(analysis)
 
@@ -53,7 +53,7 @@ def describe(analysis: Analysis) -> dict[str, Any]:
 def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> list[str]:
     from quantbench.report.charts import draw_charts
     from quantbench.report.charts.style import to_png
-    from quantbench.report.markdown import render_markdown
+    from quantbench.report.formats.markdown import render_markdown
     from quantbench.report.sections import sections_of
     from quantbench.report.sections.pictures import without_pages
 
@@ -68,7 +68,7 @@ def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> lis
 
 
 def _write_figures(analysis: Analysis, folder: Path, formats: Collection[str]) -> list[str]:
-    from quantbench.report.export import to_csv, to_json
+    from quantbench.report.formats.export import to_csv, to_json
 
     makers = {"json": to_json, "csv": to_csv}
     wanted = [name for name in makers if name in formats]

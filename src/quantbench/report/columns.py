@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import floor, log10
 
 from quantbench.analysis import Metric, Row
-from quantbench.analysis.wording import MISSING
+from quantbench.analysis.formatting import MISSING
 
 UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from quantbench.analysis import Analysis, Metric
-from quantbench.analysis.balance import inside_noise
-from quantbench.analysis.metrics import MEMORY, SIZE, SPEED
+from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED
+from quantbench.analysis.findings.balance import inside_noise
 
 if TYPE_CHECKING:
     from quantbench.report.charts.style import Picture

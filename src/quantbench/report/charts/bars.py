@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from quantbench.analysis import Metric, Results, Row
-from quantbench.analysis.wording import ratio
+from quantbench.analysis.formatting import ratio
 from quantbench.report.charts.captions import baseline_runs, captions_of
+from quantbench.report.charts.encoding import colour_of
 from quantbench.report.charts.style import (
     BAND,
     GRID,
@@ -19,7 +20,6 @@ from quantbench.report.charts.style import (
     styled,
 )
 from quantbench.report.columns import NumberColumn, metric_column
-from quantbench.report.encoding import colour_of
 
 LIFT = 9.0  # points
 PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps grid lines out of the text

@@ -6,9 +6,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.patches import Rectangle
 
 from quantbench.analysis import Analysis, Metric, Results
-from quantbench.analysis.balance import inside_noise, normalise
-from quantbench.analysis.metrics import MEMORY
-from quantbench.analysis.wording import MISSING
+from quantbench.analysis.comparison.metrics import MEMORY
+from quantbench.analysis.findings.balance import inside_noise, normalise
+from quantbench.analysis.formatting import MISSING
 from quantbench.report.charts.style import (
     QUIET,
     WIDTH,

@@ -15,7 +15,7 @@ from quantbench.report.sections.detail import detail_sections
 from quantbench.report.sections.distance import distance_sections
 from quantbench.report.sections.findings import conclusion_section, finding_sections
 from quantbench.report.sections.latency import latency_sections
-from quantbench.report.sections.limits import limit_section, load_section, trouble_section
+from quantbench.report.sections.limits import caveat_section, interference_section, issue_section
 from quantbench.report.sections.measured import measured_section
 from quantbench.report.sections.methods import method_section
 from quantbench.report.sections.model import model_section
@@ -36,7 +36,7 @@ PARTS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     finding_sections,
     conclusion_section,
     picture_section,
-    trouble_section,
+    issue_section,
 )
 DETAILS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     paired_sections,
@@ -49,10 +49,10 @@ DETAILS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     audit_section,
     latency_sections,
     sweep_sections,
-    load_section,
+    interference_section,
     reason_sections,
     measured_section,
-    limit_section,
+    caveat_section,
 )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.anatomy import Anatomy, Ending
-from quantbench.analysis.scores import task_title
+from quantbench.analysis.comparison.anatomy import Anatomy, Ending
+from quantbench.analysis.figures.scores import task_title
 from quantbench.report.blocks import Bullet, Bullets, Column, Section, Table, Text
 
 LEGEND = (

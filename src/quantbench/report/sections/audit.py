@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.wording import MISSING, significant
+from quantbench.analysis.formatting import MISSING, significant
 from quantbench.records import HeldKind
 from quantbench.report.blocks import Column, Section, Table, Text
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.pareto import Place, Standing
-from quantbench.analysis.wording import listed, lower_first
+from quantbench.analysis.findings.pareto import Place, Standing
+from quantbench.analysis.formatting import listed, lower_first
 from quantbench.report.blocks import Bullet, Bullets, Column, Section, Table, Text
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from quantbench.analysis import Analysis, Estimate, Row
-from quantbench.analysis.load import MARK
-from quantbench.analysis.wording import MISSING, significant
+from quantbench.analysis.findings.interference import MARK
+from quantbench.analysis.formatting import MISSING, significant
 from quantbench.report.blocks import Column, Section, Table, Text
 
 

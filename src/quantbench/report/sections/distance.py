@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.distance import FEWEST_FOR_TAIL, SURE, MethodDistance
-from quantbench.analysis.wording import MISSING, significant
+from quantbench.analysis.comparison.distance import FEWEST_FOR_TAIL, SURE, MethodDistance
+from quantbench.analysis.formatting import MISSING, significant
 from quantbench.report.blocks import Column, Section, Table, Text
 from quantbench.stats import Estimate
 

@@ -2,30 +2,30 @@
 
 from collections.abc import Iterator, Sequence
 
-from quantbench.analysis import Analysis, Trouble
+from quantbench.analysis import Analysis, Issue
 from quantbench.report.blocks import Bullet, Bullets, Section
 
 
-def limit_section(analysis: Analysis) -> Iterator[Section]:
+def caveat_section(analysis: Analysis) -> Iterator[Section]:
     """Left out only when there is nothing to be careful about, that is without any record."""
-    if analysis.limits:
-        bullets = Bullets(tuple(Bullet(text) for text in analysis.limits))
-        yield Section(key="limits", title="What it cannot tell", blocks=(bullets,))
+    if analysis.caveats:
+        bullets = Bullets(tuple(Bullet(text) for text in analysis.caveats))
+        yield Section(key="caveats", title="What it cannot tell", blocks=(bullets,))
 
 
-def trouble_section(analysis: Analysis) -> Iterator[Section]:
+def issue_section(analysis: Analysis) -> Iterator[Section]:
     """Left out when all went as asked."""
-    found = [trouble for trouble in analysis.troubles if not trouble.load]
+    found = [issue for issue in analysis.issues if not issue.interference]
     if found:
-        yield Section(key="troubles", title="Failures and warnings", blocks=(_bullets(found),))
+        yield Section(key="issues", title="Failures and warnings", blocks=(_bullets(found),))
 
 
-def load_section(analysis: Analysis) -> Iterator[Section]:
+def interference_section(analysis: Analysis) -> Iterator[Section]:
     """Signs that something else ran while speed was measured, method by method."""
-    found = [trouble for trouble in analysis.troubles if trouble.load]
+    found = [issue for issue in analysis.issues if issue.interference]
     if found:
-        yield Section(key="load", title="What disturbed the speeds", blocks=(_bullets(found),))
+        yield Section(key="interference", title="What disturbed the speeds", blocks=(_bullets(found),))
 
 
-def _bullets(troubles: Sequence[Trouble]) -> Bullets:
-    return Bullets(tuple(Bullet(trouble.text, trouble.label) for trouble in troubles))
+def _bullets(issues: Sequence[Issue]) -> Bullets:
+    return Bullets(tuple(Bullet(issue.text, issue.label) for issue in issues))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from quantbench.analysis import Analysis, Results, Row
-from quantbench.analysis.wording import MISSING, counted
+from quantbench.analysis.formatting import MISSING, counted
 from quantbench.kernels import find_kernel
 from quantbench.records import Environment, Record
 from quantbench.report.blocks import Block, Bullet, Bullets, Code, Column, Section, Table, Text

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis, Results
-from quantbench.analysis.load import MARK
+from quantbench.analysis.findings.interference import MARK
 from quantbench.report.blocks import Column, Section, Table, Text
 from quantbench.report.columns import byte_column, number_column
 

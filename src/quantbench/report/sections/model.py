@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.wording import MISSING
+from quantbench.analysis.formatting import MISSING
 from quantbench.records import ModelInfo
 from quantbench.report.blocks import Bullet, Bullets, Section
 from quantbench.units import show_count

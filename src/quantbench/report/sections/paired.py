@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.floor import FloorFlips
-from quantbench.analysis.paired import PairedScore
-from quantbench.analysis.pairing import MCNEMAR
-from quantbench.analysis.scores import task_title
-from quantbench.analysis.wording import MISSING, listed
+from quantbench.analysis.comparison.floor import FloorFlips
+from quantbench.analysis.comparison.paired import PairedScore
+from quantbench.analysis.comparison.pairing import MCNEMAR
+from quantbench.analysis.figures.scores import task_title
+from quantbench.analysis.formatting import MISSING, listed
 from quantbench.report.blocks import Block, Column, Section, Table, Text
 from quantbench.stats import wilson_interval
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.perplexity import TextPerplexity
-from quantbench.analysis.wording import MISSING, significant
+from quantbench.analysis.comparison.perplexity import TextPerplexity
+from quantbench.analysis.formatting import MISSING, significant
 from quantbench.report.blocks import Column, Section, Table, Text
 
 LEGEND = (

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.protocol_spread import ProtocolSpread, Way
-from quantbench.analysis.scores import task_title
-from quantbench.analysis.wording import MISSING, signed
+from quantbench.analysis.comparison.protocol_spread import ProtocolSpread, Way
+from quantbench.analysis.figures.scores import task_title
+from quantbench.analysis.formatting import MISSING, signed
 from quantbench.report.blocks import Bullet, Bullets, Column, Section, Table, Text
 
 LEGEND = (

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis, Results, Score
-from quantbench.analysis.scores import task_title
-from quantbench.analysis.wording import MISSING, share_interval
+from quantbench.analysis.figures.scores import task_title
+from quantbench.analysis.formatting import MISSING, share_interval
 from quantbench.report.blocks import Column, Section, Table, Text
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from quantbench.analysis import Analysis
-from quantbench.analysis.wording import counted, listed, lower_first
+from quantbench.analysis.formatting import counted, listed, lower_first
 from quantbench.report.blocks import Alert, Block, Bullet, Bullets, Section, Text
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from quantbench.analysis import Analysis, Row, Speed
-from quantbench.analysis.wording import MISSING, significant
+from quantbench.analysis.formatting import MISSING, significant
 from quantbench.report.blocks import Block, Column, Section, Table, Text
 
 

@@ -1,0 +1,1 @@
+"""What the comparisons say: observations, trade-offs, recommendations, caveats, issues."""

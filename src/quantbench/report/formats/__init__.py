@@ -1,0 +1,1 @@
+"""An Analysis as files and as text on a terminal: Markdown, a page, JSON, CSV, tables."""
