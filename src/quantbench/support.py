@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantbench.errors import ModelError, UsageError
-from quantbench.methods import METHODS
+from quantbench.methods import METHODS, VARIANTS
 from quantbench.sources import ModelSource, is_quantized
 
 DEFAULT_METHODS = ("fp16", "int8", "int4")
@@ -56,7 +56,7 @@ class Support:
         runs = f"'{self.model}' runs {engine_words(self.engine, self.methods_with(self.engine))}"
         if self.other and (others := self.methods_with(self.other)):
             runs += f", and {engine_words(self.other, others)}"
-        unfit = [name for name in METHODS if name not in (*self.methods, STORED)]
+        unfit = [name for name in METHODS if name not in (*self.methods, *VARIANTS, STORED)]
         if not unfit:
             return runs
         return f"{runs}; {listed(unfit)} need{'s' * (len(unfit) == 1)} the native engine, and {self.reason}"

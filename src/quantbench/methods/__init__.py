@@ -8,14 +8,15 @@ quantization configuration.
 
 from quantbench.methods import fits
 from quantbench.methods.floats import FLOATS
+from quantbench.methods.ggml import GGML
 from quantbench.methods.method import Loaded, LoadSettings, Method
-from quantbench.methods.quantized import QUANTIZED
+from quantbench.methods.quantized import QUANTIZED, VARIANTS
 from quantbench.methods.stored import STORED
 from quantbench.sources import ModelSource
 
-__all__ = ["METHODS", "LoadSettings", "Loaded", "Method", "check_fits"]
+__all__ = ["METHODS", "VARIANTS", "LoadSettings", "Loaded", "Method", "check_fits"]
 
-METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **STORED}
+METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **GGML, **STORED}
 
 
 def check_fits(method: Method, source: ModelSource, device: str) -> None:

@@ -1,4 +1,7 @@
-"""int8, int4 and int4-rtn: packed weights in our own engine, the tied embedding and the head included.
+"""int8, int4, int4-rtn and their variants: packed weights in our own engine.
+
+A variant's name is its method's with what it changes, in this order: `-g64` or `-g32` for smaller groups,
+`-head16` for an embedding and a head that stay at 16 bits, as in most published checkpoints.
 
 Each matrix is quantized on the target device as it is read, so that the model never exists unquantized.
 What cannot be quantized stays at 16 bits and is named in the warnings; norms and biases always stay.
@@ -6,6 +9,7 @@ What cannot be quantized stays at 16 bits and is named in the warnings; norms an
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import UsageError
@@ -13,6 +17,7 @@ from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
+from quantbench.sources.layout import EMBEDDING, HEAD
 from quantbench.weights.formats import Int4Weight, Int8Weight
 
 if TYPE_CHECKING:
@@ -35,6 +40,7 @@ class QuantizedMethod:
     group_size: int | None
     quantize: "Quantize"
     matrix_bytes: Callable[[int, int], int]  # of [out, in]
+    kept: frozenset[str] = frozenset()  # matrices that stay at 16 bits by choice
 
     def unavailable(self, device: str) -> str | None:
         """Plain torch is enough, so it runs everywhere."""
@@ -50,7 +56,7 @@ class QuantizedMethod:
 
     def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
         """Packed bytes with scales and zero points, and 16 bits for what stays."""
-        return total_bytes(config, self.matrix_bytes)
+        return total_bytes(config, self.matrix_bytes, self.kept)
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Quantize each matrix on its way to the engine; UsageError for another engine."""
@@ -65,7 +71,7 @@ class Noted:
     """A quantizer that keeps at 16 bits what its method cannot quantize, and counts all exceptions."""
 
     def __init__(self, method: QuantizedMethod, source: ModelSource, *, device: str, dtype: str) -> None:
-        self._quantize = method.quantize
+        self._quantize, self._chosen = method.quantize, method.kept
         self._group_size = method.group_size
         self._source = source
         self._device = device
@@ -74,14 +80,16 @@ class Noted:
         self._regrouped: dict[int, int] = {}  # group size -> matrices
 
     def __call__(self, name: str, tensor: "Tensor") -> "Weight":
-        weight = self._quantize(self._source, name, tensor.to(self._device))
+        chosen = name in self._chosen
+        weight = None if chosen else self._quantize(self._source, name, tensor.to(self._device))
         if weight is None:
             import torch
 
             from quantbench.weights.finite import cast_finite
             from quantbench.weights.formats import FloatWeight
 
-            self._kept.append(name)
+            if not chosen:
+                self._kept.append(name)
             dtype = getattr(torch, self._kept_dtype)
             return FloatWeight(cast_finite(name, tensor, dtype=dtype, device=self._device))
         size = weight.group_size
@@ -104,9 +112,9 @@ class Noted:
         return tuple(sentences)
 
 
-def dividing_group(columns: int) -> int | None:
-    """The largest of GROUP_SIZES that divides the input width; None when none does."""
-    return next((size for size in GROUP_SIZES if columns % size == 0), None)
+def dividing_group(columns: int, most: int = GROUP_SIZES[0]) -> int | None:
+    """The largest of GROUP_SIZES up to `most` that divides the input width; None when none does."""
+    return next((size for size in GROUP_SIZES if size <= most and columns % size == 0), None)
 
 
 def int8(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
@@ -116,12 +124,12 @@ def int8(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
     return quantize_int8(name, weight)
 
 
-def int4(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
+def int4(source: ModelSource, name: str, weight: "Tensor", most: int = GROUP_SIZES[0]) -> "Weight | None":
     """W4 with the search, see quantizers.int4."""
     from quantbench.weights.quantizers.importance import input_importance
     from quantbench.weights.quantizers.int4 import quantize_int4
 
-    group_size = dividing_group(weight.shape[1])
+    group_size = dividing_group(weight.shape[1], most)
     if group_size is None:
         return None
     return quantize_int4(name, weight, group_size=group_size, importance=input_importance(source, name))
@@ -134,9 +142,9 @@ def int4_rtn(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None
     return None if weight.shape[1] % 2 else round_int4(name, weight)
 
 
-def int4_bytes(rows: int, columns: int) -> int:
+def int4_bytes(rows: int, columns: int, most: int = GROUP_SIZES[0]) -> int:
     """In the largest groups that divide the width; 16 bits a weight where none does."""
-    group_size = dividing_group(columns)
+    group_size = dividing_group(columns, most)
     return 2 * rows * columns if group_size is None else Int4Weight.bytes_of(rows, columns, group_size)
 
 
@@ -145,7 +153,7 @@ def int4_rtn_bytes(rows: int, columns: int) -> int:
     return 2 * rows * columns if columns % 2 else Int4Weight.bytes_of(rows, columns, columns)
 
 
-QUANTIZED = {
+PLAIN = {
     "int8": QuantizedMethod(
         description="8 bits, symmetric, a scale per output channel; embedding and head included",
         scheme="W8",
@@ -168,3 +176,34 @@ QUANTIZED = {
         matrix_bytes=int4_rtn_bytes,
     ),
 }
+
+
+def with_groups(method: QuantizedMethod, size: int) -> QuantizedMethod:
+    """int4 in groups of at most this many inputs."""
+    return replace(
+        method,
+        description=method.description.replace("128", str(size)),
+        group_size=size,
+        quantize=partial(int4, most=size),
+        matrix_bytes=partial(int4_bytes, most=size),
+    )
+
+
+def with_head16(method: QuantizedMethod) -> QuantizedMethod:
+    """The method with embedding and head at 16 bits."""
+    description = method.description.partition("; embedding")[0]
+    return replace(
+        method,
+        description=f"{description}; embedding and head stay at 16 bits",
+        kept=frozenset((EMBEDDING, HEAD)),
+    )
+
+
+GROUPED = {f"int4-g{size}": with_groups(PLAIN["int4"], size) for size in GROUP_SIZES[1:]}
+HEAD16 = {
+    f"{name}-head16": with_head16(method)
+    for name, method in {**PLAIN, **GROUPED}.items()
+    if name != "int4-rtn"
+}
+VARIANTS = {**GROUPED, **HEAD16}
+QUANTIZED = {**PLAIN, **VARIANTS}

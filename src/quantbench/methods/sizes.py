@@ -4,7 +4,7 @@ Vectors (norms, biases) are counted at 16 bits; where activations are float32 th
 is less than 0.1 % of a model.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from quantbench.sources.layout import count, tensor_shapes
@@ -12,14 +12,21 @@ from quantbench.sources.layout import count, tensor_shapes
 VECTOR_BYTES = 2
 
 
-def total_bytes(config: Mapping[str, Any], matrix_bytes: Callable[[int, int], int]) -> int | None:
-    """Bytes of all tensors, tied ones once; `matrix_bytes(out_features, in_features)` for each matrix."""
+def total_bytes(
+    config: Mapping[str, Any], matrix_bytes: Callable[[int, int], int], kept: Collection[str] = ()
+) -> int | None:
+    """Bytes of all tensors, tied ones once; `matrix_bytes(out_features, in_features)` for each matrix.
+
+    Those whose names are in `kept` stay at 16 bits.
+    """
     shapes = tensor_shapes(config)
     if shapes is None:
         return None
     return sum(
-        matrix_bytes(shape[0], shape[1]) if len(shape) == 2 else VECTOR_BYTES * count(shape)
-        for shape in shapes.values()
+        matrix_bytes(shape[0], shape[1])
+        if len(shape) == 2 and name not in kept
+        else VECTOR_BYTES * count(shape)
+        for name, shape in shapes.items()
     )
 
 

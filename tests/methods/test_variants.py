@@ -1,0 +1,87 @@
+"""A variant's name says what it changes, and nothing else changes; GGUF's own formats are made by gguf-py."""
+
+import pytest
+import torch
+
+from quantbench.measure import audit
+from quantbench.methods import METHODS, VARIANTS, Loaded, LoadSettings
+from quantbench.methods.ggml import blocks_of
+from quantbench.settings import Engine
+from quantbench.sources import ModelSource
+from tests.model_folders import tiny_source
+
+
+def load(method: str, source: ModelSource) -> Loaded:
+    settings = LoadSettings(device="cpu", dtype="float32", engine=Engine.NATIVE)
+    return METHODS[method].load(source, settings)
+
+
+def formats(method: str, source: ModelSource) -> dict[str, tuple[str, int | None]]:
+    kinds = audit(load(method, source).decoder, source)
+    return {kind.module: (kind.format, kind.group_size) for kind in kinds if kind.matrices}
+
+
+def wide(**changes: object) -> ModelSource:
+    return tiny_source(hidden_size=128, intermediate_size=256, **changes)
+
+
+def test_all_variants_are_methods() -> None:
+    assert set(VARIANTS) == {
+        "int4-g64",
+        "int4-g32",
+        "int8-head16",
+        "int4-head16",
+        "int4-g64-head16",
+        "int4-g32-head16",
+    }
+    assert VARIANTS.keys() <= METHODS.keys()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_holds_what_its_name_says(name: str) -> None:
+    found = formats(name, wide(tie_word_embeddings=False))
+    bits, _, rest = name.partition("-")
+    group = int(rest.removeprefix("g").partition("-")[0]) if rest.startswith("g") else 128
+    packed = ("W8", None) if bits == "int8" else ("W4", group)
+    ends = ("W16", None) if name.endswith("head16") else packed
+    assert found == {
+        **dict.fromkeys(("embedding", "head"), ends),
+        **dict.fromkeys(("q", "k", "v", "o", "gate", "up", "down"), packed),
+    }
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_stays_by_choice_is_no_exception(name: str) -> None:
+    assert load(name, wide()).warnings == ()
+
+
+def test_smaller_groups_are_closer_to_the_model() -> None:
+    source = wide()
+    texts = [[1, 5, 9, 20, 33, 2, 7]]
+    (exact,) = load("fp32", source).decoder.score(texts)
+    errors = []
+    for name in ("int4", "int4-g64", "int4-g32"):
+        (logits,) = load(name, source).decoder.score(texts)
+        errors.append(float((logits - exact).square().mean()))
+    assert errors == sorted(errors, reverse=True)
+
+
+@pytest.mark.parametrize(("method", "kind"), [("q8_0", "Q8_0"), ("q4_0", "Q4_0")])
+def test_ggufs_formats_are_in_every_matrix(method: str, kind: str) -> None:
+    pytest.importorskip("gguf")
+    assert set(formats(method, wide()).values()) == {(kind, 32)}
+
+
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0"])
+def test_blocks_stand_for_the_values_that_gguf_py_gives_them(kind: str) -> None:
+    gguf = pytest.importorskip("gguf")
+    values = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
+    number = gguf.GGMLQuantizationType[kind]
+    expected = torch.from_numpy(gguf.dequantize(gguf.quantize(values.numpy(), number), number))
+    assert torch.equal(blocks_of("w", values, kind).dequantize(), expected)
+
+
+def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantbench.methods.ggml.find_spec", lambda name: None)
+    reason = METHODS["q4_0"].unavailable("cpu")
+    assert reason is not None and "pip install 'quantbench[gguf]'" in reason
