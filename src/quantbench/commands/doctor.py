@@ -13,7 +13,6 @@ from rich.text import Text
 from quantbench.errors import QuantbenchError
 from quantbench.output import Output
 from quantbench.settings.commands import DoctorSettings
-from quantbench.tasks import TASKS, load_task
 from quantbench.units import show_bytes
 
 Finding = tuple[str, bool, str]  # what, whether it works, what was seen or how to fix it
@@ -98,6 +97,8 @@ def check_sandbox() -> list[Finding]:
 
 def check_tasks() -> list[Finding]:
     """Which tasks have their data here; nothing is downloaded for it."""
+    from quantbench.tasks import TASKS
+
     os.environ["HF_HUB_OFFLINE"] = "1"
     found: list[Finding] = []
     for name in TASKS:
@@ -106,6 +107,9 @@ def check_tasks() -> list[Finding]:
 
 
 def describe_task(name: str) -> str:
+    """What a task has here; TaskError says why it has nothing."""
+    from quantbench.tasks import load_task
+
     task = load_task(name)
     return task.note or f"{len(task.problems)} problems, the published data"
 

@@ -1,17 +1,19 @@
 """`quantbench run`: measure a model under each method, write the report and print its tables."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from quantbench.output import Output
-from quantbench.plan import Plan
-from quantbench.records import Record
 from quantbench.settings import RunSettings
-from quantbench.sources import ModelSource
 from quantbench.units import show_bytes
+
+if TYPE_CHECKING:
+    from quantbench.plan import Plan
+    from quantbench.records import Record
+    from quantbench.sources import ModelSource
 
 
 def run(settings: RunSettings, out: Output, err: Console) -> int:
@@ -47,7 +49,7 @@ def give_plan(settings: RunSettings, out: Output, err: Console) -> int:
     return 0
 
 
-def exit_code(records: Sequence[Record]) -> int:
+def exit_code(records: Sequence["Record"]) -> int:
     """0: all measured; 2: a trial met a user's mistake; 1: a trial died otherwise."""
     failures = [record.failure for record in records if record.failure]
     if not failures:
@@ -55,7 +57,7 @@ def exit_code(records: Sequence[Record]) -> int:
     return 2 if any(failure.user_error for failure in failures) else 1
 
 
-def describe_plan(plan: Plan, source: ModelSource) -> list[dict[str, Any]]:
+def describe_plan(plan: "Plan", source: "ModelSource") -> list[dict[str, Any]]:
     """The trials of a plan: id, what, and the weight bytes to expect, None where they are not known."""
     from quantbench.methods import METHODS
 
