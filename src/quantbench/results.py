@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from quantbench.analysis import Results as Rows
     from quantbench.analysis.compare import Changes
     from quantbench.analysis.recommend import Choice, Limits
-    from quantbench.report.charts.style import Picture
+    from quantbench.report.charts.style import ChartFigure
 
 Parsed = TypeVar("Parsed", int, float)
 
@@ -117,7 +117,7 @@ class Results:
             ) from error
         return pandas.DataFrame(self.rows(table))
 
-    def figures(self) -> dict[str, "Picture"]:
+    def figures(self) -> dict[str, "ChartFigure"]:
         """The report's pictures as matplotlib figures, by the names of their files without '.png'."""
         from quantbench.report.charts import draw_charts
 

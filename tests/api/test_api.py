@@ -14,7 +14,7 @@ from rich.console import Console
 
 import quantbench
 from quantbench.api import signals_kept
-from quantbench.report.charts.style import Picture
+from quantbench.report.charts.style import ChartFigure
 from quantbench.results import Results
 from quantbench.settings import RunSettings
 from quantbench.settings.base import places_of
@@ -93,7 +93,7 @@ def test_data_frames_have_the_rows(results: Results) -> None:
 
 def test_pictures_are_figures_that_a_notebook_shows(results: Results) -> None:
     figure = results.figures()["model_size_comparison"]
-    assert isinstance(figure, Picture)
+    assert isinstance(figure, ChartFigure)
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 

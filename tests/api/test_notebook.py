@@ -15,7 +15,7 @@ from quantbench.executors import local
 from quantbench.executors.local import LocalExecutor
 from quantbench.plan import Role, Trial
 from quantbench.records import Memory, MemoryKind, Record, Size
-from quantbench.report.charts.style import Picture
+from quantbench.report.charts.style import ChartFigure
 from quantbench.results import Results
 from tests.report_records import CPU_ENVIRONMENT, record, speed_point, task_result
 
@@ -81,7 +81,7 @@ def test_it_measures_both_methods(shown: list[Any]) -> None:
 
 
 def test_it_shows_a_picture(shown: list[Any]) -> None:
-    assert isinstance(shown[2], Picture)
+    assert isinstance(shown[2], ChartFigure)
 
 
 def test_it_recommends_the_method_that_fits(shown: list[Any]) -> None:

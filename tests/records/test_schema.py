@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from quantbench.plan import Role
+from quantbench.plan import Plan, Role, Trial
 from quantbench.records import MemoryKind, Record
+from quantbench.runner import run_plan
 from quantbench.schema import READABLE, SCHEMA_VERSION
 from quantbench.settings import Engine
 from quantbench.store import Store, parse_record
@@ -90,6 +91,27 @@ def test_a_trial_without_its_method_is_damage(tmp_path: Path) -> None:
 def test_a_trial_with_what_was_never_resolved_is_damage() -> None:
     with pytest.raises(ValueError, match="not planned yet"):
         read(trial=OLD["trial"] | {"engine": "auto"})
+
+
+class Quiet:
+    """A watcher that says nothing."""
+
+    def on_skip(self, trial: Trial) -> None: ...
+
+    def on_start(self, trial: Trial, number: int, count: int) -> None: ...
+
+    def on_record(self, trial: Trial, record: Record) -> None: ...
+
+
+def test_what_the_first_schema_recorded_is_not_measured_again(tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").write_text(json.dumps(OLD) + "\n")
+
+    def execute(trial: Trial) -> Record:
+        raise AssertionError("it was measured")
+
+    plan = Plan(trials=(read().trial,), baseline="fp16")
+    records, damaged = run_plan(plan, Store(tmp_path), execute, Quiet())
+    assert ([record.trial_id for record in records], damaged) == ([OLD["trial_id"]], [])
 
 
 def test_a_record_is_read_as_it_was_written() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from quantbench.settings.option import Place, help_of, places, spelling
+from quantbench.settings.option import OptionPlace, help_of, places, spelling
 
 
 class Settings(BaseModel):
@@ -58,7 +58,7 @@ class Settings(BaseModel):
 
 
 @cache
-def places_of(settings: type[Settings]) -> dict[str, Place]:
+def places_of(settings: type[Settings]) -> dict[str, OptionPlace]:
     """`places`, looked up once for each class."""
     return places(settings)
 

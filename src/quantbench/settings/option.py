@@ -45,16 +45,16 @@ def facts_of(field: FieldInfo) -> Facts:
     return found if isinstance(found, Facts) else Facts()
 
 
-class Place(NamedTuple):
+class OptionPlace(NamedTuple):
     """Where an option lies in a settings class: its group (None is the class itself) and its field."""
 
     group: str | None
     field: FieldInfo
 
 
-def places(settings: type[BaseModel]) -> dict[str, Place]:
+def places(settings: type[BaseModel]) -> dict[str, OptionPlace]:
     """Every field by its name, those of nested groups in the group's place; TypeError for a name twice."""
-    found: dict[str, Place] = {}
+    found: dict[str, OptionPlace] = {}
     for name, place in _walk(settings):
         if name in found:
             raise TypeError(f"{settings.__name__} has two options '{name}'; give one another name")
@@ -62,13 +62,13 @@ def places(settings: type[BaseModel]) -> dict[str, Place]:
     return found
 
 
-def _walk(settings: type[BaseModel]) -> Iterator[tuple[str, Place]]:
+def _walk(settings: type[BaseModel]) -> Iterator[tuple[str, OptionPlace]]:
     for name, field in settings.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from ((inner, Place(name, place.field)) for inner, place in places(kind).items())
+            yield from ((inner, OptionPlace(name, place.field)) for inner, place in places(kind).items())
         else:
-            yield name, Place(None, field)
+            yield name, OptionPlace(None, field)
 
 
 def type_of(field: FieldInfo) -> Any:

@@ -8,7 +8,7 @@ from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED
 from quantbench.analysis.findings.balance import inside_noise
 
 if TYPE_CHECKING:
-    from quantbench.report.charts.style import Picture
+    from quantbench.report.charts.style import ChartFigure
 
 HEATMAP = "normalized_metrics_heatmap.png"
 FILES = {
@@ -39,7 +39,7 @@ def has_heatmap(analysis: Analysis) -> bool:
     )
 
 
-def draw_charts(analysis: Analysis) -> Iterator[tuple[str, "Picture"]]:
+def draw_charts(analysis: Analysis) -> Iterator[tuple[str, "ChartFigure"]]:
     """File name and figure of every picture; nothing when nothing was measured."""
     if not analysis.metrics:
         return

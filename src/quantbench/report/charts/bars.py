@@ -13,7 +13,7 @@ from quantbench.report.charts.style import (
     GRID,
     INTERVAL,
     QUIET,
-    Picture,
+    ChartFigure,
     new_figure,
     row_label,
     set_titles,
@@ -36,7 +36,7 @@ class Bar:
     high: float = 0.0
 
 
-def draw_bars(results: Results, metric: Metric) -> Picture:
+def draw_bars(results: Results, metric: Metric) -> ChartFigure:
     """One metric; a method without a figure keeps its line and says so."""
     bars = make_bars(results, metric)
     column = metric_column(metric, results.rows)

@@ -12,7 +12,7 @@ from quantbench.analysis.formatting import MISSING
 from quantbench.report.charts.style import (
     QUIET,
     WIDTH,
-    Picture,
+    ChartFigure,
     new_figure,
     row_label,
     set_titles,
@@ -27,7 +27,7 @@ BAR_ASPECT = 8  # of the colour scale with no lines; it stays as thin when lines
 DARK_BELOW = 0.46
 
 
-def draw_heatmap(analysis: Analysis) -> Picture:
+def draw_heatmap(analysis: Analysis) -> ChartFigure:
     """A metric on which no two methods are shown to differ, or a missing figure, has no colour."""
     results, metrics = analysis.results, analysis.metrics
     with styled():

@@ -45,16 +45,16 @@ def styled() -> Iterator[None]:
         yield
 
 
-class Picture(Figure):
+class ChartFigure(Figure):
     """A figure that a notebook shows as the picture that a report has."""
 
     def _repr_png_(self) -> bytes:
         return to_png(self)
 
 
-def new_figure(height: float) -> tuple[Picture, Axes]:
+def new_figure(height: float) -> tuple[ChartFigure, Axes]:
     """A figure of the common width with one axes and no frame; height in inches."""
-    figure = Picture(figsize=(WIDTH, height), layout="constrained")
+    figure = ChartFigure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.spines[:].set_visible(False)
