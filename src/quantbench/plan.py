@@ -24,7 +24,7 @@ from quantbench.settings import (
     SpeedSettings,
 )
 from quantbench.settings.base import nested, places_of
-from quantbench.settings.option import facts_of
+from quantbench.settings.option import ALWAYS, Facts, facts_of, option
 
 PASSES_A_ROUND = 2  # speed is measured forth and back over the methods: A B C, C B A
 UNSAID = {"engine": "native", "dtype": "float16", "tasks": ()}  # of a Trial written without them
@@ -56,7 +56,7 @@ class Trial(Settings):
     distance: DistanceSettings = DistanceSettings()
     likelihood: PerplexitySettings = PerplexitySettings()
     reference: str | None = None  # id of the baseline's trial whose predictions this one is compared with
-    row: str | None = None  # its name in a table of several models; None: the method's
+    row: str | None = option(None, "Its name in a table of several models.", facts=Facts(before=None))
     role: Role = Role.METHOD
     round: int = 0  # the pass over the methods that this trial belongs to, from 0
 
@@ -77,8 +77,7 @@ class Trial(Settings):
 
     @model_serializer(mode="plain")
     def _write(self) -> dict[str, Any]:
-        unsaid = ("row", "perplexity")  # while they are None, as in trials before there were any
-        return {name: value for name, value in self.flat().items() if name not in unsaid or value is not None}
+        return self.flat()
 
     @property
     def id(self) -> str:
@@ -139,4 +138,4 @@ def trial_from_dict(data: Mapping[str, Any]) -> Trial:
 def _before() -> dict[str, Any]:
     """What trials did before an option was there, by the options that came later."""
     known = {name: facts_of(place.field).before for name, place in places_of(Trial).items()}
-    return {name: before for name, before in known.items() if before is not None}
+    return {name: before for name, before in known.items() if before is not ALWAYS}

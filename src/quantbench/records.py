@@ -8,29 +8,20 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from quantbench.kernels import Kernels
 from quantbench.plan import Role, Trial
+from quantbench.record_base import Count, Figure, Frozen, NotNegative, Rate, Seconds, Several, Share, Taken
+from quantbench.record_base import Environment as Environment
+from quantbench.record_base import Failure as Failure
+from quantbench.record_base import ModelInfo as ModelInfo
+from quantbench.record_base import Startup as Startup
 from quantbench.schema import SCHEMA_VERSION
 from quantbench.settings import Engine
 from quantbench.settings.base import places_of
 
 METERED_S = 2.0  # seconds of repetitions from which energy is known: the driver's counter ticks every 0.1 s
-
-# What arithmetic on a record may rely on: figures that no machine has are damage, not measurements.
-Count = Annotated[int, Field(ge=0, le=10**18)]
-Several = Annotated[int, Field(ge=1, le=10**18)]
-NotNegative = Annotated[float, Field(ge=0, le=1e15)]
-Seconds = Annotated[float, Field(ge=0, le=1e9)]
-Taken = Annotated[float, Field(gt=0, le=1e9)]  # seconds that something took
-Rate = Annotated[float, Field(gt=0, le=1e18)]  # bytes a second
-Share = Annotated[float, Field(ge=0, le=1.0001)]  # rounding included
-Figure = Annotated[float, Field(ge=-1e15, le=1e15)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Outcome(StrEnum):
@@ -44,18 +35,7 @@ class Outcome(StrEnum):
     FORBIDDEN = "forbidden"  # it tried what the sandbox stops
 
 
-class ModelInfo(_Frozen):
-    name: str
-    revision: str | None = None  # the commit for a hub model, a content hash for a folder
-    architecture: str  # 'Qwen2ForCausalLM'
-    parameters: Count  # tied weights once
-    layers: int | None = None
-    hidden_size: int | None = None
-    vocab_size: int | None = None
-    note: str | None = None  # 'random weights', 'built-in, not comparable with ...'
-
-
-class Size(_Frozen):
+class Size(Frozen):
     weight_bytes: Count  # resident after a forward, scales and zero points included, tied weights once
     checkpoint_bytes: Count | None = None  # on disk, as published; None for random weights
     effective_bits: Annotated[float, Field(ge=0, le=1e6)]  # 8 * weight_bytes / parameters
@@ -65,7 +45,7 @@ class Size(_Frozen):
     schemes: dict[str, int] = Field(default_factory=dict)  # scheme -> parameters held that way
 
 
-class HeldKind(_Frozen):
+class HeldKind(Frozen):
     """All matrices of one kind ('q', 'down', 'embedding') that are held and multiplied in one way."""
 
     module: str
@@ -78,7 +58,7 @@ class HeldKind(_Frozen):
     prompt_kernel: str
 
 
-class SpeedPoint(_Frozen):
+class SpeedPoint(Frozen):
     """Raw times of one batch size and prompt length; one entry a repetition, in the order run."""
 
     batch_size: Several
@@ -113,7 +93,7 @@ class MemoryKind(StrEnum):
     CPU = "cpu"
 
 
-class Memory(_Frozen):
+class Memory(Frozen):
     kind: MemoryKind
     load_peak_bytes: Count | None = None  # cuda: allocator, cpu: resident set
     peak_allocated_bytes: Count | None = None  # cuda only, while running
@@ -127,7 +107,7 @@ class Memory(_Frozen):
         return self.peak_allocated_bytes if self.kind is MemoryKind.CUDA else self.process_bytes
 
 
-class Completion(_Frozen):
+class Completion(Frozen):
     task_id: str
     sample: Count = 0
     outcome: Outcome
@@ -138,7 +118,7 @@ class Completion(_Frozen):
     code_found: bool = True  # the answer held something that could be run
 
 
-class TaskResult(_Frozen):
+class TaskResult(Frozen):
     task: str
     protocol: str  # name and version of prompt, stops and extraction
     protocol_reason: str | None = None  # whether the model is taken for an instruct model, and why
@@ -164,7 +144,7 @@ class TaskResult(_Frozen):
         return self
 
 
-class ProblemDistance(_Frozen):
+class ProblemDistance(Frozen):
     """Teacher-forced distance from the baseline over one problem's tokens."""
 
     task_id: str
@@ -184,13 +164,13 @@ class ProblemDistance(_Frozen):
         return self
 
 
-class Distance(_Frozen):
+class Distance(Frozen):
     text: str  # what was scored
     top_k: int
     problems: tuple[ProblemDistance, ...]
 
 
-class PromptEffect(_Frozen):
+class PromptEffect(Frozen):
     """The same decoder with fewer bits in its prompts (as it runs) and with all of them, in turns."""
 
     bits: int  # of prompts' activations as it runs
@@ -200,7 +180,7 @@ class PromptEffect(_Frozen):
     tokens: int = 0  # of those predictions, all texts together
 
 
-class Perplexity(_Frozen):
+class Perplexity(Frozen):
     """Losses over one text by one convention, window by window; a window's mean loss has its weight."""
 
     text: str  # the file's name
@@ -218,15 +198,7 @@ class Perplexity(_Frozen):
         return self
 
 
-class Startup(_Frozen):
-    import_s: Seconds | None = None
-    compile_s: Seconds | None = None  # CPU kernels, before loading; next to nothing where they were cached
-    load_s: Seconds | None = None  # reading and placing weights, quantizing included
-    quantize_s: Seconds | None = None
-    warmup_s: Seconds | None = None  # first run: compiling, graph capture
-
-
-class Reading(_Frozen):
+class Reading(Frozen):
     """The best rate of one way of reading a buffer of one size."""
 
     size_bytes: Count
@@ -235,7 +207,7 @@ class Reading(_Frozen):
     bytes_per_s: Rate
 
 
-class Bandwidth(_Frozen):
+class Bandwidth(Frozen):
     """Read bandwidth in the trial's own process: of the memory, and of a buffer as large as a step reads."""
 
     read_bytes_per_s: Rate  # the best of a buffer that no cache holds
@@ -244,32 +216,7 @@ class Bandwidth(_Frozen):
     readings: tuple[Reading, ...] = ()
 
 
-class Failure(_Frozen):
-    stage: str  # 'load', 'size', 'speed', 'memory', 'task', 'process'
-    kind: str  # the exception's name, or 'killed'
-    message: str
-    user_error: bool = False  # the message names what the user can do; there is no traceback
-    traceback: str | None = None
-
-
-class Environment(_Frozen):
-    platform: str
-    python: str
-    cpu: str
-    cores: int
-    memory_bytes: int
-    gpu: str | None = None
-    gpu_memory_bytes: int | None = None
-    driver: str | None = None
-    cuda: str | None = None
-    packages: dict[str, str] = Field(default_factory=dict)
-    commit: str | None = None
-    command: str | None = None
-    threads: int | None = None
-    extra: dict[str, Any] = Field(default_factory=dict)  # clocks, power state, foreign load
-
-
-class Record(_Frozen):
+class Record(Frozen):
     schema_version: int = SCHEMA_VERSION
     trial_id: str
     created_at: str  # ISO 8601, UTC

@@ -171,7 +171,7 @@ class PerplexitySettings(Settings):
     """The text whose perplexity is measured by the field's conventions."""
 
     perplexity: str | None = option(
-        None, "Text file to measure the perplexity of.", facts=Facts(shown="none")
+        None, "Text file to measure the perplexity of.", facts=Facts(shown="none", before=None)
     )
     perplexity_window: int = option(
         512, "Tokens of one window of it.", facts=Facts(needs=(PERPLEXITY,), before=512), ge=8, le=10**6

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
+ALWAYS = object()  # the option was there from the first trial on
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -26,7 +28,7 @@ class Facts:
     argument: bool = False  # given without its name
     also_argument: bool = False  # given with or without its name; a list takes all arguments left
     command_line_only: bool = False  # no key of a configuration file
-    before: Any = None  # of an option that came later: what trials before it did; None: it was always there
+    before: Any = ALWAYS  # of an option that came later: what trials before it did
 
 
 def option(default: Any, sentence: str, *, facts: Facts | None = None, **bounds: Any) -> Any:

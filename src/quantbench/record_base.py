@@ -1,0 +1,66 @@
+"""What all parts of a record share, and the parts that hold no measurement of the model at work.
+
+`records.py` gives all of them under its own name.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# What arithmetic on a record may rely on: figures that no machine has are damage, not measurements.
+Count = Annotated[int, Field(ge=0, le=10**18)]
+Several = Annotated[int, Field(ge=1, le=10**18)]
+NotNegative = Annotated[float, Field(ge=0, le=1e15)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Taken = Annotated[float, Field(gt=0, le=1e9)]  # seconds that something took
+Rate = Annotated[float, Field(gt=0, le=1e18)]  # bytes a second
+Share = Annotated[float, Field(ge=0, le=1.0001)]  # rounding included
+Figure = Annotated[float, Field(ge=-1e15, le=1e15)]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class ModelInfo(Frozen):
+    name: str
+    revision: str | None = None  # the commit for a hub model, a content hash for a folder
+    architecture: str  # 'Qwen2ForCausalLM'
+    parameters: Count  # tied weights once
+    layers: int | None = None
+    hidden_size: int | None = None
+    vocab_size: int | None = None
+    note: str | None = None  # 'random weights', 'built-in, not comparable with ...'
+
+
+class Startup(Frozen):
+    import_s: Seconds | None = None
+    compile_s: Seconds | None = None  # CPU kernels, before loading; next to nothing where they were cached
+    load_s: Seconds | None = None  # reading and placing weights, quantizing included
+    quantize_s: Seconds | None = None
+    warmup_s: Seconds | None = None  # first run: compiling, graph capture
+
+
+class Failure(Frozen):
+    stage: str  # 'load', 'size', 'speed', 'memory', 'task', 'process'
+    kind: str  # the exception's name, or 'killed'
+    message: str
+    user_error: bool = False  # the message names what the user can do; there is no traceback
+    traceback: str | None = None
+
+
+class Environment(Frozen):
+    platform: str
+    python: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    gpu: str | None = None
+    gpu_memory_bytes: int | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    packages: dict[str, str] = Field(default_factory=dict)
+    commit: str | None = None
+    command: str | None = None
+    threads: int | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)  # clocks, power state, foreign load
