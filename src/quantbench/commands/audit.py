@@ -1,14 +1,17 @@
 """`quantbench audit`: how every matrix is held and multiplied, of a results folder or of a model."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from quantbench.output import Output
-from quantbench.records import HeldKind
 from quantbench.settings.commands import AuditSettings
 
-Held = list[tuple[str, tuple[HeldKind, ...]]]  # method -> its matrices by kind
+if TYPE_CHECKING:
+    from quantbench.records import HeldKind
+
+Held = list[tuple[str, tuple["HeldKind", ...]]]  # method -> its matrices by kind
 
 
 def audit(settings: AuditSettings, out: Output, err: Console) -> int:
