@@ -21,6 +21,7 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("kernels.cpp")
 SOURCES = (
     "kernels.cpp",
+    "blocks.hpp",
     "codes.hpp",
     "panels.hpp",
     "product.hpp",
@@ -29,6 +30,7 @@ SOURCES = (
     "readers.hpp",
     "rows.hpp",
     "stored_readers.hpp",
+    "unpacking.hpp",
     "vectors.hpp",
 )
 SWITCH = "QUANTBENCH_CPU_KERNELS"

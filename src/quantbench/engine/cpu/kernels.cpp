@@ -11,18 +11,18 @@
 extern "C" {
 
 // y [rows, n] = x [rows, k] times weights [n, k], scaled, plus bias [n] and residual [rows, n] if given.
-// kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4; of `stored_readers.hpp` 5 to 8 and the GGUF blocks from 16 on.
+// kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4; of `stored_readers.hpp` 5 to 8; of `blocks.hpp` 16 on.
 // k is a multiple of 16, of a group where there are groups (4 bits: that of 32), and of a block.
 void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_t n, const void* data,
                        const void* scale, const void* zero, int64_t group, const float* bias,
                        const float* residual, float* y) {
     Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group};
-    const bool pairs = kind >= 4 && kind <= 6;
-    const Scratch split(pairs ? rows * k : 0);
-    if (pairs) {
-        split_pairs(x, rows * k, split.data);
-        p.x = split.data;
-    }
+    const bool arranged = (kind >= 4 && kind <= 6) || (kind >= 16 && !NATURAL);
+    const Scratch space(arranged ? rows * k : 0);
+    if (kind == 4 || kind == 5) arrange(x, rows * k, [](int i) { return pair_of(code_at(i)); }, space.data);
+    if (kind == 6) arrange(x, rows * k, near_pair_of, space.data);
+    if (kind >= 16 && !NATURAL) arrange(x, rows * k, code_at, space.data);
+    if (arranged) p.x = space.data;
     switch (kind) {
         case 0: return multiply<Float32>(p);
         case 1: return multiply<BFloat16>(p);

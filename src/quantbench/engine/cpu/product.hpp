@@ -2,7 +2,10 @@
 // there are: by vectors along the inputs, then across the vector.
 #pragma once
 
+#include "blocks.hpp"
 #include "stored_readers.hpp"
+
+#include <utility>
 
 namespace {
 
@@ -12,7 +15,7 @@ constexpr int64_t FEW_PRODUCTS = 1 << 22;   // multiplied and added by one threa
 constexpr int64_t FEW_FLOATS = 1 << 16;     // passed through a norm or a gate
 
 struct Problem {
-    const float* x;  // [rows, k]; for nibbles of even and odd inputs with pairs split
+    const float* x;  // [rows, k]; in the order in which a kind's codes come
     const void *data, *scale, *zero;
     const float *bias, *residual;
     float* y;  // [rows, n], or [rows, n / 2] where gated
@@ -36,46 +39,53 @@ inline void finish(const Problem& p, int64_t m, int64_t n, const vec* totals) {
     }
 }
 
-// MR rows of x times NR rows of weights, converting as it goes: for few rows, where reading weights is all.
-template <class R, int MR, int NR>
-void tile_direct(const Problem& p, int64_t m, int64_t n) {
+// Inputs of a group of weights.
+template <class R>
+inline int64_t span_of(const Problem& p) {
+    if constexpr (R::GROUPED) return R::span(p.group);
+    return p.k;
+}
+
+template <class R>
+inline R reader_of(const Problem& p, int64_t n) {
+    return R(p.data, p.scale, p.zero, p.k, p.group, n);
+}
+
+// MR rows of x times sizeof...(J) rows of weights, converting as it goes: for few rows, where reading weights is all.
+// A vector of weights is used where it is made: the registers have no room for those of all rows.
+template <class R, int MR, int... J>
+inline void tile_rows_direct(const Problem& p, int64_t m, int64_t n, std::integer_sequence<int, J...>) {
+    constexpr int NR = sizeof...(J);
     vec acc[MR][NR] = {};
-    R* readers[NR];
-    alignas(64) unsigned char space[NR][sizeof(R)];
-    for (int j = 0; j < NR; ++j)
-        readers[j] = new (space[j]) R(p.data, p.scale, p.zero, p.k, p.group, n + j);
-    const int64_t span = R::GROUPED ? p.group : p.k;
-    for (int64_t start = 0; start < p.k; start += span) {
-        if constexpr (R::GROUPED)
-            for (int j = 0; j < NR; ++j) readers[j]->start(start / span);
-        for (int64_t k = start; k < start + span; k += R::STEP) {
-            vec w[NR][R::VECTORS];
-            for (int j = 0; j < NR; ++j) readers[j]->next(k, w[j]);
-            for (int i = 0; i < MR; ++i) {
-                const float* row = p.x + (m + i) * p.k + k;
-                for (int v = 0; v < R::VECTORS; ++v) {
-                    const vec xs = load(row + v * W);
-                    for (int j = 0; j < NR; ++j) acc[i][j] = multiply_add(xs, w[j][v], acc[i][j]);
-                }
-            }
-        }
+    R readers[NR] = {reader_of<R>(p, n + J)...};
+    const float* x = p.x + m * p.k;
+    const int64_t span = span_of<R>(p), k = p.k;
+    for (int64_t start = 0, g = 0; start < k; start += span, ++g) {
+        if constexpr (R::GROUPED) (readers[J].start(g), ...);
+        for (int64_t at = start; at < start + span; at += R::STEP)
+            (readers[J].next(at, [&](vec w, int v) __attribute__((always_inline)) {
+                for (int i = 0; i < MR; ++i)
+                    acc[i][J] = multiply_add(load(x + i * k + at + v * W), w, acc[i][J]);
+            }), ...);
     }
     for (int i = 0; i < MR; ++i) finish<R, NR>(p, m + i, n, acc[i]);
 }
 
-// Floats of NR weight rows, [NR, k], in the order in which `tile_direct` meets them.
+template <class R, int MR, int NR>
+void tile_direct(const Problem& p, int64_t m, int64_t n) {
+    tile_rows_direct<R, MR>(p, m, n, std::make_integer_sequence<int, NR>());
+}
+
+// Floats of `count` weight rows, [count, k], in the order in which `tile_direct` meets them.
 template <class R>
 void unpack(const Problem& p, int64_t n, int count, float* out) {
-    const int64_t span = R::GROUPED ? p.group : p.k;
-    for (int j = 0; j < count; ++j) {
-        R reader(p.data, p.scale, p.zero, p.k, p.group, n + j);
-        for (int64_t start = 0; start < p.k; start += span) {
-            if constexpr (R::GROUPED) reader.start(start / span);
-            for (int64_t k = start; k < start + span; k += R::STEP) {
-                vec w[R::VECTORS];
-                reader.next(k, w);
-                for (int v = 0; v < R::VECTORS; ++v) store(out + j * p.k + k + v * W, w[v]);
-            }
+    const int64_t span = span_of<R>(p);
+    for (int j = 0; j < count; ++j, out += p.k) {
+        R reader = reader_of<R>(p, n + j);
+        for (int64_t start = 0, g = 0; start < p.k; start += span, ++g) {
+            if constexpr (R::GROUPED) reader.start(g);
+            for (int64_t k = start; k < start + span; k += R::STEP)
+                reader.next(k, [&](vec w, int v) { store(out + k + v * W, w); });
         }
     }
 }
@@ -156,16 +166,6 @@ void multiply_many(const Problem& p) {
 template <class R>
 void multiply(const Problem& p) {
     p.rows <= 4 ? multiply_few<R>(p) : multiply_many<R>(p);
-}
-
-// x [rows, k] -> per 32 inputs first the 16 even ones, then the 16 odd ones.
-void split_pairs(const float* x, int64_t count, float* out) {
-#pragma omp parallel for schedule(static) if (count > FEW_FLOATS)
-    for (int64_t start = 0; start < count; start += 2 * W)
-        for (int i = 0; i < W; ++i) {
-            out[start + i] = x[start + 2 * i];
-            out[start + W + i] = x[start + 2 * i + 1];
-        }
 }
 
 }  // namespace

@@ -64,4 +64,5 @@ class BlockWeight(Weight):
     def cpu_operand(self) -> CpuOperand | None:
         if not contiguous(self.data):
             return None
-        return CpuOperand(kind=CPU_KINDS[self.kind], tensors=(self.data,), group_size=32)
+        inputs = TYPES_BY_NAME[self.kind].values
+        return CpuOperand(kind=CPU_KINDS[self.kind], tensors=(self.data,), group_size=inputs)

@@ -1,0 +1,154 @@
+// Codes of up to eight bits, 32 at a time: put together as bytes, where one instruction treats all of them, and only
+// then made floats. On AVX2 a byte becomes a float in two steps, without being widened in order: it is moved to the
+// top of its word, so that it comes out 2^24 times too large (scales are multiplied by UNIT), and four of each half
+// meet in a vector. `arrange` gives inputs the same order.
+#pragma once
+
+#include "vectors.hpp"
+
+namespace {
+
+typedef int8_t codes __attribute__((vector_size(32)));
+
+constexpr int PARTS = 32 / W;  // vectors of 32 inputs
+#if defined(QUANTBENCH_AVX2)
+constexpr float UNIT = 0x1p-24f;
+constexpr bool NATURAL = false;  // whether vectors hold codes in their own order
+constexpr int code_at(int place) { return place / 8 * 4 + place % 4 + (place % 8 < 4 ? 0 : 16); }
+#else
+constexpr float UNIT = 1.0f;
+constexpr bool NATURAL = true;
+constexpr int code_at(int place) { return place; }
+#endif
+// Input of code i where bytes hold two neighbours, even inputs low: `nibbles` gives the low ones of all bytes first,
+// `chosen_codes` those of W bytes.
+constexpr int pair_of(int i) { return i < 16 ? 2 * i : 2 * i - 31; }
+constexpr int near_pair_of(int i) { return i / (2 * W) * 2 * W + i % W * 2 + i / W % 2; }
+
+// x [count], a multiple of 32, in the order in which a kind's codes meet it.
+template <class Order>
+void arrange(const float* x, int64_t count, Order order, float* out) {
+#pragma omp parallel for schedule(static) if (count > (1 << 16))
+    for (int64_t start = 0; start < count; start += 32)
+        for (int i = 0; i < 32; ++i) out[start + i] = x[start + order(i)];
+}
+
+inline codes load_codes(const void* p) {
+    codes out;
+    std::memcpy(&out, p, 32);
+    return out;
+}
+
+// The low or the high four bits of 32 bytes; of those two bits at `shift`, as 0 to 48.
+inline codes low_four(codes bytes) { return bytes & 15; }
+inline codes high_four(codes bytes) {
+    typedef uint16_t words __attribute__((vector_size(32)));
+    return (codes)((words)bytes >> 4) & 15;
+}
+template <int SHIFT>
+inline codes two_bits(codes bytes) {
+    typedef uint16_t words __attribute__((vector_size(32)));
+    return (codes)(SHIFT < 4 ? (words)bytes << (4 - SHIFT) : (words)bytes >> (SHIFT - 4)) & 48;
+}
+
+// 32 codes in sixteen bytes: the low nibbles of all of them, then the high ones.
+inline codes nibbles(const uint8_t* bytes) {
+#if defined(__AVX2__)
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+    return (codes)_mm256_inserti128_si256(_mm256_castsi128_si256(b), _mm_srli_epi16(b, 4), 1) & 15;
+#else
+    codes out;
+    for (int i = 0; i < 16; ++i) {
+        out[i] = bytes[i] & 15;
+        out[16 + i] = bytes[i] >> 4;
+    }
+    return out;
+#endif
+}
+
+// 32 bits, each as 0 or 16.
+inline codes fifth_bits(const uint8_t* bits) {
+    uint32_t word;
+    std::memcpy(&word, bits, 4);
+#if defined(__AVX2__)
+    const __m256i bytes = _mm256_shuffle_epi8(
+        _mm256_set1_epi32(static_cast<int>(word)),
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+    const __m256i one = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));  // of the eight in each byte
+    return (codes)_mm256_cmpeq_epi8(_mm256_and_si256(bytes, one), one) & 16;
+#else
+    codes out;
+    for (int i = 0; i < 32; ++i) out[i] = (word >> i & 1) << 4;
+    return out;
+#endif
+}
+
+// levels[codes], sixteen signed bytes.
+inline codes look_up(const int8_t* levels, codes index) {
+#if defined(__AVX2__)
+    const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
+    return (codes)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), (__m256i)index);
+#else
+    codes out;
+    for (int i = 0; i < 32; ++i) out[i] = levels[index[i]];
+    return out;
+#endif
+}
+
+// Part v of the codes as floats, times 1 / UNIT.
+inline vec part(codes c, int v) {
+#if defined(QUANTBENCH_AVX2)
+    const auto word = [v](int i) { return (v * 4 + i) << 24 | 0x808080; };
+    const __m256i tops =
+        _mm256_setr_epi32(word(0), word(1), word(2), word(3), word(0), word(1), word(2), word(3));
+    return to_floats((ivec)_mm256_shuffle_epi8((__m256i)c, tops));
+#elif defined(__AVX512F__)
+    const __m256i all = (__m256i)c;
+    return to_floats((ivec)_mm512_cvtepi8_epi32(v ? _mm256_extracti128_si256(all, 1) : _mm256_castsi256_si128(all)));
+#else
+    return to_floats(widen_signed(reinterpret_cast<const int8_t*>(&c) + v * W));
+#endif
+}
+
+// 32 codes from vector `first` on, to use(vector, its number): codes * d, or codes * d + m; d in units of `part`.
+template <class Use>
+inline void scaled_codes(codes c, vec d, int first, Use use) {
+    for (int v = 0; v < PARTS; ++v) use(part(c, v) * d, first + v);
+}
+template <class Use>
+inline void shifted_codes(codes c, vec d, vec m, int first, Use use) {
+    for (int v = 0; v < PARTS; ++v) use(multiply_add(part(c, v), d, m), first + v);
+}
+
+// table[codes] of 32 codes in sixteen bytes.
+template <class Use>
+inline void chosen_codes(const Table& table, const uint8_t* bytes, Use use) {
+    for (int v = 0; v < PARTS; v += 2) {
+        const ivec words = widen_unsigned(bytes + v / 2 * W);
+        use(choose(table, words), v);
+        use(choose(table, words >> 4), v + 1);
+    }
+}
+
+inline float half_at(const uint8_t* p) {
+    uint16_t bits;
+    std::memcpy(&bits, p, 2);
+    return half_to_float(bits);
+}
+
+// A float16 in every place.
+inline vec fill_half(const uint8_t* p) {
+#if defined(__AVX512F__) || defined(QUANTBENCH_AVX2)
+    int16_t bits;
+    std::memcpy(&bits, p, 2);
+#endif
+#if defined(__AVX512F__)
+    return (vec)_mm512_cvtph_ps(_mm256_set1_epi16(bits));
+#elif defined(QUANTBENCH_AVX2)
+    return (vec)_mm256_cvtph_ps(_mm_set1_epi16(bits));
+#else
+    return fill(half_at(p));
+#endif
+}
+
+}  // namespace
