@@ -102,6 +102,14 @@ def test_drawn_rows_depend_on_their_own_seeds_alone(top_p: float) -> None:
     assert ours.generate(asked, batch_size=4) == wanted
 
 
+@pytest.mark.parametrize("new", [(17, 12, 9, 6, 4, 1), (1, 4, 6, 9, 12, 17), (17, 1, 9, 1, 9, 1)])
+@pytest.mark.parametrize("top_p", [1.0, 0.8])
+def test_drawn_rows_may_end_in_any_order(new: tuple[int, ...], top_p: float) -> None:
+    plain, ours = pair()
+    asked = requests(new, temperature=0.9, top_p=top_p)
+    assert ours.generate(asked, batch_size=6) == plain.generate(asked, batch_size=1)
+
+
 def test_the_first_tokens_are_announced_once_before_any_row_ends() -> None:
     _, ours = pair()
     events: list[str] = []

@@ -143,6 +143,7 @@ class Scheduler:
             self._slots[index] = None
         if indices:
             self._runner.idle(indices)
+            self._announce()  # fewer rows may make a smaller step, whose logits have no place for these
 
     def _compact(self) -> None:
         """Move the last rows into free indices when that makes a smaller step; only when nobody waits."""
