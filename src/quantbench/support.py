@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantbench.errors import ModelError, UsageError
-from quantbench.methods import METHODS, VARIANTS
+from quantbench.methods import LIBRARIES, METHODS, VARIANTS
 from quantbench.sources import ModelSource, is_quantized
 
 DEFAULT_METHODS = ("fp16", "int8", "int4")
@@ -42,8 +42,8 @@ class Support:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that can run."""
-        return tuple(name for name in METHODS if self.engine_of(name))
+        """The methods that can run whatever is installed; those of other libraries are apart."""
+        return tuple(name for name in METHODS if name not in LIBRARIES and self.engine_of(name))
 
     @property
     def sentence(self) -> str:
@@ -56,19 +56,19 @@ class Support:
         runs = f"'{self.model}' runs {engine_words(self.engine, self.methods_with(self.engine))}"
         if self.other and (others := self.methods_with(self.other)):
             runs += f", and {engine_words(self.other, others)}"
-        unfit = [name for name in METHODS if name not in (*self.methods, *VARIANTS, STORED)]
+        unfit = [name for name in METHODS if name not in (*self.methods, *VARIANTS, *LIBRARIES, STORED)]
         if not unfit:
             return runs
         return f"{runs}; {listed(unfit)} need{'s' * (len(unfit) == 1)} the native engine, and {self.reason}"
 
     def methods_with(self, engine: str) -> tuple[str, ...]:
         """The methods that one engine is to run."""
-        return tuple(name for name in METHODS if self.engine_of(name) == engine)
+        return tuple(name for name in self.methods if self.engine_of(name) == engine)
 
 
 def engine_words(engine: str, methods: tuple[str, ...]) -> str:
     """'with transformers under fp16 and bf16'."""
-    under = "every method" if {*methods, STORED} == set(METHODS) else listed(methods)
+    under = "every method" if {*methods, *LIBRARIES, STORED} == set(METHODS) else listed(methods)
     return f"with {'the native engine' if engine == 'native' else engine} under {under}"
 
 
@@ -140,7 +140,7 @@ def measurable(methods: tuple[str, ...], support: Support) -> tuple[tuple[str, .
         kept = tuple(name for name in DEFAULT_METHODS if support.engine_of(name) == support.engine)
         return kept, None if kept == DEFAULT_METHODS else support.sentence
     for name in methods:
-        if name not in support.methods:
+        if support.engine_of(name) is None:
             fix = f"use --methods {','.join(support.methods)}"
             why = support.unsupported_reason(name) if name == STORED else support.sentence
             raise UsageError(f"method '{name}' cannot run here: {why}; {fix}")

@@ -7,7 +7,7 @@ import torch
 
 from quantbench.engine.cpu.build import load_kernels
 from quantbench.errors import UsageError
-from quantbench.methods import METHODS, Loaded, LoadSettings
+from quantbench.methods import LIBRARIES, METHODS, Loaded, LoadSettings
 from quantbench.sources import ModelSource, open_source
 from quantbench.sources.architectures import ARCHITECTURES
 from tests.model_folders import tiny_source
@@ -35,7 +35,7 @@ def test_qwen_half_a_billion_has_the_promised_gigabytes(method: str, low: float,
     assert low < (METHODS[method].expected_bytes_of(QWEN) or 0) / 1e9 < high
 
 
-MADE = [name for name in METHODS if name != "stored"]  # from weights that are not quantized
+MADE = [name for name in METHODS if name not in ("stored", *LIBRARIES)]  # from weights that are not quantized
 
 
 @pytest.mark.parametrize("method", MADE)
@@ -156,7 +156,7 @@ def test_listing_the_methods_imports_no_torch() -> None:
 PEAK = """
 import sys
 from quantbench.measure.resident import peak_resident_bytes, reset_peak, resident_bytes
-from quantbench.methods import METHODS, LoadSettings
+from quantbench.methods import LIBRARIES, METHODS, LoadSettings
 from tests.model_folders import tiny_source
 SIZES = dict(hidden_size=512, intermediate_size=2048, vocab_size=8192, num_hidden_layers=24)
 def load(source):

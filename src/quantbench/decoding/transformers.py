@@ -120,6 +120,8 @@ class TransformersDecoder:
             for field in ("CB", "SCB"):
                 if isinstance(tensor := getattr(state, field, None), Tensor):
                     yield from plain_tensors(f"{name}.{field}", tensor, seen)
+            for field, tensor in quantizer_state(getattr(module, "weight", None)):
+                yield from plain_tensors(f"{name}.weight:{field}", tensor, seen)
         persistent = set(self._model.state_dict())
         for name, buffer in self._model.named_buffers():
             if name in persistent:
@@ -256,6 +258,16 @@ def left_padded(prompts: Sequence[Sequence[int]], device: str) -> tuple[Tensor, 
     ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
     return ids, mask
+
+
+def quantizer_state(weight: Any) -> Iterator[tuple[str, Tensor]]:
+    """Scales and tables that bitsandbytes keeps beside a 4-bit parameter, doubly quantized ones too."""
+    state = getattr(weight, "quant_state", None)
+    while state is not None:
+        for field in ("absmax", "code", "offset"):
+            if isinstance(tensor := getattr(state, field, None), Tensor):
+                yield field, tensor
+        state = getattr(state, "state2", None)
 
 
 def prefixes(name: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from quantbench.decoding.transformers import SchemeOf, TransformersDecoder
+from quantbench.decoding.transformers import SchemeOf, TransformersDecoder, plain_tensors
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
 from quantbench.weights.finite import is_finite, overflow
@@ -62,7 +62,7 @@ def check_parameters(model: Any, source: ModelSource) -> None:
     """ModelError for the first parameter that is not finite once cast, with what the source holds there."""
     stored = set(source.names())
     for name, parameter in model.named_parameters():
-        if not is_finite(parameter.data):
+        if not all(is_finite(plain) for _, plain in plain_tensors(name, parameter, set())):
             tensor = source.tensor(name) if name in stored else parameter.data
             raise ModelError(overflow(name, tensor, parameter.dtype))
 

@@ -9,14 +9,15 @@ quantization configuration.
 from quantbench.methods import fits
 from quantbench.methods.floats import FLOATS
 from quantbench.methods.ggml import GGML
+from quantbench.methods.libraries import LIBRARIES
 from quantbench.methods.method import Loaded, LoadSettings, Method
 from quantbench.methods.quantized import QUANTIZED, VARIANTS
 from quantbench.methods.stored import STORED
 from quantbench.sources import ModelSource
 
-__all__ = ["METHODS", "VARIANTS", "LoadSettings", "Loaded", "Method", "check_fits"]
+__all__ = ["LIBRARIES", "METHODS", "VARIANTS", "LoadSettings", "Loaded", "Method", "check_fits"]
 
-METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **GGML, **STORED}
+METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **GGML, **LIBRARIES, **STORED}
 
 
 def check_fits(method: Method, source: ModelSource, device: str) -> None:
