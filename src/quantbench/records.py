@@ -115,6 +115,7 @@ class Completion(Frozen):
     finish_reason: str  # 'eos', 'stop', 'length' or 'unanswered'
     tokens: Count
     seconds: Seconds | None = None  # of the execution
+    base_outcome: Outcome | None = None  # of HumanEval+ and MBPP+: under the base's inputs alone
     code_found: bool = True  # the answer held something that could be run
 
 

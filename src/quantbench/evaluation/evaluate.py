@@ -7,18 +7,18 @@ time out.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder
 from quantbench.evaluation.generate import Generator, Sample
-from quantbench.evaluation.grading import grade
+from quantbench.evaluation.grading import Grades, grade, grade_numbers
 from quantbench.progress import Progress
-from quantbench.records import Completion, TaskResult
+from quantbench.records import Completion, Outcome, TaskResult
 from quantbench.sandbox.pool import Sandbox
 from quantbench.sandbox.program import Execution
 from quantbench.settings import GenerationSettings
-from quantbench.tasks.problem import Task
+from quantbench.tasks.problem import Grading, Task
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -58,19 +58,20 @@ def evaluate_protocols(
         start = clock()
         samples = generator.samples(task, progress)
         generated = clock()
-        with sandbox() as box:
-            executions = grade([sample.answer for sample in samples], box, progress).executions
-            mode, seed = box.mode, box.seed
+        graded = grade_task(task, samples, sandbox, progress)
         executed = clock()
         result = TaskResult(
             task=task.name,
             protocol=task.protocol.label,
             data_sha256=task.data_sha256,
             comparable=task.comparable,
-            problems=len(task.problems),
-            completions=tuple(completion(s, e) for s, e in zip(samples, executions, strict=True)),
-            sandbox=mode,
-            test_seed=seed,
+            problems=len(task.problems) - len(graded.grades.unusable),
+            completions=tuple(
+                completion(samples[index], execution, plus=task.grading is Grading.PLUS)
+                for index, execution in zip(graded.grades.graded, graded.grades.executions, strict=True)
+            ),
+            sandbox=graded.sandbox,
+            test_seed=graded.test_seed,
             generate_s=generated - start,
             execute_s=executed - generated,
             generated_tokens=sum(sample.tokens for sample in samples),
@@ -79,6 +80,26 @@ def evaluate_protocols(
             note=task.note,
         )
         yield result, samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """Verdicts, and the sandbox in which they were made."""
+
+    grades: Grades
+    sandbox: str
+    test_seed: int | None = None
+
+
+def grade_task(task: Task, samples: Sequence[Sample], sandbox: OpenSandbox, progress: Progress) -> Graded:
+    """Verdicts by the task's own way; the sandbox is opened for programs alone."""
+    answers = [sample.answer for sample in samples]
+    if task.grading is Grading.NUMBER:
+        grades = Grades(graded=tuple(range(len(answers))), executions=grade_numbers(answers))
+        return Graded(grades=grades, sandbox="none: no program is run")
+    with sandbox() as box:
+        grades = grade(answers, box, progress, plus=task.grading is Grading.PLUS)
+        return Graded(grades=grades, sandbox=box.mode, test_seed=box.seed)
 
 
 def refusals(task: Task, samples: Sequence[Sample]) -> str | None:
@@ -93,12 +114,15 @@ def refusals(task: Task, samples: Sequence[Sample]) -> str | None:
     )
 
 
-def completion(sample: Sample, execution: Execution) -> Completion:
-    """What a record keeps of one sample and its execution."""
+def completion(sample: Sample, execution: Execution, *, plus: bool = False) -> Completion:
+    """What a record keeps of one sample and its execution; with `plus`, base and plus inputs must pass."""
+    base = execution.outcome
+    more = next(iter(execution.extra), base)
     return Completion(
         task_id=sample.problem.task_id,
         sample=sample.index,
-        outcome=execution.outcome,
+        outcome=more if plus and base is Outcome.PASSED else base,
+        base_outcome=base if plus else None,
         detail=execution.detail[:500],
         finish_reason=sample.finish_reason,
         tokens=sample.tokens,

@@ -15,6 +15,7 @@ from quantbench.sandbox.pool import Sandbox
 from quantbench.sandbox.program import Execution, Program
 from quantbench.sandbox.referee import BROKEN_TEST
 from quantbench.tasks import Problem
+from quantbench.tasks.gsm8k import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,19 @@ def grade(answers: Sequence[Answer], sandbox: Sandbox, progress: Progress, *, pl
         unusable=unusable,
         broken_tests=broken_tests([answers[i] for i in graded], executions),
     )
+
+
+def grade_numbers(answers: Sequence[Answer]) -> tuple[Execution, ...]:
+    """Whether each answer is the problem's number; nothing is run."""
+    return tuple(unrun(answer.refused) if answer.refused else numbered(answer) for answer in answers)
+
+
+def numbered(answer: Answer) -> Execution:
+    """The verdict on one number."""
+    given, right = answer.extracted.text, plain(answer.problem.test)
+    if given == right:
+        return Execution(outcome=Outcome.PASSED, detail="", seconds=0.0)
+    return unrun(f"answered {given[:50]}, not {right}" if given else "no number")
 
 
 def plus_tests(answers: Sequence[Answer], sandbox: Sandbox) -> tuple[dict[str, str], dict[str, str]]:

@@ -38,9 +38,9 @@ from quantbench.sandbox.inside.closeness import check_cases
 from quantbench.sandbox.inside.values import unpack
 BASE, PLUS = unpack(json.loads({cases}))
 def check(candidate):
-    check_cases(candidate, BASE, {entry_point!r}, {atol!r})
+    check_cases(candidate, BASE, {entry_point!r}, {atol!r}, {dataset!r})
 def check_plus(candidate):
-    check_cases(candidate, PLUS, {entry_point!r}, {atol!r})
+    check_cases(candidate, PLUS, {entry_point!r}, {atol!r}, {dataset!r})
 check.calls_nothing, check_plus.calls_nothing = not BASE, not PLUS
 """
 
@@ -115,7 +115,10 @@ def _sample_test(problem: Problem, inputs: PlusInputs, answers: list[Any]) -> st
     pairs = list(zip(inputs.base + inputs.plus, answers, strict=True))
     split = len(inputs.base)
     return SAMPLE_TEST.format(
-        cases=_literal([pairs[:split], pairs[split:]]), entry_point=problem.entry_point, atol=inputs.atol
+        cases=_literal([pairs[:split], pairs[split:]]),
+        entry_point=problem.entry_point,
+        atol=inputs.atol,
+        dataset=problem.dataset,
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from quantbench.errors import DeviceError, TaskError, UsageError, unknown
 from quantbench.sandbox.pool import open_sandbox
 from quantbench.settings import RunSettings
-from quantbench.tasks import TASKS, Task, load_task
+from quantbench.tasks import TASKS, Task, check_data, data_of, load_task
+from quantbench.tasks.problem import Grading
 
 DTYPES = {
     "float16": "float16",
@@ -79,9 +80,9 @@ def resolve_tasks(settings: RunSettings) -> tuple[Task, ...]:
         if settings.model.startswith("random:"):
             return ()
         names = ("quickeval",) if settings.model == "builtin" else ("humaneval",)
-    if settings.evaluation.task_data and len(names) != 1:
-        raise TaskError("--task-data belongs to one task; name it with --tasks")
-    tasks = tuple(load_task(name, settings.evaluation.task_data) for name in names)
+    data = settings.evaluation.task_data
+    check_data(data, names)
+    tasks = tuple(load_task(name, data_of(name, data)) for name in names)
     check_tests(tasks)
     if tasks:
         with open_sandbox(unsafe=settings.evaluation.unsafe_no_sandbox):
@@ -92,11 +93,12 @@ def resolve_tasks(settings: RunSettings) -> tuple[Task, ...]:
 def check_tests(tasks: Iterable[Task]) -> None:
     """TaskError for problems that have inputs and a reference alone, as some HumanEval+ files."""
     for task in tasks:
-        untested = [problem.task_id for problem in task.problems if not problem.test]
+        tested = task.grading is not Grading.PROGRAMS
+        untested = [problem.task_id for problem in task.problems if not (tested or problem.test)]
         if untested:
             raise TaskError(
                 f"{len(untested)} problems have no test, as {untested[0]}; give a file that has 'test', "
-                "or score samples with `quantbench score`, which compares with the reference's answers"
+                "or use --tasks humaneval+, which compares with the reference's answers"
             )
 
 

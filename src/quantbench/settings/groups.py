@@ -65,7 +65,7 @@ class EvaluationSettings(Settings):
 
     tasks: tuple[str, ...] = option(
         ("auto",),
-        "Tasks to answer: humaneval, quickeval or none.",
+        "Tasks to answer: humaneval, humaneval+, mbpp+, gsm8k, quickeval or none.",
         facts=Facts(shown="quickeval for builtin, none for random weights, else humaneval"),
     )
     protocols: tuple[str, ...] = option(
@@ -76,7 +76,7 @@ class EvaluationSettings(Settings):
     )
     task_data: str | None = option(
         None,
-        "File with the task's problems (.jsonl, .jsonl.gz or .parquet).",
+        "File with the task's problems, or TASK=FILE,TASK=FILE.",
         facts=Facts(shown="the published data", needs=(TASKS,)),
     )
     limit: int | None = option(

@@ -15,7 +15,8 @@ class Problem:
     canonical_solution: str
     test: str  # defines check(candidate); empty where there are inputs alone
     entry_point: str
-    inputs: Mapping[str, Any] | None = None  # base_input, plus_input and atol as the file has them
+    inputs: Mapping[str, Any] | None = None  # base_input, plus_input and atol as its function takes them
+    dataset: str = ""  # whose own rules of comparison hold, see sandbox/inside/closeness.py
 
 
 class Extraction(StrEnum):
@@ -24,7 +25,16 @@ class Extraction(StrEnum):
     CUT = "cut"  # up to the earliest stop, behind the problem's own prompt
     CUT_STRIPPED = "cut-stripped"  # the same behind the prompt without outer white space
     ONLY_CODE = "only-code"  # the code of a chat answer is the whole program, as EvalPlus has it
+    LAST_NUMBER = "last-number"  # the last number of the text; there is no program
     CODE_FENCE = "code-fence-v1"  # the code of a chat answer, behind the prompt's imports and helpers
+
+
+class Grading(StrEnum):
+    """How answers get their verdicts; see evaluation/grading.py."""
+
+    PROGRAMS = "programs"  # by tests that call a program
+    PLUS = "plus"  # by a reference's answers to base and plus inputs
+    NUMBER = "number"  # by being the problem's number, which stands in `test`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +88,7 @@ class Task:
     data_sha256: str
     comparable: bool  # with published figures: the data are the published ones
     note: str | None = None
+    grading: Grading = Grading.PROGRAMS
     protocols: tuple[PromptProtocol, ...] = ()  # the first of its kind is taken for a model of its kind
 
     def under(self, protocol: PromptProtocol) -> "Task":

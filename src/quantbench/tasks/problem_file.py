@@ -20,10 +20,7 @@ INPUTS = ("base_input", "plus_input", "atol")  # of HumanEval+
 
 def read_problems(path: Path) -> tuple[Problem, ...]:
     """All problems of a file; TaskError names the line that is not a problem."""
-    if not path.is_file():
-        raise TaskError(f"no task data at '{path}'; give the path of a .jsonl, .jsonl.gz or .parquet file")
-    rows = _read_parquet(path) if path.suffix == ".parquet" else _read_lines(path)
-    problems = tuple(_problem(row, number, path) for number, row in rows)
+    problems = tuple(_problem(row, number, path) for number, row in read_rows(path))
     if not problems:
         raise TaskError(f"'{path}' holds no problems; give a file in HumanEval's format")
     ids = [problem.task_id for problem in problems]
@@ -31,6 +28,13 @@ def read_problems(path: Path) -> tuple[Problem, ...]:
         twice = next(task_id for task_id in ids if ids.count(task_id) > 1)
         raise TaskError(f"'{path}' holds the task_id '{twice}' twice; remove one of them")
     return problems
+
+
+def read_rows(path: Path) -> list[tuple[int, Any]]:
+    """All rows of a file with their numbers from 1 on; TaskError where it cannot be read."""
+    if not path.is_file():
+        raise TaskError(f"no task data at '{path}'; give the path of a .jsonl, .jsonl.gz or .parquet file")
+    return _read_parquet(path) if path.suffix == ".parquet" else _read_lines(path)
 
 
 def content_digest(problems: Iterable[Problem]) -> str:

@@ -1,6 +1,5 @@
 """The stages of a trial that read text: its tasks, and the distance from the baseline."""
 
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,9 @@ from quantbench.evaluation.prompts import Chat, asked_by, read_chat
 from quantbench.plan import Role
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer
 from quantbench.store import Store
-from quantbench.tasks import Task, load_task
+from quantbench.tasks import Task, data_of, load_task
+from quantbench.tasks.problem import Grading, Problem
+from quantbench.tasks.problem_file import FIELDS
 from quantbench.trial.run import Run
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
         run.warn("the model has no tokenizer, so no task was run")
         return
     asked, chat = run.trial.evaluation, read_chat(source, tokenizer)
-    tasks = [limit_task(load_task(name, asked.task_data), asked.limit) for name in asked.tasks]
+    tasks = [limit_task(load_task(name, data_of(name, asked.task_data)), asked.limit) for name in asked.tasks]
     by_protocol = [asked_by(task, asked.protocols, chat) for task in tasks]
     for ways in by_protocol:
         run.stage = "task"
@@ -44,13 +45,15 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
 
 def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) -> None:
     """Generate and score one task, asked in each way, and write its samples."""
-    from quantbench.sandbox.pool import open_sandbox
+    from quantbench.evaluation.plus import PLUS_LIMITS
+    from quantbench.sandbox.pool import DEFAULT_LIMITS, open_sandbox
 
+    limits = PLUS_LIMITS if ways[0].grading is Grading.PLUS else DEFAULT_LIMITS
     results = evaluate_protocols(
         ways,
         generator,
         run.trial.generation,
-        sandbox=partial(open_sandbox, unsafe=run.trial.evaluation.unsafe_no_sandbox),
+        sandbox=partial(open_sandbox, unsafe=run.trial.evaluation.unsafe_no_sandbox, limits=limits),
         progress=run.progress,
     )
     for task, (result, samples) in zip(ways, results, strict=True):
@@ -95,16 +98,21 @@ def write_samples(run: Run, task: Task, samples: list[Sample], others: bool) -> 
     """
     store = Store(run.folder)
     suffix = "" if len(run.trial.evaluation.tasks) == 1 else f"-{task.name}"
-    store.write_lines(f"samples/problems{suffix}.jsonl", map(asdict, task.problems))
+    store.write_lines(f"samples/problems{suffix}.jsonl", map(problem_row, task.problems))
     suffix += f"-{task.protocol.name}" if others else ""
     return store.write_lines(f"samples/{samples_name(run, suffix)}", map(sample_row, samples))
+
+
+def problem_row(problem: Problem) -> dict[str, str]:
+    """One line of a file of problems: what HumanEval's format has."""
+    return {field: getattr(problem, field) for field in FIELDS}
 
 
 def sample_row(sample: Sample) -> dict[str, str]:
     """One line of a samples file."""
     given = sample.extracted
     row = {"task_id": sample.problem.task_id, "completion": given.text}
-    if given.standalone:
+    if given.standalone and sample.problem.entry_point:
         row |= {"completion": f"\n{given.text}", "solution": given.text}
     return row if given.text == sample.text else row | {"answer": sample.text}
 

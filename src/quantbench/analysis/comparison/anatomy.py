@@ -29,7 +29,7 @@ class Ending(StrEnum):
     SYNTAX = "syntax error"
     TIMED_OUT = "time-out"
     CUT = "cut by length"
-    NO_CODE = "no code"
+    NO_CODE = "nothing found"
     MEMORY = "out of memory"
     CRASHED = "crash"
     FORBIDDEN = "forbidden call"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from quantbench.records import Completion, Outcome, TaskResult
 from quantbench.stats import Interval, pass_at_k, wilson_interval
 
-TITLES = {"humaneval": "HumanEval"}
+TITLES = {"humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp+": "MBPP+", "gsm8k": "GSM8K"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from quantbench.evaluation.extraction.python_lines import (
 )
 from quantbench.sandbox.program import Program
 from quantbench.tasks import Problem, PromptProtocol, Task
+from quantbench.tasks.gsm8k import last_number
 from quantbench.tasks.problem import Extraction
 
 AS_IS = "as-is"
@@ -129,11 +130,18 @@ def fenced(protocol: PromptProtocol, given: Extracted, problem: Problem) -> Extr
     return from_code_fence(kept, problem)
 
 
+def number(protocol: PromptProtocol, given: Extracted, problem: Problem) -> Extracted:
+    """The last number of the text up to its earliest stop."""
+    found = last_number(protocol.truncate(given.text))
+    return Extracted(text=found or "", standalone=True, found=found is not None)
+
+
 EXTRACTORS: dict[Extraction, Callable[[PromptProtocol, Extracted, Problem], Extracted]] = {
     Extraction.CUT: cut,
     Extraction.CUT_STRIPPED: cut_stripped,
     Extraction.ONLY_CODE: only_code,
     Extraction.CODE_FENCE: fenced,
+    Extraction.LAST_NUMBER: number,
 }
 
 

@@ -9,8 +9,8 @@ from quantbench.report.blocks import Bullet, Bullets, Column, Section, Table, Te
 
 LEGEND = (
     "Each answer is counted once, by what came first: an answer that met the length limit is cut, however "
-    "its program failed; then an answer without code, then how the program ended. A wrong answer is a failed "
-    "assertion; an exception may come from the program or from the test that met its result."
+    "its program failed; then one in which no code (or number) was found; then how the program ended. A "
+    "wrong answer is a failed assertion; an exception may come from the program or from its test."
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from quantbench.analysis import Analysis, Results, Score
 from quantbench.analysis.figures.scores import task_title
 from quantbench.analysis.formatting import MISSING, share_interval
+from quantbench.records import Outcome
 from quantbench.report.blocks import Column, Section, Table, Text
 
 
@@ -49,10 +50,23 @@ def _legend(score: Score, results: Results) -> str:
     text += "; Wilson intervals" + (" over problems" if score.per_problem > 1 else "")
     text += ". They say how far a score could lie from the model's true one, not whether two methods differ: "
     text += "for that the same problems are compared one by one, below."
+    if by_base := _by_base(results, score.task):
+        text += f" Passed under base and plus inputs; under the base's alone: {by_base}."
     if not score.result.comparable:
         note = f" ({score.result.note})" if score.result.note else ""
         text += f" Not comparable with published figures{note}."
     return text
+
+
+def _by_base(results: Results, task: str) -> str:
+    """'fp16 90/164, int4 82/164' of a task with further inputs; '' for others."""
+    found = []
+    for row in results.rows:
+        score = row.score(task)
+        bases = [c.base_outcome for c in score.result.completions if c.base_outcome] if score else []
+        if bases:
+            found.append(f"{row.label} {bases.count(Outcome.PASSED)}/{len(bases)}")
+    return ", ".join(found)
 
 
 def _scores(results: Results, task: str) -> list[Score]:
