@@ -91,7 +91,10 @@ def test_the_plain_command_is_refused_for_nothing(
         (["recommend", "r", "--min-speed", "inf"], "--min-speed must be a positive number"),
         (["compare", "r", "r", "--tolerance", "3"], "0.03 is three per cent"),
         (["compare", "r", "r", "--tolerance", "nan"], "0.03 is three per cent"),
-        (["score", "s.jsonl", "--task", "none"], "unknown task 'none'; choose from: humaneval, quickeval"),
+        (
+            ["score", "s.jsonl", "--task", "none"],
+            "unknown task 'none'; choose from: humaneval, humaneval+, mbpp+",
+        ),
         (["score", "s.jsonl", "--k", "1,1"], "--k names 1 twice"),
         (["run", "no/such-model"], "'no/such-model' is not in the cache"),
         (["run", "./folder.gguf"], "there is no folder or file './folder.gguf'"),
