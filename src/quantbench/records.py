@@ -22,6 +22,7 @@ from quantbench.settings import Engine
 from quantbench.settings.base import places_of
 
 METERED_S = 2.0  # seconds of repetitions from which energy is known: the driver's counter ticks every 0.1 s
+NO_SANDBOX = "none: no program is run"  # the mode of a task whose answers are graded without one
 
 
 class Outcome(StrEnum):

@@ -1,9 +1,11 @@
 """Which trials a run adds to its methods: reruns of the baseline, and later passes of speed."""
 
+from pathlib import Path
+
 from quantbench.plan import Trial
 from quantbench.planning import build_plan
 from quantbench.planning.trials import compared, floors_of, later_passes
-from quantbench.settings import RunSettings
+from quantbench.settings import RunSettings, read_settings
 from tests.builders import make_trial
 
 
@@ -81,3 +83,27 @@ def test_the_baseline_is_run_once_a_pass_where_no_floor_is_wanted() -> None:
 
 def test_the_passes_of_a_round_share_the_speed_budget() -> None:
     assert {trial.speed.speed_budget_s for trial in planned(speed_budget_s=6.0)} == {3.0}
+
+
+def test_every_group_of_options_reaches_the_trials(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("def f():\n    return 1\n" * 9)
+    settings = read_settings(
+        RunSettings,
+        {
+            "methods": "fp32",
+            "device": "cpu",
+            "threads": 1,
+            "limit": 2,
+            "seed": 3,
+            "new_tokens": 5,
+            "text": str(text),
+            "perplexity": str(text),
+            "perplexity_window": 9,
+        },
+    )
+    plan, _ = build_plan(settings)
+    asked = plan.trials[0].flat()
+    names = settings.given & asked.keys() - {"device"}
+    assert {name: asked[name] for name in names} == {name: settings.flat()[name] for name in names}
+    assert len(names) == 7

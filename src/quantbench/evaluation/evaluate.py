@@ -14,7 +14,7 @@ from quantbench.decoding import Decoder
 from quantbench.evaluation.generate import Generator, Sample
 from quantbench.evaluation.grading import Grades, grade, grade_numbers
 from quantbench.progress import Progress
-from quantbench.records import Completion, Outcome, TaskResult
+from quantbench.records import NO_SANDBOX, Completion, Outcome, TaskResult
 from quantbench.sandbox.pool import Sandbox
 from quantbench.sandbox.program import Execution
 from quantbench.settings import GenerationSettings
@@ -96,7 +96,7 @@ def grade_task(task: Task, samples: Sequence[Sample], sandbox: OpenSandbox, prog
     answers = [sample.answer for sample in samples]
     if task.grading is Grading.NUMBER:
         grades = Grades(graded=tuple(range(len(answers))), executions=grade_numbers(answers))
-        return Graded(grades=grades, sandbox="none: no program is run")
+        return Graded(grades=grades, sandbox=NO_SANDBOX)
     with sandbox() as box:
         grades = grade(answers, box, progress, plus=task.grading is Grading.PLUS)
         return Graded(grades=grades, sandbox=box.mode, test_seed=box.seed)

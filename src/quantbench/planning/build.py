@@ -122,6 +122,7 @@ def base_trial(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ..
         generation=settings.generation,
         speed=settings.speed.changed(speed_budget_s=budget_s),
         distance=settings.distance,
+        likelihood=settings.likelihood,
     )
 
 

@@ -7,6 +7,7 @@ from quantbench.analysis.comparison.rows import Results
 from quantbench.analysis.comparison.score_tests import score_key
 from quantbench.analysis.figures.scores import Score
 from quantbench.analysis.formatting import listed
+from quantbench.records import NO_SANDBOX
 from quantbench.stats import DRIFT_BOUND, mcnemar_exact
 
 
@@ -112,4 +113,5 @@ def _of_task(scores: list[Score], level: float) -> Iterable[str]:
         f"{first.title} was answered with {temperature} under the prompt protocol {first.result.protocol}; "
         "another prompt, batch size or number format changes single answers."
     )
-    yield f"{first.title} asks for short Python functions: it says nothing about other languages or tasks."
+    asks = "numbers as answers" if first.result.sandbox.startswith(NO_SANDBOX) else "short Python functions"
+    yield f"{first.title} asks for {asks}: it says nothing about other languages or tasks."

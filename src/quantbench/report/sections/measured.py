@@ -6,7 +6,7 @@ from typing import Any
 from quantbench.analysis import Analysis, Results, Row
 from quantbench.analysis.formatting import MISSING, counted
 from quantbench.kernels import find_kernel
-from quantbench.records import Environment, Record
+from quantbench.records import NO_SANDBOX, Environment, Record
 from quantbench.report.blocks import Block, Bullet, Bullets, Code, Column, Section, Table, Text
 from quantbench.units import show_bytes, show_seconds
 
@@ -119,11 +119,14 @@ def _tasks(results: Results) -> Iterator[Bullet]:
         result = scores[0].result
         batches = ", ".join(dict.fromkeys(str(score.result.batch_size) for score in scores))
         sandboxes = ", ".join(dict.fromkeys(score.result.sandbox for score in scores))
+        ran = f"programs ran in the sandbox mode '{sandboxes}'"
+        if sandboxes == NO_SANDBOX:
+            ran = "answers were graded without running a program"
         decoding = "greedy" if result.temperature == 0 else f"sampled at temperature {result.temperature:g}"
         text = (
             f"{result.problems} problems (sha256 {result.data_sha256[:12]}), protocol {result.protocol}, "
             f"{decoding}, {counted(scores[0].per_problem, 'completion')} a problem, batch {batches}, the "
-            f"same order for every method; programs ran in the sandbox mode '{sandboxes}'"
+            f"same order for every method; {ran}"
         )
         yield Bullet(text, scores[0].title)
         if result.protocol_reason:
