@@ -200,6 +200,14 @@ class Perplexity(Frozen):
         return self
 
 
+class Calibration(Frozen):
+    """A text that was run through the unquantized model, to learn how strong each matrix's inputs are."""
+
+    text: str  # 'quantbench's own calibration.txt'
+    sha256: str  # of the whole text
+    tokens: Count
+
+
 class Reading(Frozen):
     """The best rate of one way of reading a buffer of one size."""
 
@@ -231,6 +239,7 @@ class Record(Frozen):
     engine: Engine | None = None  # what really ran
     kernels: Kernels = ()  # that ran, fall-backs included
     startup: Startup | None = None
+    calibration: Calibration | None = None
     size: Size | None = None
     storage: tuple[HeldKind, ...] = ()  # every matrix, by kind; norms and biases together
     memory: Memory | None = None

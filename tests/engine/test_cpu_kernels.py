@@ -18,6 +18,7 @@ from quantbench.engine.parameters import Matrix
 from quantbench.engine.plain.linear import PlainLinear
 from quantbench.engine.plain.operations import PlainOperations
 from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
+from quantbench.weights.quantizers.int4_double import quantize_int4_double
 from tests.engine.models import SHAPE, native, prompts, ran, reference_model
 
 pytestmark = pytest.mark.skipif(
@@ -53,6 +54,8 @@ def weight(kind: str, rows: int, columns: int) -> Weight:
         return Int8Weight((values / scale[:, None]).round().to(torch.int8), scale)
     if kind.startswith("int4"):
         return int4(values, int(kind.removeprefix("int4-")))
+    if kind.startswith("double"):
+        return quantize_int4_double("w", values, group_size=int(kind.removeprefix("double-")))
     return FloatWeight(values.to(getattr(torch, kind)))
 
 
@@ -62,7 +65,7 @@ def linear(held: Weight, bias: Tensor | None = None) -> CpuLinear:
     return CpuLinear(library, Matrix(weight=held, bias=bias, parts=(("w", held.shape[0]),)))
 
 
-KINDS = ("float32", "float16", "bfloat16", "int8", "int4-32", "int4-128")
+KINDS = ("float32", "float16", "bfloat16", "int8", "int4-32", "int4-128", "double-32", "double-64")
 SHAPES = ((1, 128), (7, 256), (37, 384), (66, 128))
 
 

@@ -17,7 +17,7 @@ from quantbench.engine.operations import HeadNorms, Rotation
 from quantbench.engine.parameters import Matrix
 from quantbench.engine.passes import prompt_pass
 from quantbench.engine.plain.operations import PlainOperations
-from quantbench.weights.formats import Int4Weight, Weight
+from quantbench.weights.formats import Int4DoubleWeight, Int4Weight, Weight
 from quantbench.weights.quantizers.int8 import quantize_int8
 from tests.engine.models import native, prompts, ran, reference_model
 from tests.engine.test_cpu_kernels import Given, config, linear, operations, weight
@@ -25,7 +25,18 @@ from tests.engine.test_cpu_kernels import Given, config, linear, operations, wei
 LIBRARY = build.load_kernels().kernels
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason=f"no CPU kernels: {build.load_kernels().reason}")
 SINGLE = torch.finfo(torch.float32).eps
-KINDS = ("float16", "int8", "int4-32", "int4-64", "int4-96", "int4-128", "int4-192", "int4-384")
+KINDS = (
+    "float16",
+    "int8",
+    "int4-32",
+    "int4-64",
+    "int4-96",
+    "int4-128",
+    "int4-192",
+    "int4-384",
+    "double-32",
+    "double-64",
+)
 SHAPES = ((1, 384), (7, 384), (37, 1152), (66, 768))
 ROWS = (1, 2, 3, 4, 5, 8, 12, 13, 21, 70)
 
@@ -56,6 +67,10 @@ def bound(x: Tensor, held: Weight, kind: str) -> Tensor:
     if isinstance(held, Int4Weight):  # the zero's part is multiplied without codes
         w = w - held.zero.double().repeat_interleave(held.group_size, dim=1)
         span = next(s for s in (held.group_size, 128, 64, 32) if s <= 128 and held.group_size % s == 0)
+    elif isinstance(held, Int4DoubleWeight):
+        zero = (held.affine[..., 1].double() - 128) * 16 * held.scale.double()[:, None]
+        w = w - zero.repeat_interleave(held.group_size, dim=1)
+        span = held.group_size
     else:
         span = 64
     return (tops(x, span) / 127 / 2) @ w.abs().T

@@ -52,7 +52,7 @@ class SignWeight(Weight):
         return sign.float() * scale[:, None]
 
 
-def quantize_sign(source: ModelSource, name: str, weight: Tensor) -> Weight:
+def quantize_sign(name: str, weight: Tensor, squares: Tensor | None) -> Weight:
     """Second file, weights/quantizers/sign.py."""
     return SignWeight(weight.sign().to(torch.int8), weight.float().abs().mean(dim=1))
 

@@ -26,14 +26,9 @@ def wide(**changes: object) -> ModelSource:
 
 
 def test_all_variants_are_methods() -> None:
-    assert set(VARIANTS) == {
-        "int4-g64",
-        "int4-g32",
-        "int8-head16",
-        "int4-head16",
-        "int4-g64-head16",
-        "int4-g32-head16",
-    }
+    parts = ("int4-hq", "int4-nocal", "int4-hq-nocal")
+    heads = ("int8-head16", "int4-head16", *(f"{part}-head16" for part in parts))
+    assert set(VARIANTS) == {*parts, *heads}
     assert VARIANTS.keys() <= METHODS.keys()
 
 
@@ -41,7 +36,7 @@ def test_all_variants_are_methods() -> None:
 def test_a_variant_holds_what_its_name_says(name: str) -> None:
     found = formats(name, wide(tie_word_embeddings=False))
     bits, _, rest = name.partition("-")
-    group = int(rest.removeprefix("g").partition("-")[0]) if rest.startswith("g") else 128
+    group = 32 if "hq" in rest else 64
     packed = ("W8", None) if bits == "int8" else ("W4", group)
     ends = ("W16", None) if name.endswith("head16") else packed
     assert found == {
@@ -52,7 +47,8 @@ def test_a_variant_holds_what_its_name_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_what_stays_by_choice_is_no_exception(name: str) -> None:
-    assert load(name, wide()).warnings == ()
+    told = load(name, wide()).warnings
+    assert [sentence for sentence in told if not sentence.startswith("not calibrated")] == []
 
 
 def test_smaller_groups_are_closer_to_the_model() -> None:
@@ -60,7 +56,7 @@ def test_smaller_groups_are_closer_to_the_model() -> None:
     texts = [[1, 5, 9, 20, 33, 2, 7]]
     (exact,) = load("fp32", source).decoder.score(texts)
     errors = []
-    for name in ("int4", "int4-g64", "int4-g32"):
+    for name in ("int4-rtn", "int4", "int4-hq"):
         (logits,) = load(name, source).decoder.score(texts)
         errors.append(float((logits - exact).square().mean()))
     assert errors == sorted(errors, reverse=True)

@@ -83,13 +83,14 @@ class ParameterLoader:
         config = self._config
         vocabulary = (config.vocab_size, config.hidden_size)
         embedding = self._matrix("model.embed_tokens", [("weight", vocabulary)], bias=False)
-        layers = tuple(self._layer(number) for number in range(config.layers))
-        norm = self._vector("model.norm.weight", config.hidden_size)
+        layers = tuple(self.layer(number) for number in range(config.layers))
+        norm = self.vector("model.norm.weight", config.hidden_size)
         head = embedding if config.tied else self._matrix("lm_head", [("weight", vocabulary)], bias=False)
         self._check_unused()
         return Parameters(config=config, embedding=embedding, layers=layers, norm=norm, head=head)
 
-    def _layer(self, number: int) -> LayerParameters:
+    def layer(self, number: int) -> LayerParameters:
+        """One layer; its tensors count as used."""
         config, prefix = self._config, f"model.layers.{number}"
         hidden, wide = config.hidden_size, config.intermediate_size
         heads = [("q_proj.weight", (config.q_size, hidden))]
@@ -99,16 +100,16 @@ class ParameterLoader:
         downs = [("down_proj.weight", (hidden, wide))]
         attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
         head_norms = [
-            self._vector(f"{attention}.{name}.weight", config.head_dim) if config.qk_norm else None
+            self.vector(f"{attention}.{name}.weight", config.head_dim) if config.qk_norm else None
             for name in ("q_norm", "k_norm")
         ]
         return LayerParameters(
-            input_norm=self._vector(f"{prefix}.input_layernorm.weight", hidden),
+            input_norm=self.vector(f"{prefix}.input_layernorm.weight", hidden),
             qkv=self._matrix(attention, heads, bias=config.qkv_bias),
             q_norm=head_norms[0],
             k_norm=head_norms[1],
             output=self._matrix(attention, outs, bias=config.out_bias),
-            post_norm=self._vector(f"{prefix}.post_attention_layernorm.weight", hidden),
+            post_norm=self.vector(f"{prefix}.post_attention_layernorm.weight", hidden),
             gate_up=self._matrix(mlp, ups, bias=config.mlp_bias),
             down=self._matrix(mlp, downs, bias=config.mlp_bias),
         )
@@ -118,7 +119,7 @@ class ParameterLoader:
         names = [(f"{prefix}.{name}", shape) for name, shape in parts]
         weights = [self._weight(name, shape) for name, shape in names]
         biases = [
-            self._vector(name.removesuffix("weight") + "bias", shape[0]) for name, shape in names if bias
+            self.vector(name.removesuffix("weight") + "bias", shape[0]) for name, shape in names if bias
         ]
         weight = stack(weights)
         if isinstance(weight, MixedWeight) and self._device.type == "cuda":  # whose kernels know no mixtures
@@ -133,7 +134,8 @@ class ParameterLoader:
         self._unused -= set(self._reader.stored(name))
         return self._reader(name, shape).map(lambda tensor: tensor.to(self._device))
 
-    def _vector(self, name: str, length: int) -> Tensor:
+    def vector(self, name: str, length: int) -> Tensor:
+        """A norm or a bias in the activations' type."""
         self._unused.discard(name)
         tensor = read_tensor(self._source, name, (length,))
         return cast_finite(name, tensor, dtype=self._dtype, device=self._device, fixes=OF_ACTIVATIONS)

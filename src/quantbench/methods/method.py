@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quantbench.decoding import Decoder
-from quantbench.records import Startup
+from quantbench.records import Calibration, Startup
 from quantbench.settings import LoadSettings as LoadSettings
 from quantbench.sources import ModelSource
 
@@ -17,6 +17,7 @@ class Loaded:
     decoder: Decoder
     startup: Startup
     warnings: tuple[str, ...] = ()
+    calibration: Calibration | None = None
 
 
 class Method(Protocol):

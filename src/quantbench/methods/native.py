@@ -52,13 +52,19 @@ def compile_kernels() -> float:
     return load_kernels().seconds
 
 
-def load_quantized(source: ModelSource, settings: LoadSettings, quantizer: "Quantizer") -> Loaded:
-    """The same from stored floats; `startup` also has the seconds of quantizing, within those of loading."""
+def load_quantized(
+    source: ModelSource, settings: LoadSettings, quantizer: "Quantizer", *, before: float = 0.0
+) -> Loaded:
+    """The same from stored floats; `startup` also has the seconds of quantizing, within those of loading.
+
+    `before` are seconds of calibration, part of both.
+    """
     from quantbench.weights.readers import Quantizing
 
     timed = TimedQuantizer(quantizer, settings.device)
     loaded = load_native(source, settings, Quantizing(source, timed))
-    return replace(loaded, startup=loaded.startup.model_copy(update={"quantize_s": timed.seconds}))
+    seconds = {"quantize_s": timed.seconds + before, "load_s": (loaded.startup.load_s or 0.0) + before}
+    return replace(loaded, startup=loaded.startup.model_copy(update=seconds))
 
 
 class TimedQuantizer:

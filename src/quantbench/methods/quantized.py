@@ -1,34 +1,36 @@
 """int8, int4, int4-rtn and their variants: packed weights in our own engine.
 
-A variant's name is its method's with what it changes, in this order: `-g64` or `-g32` for smaller groups,
-`-head16` for an embedding and a head that stay at 16 bits, as in most published checkpoints.
+A variant's name is its method's with what it changes, in this order: `-hq` for groups of 32, `-nocal` without
+calibration, `-head16` for an embedding and a head that stay at 16 bits, as in most published checkpoints.
 
 Each matrix is quantized on the target device as it is read, so that the model never exists unquantized.
-What cannot be quantized stays at 16 bits and is named in the warnings; norms and biases always stay.
+Calibrated methods first run a short text through it, layer by layer. What cannot be quantized stays at 16
+bits and is named in the warnings; norms and biases always stay.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import UsageError
+from quantbench.methods.calibrating import Strengths, calibrate
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import EMBEDDING, HEAD
-from quantbench.weights.formats import Int4Weight, Int8Weight
+from quantbench.weights.formats import Int4DoubleWeight, Int4Weight, Int8Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from quantbench.weights.formats import Weight
 
-    # None: this matrix cannot be quantized
-    Quantize = Callable[[ModelSource, str, Tensor], Weight | None]
+    # name, weight [out, in], mean squares of its inputs if known -> None: this matrix cannot be quantized
+    Quantize = Callable[[str, Tensor, Tensor | None], Weight | None]
 
-GROUP_SIZES = (128, 64, 32)  # the first that divides the input width is used
+PAIRED = (64, 32)  # groups of double quantization, of which kernels take pairs
+LEAST = 32  # the group with 16-bit scales and zeros where no pair divides the input width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class QuantizedMethod:
     quantize: "Quantize"
     matrix_bytes: Callable[[int, int], int]  # of [out, in]
     kept: frozenset[str] = frozenset()  # matrices that stay at 16 bits by choice
+    calibrated: bool = False
 
     def unavailable(self, device: str) -> str | None:
         """Plain torch is enough, so it runs everywhere."""
@@ -62,18 +65,21 @@ class QuantizedMethod:
         """Quantize each matrix on its way to the engine; UsageError for another engine."""
         if reason := self.unsupported_reason(settings.engine):
             raise UsageError(f"this method cannot run: {reason}")
-        noted = Noted(self, source, device=settings.device, dtype=settings.dtype)
-        loaded = load_quantized(source, settings, noted)
-        return replace(loaded, warnings=(*noted.warnings(), *loaded.warnings))
+        strengths = calibrate(source, settings.device) if self.calibrated else Strengths()
+        noted = Noted(self, strengths, device=settings.device, dtype=settings.dtype)
+        loaded = load_quantized(source, settings, noted, before=strengths.seconds)
+        told = (strengths.warning,) if strengths.warning else ()
+        warnings = (*told, *noted.warnings(), *loaded.warnings)
+        return replace(loaded, warnings=warnings, calibration=strengths.calibration)
 
 
 class Noted:
     """A quantizer that keeps at 16 bits what its method cannot quantize, and counts all exceptions."""
 
-    def __init__(self, method: QuantizedMethod, source: ModelSource, *, device: str, dtype: str) -> None:
+    def __init__(self, method: QuantizedMethod, strengths: Strengths, *, device: str, dtype: str) -> None:
         self._quantize, self._chosen = method.quantize, method.kept
         self._group_size = method.group_size
-        self._source = source
+        self._squares = strengths.squares
         self._device = device
         self._kept_dtype = "bfloat16" if dtype == "bfloat16" else "float16"
         self._kept: list[str] = []
@@ -81,7 +87,8 @@ class Noted:
 
     def __call__(self, name: str, tensor: "Tensor") -> "Weight":
         chosen = name in self._chosen
-        weight = None if chosen else self._quantize(self._source, name, tensor.to(self._device))
+        squares = self._squares.get(name)
+        weight = None if chosen else self._quantize(name, tensor.to(self._device), squares)
         if weight is None:
             import torch
 
@@ -101,7 +108,7 @@ class Noted:
         """One sentence for each kind of exception that occurred."""
         sentences = [
             f"{count} matrices have groups of {size} instead of {self._group_size}, "
-            f"because {self._group_size} does not divide their input width"
+            f"because no pair of {self._group_size} divides their input width"
             for size, count in sorted(self._regrouped.items(), reverse=True)
         ]
         if self._kept:
@@ -112,45 +119,71 @@ class Noted:
         return tuple(sentences)
 
 
-def dividing_group(columns: int, most: int = GROUP_SIZES[0]) -> int | None:
-    """The largest of GROUP_SIZES up to `most` that divides the input width; None when none does."""
-    return next((size for size in GROUP_SIZES if size <= most and columns % size == 0), None)
-
-
-def int8(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
+def int8(name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
     """W8, see quantizers.int8."""
     from quantbench.weights.quantizers.int8 import quantize_int8
 
     return quantize_int8(name, weight)
 
 
-def int4(source: ModelSource, name: str, weight: "Tensor", most: int = GROUP_SIZES[0]) -> "Weight | None":
-    """W4 with the search, see quantizers.int4."""
-    from quantbench.weights.quantizers.importance import input_importance
-    from quantbench.weights.quantizers.int4 import quantize_int4
+@dataclass(frozen=True, slots=True)
+class Int4Groups:
+    """W4 with double quantization in groups of at most `most`, in pairs.
 
-    group_size = dividing_group(weight.shape[1], most)
-    if group_size is None:
+    Where no pair divides the width, groups of 32 with 16-bit scales and zeros; None where those do not
+    either.
+    """
+
+    most: int
+
+    def group_of(self, columns: int) -> int | None:
+        """The group of double quantization for an input width; None where there is none."""
+        sizes = (size for size in PAIRED if size <= self.most)
+        return next((size for size in sizes if columns % (2 * size) == 0), None)
+
+    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
+        from quantbench.weights.quantizers.int4 import quantize_int4
+        from quantbench.weights.quantizers.int4_double import quantize_int4_double
+
+        columns = weight.shape[1]
+        if group := self.group_of(columns):
+            return quantize_int4_double(name, weight, group_size=group, importance=squares)
+        if columns % LEAST == 0:
+            return quantize_int4(name, weight, group_size=LEAST, importance=squares)
         return None
-    return quantize_int4(name, weight, group_size=group_size, importance=input_importance(source, name))
+
+    def matrix_bytes(self, rows: int, columns: int) -> int:
+        """Of [rows, columns]; 16 bits a weight where nothing divides the width."""
+        if group := self.group_of(columns):
+            return Int4DoubleWeight.bytes_of(rows, columns, group)
+        if columns % LEAST == 0:
+            return Int4Weight.bytes_of(rows, columns, LEAST)
+        return 2 * rows * columns
 
 
-def int4_rtn(source: ModelSource, name: str, weight: "Tensor") -> "Weight | None":
+def int4_rtn(name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
     """W4 rounded naively, see quantizers.int4; two codes share a byte, so an odd width cannot be held."""
     from quantbench.weights.quantizers.int4 import round_int4
 
     return None if weight.shape[1] % 2 else round_int4(name, weight)
 
 
-def int4_bytes(rows: int, columns: int, most: int = GROUP_SIZES[0]) -> int:
-    """In the largest groups that divide the width; 16 bits a weight where none does."""
-    group_size = dividing_group(columns, most)
-    return 2 * rows * columns if group_size is None else Int4Weight.bytes_of(rows, columns, group_size)
-
-
 def int4_rtn_bytes(rows: int, columns: int) -> int:
     """In one group a row; 16 bits a weight where the width is odd."""
     return 2 * rows * columns if columns % 2 else Int4Weight.bytes_of(rows, columns, columns)
+
+
+def int4_in(size: int) -> QuantizedMethod:
+    """W4 in groups of `size`, calibrated."""
+    groups = Int4Groups(size)
+    return QuantizedMethod(
+        description=f"4 bits, groups of {size}, calibrated on a short text; embedding and head included",
+        scheme="W4",
+        group_size=size,
+        quantize=groups,
+        matrix_bytes=groups.matrix_bytes,
+        calibrated=True,
+    )
 
 
 PLAIN = {
@@ -161,13 +194,7 @@ PLAIN = {
         quantize=int8,
         matrix_bytes=Int8Weight.bytes_of,
     ),
-    "int4": QuantizedMethod(
-        description="4 bits, asymmetric, scale search in groups of 128; embedding and head included",
-        scheme="W4",
-        group_size=128,
-        quantize=int4,
-        matrix_bytes=int4_bytes,
-    ),
+    "int4": int4_in(64),
     "int4-rtn": QuantizedMethod(
         description="naive 4 bits: round to nearest, symmetric, a scale per output channel",
         scheme="W4",
@@ -178,15 +205,10 @@ PLAIN = {
 }
 
 
-def with_groups(method: QuantizedMethod, size: int) -> QuantizedMethod:
-    """int4 in groups of at most this many inputs."""
-    return replace(
-        method,
-        description=method.description.replace("128", str(size)),
-        group_size=size,
-        quantize=partial(int4, most=size),
-        matrix_bytes=partial(int4_bytes, most=size),
-    )
+def without_calibration(method: QuantizedMethod) -> QuantizedMethod:
+    """The method without any data."""
+    description = method.description.replace("calibrated on a short text", "scales searched without data")
+    return replace(method, description=description, calibrated=False)
 
 
 def with_head16(method: QuantizedMethod) -> QuantizedMethod:
@@ -199,11 +221,14 @@ def with_head16(method: QuantizedMethod) -> QuantizedMethod:
     )
 
 
-GROUPED = {f"int4-g{size}": with_groups(PLAIN["int4"], size) for size in GROUP_SIZES[1:]}
+FINE = {"int4-hq": int4_in(32)}
+BLIND = {
+    f"{name}-nocal": without_calibration(method) for name, method in {"int4": PLAIN["int4"], **FINE}.items()
+}
 HEAD16 = {
     f"{name}-head16": with_head16(method)
-    for name, method in {**PLAIN, **GROUPED}.items()
+    for name, method in {**PLAIN, **FINE, **BLIND}.items()
     if name != "int4-rtn"
 }
-VARIANTS = {**GROUPED, **HEAD16}
+VARIANTS = {**FINE, **BLIND, **HEAD16}
 QUANTIZED = {**PLAIN, **VARIANTS}

@@ -73,6 +73,7 @@ def keep_loaded(
         model=model_info(source, decoder),
         scheme=scheme_by_phase(method.scheme or held_scheme(decoder.schemes()), decoder.activation_bits()),
         group_size=method.group_size,
+        calibration=loaded.calibration,
         engine=Engine(decoder.engine),
         bandwidth=bandwidth,
         startup=loaded.startup.model_copy(update=startup),

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.parameters import Matrix
-from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
+from quantbench.weights.formats import FloatWeight, Int4DoubleWeight, Int4Weight, Int8Weight, Weight
 
-SCHEMES = ("float", "int8", "int4")
+SCHEMES = ("float", "int8", "int4", "double")
 HALF = torch.float16
 
 
@@ -17,6 +17,9 @@ def random_weight(scheme: str, out: int, inputs: int, group: int, generator: tor
         q = torch.randint(-127, 128, (out, inputs), generator=generator, dtype=torch.int8)
         return Int8Weight(q, torch.rand(out, generator=generator) * inputs**-0.5 / 40)
     packed = torch.randint(0, 256, (out, inputs // 2), generator=generator, dtype=torch.uint8)
+    if scheme == "double":
+        affine = torch.randint(1, 256, (out, 2 * inputs // group, 2), generator=generator, dtype=torch.uint8)
+        return Int4DoubleWeight(packed, affine, torch.rand(out, generator=generator) * inputs**-0.5 / 999)
     scale = (torch.rand(out, inputs // group, generator=generator) * inputs**-0.5 / 4).to(HALF)
     zero = (torch.randn(out, inputs // group, generator=generator) * inputs**-0.5 / 4).to(HALF)
     return Int4Weight(packed, scale, zero)

@@ -8,7 +8,7 @@ from torch import Tensor
 from quantbench.engine.config import read_config
 from quantbench.engine.cuda.state import StepState, allocate_state
 from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
-from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
+from quantbench.weights.formats import FloatWeight, Int4DoubleWeight, Int4Weight, Int8Weight, Weight
 
 CPU = torch.device("cpu")
 SHAPES: dict[str, dict[str, Any]] = {
@@ -36,6 +36,9 @@ def random_weight(scheme: str, out: int, inputs: int, group: int, dtype: torch.d
         q = torch.randint(-127, 128, (out, inputs), dtype=torch.int8)
         return Int8Weight(q, (0.5 + torch.rand(out)) / (73 * inputs**0.5))
     packed = torch.randint(0, 256, (out, inputs // 2), dtype=torch.uint8)
+    if scheme == "double":
+        affine = torch.randint(64, 192, (out, 2 * inputs // group, 2), dtype=torch.uint8)
+        return Int4DoubleWeight(packed, affine, (0.5 + torch.rand(out)) / (700 * inputs**0.5))
     scale = ((0.5 + torch.rand(out, inputs // group)) / (4.6 * inputs**0.5)).half()
     return Int4Weight(packed, scale, (scale.float() * (torch.rand_like(scale.float()) + 0.2)).half())
 
@@ -43,7 +46,7 @@ def random_weight(scheme: str, out: int, inputs: int, group: int, dtype: torch.d
 def random_model(
     family: str, scheme: str, *, group: int = 64, dtype: torch.dtype = torch.float16, **changes: Any
 ) -> Parameters:
-    """Packed parameters, every matrix in `scheme` ('float', 'int8', 'int4'), norms and biases random."""
+    """Packed parameters, every matrix in `scheme` ('float', 'int8', 'int4', 'double'), norms and biases random."""
     config = read_config({**SMALL, **SHAPES[family], **changes})
     torch.manual_seed(7)
 

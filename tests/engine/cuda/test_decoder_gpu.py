@@ -12,6 +12,7 @@ from quantbench.engine.load import load_decoder
 from quantbench.errors import NotFiniteError
 from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.quantizers.int4 import quantize_int4
+from quantbench.weights.quantizers.int4_double import quantize_int4_double
 from quantbench.weights.quantizers.int8 import quantize_int8
 from tests.conftest import cuda_devices
 from tests.engine.models import VARIANTS, DictSource, prompts, read, reference_model, source_of
@@ -51,6 +52,10 @@ def four_bits(name: str, tensor: torch.Tensor) -> Weight:
     return spoil(quantize_int4(name, tensor.nan_to_num(0, 0, 0), group_size=32), tensor)
 
 
+def double(name: str, tensor: torch.Tensor) -> Weight:
+    return spoil(quantize_int4_double(name, tensor.nan_to_num(0, 0, 0), group_size=32), tensor)
+
+
 def spoil(weight: Any, tensor: torch.Tensor) -> Weight:
     """A quantizer refuses what is not finite; here the scales carry it on."""
     bad = tensor[~tensor.isfinite()]
@@ -65,7 +70,7 @@ SPOILT = (
     ("model.layers.1.self_attn.v_proj.weight", torch.inf),
     ("model.layers.1.mlp.down_proj.weight", torch.nan),
 )
-QUANTIZE = {"float": float16, "int8": eight_bits, "int4": four_bits}
+QUANTIZE = {"float": float16, "int8": eight_bits, "int4": four_bits, "double": double}
 
 
 def spoilt(source: DictSource, name: str, bad: float) -> DictSource:

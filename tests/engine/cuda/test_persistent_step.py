@@ -40,6 +40,14 @@ CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
             "blocks": 16,
         },
     ),
+    "double quantization, a slice of two pairs": ("qwen3", "double", [33], {"group": 64}),
+    "double quantization, a slice of four pairs": ("llama", "double", [8, 30], {"group": 32}),
+    "double quantization, tiles of both heights": (
+        "qwen2",
+        "double",
+        [17],
+        {"group": 128, "hidden_size": 256, "intermediate_size": 384, "num_attention_heads": 8, "blocks": 20},
+    ),
     "int4 in groups of 128, tiles of both heights": (
         "qwen2",
         "int4",

@@ -11,15 +11,16 @@
 extern "C" {
 
 // y [rows, n] = x [rows, k] times weights [n, k], scaled, plus bias [n] and residual [rows, n] if given.
-// kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4; of `stored_readers.hpp` 5 to 8; of `blocks.hpp` 16 on.
-// k is a multiple of 16, of a group where there are groups (4 bits: that of 32), and of a block.
+// kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4, 9 int4 with double quantization; of `stored_readers.hpp`
+// 5 to 8; of `blocks.hpp` 16 on. k is a multiple of 16, of a group where there are groups (4 bits: that of 32), and
+// of a block.
 void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_t n, const void* data,
                        const void* scale, const void* zero, int64_t group, const float* bias,
                        const float* residual, float* y) {
     Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group};
-    const bool arranged = (kind >= 4 && kind <= 6) || (kind >= 16 && !NATURAL);
+    const bool arranged = (kind >= 4 && kind <= 6) || kind == 9 || (kind >= 16 && !NATURAL);
     const Scratch space(arranged ? rows * k : 0);
-    if (kind == 4 || kind == 5) arrange(x, rows * k, [](int i) { return pair_of(code_at(i)); }, space.data);
+    if (kind == 4 || kind == 5 || kind == 9) arrange(x, rows * k, [](int i) { return pair_of(code_at(i)); }, space.data);
     if (kind == 6) arrange(x, rows * k, near_pair_of, space.data);
     if (kind >= 16 && !NATURAL) arrange(x, rows * k, code_at, space.data);
     if (arranged) p.x = space.data;
@@ -33,6 +34,7 @@ void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_
         case 6: return multiply<Table4>(p);
         case 7: return multiply<ZeroPoint8>(p);
         case 8: return multiply<Float8>(p);
+        case 9: return multiply<Int4Double>(p);
         case 16: return multiply<Blocks<Q4_0>>(p);
         case 17: return multiply<Blocks<Q4_1>>(p);
         case 18: return multiply<Blocks<Q5_0>>(p);
@@ -48,7 +50,7 @@ void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_
 // Bits of activations (and at most of weights) in `quantbench_linear_prompt`; 0 where it has no way of its own.
 int quantbench_prompt_bits(int kind) {
 #ifdef QUANTBENCH_VNNI
-    return kind == 2 ? 13 : kind == 3 || kind == 4 ? 8 : 0;
+    return kind == 2 ? 13 : kind == 3 || kind == 4 || kind == 9 ? 8 : 0;
 #else
     return 0;
 #endif
@@ -66,6 +68,7 @@ void quantbench_linear_prompt(int kind, const float* x, int64_t rows, int64_t k,
         case 2: return multiply_prompt<Halves>(p);
         case 3: return multiply_prompt<Bytes>(p);
         case 4: return multiply_prompt<Nibbles>(p);
+        case 9: return multiply_prompt<DoubleNibbles>(p);
     }
 #endif
 }

@@ -48,6 +48,11 @@ struct Bytes {  // int8 weights
 };
 
 struct Nibbles {  // int4 weights: of eight inputs first the even ones, then the odd ones
+    // Scale and zero of group `at` of row `row`, its place among all groups.
+    static void affine(const Problem& p, int64_t, int64_t at, float* scale, float* zero) {
+        *scale = half_to_float(static_cast<const uint16_t*>(p.scale)[at]);
+        *zero = half_to_float(static_cast<const uint16_t*>(p.zero)[at]);
+    }
     static constexpr int BYTES = 1, OFFSET = 8;
     static constexpr float LIMIT = 127;
     static constexpr bool SCALES = true, ZEROS = true;
@@ -61,7 +66,9 @@ struct Nibbles {  // int4 weights: of eight inputs first the even ones, then the
         return 4;
     }
     static void dot(__m512i& sums, __m512i w, __m512i x) { add_bytes(sums, w, x); }
-    static void fill(const Problem& p, const Codes& c, int64_t n, Panel& panel) {
+    static void fill(const Problem& p, const Codes& c, int64_t n, Panel& panel) { fill_as<Nibbles>(p, c, n, panel); }
+    template <class K>
+    static void fill_as(const Problem& p, const Codes& c, int64_t n, Panel& panel) {
         const __m512i low = _mm512_set1_epi8(15);
         for (int v = 0; v < 2; ++v)
             turn_rows(p.data, p.k / 2, row_of(p, n, v), p.n, p.k / 8, [&](int64_t word, __m512i rows) {
@@ -73,10 +80,22 @@ struct Nibbles {  // int4 weights: of eight inputs first the even ones, then the
         for (int64_t i = 0; i < PANEL; ++i)
             for (int64_t g = 0; g < c.groups; ++g) {
                 const int64_t row = row_of(p, n, i / W) + i % W, at = row * groups + g * c.span / p.group;
-                const bool there = row < p.n;
-                panel.scales.data[g * PANEL + i] = there ? half_to_float(static_cast<const uint16_t*>(p.scale)[at]) : 0;
-                panel.zeros.data[g * PANEL + i] = there ? half_to_float(static_cast<const uint16_t*>(p.zero)[at]) : 0;
+                float *scale = panel.scales.data + g * PANEL + i, *zero = panel.zeros.data + g * PANEL + i;
+                *scale = *zero = 0;
+                if (row < p.n) K::affine(p, row, at, scale, zero);
             }
+    }
+};
+
+struct DoubleNibbles : Nibbles {  // the same with double quantization
+    static void affine(const Problem& p, int64_t row, int64_t at, float* scale, float* zero) {
+        const auto* pair = static_cast<const uint8_t*>(p.zero) + 2 * at;
+        const float by_row = static_cast<const float*>(p.scale)[row];
+        *scale = static_cast<float>(pair[0]) * by_row;
+        *zero = static_cast<float>((pair[1] - 128) * 16) * by_row;
+    }
+    static void fill(const Problem& p, const Codes& c, int64_t n, Panel& panel) {
+        fill_as<DoubleNibbles>(p, c, n, panel);
     }
 };
 

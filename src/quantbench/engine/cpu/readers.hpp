@@ -73,22 +73,17 @@ struct Int8 {
 
 // Sixteen bytes hold 32 weights, even inputs low, odd ones high; x is arranged to meet them. A product of scale and
 // code is exact, so that the sum with the zero is rounded once, fused or not.
-struct Int4 {
-    using Unpacked = Float32;
+struct Int4Codes {
     static constexpr int STEP = 32;
     static constexpr bool GROUPED = true;
     static constexpr int64_t span(int64_t group) { return group; }
     const uint8_t* row;
-    const uint16_t *scales, *zeros;
-    Int4(const void* data, const void* scale, const void* zero, int64_t k, int64_t group, int64_t n)
-        : row(static_cast<const uint8_t*>(data) + n * (k / 2)),
-          scales(static_cast<const uint16_t*>(scale) + n * (k / group)),
-          zeros(static_cast<const uint16_t*>(zero) + n * (k / group)) {}
+    Int4Codes(const void* data, int64_t k, int64_t n) : row(static_cast<const uint8_t*>(data) + n * (k / 2)) {}
 #if defined(__AVX512F__)
     Table table;  // the sixteen values that a weight of the present group can have: chosen in one instruction
-    inline void start(int64_t g) {
+    inline void begin(float scale, float zero) {
         static const float levels[] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
-        table.parts[0] = multiply_add(load(levels), fill(half_to_float(scales[g])), fill(half_to_float(zeros[g])));
+        table.parts[0] = multiply_add(load(levels), fill(scale), fill(zero));
     }
     template <class Use>
     inline void next(int64_t k, Use use) {
@@ -97,9 +92,9 @@ struct Int4 {
     }
 #else
     float scale_now, zero_now;
-    inline void start(int64_t g) {
-        scale_now = half_to_float(scales[g]) * UNIT;
-        zero_now = half_to_float(zeros[g]);
+    inline void begin(float scale, float zero) {
+        scale_now = scale * UNIT;
+        zero_now = zero;
     }
     template <class Use>
     inline void next(int64_t k, Use use) {
@@ -107,7 +102,27 @@ struct Int4 {
         shifted_codes(nibbles(row + k / 2) - 8, fill(scale_now), fill(zero_now), 0, use);
     }
 #endif
+};
+
+struct Int4 : Int4Codes {
+    using Unpacked = Float32;
+    const uint16_t *scales, *zeros;
+    Int4(const void* data, const void* scale, const void* zero, int64_t k, int64_t group, int64_t n)
+        : Int4Codes(data, k, n),
+          scales(static_cast<const uint16_t*>(scale) + n * (k / group)),
+          zeros(static_cast<const uint16_t*>(zero) + n * (k / group)) {}
+    inline void start(int64_t g) { begin(half_to_float(scales[g]), half_to_float(zeros[g])); }
     static float scale(const void*, int64_t) { return 1.0f; }
+};
+
+// The same codes with double quantization: weights over the row's scale are integers of 13 bits.
+struct Int4Double : Int4Codes {
+    using Unpacked = Int4Double;  // its rows' scales come last
+    const uint8_t* affine;  // step and zero of each group
+    Int4Double(const void* data, const void*, const void* affine, int64_t k, int64_t group, int64_t n)
+        : Int4Codes(data, k, n), affine(static_cast<const uint8_t*>(affine) + 2 * n * (k / group)) {}
+    inline void start(int64_t g) { begin(affine[2 * g], (affine[2 * g + 1] - 128) * 16); }
+    static float scale(const void* scales, int64_t n) { return static_cast<const float*>(scales)[n]; }
 };
 
 }  // namespace

@@ -17,7 +17,7 @@ def detail_sections(analysis: Analysis) -> Iterator[Section]:
         )
     if any(row.record.size for row in rows):
         yield Section(
-            key="storage", title="Storage in detail", blocks=(storage_table(rows), Text(STORAGE_LEGEND))
+            key="storage", title="Storage in detail", blocks=(storage_table(rows), Text(storage_legend(rows)))
         )
 
 
@@ -31,6 +31,17 @@ STORAGE_LEGEND = (
     "Bits: stored bits per parameter, scales and zero points included. On disk: the published checkpoint. "
     "Load: reading, quantizing and placing the weights."
 )
+
+
+def storage_legend(rows: Sequence[Row]) -> str:
+    """What the columns mean, and which text calibrated methods have seen."""
+    told = dict.fromkeys(row.record.calibration for row in rows if row.record.calibration)
+    seen = (
+        f" Calibrated: {c.tokens:,} tokens of {c.text} (sha256 {c.sha256[:12]}) were run through the "
+        "unquantized model, and each weight's error counts by the mean square of its input."
+        for c in told
+    )
+    return STORAGE_LEGEND + "".join(seen)
 
 
 def speed_table(rows: Sequence[Row]) -> Table:
@@ -90,6 +101,8 @@ def _storage_cells(row: Row) -> tuple[str, ...]:
     scheme = row.record.scheme or MISSING
     if row.record.group_size:
         scheme += f", groups of {row.record.group_size}"
+    if row.record.calibration:
+        scheme += ", calibrated"
     if size is None:
         return (row.label, scheme, *(MISSING,) * 4, load)
     on_disk = MISSING if size.checkpoint_bytes is None else f"{size.checkpoint_bytes:,}"

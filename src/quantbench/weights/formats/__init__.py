@@ -4,7 +4,8 @@ from quantbench.weights.formats.blocks import BlockWeight
 from quantbench.weights.formats.float8 import Float8Weight
 from quantbench.weights.formats.floats import FloatWeight
 from quantbench.weights.formats.int4 import Int4Weight
-from quantbench.weights.formats.int4_rows import Int4Rows
+from quantbench.weights.formats.int4_double import Int4DoubleWeight
+from quantbench.weights.formats.int4_rows import Int4DoubleRows, Int4Rows
 from quantbench.weights.formats.int8 import Int8Weight
 from quantbench.weights.formats.integers import IntegerWeight
 from quantbench.weights.formats.mixed import MixedWeight, PermutedWeight, stack
@@ -18,6 +19,8 @@ __all__ = [
     "FloatWeight",
     "GpuKind",
     "GpuOperand",
+    "Int4DoubleRows",
+    "Int4DoubleWeight",
     "Int4Rows",
     "Int4Weight",
     "Int8Weight",

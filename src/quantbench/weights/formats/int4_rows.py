@@ -1,4 +1,4 @@
-"""The values of `Int4Weight` in the layout of the GPU kernels."""
+"""The values of 4-bit weights in the layout of the GPU kernels."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,4 +57,62 @@ class Int4Rows(Weight):
         import torch
 
         rows = self.words.view(torch.uint8)
-        return GpuOperand(kind=GpuKind.INT4, rows=rows, scale=self.words, group_size=self.group_size)
+        return GpuOperand(kind=GpuKind.INT4, rows=rows, words=self.words, group_size=self.group_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Int4DoubleRows(Weight):
+    """The values of `Int4DoubleWeight`, its groups in pairs: a row is laid out as one of `Int4Rows` with
+    groups twice as large, so that a pair's first group lies in the low nibbles and its second in the high
+    ones.
+
+    words int32 [out, row_words]; in place of a float16 scale and zero stand four bytes: step and zero of the
+    first group, then of the second. scale float32 [out].
+    """
+
+    words: "Tensor"
+    scale: "Tensor"
+    in_features: int
+    group: int
+
+    @classmethod
+    def of(cls, data: "Tensor", affine: "Tensor", scale: "Tensor", group: int) -> "Int4DoubleRows":
+        """From bytes of nibbles and of steps and zeros, [out, ...] each."""
+        import torch
+
+        size = data.shape[1] + affine.shape[1]
+        rows = torch.zeros(len(data), -(-size // 16) * 16, dtype=torch.uint8, device=data.device)
+        rows[:, : data.shape[1]] = data
+        rows[:, data.shape[1] : size] = affine
+        return cls(rows.view(torch.int32), scale, 2 * data.shape[1], group)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (self.words.shape[0], self.in_features)
+
+    @property
+    def scheme(self) -> str:
+        return "W4"
+
+    @property
+    def group_size(self) -> int:
+        return self.group
+
+    def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
+        import torch
+
+        words, scale = (self.words, self.scale) if rows is None else (self.words[rows], self.scale[rows])
+        data, half = words.contiguous().view(torch.uint8), self.in_features // 2
+        bytes_ = data[:, :half].reshape(len(words), -1, self.group)
+        q = torch.stack((bytes_ & 15, bytes_ >> 4), dim=2)  # [rows, pairs, 2, group]
+        affine = data[:, half : half + 2 * self.in_features // self.group]
+        parts = affine.reshape(len(words), -1, 2, 2).float()
+        values = (q.float() - 8) * parts[..., :1] + (parts[..., 1:] - 128) * 16
+        return values.reshape(len(words), -1) * scale[:, None]
+
+    def gpu_operand(self) -> GpuOperand:
+        import torch
+
+        rows = self.words.view(torch.uint8)
+        pair = 2 * self.group
+        return GpuOperand(kind=GpuKind.INT4, rows=rows, words=self.words, scale=self.scale, group_size=pair)

@@ -31,8 +31,14 @@ class GpuOperand:
 
     kind: GpuKind
     rows: "Tensor"  # [out, ...]: floats, int8, or the bytes (uint8) of whole 4-bit rows
-    scale: "Tensor | None" = None  # float32 [out] of 8-bit rows; the 4-bit rows' int32 words
-    group_size: int = 0  # of 4-bit rows
+    words: "Tensor | None" = None  # 4-bit rows as int32
+    scale: "Tensor | None" = None  # float32 [out], of 8-bit rows and of 4-bit ones with double quantization
+    group_size: int = 0  # of 4-bit rows; with double quantization of a pair of groups
+
+    @property
+    def double(self) -> bool:
+        """Whether the groups of 4-bit rows have steps and zeros of 8 bits."""
+        return self.kind is GpuKind.INT4 and self.scale is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

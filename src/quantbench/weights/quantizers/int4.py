@@ -7,6 +7,7 @@ and 7 % of its width, of which the best is then refined by regression of the wei
 range is among the candidates, so the result is never worse than plain rounding.
 """
 
+from collections.abc import Callable
 from itertools import product
 
 import torch
@@ -40,7 +41,7 @@ def quantize_int4(
 
     def work(rows: slice, block: Tensor) -> None:
         w = block.reshape(-1, groups, group_size)
-        s, z = search(w, root)
+        s, z = search(w, root, to_half)
         scale[rows], zero[rows] = s.squeeze(-1), z.squeeze(-1)
         packed[rows] = pack(codes(w, s, z).add_(8).reshape(-1, columns))
 
@@ -68,26 +69,31 @@ def round_int4(name: str, weight: Tensor) -> Int4Weight:
     return Int4Weight(packed, scale, torch.zeros_like(scale))
 
 
-def search(w: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Scale and zero [rows, groups, 1], 16-bit values held as float32, for w [rows, groups, group_size].
+def search(w: Tensor, root: Tensor | None, held: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Scale and zero [rows, groups, 1] in float32 for w [rows, groups, group_size].
 
-    `root` [1, groups, group_size] is the square root of the importance.
+    `root` [1, groups, group_size] is the square root of the importance; `held` rounds a scale or a zero to
+    what the format holds of it.
     """
     low, high = w.amin(dim=-1, keepdim=True), w.amax(dim=-1, keepdim=True)
     width = high - low
-    best = candidate(w, root, width / LEVELS, low + width * (8 / LEVELS))
+
+    def candidate(scale: Tensor, zero: Tensor) -> Candidate:
+        scale, zero = held(scale), held(zero)
+        return error_of(w, root, scale, zero), scale, zero
+
+    best = candidate(width / LEVELS, low + width * (8 / LEVELS))
     for lower, upper in list(product(CUTS, CUTS))[1:]:
         step = width * ((1 - lower - upper) / LEVELS)
-        best = better(best, candidate(w, root, step, low + width * lower + 8 * step))
+        best = better(best, candidate(step, low + width * lower + 8 * step))
     for _ in range(REGRESSIONS):
-        best = better(best, candidate(w, root, *regress(w, codes(w, best[1], best[2]), root)))
+        best = better(best, candidate(*regress(w, codes(w, best[1], best[2]), root)))
     return best[1], best[2]
 
 
-def candidate(w: Tensor, root: Tensor | None, scale: Tensor, zero: Tensor) -> Candidate:
-    """(error, scale, zero), the latter rounded to 16 bits."""
-    scale, zero = scale.half().float(), zero.half().float()
-    return error_of(w, root, scale, zero), scale, zero
+def to_half(value: Tensor) -> Tensor:
+    """Rounded to 16 bits, in float32."""
+    return value.half().float()
 
 
 def better(best: Candidate, other: Candidate) -> Candidate:

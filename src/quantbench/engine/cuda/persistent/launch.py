@@ -24,7 +24,6 @@ from quantbench.engine.cuda.persistent.shape import (
 )
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.parameters import Matrix, Parameters
-from quantbench.weights.formats import GpuKind
 
 INCLUDE = re.compile(r'^#include "(\w+\.cuh)"\n', re.MULTILINE)
 
@@ -111,10 +110,9 @@ def buffer_bytes(model: Parameters, shape: StepShape) -> tuple[int, ...]:
 
 
 def matrix_pointers(matrix: Matrix) -> tuple[int, int]:
-    """Of the rows, and of the scales of 8-bit rows (0 where there are none)."""
+    """Of the rows, and of the rows' scales (0 where there are none)."""
     operand = operand_of(matrix.weight)
-    scale = operand.scale if operand.kind is GpuKind.INT8 else None
-    return operand.rows.data_ptr(), 0 if scale is None else scale.data_ptr()
+    return operand.rows.data_ptr(), 0 if operand.scale is None else operand.scale.data_ptr()
 
 
 def layer_table(model: Parameters) -> Tensor:

@@ -88,12 +88,31 @@ DEVICE void nibbles_to_halves(u32 (&h)[4], u32 word) {
 // group's low and high nibbles.
 DEVICE Pair raised(float low, float high) { return {LOW_OFFSET * low + HIGH_OFFSET * high, low + high}; }
 
+// Byte `i` of a word of double quantization, less `offset`, times `factor`: exact.
+DEVICE float byte_value(u32 word, int i, float offset, float factor) {
+  return fmaf(bits_float(permute_bytes(word, 0x4b000000u, 0x7440 + i)), factor, -(8388608 + offset) * factor);
+}
+
+// What a pair of groups' sums of raised nibbles and of x are multiplied with, from the four bytes behind it: the
+// first group's step and zero, then the second's. What raises the nibbles is taken off with the zeros.
+struct PairAffine {
+  float low, high, x_low, x_high;
+  DEVICE explicit PairAffine(u32 word)
+      : low(byte_value(word, 0, 0, 1)), high(byte_value(word, 2, 0, 0.0625f)),
+        x_low(fmaf(low, -LOW_OFFSET, byte_value(word, 1, 128, 16))),
+        x_high(fmaf(high, -16 * HIGH_OFFSET, byte_value(word, 3, 128, 16))) {}
+  DEVICE float value(float low_sum, float high_sum, const Pair& x) const {
+    return fmaf(low, low_sum, x_low * x.a) + fmaf(high, high_sum, x_high * x.b);
+  }
+};
+
 // One slice of x, as the lanes hold it for the second operand.
 template <class S>
 struct Slice {
   static constexpr bool GROUPS = S::KIND == INT4 && S::SUMS;
   __align__(16) u32 words[SLICE_WORDS];
-  Pair above[GROUPS ? S::SLICE_UNITS : 1][2];  // `raised` of columns 2 t and 2 t + 1, for 4-bit tiles of 16 rows
+  // Of columns 2 t and 2 t + 1, for 4-bit tiles of 16 rows: `raised`, or the sums with double quantization.
+  Pair above[GROUPS ? S::SLICE_UNITS : 1][2];
 
   DEVICE void load(int slice) {
     const int t = lane() & 3, g = lane() >> 2, row = S::SWAP ? g & 3 : g;
@@ -112,7 +131,7 @@ struct Slice {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const Pair sums = shared().x_sum[least(2 * t + i, ROWS - 1)][slice * S::SLICE_UNITS + u];
-        above[u][i] = raised(sums.a, sums.b);
+        above[u][i] = DOUBLE ? sums : raised(sums.a, sums.b);
       }
     }
   }
@@ -170,7 +189,7 @@ struct Operand {
       multiply_accumulate(i & 1 ? sum.b : sum.a, p[0], q[0], p[1], q[1], x[2 * i], x[2 * i + 1]);
     }
   }
-  // One group: sum += scale * (sum of (nibble - 8) * x) + zero * (sum of x).
+  // One group: sum += scale * (sum of (nibble - 8) * x) + zero * (sum of x); with double quantization a pair of them.
   DEVICE void multiply_int4(float (&sum)[4], int u, const u32* x, const Pair (&above)[2]) const {
     float part[2][2][4] = {};  // [chain, low or high nibbles]
 #pragma unroll
@@ -185,6 +204,17 @@ struct Operand {
     for (int i = 0; i < 4; ++i) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) part[0][half][i] += part[1][half][i];
+    }
+    if (DOUBLE) {
+#pragma unroll
+      for (int h = 0; h < HALVES; ++h) {
+        const PairAffine pair(affine[h][u]);
+#pragma unroll
+        for (int i = 2 * h; i < 2 * h + 2; ++i)
+          sum[i] += pair.value(part[0][0][i], part[0][1][i],
+                               HALVES == 2 ? above[i & 1] : Pair{part[0][0][i + 2], part[0][1][i + 2]});
+      }
+      return;
     }
 #pragma unroll
     for (int i = 0; i < 2 * HALVES; ++i) {

@@ -65,6 +65,7 @@ class StepShape:
             "VOCAB": config.vocab_size,
             **{f"{name}_KIND": int(kind_of(matrix.weight)) for name, matrix in kinds.items()},
             "GROUP": group_size(model),
+            "DOUBLE": int(any(double_of(model))),
             "BF16": int(model.dtype == torch.bfloat16),
             "QK_NORM": int(config.qk_norm),
             "SOFTMAX_SCALE": f"{1 / math.sqrt(config.head_dim):.9g}f",
@@ -139,6 +140,11 @@ def group_sizes(model: Parameters) -> set[int]:
     return {operand_of(m.weight).group_size for m in model.matrices() if kind_of(m.weight) is INT4}
 
 
+def double_of(model: Parameters) -> set[bool]:
+    """Whether 4-bit matrices have double quantization."""
+    return {operand_of(m.weight).double for m in model.matrices() if kind_of(m.weight) is INT4}
+
+
 def blocks_for(model: Parameters, multiprocessors: int) -> int:
     """One block a multiprocessor, but each must own a row of every matrix.
 
@@ -169,6 +175,8 @@ def unsupported_reason(model: Parameters) -> str | None:
     sizes = group_sizes(model)
     if len(sizes) > 1 or not sizes <= {32, 64, 128}:
         return f"group sizes {sorted(sizes)} are not one of 32, 64 and 128"
+    if len(double_of(model)) > 1:
+        return "4-bit weights with and without double quantization are mixed"
     unit = 64 if INT8 in layers else 32
     if any(n % unit for n in (config.hidden_size, config.intermediate_size, config.q_size)):
         return f"a matrix has inputs that are not a multiple of {unit}"

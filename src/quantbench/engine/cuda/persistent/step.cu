@@ -75,6 +75,10 @@ DEVICE float embedding(const Params& p, int token, int k) {
   const u32 byte = row[group * (GROUP / 2) + e % (GROUP / 2)];
   const u16* affine = (const u16*)(row + S::DATA_BYTES) + 2 * group;
   const float nibble = (float)(e < GROUP / 2 ? byte & 15 : byte >> 4) - 8;
+  if (DOUBLE) {
+    const u32 pair = affine[e < GROUP / 2 ? 0 : 1];
+    return (nibble * (float)(pair & 255) + (float)(((int)(pair >> 8) - 128) * 16)) * p.embedding_scale[token];
+  }
   return nibble * real_half_float(affine[0]) + real_half_float(affine[1]);
 }
 

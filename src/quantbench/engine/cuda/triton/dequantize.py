@@ -8,7 +8,7 @@ from torch import Tensor
 
 from quantbench.engine.cuda.packing import operand_of
 from quantbench.engine.cuda.triton.language import tl, triton
-from quantbench.engine.cuda.triton.unpack import scale_and_zero
+from quantbench.engine.cuda.triton.unpack import affine_of
 from quantbench.weights.formats import GpuKind, Weight
 
 
@@ -19,8 +19,9 @@ def dequantize_reference(weight: Weight, out: Tensor) -> None:
 
 @triton.jit
 def _dequantize(
-    w, words, out, rows, width, row_bytes, GROUP: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr
-):
+    w, words, scale, out, rows, width, row_bytes,
+    GROUP: tl.constexpr, DOUBLE: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
     i = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK))[None, :]  # bytes: two inputs half a group apart
     HALF: tl.constexpr = GROUP // 2
@@ -28,10 +29,13 @@ def _dequantize(
     byte = tl.load(w + row * row_bytes + i, mask=inside, other=0).to(tl.int32)
     group = i // HALF
     affine = words + row * (row_bytes // 4) + width // 8 + group
-    factor, zero = scale_and_zero(tl.load(affine, mask=inside, other=0))
+    factor, zero, more, more_zero = affine_of(tl.load(affine, mask=inside, other=0), DOUBLE)
     at = out + row * width + group * GROUP + i % HALF
     low = ((byte & 15) - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
-    high = ((byte >> 4) - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
+    high = ((byte >> 4) - 8).to(tl.float32) * more.to(tl.float32) + more_zero.to(tl.float32)
+    if DOUBLE:
+        by_row = tl.load(scale + row, mask=row < rows, other=0)
+        low, high = low * by_row, high * by_row
     tl.store(at, low.to(out.dtype.element_ty), mask=inside)
     tl.store(at + HALF, high.to(out.dtype.element_ty), mask=inside)
 
@@ -43,7 +47,7 @@ def dequantize(weight: Weight, out: Tensor) -> None:
     host less.
     """
     operand = operand_of(weight)
-    data, scale, group = operand.rows, operand.scale, operand.group_size
+    data, scale = operand.rows, operand.scale
     if operand.kind is GpuKind.INT8 and scale is not None:
         torch.mul(data, scale[:, None], out=out)
         return
@@ -51,5 +55,6 @@ def dequantize(weight: Weight, out: Tensor) -> None:
     height, block = 8, 512
     grid = (triton.cdiv(rows, height), triton.cdiv(width // 2, block))
     _dequantize[grid](
-        data, scale, out, rows, width, data.stride(0), GROUP=group, ROWS=height, BLOCK=block, num_warps=4
-    )
+        data, operand.words, scale, out, rows, width, data.stride(0),
+        GROUP=operand.group_size, DOUBLE=operand.double, ROWS=height, BLOCK=block, num_warps=4,
+    )  # fmt: skip

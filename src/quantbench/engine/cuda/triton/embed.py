@@ -6,7 +6,7 @@ from torch import Tensor
 from quantbench.engine.cuda.packing import operand_of
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2
-from quantbench.engine.cuda.triton.unpack import INT4, INT8, scale_and_zero
+from quantbench.engine.cuda.triton.unpack import INT4, INT8, affine_of
 from quantbench.engine.parameters import Matrix
 
 
@@ -18,8 +18,8 @@ def embed_reference(matrix: Matrix, tokens: Tensor, out: Tensor) -> None:
 
 @triton.jit
 def _embed(
-    w, scale, tokens, out, vocabulary, width, w_stride,
-    SCHEME: tl.constexpr, GROUP: tl.constexpr, BLOCK: tl.constexpr, DEPENDENT: tl.constexpr,
+    w, words, scale, tokens, out, vocabulary, width, w_stride, SCHEME: tl.constexpr,
+    GROUP: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr, DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     i = tl.arange(0, BLOCK)
@@ -34,14 +34,15 @@ def _embed(
         group = i // GROUP
         high = (i % GROUP) // HALF
         byte = tl.load(w + token * w_stride + group * HALF + i % HALF, mask=inside, other=0)
-        words = scale + token * (w_stride // 4) + width // 8
-        factor, zero = scale_and_zero(tl.load(words + group, mask=inside, other=0))
+        at = words + token * (w_stride // 4) + width // 8
+        low, low_zero, more, more_zero = affine_of(tl.load(at + group, mask=inside, other=0), DOUBLE)
+        factor, zero = tl.where(high == 1, more, low), tl.where(high == 1, more_zero, low_zero)
         nibble = (byte.to(tl.int32) >> (high * 4)) & 15
         x = (nibble - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
     else:
         x = tl.load(w + token * w_stride + i, mask=inside, other=0).to(tl.float32)
-        if SCHEME == INT8:
-            x = x * tl.load(scale + token)
+    if SCHEME == INT8 or DOUBLE:
+        x = x * tl.load(scale + token)
     tl.store(out + row * width + i, x.to(out.dtype.element_ty), mask=inside)
 
 
@@ -52,6 +53,7 @@ def embed(matrix: Matrix, tokens: Tensor, out: Tensor) -> None:
     dependent = dependent_launch(out.device)
     _embed[(len(tokens),)](
         operand.rows,
+        operand.words,
         operand.scale,
         tokens,
         out,
@@ -60,6 +62,7 @@ def embed(matrix: Matrix, tokens: Tensor, out: Tensor) -> None:
         operand.rows.stride(0),
         SCHEME=int(operand.kind),
         GROUP=operand.group_size,
+        DOUBLE=operand.double,
         BLOCK=next_power_of_2(width),
         DEPENDENT=dependent,
         num_warps=4,

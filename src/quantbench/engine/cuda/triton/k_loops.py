@@ -10,11 +10,11 @@ from quantbench.engine.cuda.triton.prefetch import prefetch
 from quantbench.engine.cuda.triton.unpack import (
     FLOAT,
     INT8,
+    affine_of,
     in_halves,
     in_order,
     int8_words,
     nibble_words,
-    scale_and_zero,
     settled,
 )
 
@@ -105,10 +105,13 @@ def sum_int8(
 @triton.jit
 def sum_int4(
     acc, more, words, x, n, token, rows, start, inputs, row_words, x_stride, total,
-    GROUP: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr,
+    GROUP: tl.constexpr, DOUBLE: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr,
     INPUTS: tl.constexpr, RUN: tl.constexpr, ASSEMBLY: tl.constexpr,
 ):  # fmt: skip
-    """The same with `Int4Rows`: a round takes INPUTS / 2 bytes, whose nibbles meet two slices of x."""
+    """The same with `Int4Rows`: a round takes INPUTS / 2 bytes, whose nibbles meet two slices of x.
+
+    DOUBLE: with `Int4DoubleRows`, without their rows' scales.
+    """
     HALF: tl.constexpr = INPUTS // 2
     APART: tl.constexpr = GROUP // 2
     e = tl.arange(0, HALF)
@@ -123,10 +126,10 @@ def sum_int4(
         byte, group = (start + done) // 2, (start + done) // GROUP
         first = tl.multiple_of(group * GROUP + byte % APART, HALF)
         a, b, c, d, p, q, r, s = nibble_words(tl.load(w_at), ASSEMBLY)
-        scale, zero = scale_and_zero(tl.load(affine_at + group))
+        scale, zero, more_scale, more_zero = affine_of(tl.load(affine_at + group), DOUBLE)
         low, high = in_order(a, b, c, d, ROWS, HALF, RUN), in_order(p, q, r, s, ROWS, HALF, RUN)
         low = (low * scale[:, None] + zero[:, None]).to(x.dtype.element_ty)
-        high = (high * scale[:, None] + zero[:, None]).to(x.dtype.element_ty)
+        high = (high * more_scale[:, None] + more_zero[:, None]).to(x.dtype.element_ty)
         if INPUTS == GROUP:  # a whole group: both slices of x are one
             weights = in_halves(low, high, ROWS, INPUTS)
             acc = tl.dot(weights, tl.load(near_all + first, mask=near_there, other=0.0), acc)

@@ -135,9 +135,9 @@ def _write(
 
 
 @triton.jit
-def _scaled(acc, more, scale, bias, n, SCHEME: tl.constexpr, BIAS: tl.constexpr):
-    """The sums of rows `n` times the scales of 8-bit rows, plus biases where there are any."""
-    if SCHEME == INT8:
+def _scaled(acc, more, scale, bias, n, SCHEME: tl.constexpr, DOUBLE: tl.constexpr, BIAS: tl.constexpr):
+    """The sums of rows `n` times the rows' scales, plus biases, where there are any."""
+    if SCHEME == INT8 or DOUBLE:
         factor = tl.load(scale + n)[:, None]
         acc, more = acc * factor, more * factor
     if BIAS:
@@ -149,7 +149,8 @@ def _scaled(acc, more, scale, bias, n, SCHEME: tl.constexpr, BIAS: tl.constexpr)
 @triton.jit
 def _linear(
     w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride, SCHEME: tl.constexpr,
-    GROUP: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr, EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
+    GROUP: tl.constexpr, DOUBLE: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr,
+    EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
     ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, SHARE: tl.constexpr,
     EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr, PREFETCH: tl.constexpr,
 ):  # fmt: skip
@@ -171,7 +172,7 @@ def _linear(
     if SCHEME == INT4:
         acc, more = sum_int4(
             acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
-            GROUP, ROWS, TOKENS, MORE, INPUTS, RUN, ASSEMBLY,
+            GROUP, DOUBLE, ROWS, TOKENS, MORE, INPUTS, RUN, ASSEMBLY,
         )  # fmt: skip
     elif RUN > 1:
         acc, more = sum_int8(
@@ -183,7 +184,7 @@ def _linear(
             acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
             TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
         )  # fmt: skip
-    acc, more = _scaled(acc, more, scale, bias, n, SCHEME, BIAS)
+    acc, more = _scaled(acc, more, scale, bias, n, SCHEME, DOUBLE, BIAS)
     _write(acc, out, ids, tile, split, token, rows, out_features, EPILOGUE, ROWS, TOKENS)
     if MORE:
         _write(more, out, ids, tile, split, token + TOKENS, rows, out_features, EPILOGUE, ROWS, MORE)
@@ -246,7 +247,8 @@ def tiled_linear(
     _linear[grid](
         as_words(data, run), operand.scale, matrix.bias, x, out, ids, len(x), out_features,
         in_features, data.stride(0), x.stride(0), SCHEME=int(operand.kind), GROUP=operand.group_size,
-        RUN=run, ORDER=order, EPILOGUE=int(epilogue), BIAS=matrix.bias is not None and out.dim() == 2,
+        DOUBLE=operand.double, RUN=run, ORDER=order, EPILOGUE=int(epilogue),
+        BIAS=matrix.bias is not None and out.dim() == 2,
         ROWS=tile.rows, TOKENS=tile.tokens, MORE=tile.more, INPUTS=inputs, SHARE=max(SHARE, inputs),
         EVEN=in_features % inputs == 0, ASSEMBLY=not interpreted(), DEPENDENT=dependent,
         PREFETCH=ahead and movable(data, in_features, inputs), num_warps=tile.warps,

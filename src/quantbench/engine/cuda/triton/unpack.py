@@ -123,3 +123,25 @@ def scale_and_zero(affine):
     scale = (affine & 0xFFFF).to(tl.int16).to(tl.float16, bitcast=True)
     zero = (affine >> 16).to(tl.int16).to(tl.float16, bitcast=True)
     return scale, zero
+
+
+@triton.jit
+def pair_affine(affine):
+    """int32 words of a row with double quantization -> float16 steps and zeros: low, low, high, high, exact.
+
+    Steps and zeros are integers; the row's scale comes last.
+    """
+    step, zero = (affine & 0xFF).to(tl.float16), (((affine >> 8) & 0xFF) - 128) * 16
+    more_step, more_zero = ((affine >> 16) & 0xFF).to(tl.float16), (((affine >> 24) & 0xFF) - 128) * 16
+    return step, zero.to(tl.float16), more_step, more_zero.to(tl.float16)
+
+
+@triton.jit
+def affine_of(affine, DOUBLE: tl.constexpr):
+    """float16 scale and zero of the low nibbles, then of the high ones."""
+    if DOUBLE:
+        scale, zero, more_scale, more_zero = pair_affine(affine)
+    else:
+        scale, zero = scale_and_zero(affine)
+        more_scale, more_zero = scale, zero
+    return scale, zero, more_scale, more_zero

@@ -1,0 +1,87 @@
+"""What benchmarks/quality.py can measure besides the product's methods: formats that it is compared with.
+
+Each is a method like the product's own, with embedding and head at 16 bits. Those without a format of ours
+are held as floats after rounding; their bits are then what their own format would take.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from quantbench.methods.quantized import QuantizedMethod, with_head16
+from quantbench.weights.formats import FloatWeight, Int4Weight, Weight
+from quantbench.weights.quantizers.int4 import codes, pack, quantize_int4, to_half
+
+Rounding = Callable[[Tensor], Tensor]  # [rows, groups, group] -> the same, rounded
+NF4 = (-1, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.09105004, 0,
+       0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.562617, 0.7229568, 1)  # fmt: skip
+
+
+def dividing(columns: int, group: int) -> int:
+    """`group`, or the half of it that divides the width."""
+    return group if columns % group == 0 else group // 2
+
+
+def searched(group: int, calibrated: bool, name: str, weight: Tensor, squares: Tensor | None) -> Weight:
+    """16-bit scale and zero a group, found by the search."""
+    size = dividing(weight.shape[1], group)
+    return quantize_int4(name, weight, group_size=size, importance=squares if calibrated else None)
+
+
+def nearest(group: int, name: str, weight: Tensor, squares: Tensor | None) -> Weight:
+    """16-bit scale and zero of each group's whole range, round to nearest."""
+    size = dividing(weight.shape[1], group)
+    w = weight.float().reshape(len(weight), -1, size)
+    low, high = w.aminmax(dim=-1, keepdim=True)
+    scale = to_half((high - low) / 15)
+    zero = to_half(low + 8 * scale)
+    packed = pack(codes(w, scale, zero).add_(8).reshape(weight.shape))
+    return Int4Weight(packed, scale.squeeze(-1).half(), zero.squeeze(-1).half())
+
+
+def rounded(group: int, rounding: Rounding, name: str, weight: Tensor, squares: Tensor | None) -> Weight:
+    """Floats that another format could hold."""
+    parts = weight.float().reshape(len(weight), -1, group)
+    return FloatWeight(rounding(parts).reshape(weight.shape))
+
+
+def q4_0(w: Tensor) -> Tensor:
+    """llama.cpp's: the value farthest from 0 becomes -8 times the scale."""
+    farthest = w.gather(-1, w.abs().argmax(-1, keepdim=True))
+    scale = to_half(farthest / -8)
+    inverse = torch.where(scale == 0, 0.0, 1 / scale)
+    return (w * inverse + 8.5).floor().clamp(0, 15).sub(8) * scale
+
+
+def nf4(w: Tensor) -> Tensor:
+    """NF4, the largest magnitude as the scale."""
+    levels = torch.tensor(NF4, device=w.device)
+    scale = w.abs().amax(-1, keepdim=True).clamp_min(1e-30)
+    middles = (levels[1:] + levels[:-1]) / 2
+    return levels[torch.bucketize(w / scale, middles)] * scale
+
+
+def method(quantize: Callable[..., Weight], *, calibrated: bool = False) -> QuantizedMethod:
+    """Of linear layers alone."""
+    return with_head16(
+        QuantizedMethod(
+            description="",
+            scheme="W4",
+            group_size=None,
+            quantize=quantize,
+            matrix_bytes=lambda rows, columns: 0,
+            calibrated=calibrated,
+        )
+    )
+
+
+OTHERS = {  # name -> (method, bits where it is held as floats)
+    "rtn-g128": (method(partial(nearest, 128)), None),
+    "search-g128": (method(partial(searched, 128, False)), None),
+    "search-g128-cal": (method(partial(searched, 128, True), calibrated=True), None),
+    "search-g64-cal": (method(partial(searched, 64, True), calibrated=True), None),
+    "nf4-g64": (method(partial(rounded, 64, nf4)), 4.25),
+    "q4_0": (method(partial(rounded, 32, q4_0)), 4.5),
+}

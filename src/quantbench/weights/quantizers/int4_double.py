@@ -1,0 +1,77 @@
+"""Four bits with double quantization: the search of `int4`, then its scales and zeros in 8 bits.
+
+A row's float32 scale makes its widest group's step 255 and reaches its farthest zero. Of each group's step
+the nearest integer and those beside it are tried, with the zero of the search and with the mean of what
+the codes leave over; of all these the least weighted squared error wins.
+"""
+
+import torch
+from torch import Tensor
+
+from quantbench.weights.formats import Int4DoubleWeight
+from quantbench.weights.formats.int4_double import ZERO_BIAS, ZERO_STEP
+from quantbench.weights.quantizers.blocks import for_row_blocks, require_finite
+from quantbench.weights.quantizers.int4 import Candidate, better, codes, error_of, pack, search
+
+MOST_STEP, MOST_ZERO = 255, 127
+BESIDE = (0, -1, 1)  # steps that are tried, from the nearest on
+
+
+def quantize_int4_double(
+    name: str, weight: Tensor, *, group_size: int, importance: Tensor | None = None
+) -> Int4DoubleWeight:
+    """Int4DoubleWeight of `weight` [out, in]; `group_size` divides in, `importance` [in] is not negative.
+
+    ModelError for NaN or infinity.
+    """
+    out, columns = weight.shape
+    groups, device = columns // group_size, weight.device
+    packed = torch.empty(out, columns // 2, dtype=torch.uint8, device=device)
+    affine = torch.empty(out, groups, 2, dtype=torch.uint8, device=device)
+    scale = torch.empty(out, dtype=torch.float32, device=device)
+    root = None
+    if importance is not None:
+        root = importance.to(device, torch.float32).sqrt().reshape(1, groups, group_size)
+
+    def work(rows: slice, block: Tensor) -> None:
+        w = block.reshape(-1, groups, group_size)
+        by_row, step, zero = double_search(w, root)
+        affine[rows] = torch.cat((step, zero + ZERO_BIAS), dim=-1).to(torch.uint8)
+        scale[rows] = by_row.reshape(-1)
+        q = codes(w, step * by_row, zero * (ZERO_STEP * by_row))
+        packed[rows] = pack(q.add_(8).reshape(-1, columns))
+
+    for_row_blocks(weight, work)
+    require_finite(name, weight, scale)
+    return Int4DoubleWeight(packed, affine, scale)
+
+
+def double_search(w: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The row's scale [rows, 1, 1], step and zero [rows, groups, 1] as integers held in float32."""
+    step, zero = search(w, root, lambda value: value)
+    by_row = torch.maximum(
+        step.amax(1, keepdim=True) / MOST_STEP, zero.abs().amax(1, keepdim=True) / (ZERO_STEP * MOST_ZERO)
+    )
+    inverse = torch.where(by_row == 0, 0.0, 1 / by_row)
+    nearest = (step * inverse).round_()
+    best = None
+    for beside in BESIDE:
+        tried = (nearest + beside).clamp_(0, MOST_STEP)
+        left_over = mean_of(w - codes(w, tried * by_row, zero) * (tried * by_row), root)
+        for middle in (zero, left_over):
+            integer = (middle * (inverse / ZERO_STEP)).round_().clamp_(-MOST_ZERO - 1, MOST_ZERO)
+            error = error_of(w, root, tried * by_row, integer * (ZERO_STEP * by_row))
+            found: Candidate = (error, tried, integer)
+            best = found if best is None else better(best, found)
+    assert best is not None
+    return by_row, best[1], best[2]
+
+
+def mean_of(values: Tensor, root: Tensor | None) -> Tensor:
+    """Mean of each group [rows, groups, 1], weighted by the importance; plain where a group has none."""
+    if root is None:
+        return values.mean(dim=-1, keepdim=True)
+    h = root.square()
+    total = h.sum(dim=-1, keepdim=True)
+    h = torch.where(total == 0, 1.0, h)
+    return (values * h).sum(dim=-1, keepdim=True) / h.sum(dim=-1, keepdim=True)
