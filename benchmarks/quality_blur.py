@@ -41,7 +41,7 @@ def blurred(weight: Tensor, seed: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Blurred:
-    """A ModelSource whose matrices, embedding and head apart, are blurred; kept, so that only the first read costs."""
+    """A ModelSource whose matrices, embedding and head apart, are blurred once and kept."""
 
     source: ModelSource
     kept: dict[str, Tensor] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Figures of benchmarks/quality.py: how far one method's predictions lie from the baseline's, and its table."""
+"""Figures of benchmarks/quality.py: how far a method lies from the baseline, and its table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class Tokens:
 
 
 def compare(window: Window, baseline: Tensor, logits: Tensor) -> Tokens:
-    """KL(baseline || method) over the whole vocabulary, nats, and the rest; both are logits [tokens, vocabulary]."""
+    """KL(baseline || method) over the vocabulary, nats, and the rest; of logits [tokens, vocabulary]."""
     following = torch.tensor(window.token_ids[1:], device=logits.device)
     p, q = (x[: len(following)].float().log_softmax(-1) for x in (baseline.to(logits.device), logits))
     kl = (p.exp() * (p - q)).double().sum(-1).clamp(min=0)

@@ -5,15 +5,17 @@ import pytest
 from quantbench.errors import DeviceError
 from quantbench.methods import METHODS
 from quantbench.methods.fits import available_bytes, check_fits, read_number
+from quantbench.methods.floats import FLOATS
+from quantbench.methods.quantized import PLAIN as PACKED
 from quantbench.sources import open_source
 from tests.model_folders import tiny_source
+
+PLAIN = {**FLOATS, **PACKED}
 
 
 def refuse(model: str, method: str, free: int) -> str:
     with pytest.raises(DeviceError) as caught:
-        check_fits(
-            METHODS[method], open_source(model), "cuda:0", others=METHODS, available=lambda device: free
-        )
+        check_fits(METHODS[method], open_source(model), "cuda:0", others=PLAIN, available=lambda device: free)
     return str(caught.value)
 
 

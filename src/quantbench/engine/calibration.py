@@ -73,7 +73,7 @@ class Pass:
         return self.operations.norm(x, weight.float()).to(self._dtype)
 
     def layer(self, number: int, layer: Layer, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Float32 states [tokens, hidden_size] behind a layer, and the mean squares of its products' inputs."""
+        """Float32 states [tokens, hidden_size] behind a layer, and its inputs' mean squares."""
         alone = replace(self._config, layers=1, windows=self._config.windows[number : number + 1])
         rows = range(len(self._lengths))
         cache = KeyValueCache(

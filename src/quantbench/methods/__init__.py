@@ -22,4 +22,5 @@ METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **GGML, **LIBRARIES, **STOR
 
 def check_fits(method: Method, source: ModelSource, device: str) -> None:
     """DeviceError with the arithmetic for a model that is larger than the device's free memory."""
-    fits.check_fits(method, source, device, others=METHODS, available=fits.available_bytes)
+    others = {name: other for name, other in METHODS.items() if name not in (*VARIANTS, *GGML)}
+    fits.check_fits(method, source, device, others=others, available=fits.available_bytes)

@@ -1,4 +1,4 @@
-"""The text that ships with the package, and what one pass of it through a model says of each matrix's inputs."""
+"""The text that ships with the package, and what a pass of it says of each matrix's inputs."""
 
 import hashlib
 import time
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TEXT = "calibration.txt"
-# Attention of many models rests on a text's first token, whose activations are far stronger than all others: many
-# short windows give it the weight that its products need.
+# Attention of many models rests on a text's first token, whose activations are far stronger than all others:
+# many short windows give it the weight that its products need.
 TOKENS, WINDOW = 4096, 64
 
 

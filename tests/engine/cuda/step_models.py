@@ -46,7 +46,7 @@ def random_weight(scheme: str, out: int, inputs: int, group: int, dtype: torch.d
 def random_model(
     family: str, scheme: str, *, group: int = 64, dtype: torch.dtype = torch.float16, **changes: Any
 ) -> Parameters:
-    """Packed parameters, every matrix in `scheme` ('float', 'int8', 'int4', 'double'), norms and biases random."""
+    """Packed parameters, every matrix in `scheme` (float, int8, int4, double), norms and biases random."""
     config = read_config({**SMALL, **SHAPES[family], **changes})
     torch.manual_seed(7)
 
