@@ -100,3 +100,16 @@ def test_a_weight_counts_the_bytes_of_its_blocks(name: str) -> None:
     assert held.shape == (5, 512)
     assert 8 * held.nbytes == 5 * 512 * kind.bits
     assert held.scheme == f"W{name.removeprefix('I')[1]}"
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_a_row_is_the_same_in_any_batch(name: str) -> None:
+    built = load_kernels()
+    if built.kernels is None:
+        pytest.skip(f"no CPU kernels: {built.reason}")
+    declare(built.kernels)
+    product = CpuLinear(built.kernels, Matrix(weight=blocks(name, 37, 512), bias=None, parts=(("w", 37),)))
+    x = torch.randn(20, 512, generator=torch.Generator().manual_seed(1))
+    whole = product(x)
+    for rows in (1, 2, 3, 4, 5):
+        assert torch.equal(product(x[:rows].contiguous()), whole[:rows])

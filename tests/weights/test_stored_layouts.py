@@ -94,6 +94,9 @@ def test_kernels_multiply_with_the_values_that_dequantizing_gives(name: str) -> 
     x = torch.eye(256)
     for rows in (slice(0, 1), slice(5, 8), slice(30, 256)):
         assert torch.equal(product(x[rows]), held.dequantize().T[rows])
+    mixed = torch.randn(9, 256, generator=torch.Generator().manual_seed(0))
+    for count in (1, 3, 5):  # a row is the same in any batch
+        assert torch.equal(product(mixed[:count].contiguous()), product(mixed)[:count])
 
 
 @pytest.mark.parametrize("name", names())
