@@ -1,16 +1,21 @@
 """Methods of other libraries hold what they say, or say what is missing; none is imported unasked."""
 
+import io
 import subprocess
 import sys
 
 import pytest
 import torch
+from rich.console import Console
 
+from quantbench.commands.methods import methods
 from quantbench.engine.load import load_decoder
 from quantbench.measure import audit, measure_size
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.methods.libraries import LIBRARIES
+from quantbench.output import Output
 from quantbench.settings import Engine
+from quantbench.settings.commands import MethodsSettings
 from quantbench.weights.formats import Int8Weight, Weight
 from quantbench.weights.quantizers.int8 import quantize_int8
 from quantbench.weights.readers import Quantizing
@@ -73,3 +78,11 @@ def test_listing_methods_imports_no_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_that_installs_a_library_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantbench.methods.libraries.find_spec", lambda package: None)
+    text = io.StringIO()
+    out = Output(Console(file=text, width=300))
+    methods(MethodsSettings(device="cpu"), out, Console(file=io.StringIO()))
+    assert "pip install 'quantbench[torchao]'" in text.getvalue()

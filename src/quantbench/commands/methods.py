@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from quantbench.output import Output
 from quantbench.settings.commands import MethodsSettings
@@ -31,7 +32,8 @@ def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
         for name, reason in reasons.items():
             method = METHODS[name]
             runs = "yes" if reason is None else f"no: {reason}"
-            table.add_row(name, method.scheme or "as stored", runs, method.description)
+            cells = (name, method.scheme or "as stored", runs, method.description)
+            table.add_row(*(Text(cell) for cell in cells))
         console.print(table)
 
     listed = [
