@@ -28,6 +28,7 @@ class JoinedLinear:
         self.kernel = "; ".join(dict.fromkeys(product.kernel for product in products))
         ways = dict.fromkeys(product.prompt_kernel for product in products)
         self.prompt_kernel = AS_LINEAR if list(ways) == [AS_LINEAR] else "; ".join(ways)
+        self.bits = min((p.bits for p in products if p.bits), default=0)
         self.prompt_bits = min((p.prompt_bits for p in products if p.prompt_bits), default=0)
         self.invariant = all(product.invariant for product in products)
 
@@ -50,6 +51,7 @@ class GatheredLinear:
     def __init__(self, product: Linear, matrix: Matrix, order: Tensor) -> None:
         self._product, self._matrix, self._order = product, matrix, order
         self.kernel = f"inputs gathered, then {product.kernel}"
+        self.bits = product.bits
         self.prompt_kernel, self.prompt_bits = product.prompt_kernel, product.prompt_bits
         self.invariant = product.invariant
 

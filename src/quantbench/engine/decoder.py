@@ -44,7 +44,7 @@ class NativeDecoder:
         """`fallback` says why this engine runs where a faster one was hoped for.
 
         `exact_prompts` keeps all bits of prompts' activations where kernels for prompts would drop some; it
-        may be changed between calls.
+        may be changed between calls. What it is here also decides for kernels that drop some of all tokens'.
         """
         config = self.config = parameters.config
         self.device = device
@@ -52,7 +52,7 @@ class NativeDecoder:
         self.max_positions = config.max_positions
         self.exact_prompts = exact_prompts
         self._parameters = parameters
-        operations, reason = cpu_operations(config, device, dtype)
+        operations, reason = cpu_operations(config, device, dtype, exact=exact_prompts)
         self._fallback = fallback or reason
         self._model = Model(parameters, operations, device=torch.device(device), dtype=dtype)
         self.batch_invariant = own_products_only(self._model)
@@ -131,8 +131,10 @@ class NativeDecoder:
 
     def activation_bits(self) -> Mapping[Phase, int]:
         whole = torch.finfo(self._model.dtype).bits
-        fewer = [matrix.prompt_bits for matrix in layer_matrices(self._model) if matrix.prompt_bits]
-        return {Phase.PROMPT: whole if self.exact_prompts else min([whole, *fewer]), Phase.DECODE: whole}
+        matrices = list(layer_matrices(self._model))
+        decoded = min([whole, *(matrix.bits for matrix in matrices if matrix.bits)])
+        prompts = min([decoded, *(matrix.prompt_bits for matrix in matrices if matrix.prompt_bits)])
+        return {Phase.PROMPT: decoded if self.exact_prompts else prompts, Phase.DECODE: decoded}
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         return self._parameters.step_bytes(batch_size, context)

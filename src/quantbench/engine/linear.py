@@ -13,7 +13,8 @@ class Linear(Protocol):
     kernel: str  # what computes it
     prompt_kernel: str  # the same of prompts to be continued
     invariant: bool  # a row's result is the same whatever rows stand beside it
-    prompt_bits: int  # of activations there, at most also of weights; 0 where prompts are as everything else
+    bits: int  # of activations; 0 where they keep all
+    prompt_bits: int  # of those of prompts, at most also of weights; 0 where prompts are as everything else
 
     def __call__(self, x: Tensor, residual: Tensor | None = None, *, prompt: bool = False) -> Tensor:
         """x [tokens, in] -> [tokens, out], plus `residual` [tokens, out] if given.

@@ -52,7 +52,7 @@ class LoadSettings(Settings):
     batch_invariant: bool = option(False, "Give the same answer in any batch, slower on a GPU.")
     exact_prompts: bool = option(
         False,
-        "Multiply prompts on a CPU in float32, not in integers.",
+        "Multiply on a CPU in float32, not in integers: prompts, and all tokens from GGUF blocks.",
         facts=Facts(needs=(NATIVE, CPU)),
     )
     trust_remote_code: bool = option(

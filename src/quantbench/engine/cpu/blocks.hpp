@@ -6,8 +6,8 @@
 
 namespace {
 
-// Blocks of INPUTS inputs, BYTES long. `start` meets a block, `values(part, use)` gives STEP inputs of it to
-// use(vector, its number).
+// Blocks of INPUTS inputs, BYTES long. `start` meets a block; `runs` gives STEP inputs of it, 32 at a time, to
+// use(number, codes, d) or use(number, codes, d, m), values being codes * d (+ m).
 template <class Block>
 struct Blocks {
     using Unpacked = Float32;
@@ -20,74 +20,84 @@ struct Blocks {
         : row(static_cast<const uint8_t*>(data) + n * (k / Block::INPUTS * Block::BYTES)) {}
     inline void start(int64_t g) { block.start(row + g * Block::BYTES); }
     template <class Use>
-    inline void next(int64_t k, Use use) {
-        const int step = Block::INPUTS == STEP ? 0 : static_cast<int>(k % Block::INPUTS / STEP);
+    inline void runs(int64_t k, Use use) const {
+        const int step = Block::INPUTS == STEP ? 0 : static_cast<int>(static_cast<uint64_t>(k) % Block::INPUTS / STEP);
         expect(block.at + step * (Block::BYTES * STEP / Block::INPUTS));
-        block.values(step, use);
+        block.runs(step, use);
+    }
+    template <class Use>
+    inline void next(int64_t k, Use use) const {
+        runs(k, [&](int number, codes c, auto d, auto... m) __attribute__((always_inline)) {
+            scaled_codes(c, d, number * PARTS, use, m...);
+        });
     }
     static float scale(const void*, int64_t) { return 1.0f; }
 };
 
 struct Block32 {
     static constexpr int INPUTS = 32, STEP = 32;
+    static constexpr bool SHIFTED = false;
     const uint8_t* at;
     inline void start(const uint8_t* block) { at = block; }
-    inline vec d() const { return fill_half(at) * UNIT; }
+    inline vec d() const { return fill_half(at); }
     inline vec m() const { return fill_half(at + 2); }
 };
 
 struct Q4_0 : Block32 {
     static constexpr int BYTES = 18;
     template <class Use>
-    inline void values(int, Use use) const {
-        scaled_codes(nibbles(at + 2) - 8, d(), 0, use);
+    inline void runs(int, Use use) const {
+        use(0, nibbles(at + 2) - 8, d());
     }
 };
 
 struct IQ4_NL : Block32 {
     static constexpr int BYTES = 18;
     template <class Use>
-    inline void values(int, Use use) const {
+    inline void runs(int, Use use) const {
         static const int8_t levels[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-        scaled_codes(look_up(levels, nibbles(at + 2)), d(), 0, use);
+        use(0, look_up(levels, nibbles(at + 2)), d());
     }
 };
 
 struct Q4_1 : Block32 {
     static constexpr int BYTES = 20;
+    static constexpr bool SHIFTED = true;
     template <class Use>
-    inline void values(int, Use use) const {
-        shifted_codes(nibbles(at + 4), d(), m(), 0, use);
+    inline void runs(int, Use use) const {
+        use(0, nibbles(at + 4), d(), m());
     }
 };
 
 struct Q5_0 : Block32 {
     static constexpr int BYTES = 22;
     template <class Use>
-    inline void values(int, Use use) const {
-        scaled_codes((nibbles(at + 6) | fifth_bits(at + 2)) - 16, d(), 0, use);
+    inline void runs(int, Use use) const {
+        use(0, (nibbles(at + 6) | fifth_bits(at + 2)) - 16, d());
     }
 };
 
 struct Q5_1 : Block32 {
     static constexpr int BYTES = 24;
+    static constexpr bool SHIFTED = true;
     template <class Use>
-    inline void values(int, Use use) const {
-        shifted_codes(nibbles(at + 8) | fifth_bits(at + 4), d(), m(), 0, use);
+    inline void runs(int, Use use) const {
+        use(0, nibbles(at + 8) | fifth_bits(at + 4), d(), m());
     }
 };
 
 struct Q8_0 : Block32 {
     static constexpr int BYTES = 34;
     template <class Use>
-    inline void values(int, Use use) const {
-        scaled_codes(load_codes(at + 2), d(), 0, use);
+    inline void runs(int, Use use) const {
+        use(0, load_codes(at + 2), d());
     }
 };
 
 // Q4_K and Q5_K: eight sub-blocks of 32, their scales and minima six bits each of twelve bytes, times d and m.
 struct SubBlocks {
     static constexpr int INPUTS = 256, STEP = 64;
+    static constexpr bool SHIFTED = true;
     const uint8_t* at;
     float d[8], m[8];
     inline void start(const uint8_t* block) {
@@ -97,68 +107,61 @@ struct SubBlocks {
         std::memcpy(&b, block + 8, 4);
         std::memcpy(&c, block + 12, 4);
         const uint32_t fours = 0x0f0f0f0f, sixes = 0x3f3f3f3f, tops = 0x30303030;
-        const uint32_t words[] = {a & sixes, (c & fours) | (a >> 2 & tops),  // scales
-                                  b & sixes, (c >> 4 & fours) | (b >> 2 & tops)};
+        const uint64_t words[] = {(a & sixes) | static_cast<uint64_t>((c & fours) | (a >> 2 & tops)) << 32,
+                                  (b & sixes) | static_cast<uint64_t>((c >> 4 & fours) | (b >> 2 & tops)) << 32};
         uint8_t bytes[16];
         std::memcpy(bytes, words, 16);
-        const float scale = half_at(block) * UNIT, minimum = -half_at(block + 2);
-        for (int j = 0; j < 8; ++j) d[j] = scale * static_cast<float>(bytes[j]);
-        for (int j = 0; j < 8; ++j) m[j] = minimum * static_cast<float>(bytes[8 + j]);
+        float wide[16];
+        for (int v = 0; v < 16; v += W) store(wide + v, to_floats(widen_unsigned(bytes + v)));
+        const float scale = half_at(block), minimum = -half_at(block + 2);
+        for (int j = 0; j < 8; ++j) d[j] = scale * wide[j];
+        for (int j = 0; j < 8; ++j) m[j] = minimum * wide[8 + j];
     }
 };
 
 struct Q4_K : SubBlocks {
     static constexpr int BYTES = 144;
     template <class Use>
-    inline void values(int step, Use use) const {
+    inline void runs(int step, Use use) const {
         const codes bytes = load_codes(at + 16 + step * 32);
-        shifted_codes(low_four(bytes), fill(d[2 * step]), fill(m[2 * step]), 0, use);
-        shifted_codes(high_four(bytes), fill(d[2 * step + 1]), fill(m[2 * step + 1]), PARTS, use);
+        use(0, low_four(bytes), fill(d[2 * step]), fill(m[2 * step]));
+        use(1, high_four(bytes), fill(d[2 * step + 1]), fill(m[2 * step + 1]));
     }
 };
 
 struct Q5_K : SubBlocks {
     static constexpr int BYTES = 176;
     template <class Use>
-    inline void values(int step, Use use) const {
+    inline void runs(int step, Use use) const {
         typedef uint16_t words __attribute__((vector_size(32)));
         const codes bytes = load_codes(at + 48 + step * 32);
         const words high = (words)load_codes(at + 16) >> static_cast<uint16_t>(2 * step);
-        shifted_codes(low_four(bytes) | ((codes)(high << 4) & 16), fill(d[2 * step]), fill(m[2 * step]), 0, use);
-        shifted_codes(high_four(bytes) | ((codes)(high << 3) & 16), fill(d[2 * step + 1]), fill(m[2 * step + 1]), PARTS,
-                      use);
+        use(0, low_four(bytes) | ((codes)(high << 4) & 16), fill(d[2 * step]), fill(m[2 * step]));
+        use(1, high_four(bytes) | ((codes)(high << 3) & 16), fill(d[2 * step + 1]), fill(m[2 * step + 1]));
     }
 };
 
 // Sixteen scales of sixteen inputs each, signed bytes, times d at the end.
 struct Q6_K {
     static constexpr int INPUTS = 256, BYTES = 210, STEP = 128;
+    static constexpr bool SHIFTED = false;
     const uint8_t* at;
     float d[16];
     inline void start(const uint8_t* block) {
         at = block;
-        const float scale = half_at(block + 208) * UNIT;
-        for (int j = 0; j < 16; ++j) d[j] = scale * static_cast<float>(static_cast<int8_t>(block[192 + j]));
+        const float scale = half_at(block + 208);
+        const auto* scales = reinterpret_cast<const int8_t*>(block + 192);
+        for (int v = 0; v < 16; v += W) store(d + v, to_floats(widen_signed(scales + v)) * fill(scale));
     }
+    inline Halved scales(int run) const { return halved(d[2 * run], d[2 * run + 1]); }
     template <class Use>
-    inline void quarter(codes c, const float* scales, int first, Use use) const {
-#if defined(QUANTBENCH_AVX2)
-        const vec both = (vec)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_set1_ps(scales[0])),
-                                                   _mm_set1_ps(scales[1]), 1);
-        scaled_codes(c - 32, both, first, use);
-#else
-        for (int v = 0; v < PARTS; ++v) use(part(c - 32, v) * fill(scales[v * W / 16]), first + v);
-#endif
-    }
-    template <class Use>
-    inline void values(int half, Use use) const {
+    inline void runs(int half, Use use) const {
         const codes first = load_codes(at + half * 64), second = load_codes(at + half * 64 + 32);
         const codes high = load_codes(at + 128 + half * 32);
-        const float* scales = d + half * 8;
-        quarter(low_four(first) | two_bits<0>(high), scales, 0, use);
-        quarter(low_four(second) | two_bits<2>(high), scales + 2, PARTS, use);
-        quarter(high_four(first) | two_bits<4>(high), scales + 4, 2 * PARTS, use);
-        quarter(high_four(second) | two_bits<6>(high), scales + 6, 3 * PARTS, use);
+        use(0, (low_four(first) | two_bits<0>(high)) - 32, scales(half * 4));
+        use(1, (low_four(second) | two_bits<2>(high)) - 32, scales(half * 4 + 1));
+        use(2, (high_four(first) | two_bits<4>(high)) - 32, scales(half * 4 + 2));
+        use(3, (high_four(second) | two_bits<6>(high)) - 32, scales(half * 4 + 3));
     }
 };
 

@@ -21,6 +21,7 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("kernels.cpp")
 SOURCES = (
     "kernels.cpp",
+    "block_product.hpp",
     "blocks.hpp",
     "codes.hpp",
     "panels.hpp",

@@ -5,6 +5,7 @@
 // is summed in the same order whatever the number of rows, so a row's result does not depend on its batch.
 // Nothing is allocated that outlives a call, and no argument is checked here: `linear.py` and `operations.py` do.
 
+#include "block_product.hpp"
 #include "prompt_attention.hpp"
 #include "prompt_product.hpp"
 
@@ -45,6 +46,35 @@ void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_
         case 23: return multiply<Blocks<Q6_K>>(p);
         case 24: return multiply<Blocks<IQ4_NL>>(p);
     }
+}
+
+// Bits of activations in `quantbench_linear_integers`; 0 where a kind has none.
+int quantbench_linear_bits(int kind) {
+#ifdef QUANTBENCH_AVX2
+    return kind >= 16 ? 16 : 0;
+#else
+    return 0;
+#endif
+}
+
+// As `quantbench_linear`, for the kinds whose `quantbench_linear_bits` are not 0, in integer arithmetic.
+void quantbench_linear_integers(int kind, const float* x, int64_t rows, int64_t k, int64_t n, const void* data,
+                                const void* scale, const void* zero, int64_t group, const float* bias,
+                                const float* residual, float* y) {
+#ifdef QUANTBENCH_AVX2
+    const Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group};
+    switch (kind) {
+        case 16: return multiply_runs<Q4_0>(p);
+        case 17: return multiply_runs<Q4_1>(p);
+        case 18: return multiply_runs<Q5_0>(p);
+        case 19: return multiply_runs<Q5_1>(p);
+        case 20: return multiply_runs<Q8_0>(p);
+        case 21: return multiply_runs<Q4_K>(p);
+        case 22: return multiply_runs<Q5_K>(p);
+        case 23: return multiply_runs<Q6_K>(p);
+        case 24: return multiply_runs<IQ4_NL>(p);
+    }
+#endif
 }
 
 // Bits of activations (and at most of weights) in `quantbench_linear_prompt`; 0 where it has no way of its own.

@@ -26,8 +26,13 @@ from quantbench.weights.formats import MixedWeight, PermutedWeight
 from quantbench.weights.formats.weight import VECTOR
 
 
-def cpu_operations(config: ModelConfig, device: str, dtype: torch.dtype) -> tuple[Operations, str | None]:
-    """What runs a model here, and why it is not the compiled kernels where one could hope for them."""
+def cpu_operations(
+    config: ModelConfig, device: str, dtype: torch.dtype, *, exact: bool = False
+) -> tuple[Operations, str | None]:
+    """What runs a model here, and why it is not the compiled kernels where one could hope for them.
+
+    `exact` keeps all bits of activations wherever a call does not speak of a prompt.
+    """
     plain = PlainOperations(config)
     if device != "cpu":
         return plain, None
@@ -35,16 +40,22 @@ def cpu_operations(config: ModelConfig, device: str, dtype: torch.dtype) -> tupl
     if built.kernels is None:
         return plain, built.reason
     declare(built.kernels)
-    return CpuOperations(built.kernels, config, dtype, plain), None
+    return CpuOperations(built.kernels, config, dtype, plain, exact=exact), None
 
 
 class CpuOperations:
     """Compiled kernels where shapes and types allow, plain torch where not."""
 
     def __init__(
-        self, library: ctypes.CDLL, config: ModelConfig, dtype: torch.dtype, plain: PlainOperations
+        self,
+        library: ctypes.CDLL,
+        config: ModelConfig,
+        dtype: torch.dtype,
+        plain: PlainOperations,
+        *,
+        exact: bool = False,
     ) -> None:
-        self._library, self._config, self._plain = library, config, plain
+        self._library, self._config, self._plain, self._exact = library, config, plain, exact
         self._workspace = Workspace()
         shapes = (config.hidden_size, config.intermediate_size, config.head_dim)
         self._own = dtype is torch.float32 and all(size % VECTOR == 0 for size in shapes)
@@ -58,7 +69,7 @@ class CpuOperations:
             return GatheredLinear(self.linear(replace(matrix, weight=weight.inner)), matrix, weight.order)
         if weight.cpu_operand() is None:
             return self._plain.linear(matrix)
-        return CpuLinear(self._library, matrix, self._workspace)
+        return CpuLinear(self._library, matrix, self._workspace, exact=self._exact)
 
     def norm(self, x: Tensor, weight: Tensor) -> Tensor:
         if not self._own:

@@ -93,13 +93,13 @@ struct Int4Codes {
 #else
     float scale_now, zero_now;
     inline void begin(float scale, float zero) {
-        scale_now = scale * UNIT;
+        scale_now = scale;
         zero_now = zero;
     }
     template <class Use>
     inline void next(int64_t k, Use use) {
         expect(row + k / 2);
-        shifted_codes(nibbles(row + k / 2) - 8, fill(scale_now), fill(zero_now), 0, use);
+        scaled_codes(nibbles(row + k / 2) - 8, fill(scale_now), 0, use, fill(zero_now));
     }
 #endif
 };

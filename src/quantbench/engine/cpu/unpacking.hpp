@@ -54,8 +54,8 @@ inline codes two_bits(codes bytes) {
 // 32 codes in sixteen bytes: the low nibbles of all of them, then the high ones.
 inline codes nibbles(const uint8_t* bytes) {
 #if defined(__AVX2__)
-    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
-    return (codes)_mm256_inserti128_si256(_mm256_castsi128_si256(b), _mm_srli_epi16(b, 4), 1) & 15;
+    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+    return (codes)_mm256_srlv_epi32(both, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)) & 15;
 #else
     codes out;
     for (int i = 0; i < 16; ++i) {
@@ -110,14 +110,29 @@ inline vec part(codes c, int v) {
 #endif
 }
 
-// 32 codes from vector `first` on, to use(vector, its number): codes * d, or codes * d + m; d in units of `part`.
-template <class Use>
-inline void scaled_codes(codes c, vec d, int first, Use use) {
-    for (int v = 0; v < PARTS; ++v) use(part(c, v) * d, first + v);
+// One factor for the first sixteen of 32 codes, one for the others.
+#if defined(QUANTBENCH_AVX2)
+typedef vec Halved;  // four of each half are in every vector
+inline Halved halved(float first, float second) {
+    return (vec)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_set1_ps(first)), _mm_set1_ps(second), 1);
+}
+#else
+struct Halved {
+    vec parts[PARTS];
+};
+inline Halved halved(float first, float second) { return Halved{{fill(first), fill(second)}}; }
+inline vec factor(const Halved& d, int v) { return d.parts[v]; }
+#endif
+inline vec factor(vec d, int) { return d; }
+
+// 32 codes from vector `first` on, to use(vector, its number): codes * d, or codes * d + m.
+template <class D, class Use>
+inline void scaled_codes(codes c, D d, int first, Use use) {
+    for (int v = 0; v < PARTS; ++v) use(part(c, v) * (factor(d, v) * UNIT), first + v);
 }
 template <class Use>
-inline void shifted_codes(codes c, vec d, vec m, int first, Use use) {
-    for (int v = 0; v < PARTS; ++v) use(multiply_add(part(c, v), d, m), first + v);
+inline void scaled_codes(codes c, vec d, int first, Use use, vec m) {
+    for (int v = 0; v < PARTS; ++v) use(multiply_add(part(c, v), d * UNIT, m), first + v);
 }
 
 // table[codes] of 32 codes in sixteen bytes.

@@ -15,7 +15,7 @@ class PlainLinear:
     """Dequantizes to the activations' dtype and multiplies; a float weight of that dtype is used as it is."""
 
     prompt_kernel = AS_LINEAR
-    prompt_bits = 0
+    bits = prompt_bits = 0
     invariant = False
 
     def __init__(self, matrix: Matrix) -> None:
