@@ -132,7 +132,8 @@ class NativeDecoder:
     def activation_bits(self) -> Mapping[Phase, int]:
         whole = torch.finfo(self._model.dtype).bits
         matrices = list(layer_matrices(self._model))
-        decoded = min([whole, *(matrix.bits for matrix in matrices if matrix.bits)])
+        every = (self._model.head, *matrices)
+        decoded = min([whole, *(matrix.bits for matrix in every if matrix.bits)])
         prompts = min([decoded, *(matrix.prompt_bits for matrix in matrices if matrix.prompt_bits)])
         return {Phase.PROMPT: decoded if self.exact_prompts else prompts, Phase.DECODE: decoded}
 

@@ -6,6 +6,8 @@
 
 namespace {
 
+constexpr int64_t BLOCKS_AHEAD = 16384;  // bytes: four rows of 8192 inputs, whose successors come next
+
 // Blocks of INPUTS inputs, BYTES long. `start` meets a block; `runs` gives STEP inputs of it, 32 at a time, to
 // use(number, codes, d) or use(number, codes, d, m), values being codes * d (+ m).
 template <class Block>
@@ -22,7 +24,8 @@ struct Blocks {
     template <class Use>
     inline void runs(int64_t k, Use use) const {
         const int step = Block::INPUTS == STEP ? 0 : static_cast<int>(static_cast<uint64_t>(k) % Block::INPUTS / STEP);
-        expect(block.at + step * (Block::BYTES * STEP / Block::INPUTS));
+        constexpr int bytes = Block::BYTES * STEP / Block::INPUTS;
+        for (int at = 0; at < bytes; at += 64) __builtin_prefetch(block.at + step * bytes + at + BLOCKS_AHEAD);
         block.runs(step, use);
     }
     template <class Use>
@@ -73,7 +76,7 @@ struct Q5_0 : Block32 {
     static constexpr int BYTES = 22;
     template <class Use>
     inline void runs(int, Use use) const {
-        use(0, (nibbles(at + 6) | fifth_bits(at + 2)) - 16, d());
+        use(0, nibbles(at + 6) | (unset_bits(at + 2) & -16), d());
     }
 };
 
@@ -82,7 +85,7 @@ struct Q5_1 : Block32 {
     static constexpr bool SHIFTED = true;
     template <class Use>
     inline void runs(int, Use use) const {
-        use(0, nibbles(at + 8) | fifth_bits(at + 4), d(), m());
+        use(0, nibbles(at + 8) | (~unset_bits(at + 4) & 16), d(), m());
     }
 };
 

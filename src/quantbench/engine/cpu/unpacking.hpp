@@ -66,8 +66,8 @@ inline codes nibbles(const uint8_t* bytes) {
 #endif
 }
 
-// 32 bits, each as 0 or 16.
-inline codes fifth_bits(const uint8_t* bits) {
+// 32 bits, each as 0 where it is set and as -1 where not.
+inline codes unset_bits(const uint8_t* bits) {
     uint32_t word;
     std::memcpy(&word, bits, 4);
 #if defined(__AVX2__)
@@ -75,10 +75,10 @@ inline codes fifth_bits(const uint8_t* bits) {
         _mm256_set1_epi32(static_cast<int>(word)),
         _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
     const __m256i one = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));  // of the eight in each byte
-    return (codes)_mm256_cmpeq_epi8(_mm256_and_si256(bytes, one), one) & 16;
+    return (codes)_mm256_cmpeq_epi8(_mm256_and_si256(bytes, one), _mm256_setzero_si256());
 #else
     codes out;
-    for (int i = 0; i < 32; ++i) out[i] = (word >> i & 1) << 4;
+    for (int i = 0; i < 32; ++i) out[i] = static_cast<int8_t>((word >> i & 1) - 1);
     return out;
 #endif
 }
