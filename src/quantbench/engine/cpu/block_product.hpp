@@ -19,7 +19,7 @@ struct Words {
 template <bool NEGATIVE>  // whether codes can be
 inline Words widen(codes c) {
     const __m256i all = (__m256i)c;
-    if constexpr (NEGATIVE) return {_mm256_srai_epi16(_mm256_slli_epi16(all, 8), 8), _mm256_srai_epi16(all, 8)};
+    if constexpr (NEGATIVE) return {_mm256_maddubs_epi16(_mm256_set1_epi16(1), all), _mm256_srai_epi16(all, 8)};
     return {_mm256_and_si256(all, _mm256_set1_epi16(255)), _mm256_srli_epi16(all, 8)};
 }
 template <bool NEGATIVE>
