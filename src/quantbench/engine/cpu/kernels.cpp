@@ -1,4 +1,5 @@
-// Matrix products with packed weights, and the small steps between them, for one CPU; float32 arithmetic.
+// Matrix products with packed weights, and the small steps between them, for one CPU; float32 arithmetic
+// unless a function says otherwise.
 //
 // Compiled at first use by `build.py` for the machine at hand and called through ctypes. Weights are read in
 // the layouts of engine/weights.py, converted in registers and never stored as floats. Every output element
