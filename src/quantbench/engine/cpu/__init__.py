@@ -1,1 +1,1 @@
-"""The engine's own CPU kernels: C++ compiled at first use, float32 or integer arithmetic on packed weights."""
+"""The engine's own CPU kernels: C++ compiled at first use, products of packed weights."""
