@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-    from quantbench.analysis import Analysis
+    from quantbench.analysis import Analysis, Changes, Choice, Limits
     from quantbench.analysis import Results as Rows
-    from quantbench.analysis.compare import Changes
-    from quantbench.analysis.recommend import Choice, Limits
     from quantbench.report.charts.style import ChartFigure
 
 Parsed = TypeVar("Parsed", int, float)
@@ -61,7 +59,7 @@ class Results:
     @cached_property
     def compared(self) -> "Rows":
         """The methods' figures, without statistics over them."""
-        from quantbench.analysis.comparison.rows import read_results
+        from quantbench.analysis import read_results
 
         return read_results(self.records, self.baseline, self.missing)
 
@@ -133,13 +131,13 @@ class Results:
 
     def choose(self, limits: "Limits") -> "Choice":
         """`recommend` with limits that are read already."""
-        from quantbench.analysis.recommend import choose
+        from quantbench.analysis import choose
 
         return choose(self.compared, limits)
 
     def compare(self, new: "Results", tolerance: float | None = None) -> "Changes":
         """What really changed from these results to newer ones; UsageError for those of another model."""
-        from quantbench.analysis.compare import compare_results
+        from quantbench.analysis import compare_results
 
         try:
             return compare_results(self.compared, new.compared, tolerance)
@@ -160,7 +158,7 @@ def raise_first_failure(records: Collection[Record]) -> None:
 
 def read_limits(settings: RecommendSettings) -> "Limits":
     """The options as limits; UsageError for a quantity that cannot be read or be meant."""
-    from quantbench.analysis.recommend import Limits
+    from quantbench.analysis import Limits
 
     return Limits(
         max_memory_bytes=_parsed("--max-memory", settings.max_memory, parse_bytes, "2GB"),

@@ -8,7 +8,7 @@ from quantbench.measure import audit, measure_size
 from quantbench.measure.storage import REST
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.records import HeldKind
-from quantbench.report.sections.audit import kernel_table, storage_table
+from quantbench.report.sections.setup import kernel_table, storage_table
 from quantbench.settings import Engine
 from quantbench.sources import ModelSource, open_source
 from tests.gguf_files import write_tiny

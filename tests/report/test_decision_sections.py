@@ -6,7 +6,7 @@ from quantbench.analysis import analyse
 from quantbench.records import Record
 from quantbench.report.formats.markdown import render_markdown
 from quantbench.report.sections import sections_of
-from quantbench.report.sections.measured import describe_gpu_state
+from quantbench.report.sections.setup import describe_gpu_state
 from tests.analysis.distances import baseline_distance, floor_record, make_distance
 from tests.report_records import ENVIRONMENT, full_record, record, reference_records, speed_point
 

@@ -1,36 +1,51 @@
 """What a report says, as pure functions of Records: rows, verdicts, observations, recommendations.
 
-`analyse` is the one entry. Nothing here measures, draws or writes, and nothing imports torch: a laptop
-without it builds every report. A new kind of finding is a new file that takes `Results`.
+`analyse` is the one entry, and this file the only one that others import from, next to `formatting`: figures
+(one method, read from its record) -> comparison (methods side by side) -> findings (what that says). Nothing
+here measures, draws or writes, and nothing imports torch: a laptop without it builds every report. A new kind
+of finding is a new file that takes `Results`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quantbench.analysis.comparison.anatomy import Anatomy, anatomies
-from quantbench.analysis.comparison.distance import MethodDistance, distances
+from quantbench.analysis.compare import Changes, Kind, compare_results
+from quantbench.analysis.comparison.anatomy import Anatomy, Ending, anatomies, ending_of
+from quantbench.analysis.comparison.distance import (
+    FEWEST_FOR_TAIL,
+    SURE,
+    MethodDistance,
+    distances,
+    floor_label,
+    scale_label,
+)
 from quantbench.analysis.comparison.floor import FloorFlips, floor_flips, judged_by_floor, scale_pairs
-from quantbench.analysis.comparison.metrics import Metric, metrics_of
+from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED, Metric, metrics_of, score_metric
 from quantbench.analysis.comparison.paired import PairedScore, paired_scores
+from quantbench.analysis.comparison.pairing import MCNEMAR
 from quantbench.analysis.comparison.perplexity import TextPerplexity, perplexities
-from quantbench.analysis.comparison.protocol_spread import ProtocolSpread, protocol_spreads
+from quantbench.analysis.comparison.protocol_spread import ProtocolSpread, Way, protocol_spreads
 from quantbench.analysis.comparison.rows import Results, Row, read_results
-from quantbench.analysis.figures.scores import Score
+from quantbench.analysis.figures.row import read_row
+from quantbench.analysis.figures.scores import Score, read_score, task_title
 from quantbench.analysis.figures.speeds import Estimate, Speed
+from quantbench.analysis.figures.step_parts import headline_point
 from quantbench.analysis.findings.answer import answer
+from quantbench.analysis.findings.balance import inside_noise, normalise
 from quantbench.analysis.findings.caveats import caveats_of
 from quantbench.analysis.findings.crossover import Crossover, crossovers
 from quantbench.analysis.findings.diagnosis import Diagnosis, diagnose_rows
-from quantbench.analysis.findings.interference import interference_alert
+from quantbench.analysis.findings.interference import MARK, interference_alert
 from quantbench.analysis.findings.issues import Issue, find_issues
 from quantbench.analysis.findings.kl_ranking import ranking_caveat
 from quantbench.analysis.findings.observations import observe
-from quantbench.analysis.findings.pareto import Standing, pareto_front
+from quantbench.analysis.findings.pareto import Place, Standing, pareto_front
 from quantbench.analysis.findings.prompt_effect import prompt_effects
 from quantbench.analysis.findings.statement import Statement
 from quantbench.analysis.findings.tradeoffs import trade_offs
-from quantbench.analysis.findings.use_cases import recommend_for_use_cases
+from quantbench.analysis.findings.use_cases import USE_CASES, recommend_for_use_cases
 from quantbench.analysis.findings.weightings import Weightings, win_shares
+from quantbench.analysis.recommend import Choice, Limits, choose
 from quantbench.records import Record
 
 
@@ -98,15 +113,50 @@ def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = (
 
 
 __all__ = [
+    "FEWEST_FOR_TAIL",
+    "MARK",
+    "MCNEMAR",
+    "MEMORY",
+    "SIZE",
+    "SPEED",
+    "SURE",
+    "USE_CASES",
     "Analysis",
+    "Anatomy",
+    "Changes",
+    "Choice",
     "Crossover",
+    "Ending",
     "Estimate",
+    "FloorFlips",
     "Issue",
+    "Kind",
+    "Limits",
+    "MethodDistance",
     "Metric",
+    "PairedScore",
+    "Place",
+    "ProtocolSpread",
     "Results",
     "Row",
     "Score",
     "Speed",
+    "Standing",
     "Statement",
+    "TextPerplexity",
+    "Way",
     "analyse",
+    "choose",
+    "compare_results",
+    "ending_of",
+    "floor_label",
+    "headline_point",
+    "inside_noise",
+    "normalise",
+    "read_results",
+    "read_row",
+    "read_score",
+    "scale_label",
+    "score_metric",
+    "task_title",
 ]

@@ -20,7 +20,7 @@ def audit(settings: AuditSettings, out: Output, err: Console) -> int:
     Example: quantbench audit model.gguf
     """
     from quantbench.report.formats.console import print_table
-    from quantbench.report.sections.audit import kernel_table, storage_table
+    from quantbench.report.sections.setup import kernel_table, storage_table
     from quantbench.store import is_results
 
     held = held_of_records(settings, err) if is_results(Path(settings.subject)) else held_of_model(settings)

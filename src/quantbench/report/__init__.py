@@ -55,7 +55,7 @@ def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> lis
     from quantbench.report.charts.style import to_png
     from quantbench.report.formats.markdown import render_markdown
     from quantbench.report.sections import sections_of
-    from quantbench.report.sections.pictures import without_pages
+    from quantbench.report.sections.overview import without_pages
 
     title = f"Quantization benchmark: {analysis.results.model_name}"
     written = ["report.md"]

@@ -8,7 +8,7 @@ from quantbench.analysis.comparison.rows import read_results
 from quantbench.analysis.findings.diagnosis import Cause, Diagnosis, diagnose_rows
 from quantbench.kernels import Kernel, named_kernels
 from quantbench.records import Bandwidth, Record, Size, SpeedPoint
-from quantbench.report.sections.detail import speed_table
+from quantbench.report.sections.speed import speed_table
 from tests.report_records import SPREAD, other_trial, record, reference_records
 
 Step = Callable[[int, float], float]  # rows, context -> seconds

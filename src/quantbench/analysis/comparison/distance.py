@@ -56,6 +56,15 @@ class MethodDistance:
     def compared(self) -> bool:
         return self.mean_kl is not None
 
+    @property
+    def verdict(self) -> str:
+        """What the distance says against the floor, in plain words."""
+        if self.is_floor:
+            return "noise floor"
+        if not self.compared:
+            return "the baseline"
+        return "no floor measured" if self.against_floor is None else str(self.against_floor)
+
 
 def distances(results: Results) -> tuple[MethodDistance, ...]:
     """The rows' distances in their order, those shown for scale, then the noise floor's."""

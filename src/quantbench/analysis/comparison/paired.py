@@ -62,6 +62,15 @@ class PairedScore:
         """Whether the difference would count if it were the only comparison."""
         return self.change is Change.UNDECIDED and self.p < ALPHA
 
+    @property
+    def verdict(self) -> str:
+        """The change in plain words, with what the other comparisons and reruns of the baseline say."""
+        if self.only_alone:
+            return f"{self.change} (alone it would: p = {self.p:.3f})"
+        if self.like_rerun:
+            return f"{self.change}, no more changed than in a rerun"
+        return str(self.change)
+
 
 def paired_scores(results: Results) -> tuple[PairedScore, ...]:
     """All methods that answered the baseline's problems, task by task; empty without a baseline."""

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from quantbench.analysis import Analysis, Metric
-from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED
-from quantbench.analysis.findings.balance import inside_noise
+from quantbench.analysis import MEMORY, SIZE, SPEED, Analysis, Metric, inside_noise
 
 if TYPE_CHECKING:
     from quantbench.report.charts.style import ChartFigure

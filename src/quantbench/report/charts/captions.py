@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-from quantbench.analysis import Metric, Results
-from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED
-from quantbench.analysis.comparison.rows import read_row
-from quantbench.analysis.findings.balance import inside_noise
+from quantbench.analysis import MEMORY, SIZE, SPEED, Metric, Results, inside_noise, read_row
 from quantbench.report.charts.style import short_name
 
 SAME = "every run of the baseline gave the same score"

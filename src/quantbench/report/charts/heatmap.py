@@ -5,9 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.patches import Rectangle
 
-from quantbench.analysis import Analysis, Metric, Results
-from quantbench.analysis.comparison.metrics import MEMORY
-from quantbench.analysis.findings.balance import inside_noise, normalise
+from quantbench.analysis import MEMORY, Analysis, Metric, Results, inside_noise, normalise
 from quantbench.analysis.formatting import MISSING
 from quantbench.report.charts.style import (
     QUIET,

@@ -6,9 +6,17 @@ The page's script draws them; it computes nothing but the positions and the fron
 from collections.abc import Sequence
 from typing import Any
 
-from quantbench.analysis import Analysis, Estimate, Metric, Results, Row
-from quantbench.analysis.comparison.metrics import MEMORY, SIZE, score_metric
-from quantbench.analysis.figures.scores import read_score
+from quantbench.analysis import (
+    MEMORY,
+    SIZE,
+    Analysis,
+    Estimate,
+    Metric,
+    Results,
+    Row,
+    read_score,
+    score_metric,
+)
 from quantbench.report.columns import byte_column
 from quantbench.stats import Interval
 

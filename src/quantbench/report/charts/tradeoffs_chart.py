@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from quantbench.analysis import Analysis, Metric, Results, Row
-from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED
+from quantbench.analysis import MEMORY, SIZE, SPEED, Analysis, Metric, Results, Row
 from quantbench.analysis.formatting import lower_first
 from quantbench.report.charts.encoding import colour_of, symbol_of
 from quantbench.report.charts.label_places import place_labels

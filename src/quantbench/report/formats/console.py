@@ -5,11 +5,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from quantbench.analysis import Analysis, Statement
-from quantbench.analysis.findings.use_cases import USE_CASES
+from quantbench.analysis import USE_CASES, Analysis, Statement
 from quantbench.analysis.formatting import listed
 from quantbench.report.blocks import Table
-from quantbench.report.sections.methods import method_table
+from quantbench.report.sections.overview import method_table
 from quantbench.report.sections.scores import score_sections
 
 

@@ -3,8 +3,7 @@
 from rich.console import Console
 from rich.text import Text as RichText
 
-from quantbench.analysis.compare import Changes, Kind
-from quantbench.analysis.recommend import Choice
+from quantbench.analysis import Changes, Choice, Kind
 from quantbench.report.blocks import Column, Table
 from quantbench.report.formats.console import print_table
 

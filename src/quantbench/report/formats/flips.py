@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from quantbench.analysis import Results
-from quantbench.analysis.comparison.anatomy import ending_of
-from quantbench.analysis.comparison.distance import floor_label, scale_label
+from quantbench.analysis import Results, ending_of, floor_label, scale_label
 from quantbench.records import Completion, Outcome, Record, TaskResult
 
 

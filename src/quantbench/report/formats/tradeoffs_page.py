@@ -8,11 +8,10 @@ import json
 from html import escape
 from importlib import resources
 
-from quantbench.analysis import Analysis
-from quantbench.analysis.figures.scores import task_title
+from quantbench.analysis import Analysis, task_title
 from quantbench.report.blocks import Table
 from quantbench.report.charts.tradeoffs_chart import tradeoff_figure
-from quantbench.report.sections.methods import method_table
+from quantbench.report.sections.overview import method_table
 from quantbench.report.sections.scores import score_table
 
 UNUSED_BUTTONS = ["sendChartToCloud", "lasso2d", "select2d", "autoScale2d"]  # the first needs a network

@@ -1,6 +1,7 @@
 """The sections of a report in their order: each a function from the Analysis to the sections it gives.
 
-A new section is a new file and one line here; the old ones stay untouched.
+A new section is a function in the file of its subject and one line here. Nothing is judged here: what a
+section says of a figure is a field of the Analysis.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -8,25 +9,31 @@ from dataclasses import replace
 
 from quantbench.analysis import Analysis
 from quantbench.report.blocks import Section
-from quantbench.report.sections.anatomy import anatomy_sections
-from quantbench.report.sections.audit import audit_section
-from quantbench.report.sections.decision import decision_sections
-from quantbench.report.sections.detail import detail_sections
-from quantbench.report.sections.distance import distance_sections
-from quantbench.report.sections.findings import conclusion_section, finding_sections
+from quantbench.report.sections.distance import distance_sections, perplexity_sections
+from quantbench.report.sections.findings import (
+    caveat_section,
+    conclusion_section,
+    decision_sections,
+    finding_sections,
+    interference_section,
+    issue_section,
+    reason_sections,
+)
 from quantbench.report.sections.latency import latency_sections
-from quantbench.report.sections.limits import caveat_section, interference_section, issue_section
-from quantbench.report.sections.measured import measured_section
-from quantbench.report.sections.methods import method_section
-from quantbench.report.sections.model import model_section
-from quantbench.report.sections.paired import paired_sections
-from quantbench.report.sections.perplexity import perplexity_sections
-from quantbench.report.sections.pictures import picture_section
-from quantbench.report.sections.protocols import protocol_sections
-from quantbench.report.sections.reasons import reason_sections
-from quantbench.report.sections.scores import score_sections
-from quantbench.report.sections.summary import summary_section
-from quantbench.report.sections.sweep import sweep_sections
+from quantbench.report.sections.overview import (
+    method_section,
+    model_section,
+    picture_section,
+    summary_section,
+)
+from quantbench.report.sections.scores import (
+    anatomy_sections,
+    paired_sections,
+    protocol_sections,
+    score_sections,
+)
+from quantbench.report.sections.setup import audit_section, measured_section
+from quantbench.report.sections.speed import detail_sections, sweep_sections
 
 PARTS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     summary_section,

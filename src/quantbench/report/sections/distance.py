@@ -1,9 +1,8 @@
-"""The distance of each method's predictions from the baseline's, token by token over the same texts."""
+"""How far each method's predictions lie from the baseline's, and the perplexity of texts."""
 
 from collections.abc import Callable, Iterator
 
-from quantbench.analysis import Analysis
-from quantbench.analysis.comparison.distance import FEWEST_FOR_TAIL, SURE, MethodDistance
+from quantbench.analysis import FEWEST_FOR_TAIL, SURE, Analysis, MethodDistance, TextPerplexity
 from quantbench.analysis.formatting import MISSING, significant
 from quantbench.report.blocks import Column, Section, Table, Text
 from quantbench.stats import Estimate
@@ -36,11 +35,11 @@ def distance_table(analysis: Analysis) -> Table:
         "Perplexity ratio",
     )
     columns = (Column("Method", number=False), *(Column(title) for title in titles))
-    rows = tuple(_cells(row, split) for row in analysis.distances)
+    rows = tuple(_distance_cells(row, split) for row in analysis.distances)
     return Table((*columns, Column("Verdict", number=False)), rows)
 
 
-def _cells(row: MethodDistance, with_split: bool) -> tuple[str, ...]:
+def _distance_cells(row: MethodDistance, with_split: bool) -> tuple[str, ...]:
     split = (_divergence(row.sure_kl), _divergence(row.unsure_kl)) if with_split else ()
     return (
         row.label,
@@ -52,17 +51,8 @@ def _cells(row: MethodDistance, with_split: bool) -> tuple[str, ...]:
         _figure(row.same_top, 100, 4),
         _figure(row.perplexity),
         _figure(row.perplexity_ratio, 1, 5),
-        verdict_of(row),
+        row.verdict,
     )
-
-
-def verdict_of(row: MethodDistance) -> str:
-    """What the distance says against the floor, in plain words."""
-    if row.is_floor:
-        return "noise floor"
-    if not row.compared:
-        return "the baseline"
-    return "no floor measured" if row.against_floor is None else str(row.against_floor)
 
 
 def _divergence(estimate: Estimate | None) -> str:
@@ -113,3 +103,44 @@ def _legend(analysis: Analysis) -> str:
         "pass@1 and perplexity, over the same text, say that."
     )
     return f"{text} {analysis.kl_caveat}" if analysis.kl_caveat else text
+
+
+LEGEND = (
+    "The conventions count other tokens with other contexts, so their figures are not to be compared with "
+    "each other; each is that of the program whose name it bears, for the same window. Ratio: to the "
+    "baseline over the same windows, with a 95 % interval (Student t) over windows."
+)
+
+
+def perplexity_sections(analysis: Analysis) -> Iterator[Section]:
+    """Left out where no text was given."""
+    found = analysis.perplexities
+    if not found:
+        return
+    texts = dict.fromkeys(entry.measured.text for entry in found)
+    table = perplexity_table(found)
+    yield Section(
+        key="perplexity", title=f"Perplexity of {' and '.join(texts)}", blocks=(table, Text(LEGEND))
+    )
+
+
+def perplexity_table(found: tuple[TextPerplexity, ...]) -> Table:
+    """A row a method and convention."""
+    texts = ("Method", "Convention")
+    numbers = ("Window", "Stride", "Windows", "Perplexity", "Ratio", "95 % interval")
+    columns = (*(Column(title, number=False) for title in texts), *map(Column, numbers))
+    return Table(columns, tuple(map(_perplexity_cells, found)))
+
+
+def _perplexity_cells(entry: TextPerplexity) -> tuple[str, ...]:
+    measured, ends = entry.measured, entry.interval
+    return (
+        entry.label,
+        measured.convention,
+        f"{measured.window}",
+        f"{measured.stride}",
+        f"{len(measured.nll)}",
+        significant(entry.value, 5),
+        MISSING if entry.ratio is None else f"{entry.ratio:.4f}",
+        MISSING if ends is None else f"{ends.low:.4f} to {ends.high:.4f}",
+    )

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from quantbench.analysis import Analysis, Row
-from quantbench.analysis.figures.step_parts import headline_point
+from quantbench.analysis import Analysis, Row, headline_point
 from quantbench.analysis.formatting import MISSING, significant
 from quantbench.records import METERED_S
 from quantbench.report.blocks import Block, Column, Section, Table, Text
