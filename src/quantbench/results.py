@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-    from quantbench.analysis import Analysis, Changes, Choice, Limits
+    from quantbench.analysis import Analysis, Changes, Choice, Requirements
     from quantbench.analysis import Results as Rows
     from quantbench.report.charts.style import ChartFigure
 
@@ -129,7 +129,7 @@ class Results:
         """
         return self.choose(read_limits(read_settings(RecommendSettings, {"folder": self.folder, **limits})))
 
-    def choose(self, limits: "Limits") -> "Choice":
+    def choose(self, limits: "Requirements") -> "Choice":
         """`recommend` with limits that are read already."""
         from quantbench.analysis import choose
 
@@ -156,11 +156,11 @@ def raise_first_failure(records: Collection[Record]) -> None:
     )
 
 
-def read_limits(settings: RecommendSettings) -> "Limits":
+def read_limits(settings: RecommendSettings) -> "Requirements":
     """The options as limits; UsageError for a quantity that cannot be read or be meant."""
-    from quantbench.analysis import Limits
+    from quantbench.analysis import Requirements
 
-    return Limits(
+    return Requirements(
         max_memory_bytes=_parsed("--max-memory", settings.max_memory, parse_bytes, "2GB"),
         max_size_bytes=_parsed("--max-size", settings.max_size, parse_bytes, "500MB"),
         max_ttft_s=_parsed("--max-ttft", settings.max_ttft, parse_seconds, "200ms"),

@@ -1,10 +1,10 @@
 from quantbench.analysis.comparison.rows import read_results
-from quantbench.analysis.recommend import Choice, Limits, choose
+from quantbench.analysis.recommend import Choice, Requirements, choose
 from tests.report_records import full_record, record, reference_records, reference_totals, speed_point
 
 
 def chosen(**limits: float) -> Choice:
-    return choose(read_results(reference_records(), "fp16"), Limits(**limits))  # type: ignore[arg-type]
+    return choose(read_results(reference_records(), "fp16"), Requirements(**limits))  # type: ignore[arg-type]
 
 
 def reasons(choice: Choice, label: str) -> list[str]:
@@ -33,13 +33,13 @@ def test_baseline_recovers_itself() -> None:
 
 def test_figure_that_was_not_measured_meets_no_limit() -> None:
     records = [*reference_records(), record("bf16", speed=reference_records()[0].speed)]
-    choice = choose(read_results(records, "fp16"), Limits(max_memory_bytes=10**10))
+    choice = choose(read_results(records, "fp16"), Requirements(max_memory_bytes=10**10))
     assert reasons(choice, "bf16") == ["memory not measured"]
 
 
 def test_equally_fast_methods_are_decided_by_size() -> None:
     records = [full_record("fp16", 1.0, 40.0, 1.2, range(57)), full_record("int8", 0.5, 40.0, 0.8, range(57))]
-    choice = choose(read_results(records, "fp16"), Limits())
+    choice = choose(read_results(records, "fp16"), Requirements())
     assert choice.label == "int8" and "differs by less than 5 %" in choice.reason
 
 
@@ -49,7 +49,7 @@ def test_limit_inside_the_interval_is_marked_unsure() -> None:
 
 
 def test_recovery_without_single_outcomes_is_still_checked() -> None:
-    choice = choose(read_results(reference_totals(), "fp16"), Limits(min_recovery=0.9))
+    choice = choose(read_results(reference_totals(), "fp16"), Requirements(min_recovery=0.9))
     assert reasons(choice, "int4") == ["recovery on humaneval 0.81 < 0.90"]
 
 
@@ -62,7 +62,7 @@ def test_speed_that_is_not_decided_is_not_called_the_fastest() -> None:
         record(name, size=reference_records()[0].size, speed=(speed_point(rate, passes=1),))
         for name, rate in (("fp16", 40.0), ("int8", 44.0))
     ]
-    choice = choose(read_results(records, "fp16"), Limits())
+    choice = choose(read_results(records, "fp16"), Requirements())
     assert choice.label == "int8"
     assert "not decided against fp16" in choice.reason and "fastest" not in choice.reason
 
@@ -74,7 +74,8 @@ def test_limit_that_another_run_might_miss_is_marked_unsure() -> None:
         record("int8", speed=(speed_point(60.0),)),
     ]
     found = {
-        c.label: c.checks[0] for c in choose(read_results(records, "fp16"), Limits(min_speed=40.0)).candidates
+        c.label: c.checks[0]
+        for c in choose(read_results(records, "fp16"), Requirements(min_speed=40.0)).candidates
     }
     assert (found["fp16"].met, found["fp16"].sure) == (True, False)
     assert (found["int8"].met, found["int8"].sure) == (True, True)

@@ -15,7 +15,7 @@ from quantbench.analysis.comparison.metrics import RESPONSE, SPEED
 from quantbench.analysis.comparison.rows import Results, read_results
 from quantbench.analysis.comparison.speed_changes import speed_changes
 from quantbench.analysis.findings.observations import observe
-from quantbench.analysis.recommend import Limits, choose
+from quantbench.analysis.recommend import Requirements, choose
 from quantbench.records import Record
 from tests.analysis.many_runs import (
     Runs,
@@ -101,7 +101,7 @@ def test_undecided_speeds_have_no_winner_and_no_equal() -> None:
     told = 0
     for results in reports(World(speeds=[1.0, 1.1], drift=0.03), 20):
         (statement,) = (s for s in observe(results) if s.title == "Inference speed")
-        reason = choose(results, Limits()).reason
+        reason = choose(results, Requirements()).reason
         if results.comparisons.get(SPEED.key, "fp16", "method1").verdict is Verdict.UNDECIDED:
             told += 1
             assert statement.choice is None and "is not decided" in statement.text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quantbench.executors.local import Lines, read_partial
+from quantbench.executors.local import ProgressPipe, read_partial
 from quantbench.records import Failure
 from tests.builders import make_record, make_trial
 
@@ -71,7 +71,7 @@ def test_a_record_refuses_what_json_cannot_hold(value: float) -> None:
 
 def test_what_is_no_progress_is_dropped_and_what_is_comes_through() -> None:
     told: list[Any] = []
-    lines = Lines(lambda stage, done, total: told.append((stage, done, total)))
+    lines = ProgressPipe(lambda stage, done, total: told.append((stage, done, total)))
     rubbish = [b"\xff\xff", b"hello", b"{}", b'["a"]', b'["a", "b", "c"]', b"[" * 100_000, b'["x", null, 2]']
     for line in rubbish:
         lines.feed(line + b"\n")

@@ -28,7 +28,7 @@ from quantbench.analysis.comparison.protocol_spread import ProtocolSpread, Way, 
 from quantbench.analysis.comparison.rows import Results, Row, read_results
 from quantbench.analysis.figures.row import read_row
 from quantbench.analysis.figures.scores import Score, read_score, task_title
-from quantbench.analysis.figures.speeds import Estimate, Speed
+from quantbench.analysis.figures.speeds import MedianEstimate, Speed
 from quantbench.analysis.figures.step_parts import headline_point
 from quantbench.analysis.findings.answer import answer
 from quantbench.analysis.findings.balance import inside_noise, normalise
@@ -39,13 +39,13 @@ from quantbench.analysis.findings.interference import MARK, interference_alert
 from quantbench.analysis.findings.issues import Issue, find_issues
 from quantbench.analysis.findings.kl_ranking import ranking_caveat
 from quantbench.analysis.findings.observations import observe
-from quantbench.analysis.findings.pareto import Place, Standing, pareto_front
+from quantbench.analysis.findings.pareto import FrontPlace, Standing, pareto_front
 from quantbench.analysis.findings.prompt_effect import prompt_effects
 from quantbench.analysis.findings.statement import Statement
 from quantbench.analysis.findings.tradeoffs import trade_offs
 from quantbench.analysis.findings.use_cases import USE_CASES, recommend_for_use_cases
 from quantbench.analysis.findings.weightings import Weightings, win_shares
-from quantbench.analysis.recommend import Choice, Limits, choose
+from quantbench.analysis.recommend import Choice, Requirements, choose
 from quantbench.records import Record
 
 
@@ -127,16 +127,16 @@ __all__ = [
     "Choice",
     "Crossover",
     "Ending",
-    "Estimate",
     "FloorFlips",
+    "FrontPlace",
     "Issue",
     "Kind",
-    "Limits",
+    "MedianEstimate",
     "MethodDistance",
     "Metric",
     "PairedScore",
-    "Place",
     "ProtocolSpread",
+    "Requirements",
     "Results",
     "Row",
     "Score",

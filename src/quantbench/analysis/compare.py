@@ -17,10 +17,10 @@ from quantbench.analysis.comparison.metrics import MEMORY, SIZE, Metric
 from quantbench.analysis.comparison.paired import pair_scores
 from quantbench.analysis.comparison.pairing import can_be_paired
 from quantbench.analysis.comparison.rows import Results, Row
-from quantbench.analysis.comparison.speed_changes import DECODE, Change, speed_changes
+from quantbench.analysis.comparison.speed_changes import DECODE, SpeedChange, speed_changes
 from quantbench.analysis.comparison.speed_tests import NEGLIGIBLE
 from quantbench.analysis.figures.scores import Score
-from quantbench.analysis.figures.speeds import Estimate
+from quantbench.analysis.figures.speeds import MedianEstimate
 from quantbench.analysis.formatting import chance, one_line, significant
 from quantbench.stats import holm
 from quantbench.units import show_seconds
@@ -137,7 +137,7 @@ def _speeds(both: Sequence[tuple[Row, Row]], tolerance: float) -> Iterator[Diffe
         )
 
 
-def _shown(estimate: Estimate | None, change: Change) -> str:
+def _shown(estimate: MedianEstimate | None, change: SpeedChange) -> str:
     if estimate is None:
         return "not measured"
     rate = change.figure == DECODE

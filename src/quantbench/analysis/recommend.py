@@ -24,7 +24,7 @@ Show = Callable[[float], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Requirements:
     """What a method must keep; None is no limit."""
 
     max_memory_bytes: int | None = None  # the report's memory figure
@@ -67,7 +67,7 @@ class Choice:
     candidates: tuple[Candidate, ...]
 
 
-def choose(results: Results, limits: Limits) -> Choice:
+def choose(results: Results, limits: Requirements) -> Choice:
     """Check every row, then pick."""
     candidates = {
         row.label: Candidate(label=row.label, checks=tuple(_checks(row, results, limits)))
@@ -100,7 +100,7 @@ def _only_lossy(candidates: Iterable[Candidate]) -> str:
     return f"; but for a proven loss {listed(lossy)} would: --min-recovery sets how much of it you accept"
 
 
-def _pick(fitting: list[Row], results: Results, limits: Limits) -> tuple[str | None, str]:
+def _pick(fitting: list[Row], results: Results, limits: Requirements) -> tuple[str | None, str]:
     if not fitting:
         return None, "no measured method meets the limits"
     meets = "meets every limit" if limits.any else "no limit was given"
@@ -131,7 +131,7 @@ def _not_decided(lead: Lead, results: Results) -> str:
     )
 
 
-def _checks(row: Row, results: Results, limits: Limits) -> Iterator[Check]:
+def _checks(row: Row, results: Results, limits: Requirements) -> Iterator[Check]:
     if limits.max_memory_bytes is not None:
         yield _at_most("memory", MEMORY.value(row), limits.max_memory_bytes, _bytes)
     if limits.max_size_bytes is not None:

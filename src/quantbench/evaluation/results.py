@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quantbench.evaluation.figures import Figure, figures
-from quantbench.evaluation.samples import Sample
+from quantbench.evaluation.samples import SampleLine
 from quantbench.records import Outcome
 from quantbench.sandbox.program import Execution
 from quantbench.store import write_atomically
@@ -32,7 +32,7 @@ class Scored:
     sandbox: str
     test_seed: int
     plus: bool
-    samples: tuple[Sample, ...]
+    samples: tuple[SampleLine, ...]
     executions: tuple[Execution, ...]
     ks: tuple[int, ...] | None
     notes: tuple[str, ...]
@@ -89,7 +89,7 @@ def figure_rows(scored: Scored) -> list[tuple[str, Figure]]:
     return rows
 
 
-def verdicts(samples: Sequence[Sample], passed: Sequence[bool]) -> dict[str, list[bool]]:
+def verdicts(samples: Sequence[SampleLine], passed: Sequence[bool]) -> dict[str, list[bool]]:
     """By problem, in the file's order."""
     grouped: dict[str, list[bool]] = {}
     for sample, verdict in zip(samples, passed, strict=True):

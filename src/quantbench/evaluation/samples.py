@@ -16,7 +16,7 @@ SHOWN = 5  # names in one warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class SampleLine:
     """One line: `text` continues the prompt, or is the whole program where the field was `solution`."""
 
     line: int
@@ -30,7 +30,7 @@ class Sample:
 class SampleFile:
     """What could be read, a sentence for each kind of thing that could not, and remarks on the rest."""
 
-    samples: tuple[Sample, ...]
+    samples: tuple[SampleLine, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -38,7 +38,7 @@ class SampleFile:
 def read_samples(path: Path, task_ids: Collection[str]) -> SampleFile:
     """All samples of known problems in the file's order; TaskError if there is none."""
     numbered, warnings = _read_lines(path)
-    samples: list[Sample] = []
+    samples: list[SampleLine] = []
     unknown: list[str] = []
     for number, line in numbered:
         try:
@@ -67,7 +67,7 @@ def _read_lines(path: Path) -> tuple[tuple[tuple[int, bytes], ...], list[str]]:
     ]
 
 
-def _parse(number: int, line: bytes) -> Sample:
+def _parse(number: int, line: bytes) -> SampleLine:
     """ValueError says what is wrong with the line."""
     try:
         row = json.loads(line)
@@ -77,13 +77,13 @@ def _parse(number: int, line: bytes) -> Sample:
         raise ValueError("no text field 'task_id'")
     for field, standalone in (("solution", True), ("completion", False)):
         if isinstance(row.get(field), str):
-            return Sample(
+            return SampleLine(
                 line=number, row=row, task_id=row["task_id"], text=row[field], standalone=standalone
             )
     raise ValueError("no text field 'completion' or 'solution'")
 
 
-def _two_fields(samples: Iterable[Sample]) -> Iterator[str]:
+def _two_fields(samples: Iterable[SampleLine]) -> Iterator[str]:
     """EvalPlus takes `solution`, the official evaluator of HumanEval knows `completion` alone."""
     count = sum(isinstance(s.row.get("completion"), str) for s in samples if s.standalone)
     if count:
@@ -102,7 +102,7 @@ def _unknown(names: list[str]) -> Iterator[str]:
         yield f"samples of unknown problems are left out: {some(names)}"
 
 
-def _missing(samples: list[Sample], task_ids: Collection[str]) -> Iterator[str]:
+def _missing(samples: list[SampleLine], task_ids: Collection[str]) -> Iterator[str]:
     there = {sample.task_id for sample in samples}
     missing = [task_id for task_id in task_ids if task_id not in there]
     if missing:

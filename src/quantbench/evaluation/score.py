@@ -14,7 +14,7 @@ from quantbench.evaluation.extraction import Extracted, Extractor, choose_extrac
 from quantbench.evaluation.grading import Answer, grade
 from quantbench.evaluation.plus import PLUS_LIMITS
 from quantbench.evaluation.results import Scored, write_results
-from quantbench.evaluation.samples import Sample, SampleFile, read_samples, some
+from quantbench.evaluation.samples import SampleFile, SampleLine, read_samples, some
 from quantbench.progress import Progress as Told
 from quantbench.sandbox.pool import DEFAULT_LIMITS, open_sandbox
 from quantbench.settings.commands import ScoreSettings
@@ -93,7 +93,7 @@ def broken_sentence(names: Sequence[str]) -> list[str]:
     return [f"the tests of {len(names)} problems are broken, all their samples fail: {some(list(names))}"]
 
 
-def check_ks(ks: tuple[int, ...] | None, samples: Sequence[Sample]) -> None:
+def check_ks(ks: tuple[int, ...] | None, samples: Sequence[SampleLine]) -> None:
     """UsageError for a k that a problem has too few samples for."""
     counts = Counter(sample.task_id for sample in samples)
     task_id, fewest = min(counts.items(), key=lambda item: item[1])

@@ -83,7 +83,7 @@ class LocalExecutor:
         with contextlib.suppress(BrokenPipeError):  # it died at once; its status says how
             child.stdin.write(job)
             child.stdin.flush()
-        lines = Lines(self._progress)
+        lines = ProgressPipe(self._progress)
         with selectors.DefaultSelector() as selector:
             selector.register(child.stdout, selectors.EVENT_READ)
             if self._interruption.fd is not None:
@@ -109,7 +109,7 @@ class LocalExecutor:
             raise KeyboardInterrupt
 
 
-class Lines:
+class ProgressPipe:
     """Progress from a child's pipe; what is no progress is dropped, since libraries may write there too."""
 
     def __init__(self, progress: Progress) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from quantbench.decoding import Decoder, Phase
 from quantbench.measure.predictions import ScoredText
-from quantbench.measure.speed import Meters, Times, forced_requests, meters_of, run_once
+from quantbench.measure.speed import Meters, PointTimes, forced_requests, meters_of, run_once
 from quantbench.plan import Trial
 from quantbench.records import PromptEffect, SpeedPoint
 
@@ -39,11 +39,11 @@ def measure_prompt_times(
     meters = meters or meters_of(decoder.device)
     requests = forced_requests(decoder, headline.batch_size, headline.prompt_tokens, 2, trial.generation.seed)
     bits = decoder.activation_bits()[Phase.PROMPT]
-    times = {False: Times(), True: Times()}
+    times = {False: PointTimes(), True: PointTimes()}
     for turn in range(REPETITIONS + 1):
         for exact in times:
             _set_exact(decoder, exact)
-            run_once(decoder, requests, times[exact] if turn else Times(), meters)
+            run_once(decoder, requests, times[exact] if turn else PointTimes(), meters)
     _set_exact(decoder, False)
     return PromptEffect(bits=bits, ttft_s=tuple(times[False].ttft_s), exact_ttft_s=tuple(times[True].ttft_s))
 

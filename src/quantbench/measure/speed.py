@@ -39,7 +39,7 @@ class Meters:
 
 
 @dataclass(slots=True, kw_only=True)
-class Times:
+class PointTimes:
     """What one point has gathered; one entry a repetition."""
 
     ttft_s: list[float] = field(default_factory=list)
@@ -112,7 +112,7 @@ def sweep(decoder: Decoder, trial: Trial, progress: Progress, meters: Meters) ->
         if index == 0 and meters.joules() is not None:
             budget = max(budget, ENOUGH_FOR_ENERGY_S)
         requests = forced_requests(decoder, batch, prompt, asked.new_tokens, trial.generation.seed)
-        times = Times()
+        times = PointTimes()
         failure = repeat(decoder, requests, times, meters, Budget(budget, stage, progress))
         left = max(0.0, left - sum(times.ttft_s) - sum(times.decode_s))
         yield speed_point(decoder, requests, times, failure)
@@ -139,7 +139,7 @@ class Budget:
 
 
 def repeat(
-    decoder: Decoder, requests: list[Request], times: Times, meters: Meters, budget: Budget
+    decoder: Decoder, requests: list[Request], times: PointTimes, meters: Meters, budget: Budget
 ) -> str | None:
     """Warm up, then fill `times` until they are precise or the budget is over; the reason of a failure."""
     length = len(requests[0].prompt_ids) + requests[0].max_new_tokens
@@ -176,7 +176,7 @@ def warm(decoder: Decoder, requests: list[Request]) -> None:
     decoder.synchronize()
 
 
-def run_once(decoder: Decoder, requests: list[Request], times: Times, meters: Meters) -> None:
+def run_once(decoder: Decoder, requests: list[Request], times: PointTimes, meters: Meters) -> None:
     """One timed repetition, appended to `times` when it is complete."""
     first: list[float] = []
     decoder.synchronize()
@@ -193,7 +193,7 @@ def run_once(decoder: Decoder, requests: list[Request], times: Times, meters: Me
         times.joules.append(joules_end - joules)
 
 
-def note_load(times: Times, before: LoadReading, meters: Meters, wall_s: float) -> None:
+def note_load(times: PointTimes, before: LoadReading, meters: Meters, wall_s: float) -> None:
     """Append what kept a repetition from running, as far as the system counts it."""
     found = load_between(before, meters.load(), wall_s, meters.threads)
     pairs = (
@@ -206,7 +206,9 @@ def note_load(times: Times, before: LoadReading, meters: Meters, wall_s: float) 
             values.append(round(value, 4))
 
 
-def speed_point(decoder: Decoder, requests: list[Request], times: Times, failure: str | None) -> SpeedPoint:
+def speed_point(
+    decoder: Decoder, requests: list[Request], times: PointTimes, failure: str | None
+) -> SpeedPoint:
     """The record of one point; bytes are those of a step at the middle of the decode."""
     batch, prompt, new = len(requests), len(requests[0].prompt_ids), requests[0].max_new_tokens
     weight_bytes, kv_bytes = decoder.step_bytes(batch, prompt + new // 2)

@@ -55,14 +55,14 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Image:
     """An image beside the report, or a page to open."""
 
     file: str
     caption: str
 
 
-Block = Text | Alert | Bullets | Table | Code | Picture
+Block = Text | Alert | Bullets | Table | Code | Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

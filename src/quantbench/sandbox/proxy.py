@@ -24,7 +24,7 @@ class Gone(BaseException):
     """The program's process ended, ran late or broke the protocol: no test may go on."""
 
 
-class Zygote:
+class ZygoteProxy:
     """The zygote's socket. A child's end is asked for at once and waited for only where it is needed."""
 
     def __init__(self, control: socket.socket) -> None:

@@ -30,7 +30,7 @@ from quantbench.sandbox.inside.failures import ProgramStopped, describe
 from quantbench.sandbox.inside.runner import OUT_OF_MEMORY_STATUS
 from quantbench.sandbox.inside.values import pack
 from quantbench.sandbox.inside.zygote import take_standard_input
-from quantbench.sandbox.proxy import CRASHED, FORBIDDEN, TIMED_OUT, Gone, Proxy, Zygote
+from quantbench.sandbox.proxy import CRASHED, FORBIDDEN, TIMED_OUT, Gone, Proxy, ZygoteProxy
 
 PASSED, FAILED, OUT_OF_MEMORY = "passed", "failed", "out_of_memory"
 NO_THREAD = "can't start new thread"
@@ -45,7 +45,7 @@ def main() -> None:
     """Serve jobs until the pool closes the socket."""
     settings = json.loads(sys.argv[1])
     pool = Channel(take_standard_input().detach(), max_bytes=JOB_BYTES)
-    zygote = Zygote(socket.socket(fileno=settings["zygote_fd"]))
+    zygote = ZygoteProxy(socket.socket(fileno=settings["zygote_fd"]))
     sys.path.remove(settings["package_root"])
     if sys.platform == "linux":
         confine.die_with_parent()
@@ -65,7 +65,7 @@ def main() -> None:
             pool.send(report | {"outcome": FAILED, "detail": str(error), "collected": None}, number)
 
 
-def judge(job: dict[str, Any], zygote: Zygote, cpu_s: float) -> dict[str, Any]:
+def judge(job: dict[str, Any], zygote: ZygoteProxy, cpu_s: float) -> dict[str, Any]:
     """The report on one program: outcome and detail, wall and CPU seconds, and what the job asked for.
 
     `cpu_s` holds the referee's own seconds too, where the program's are known; `preempted` counts how often

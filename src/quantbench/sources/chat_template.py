@@ -146,7 +146,7 @@ def compiled(text: str) -> "Template":
     from jinja2.sandbox import ImmutableSandboxedEnvironment
     from jinja2.utils import Namespace
 
-    class Generation(Extension):
+    class GenerationTag(Extension):
         """{% generation %} marks what an assistant said; it changes no text."""
 
         tags = {"generation"}  # noqa: RUF012
@@ -168,7 +168,7 @@ def compiled(text: str) -> "Template":
             super().__setitem__(name, value)
 
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
     )
     environment.filters["tojson"] = to_json
     environment.globals["namespace"] = Names

@@ -13,7 +13,7 @@ from quantbench.analysis.findings.use_cases import (
     RESOURCES,
     recommend_for_use_cases,
 )
-from quantbench.analysis.recommend import Choice, Limits, choose
+from quantbench.analysis.recommend import Choice, Requirements, choose
 from quantbench.records import Record
 from tests.analysis.distances import baseline_distance, make_distance
 from tests.report_records import failed, full_record, record, reference_records, task_result
@@ -127,7 +127,7 @@ def test_the_reference_loses_nothing_against_itself() -> None:
 
 
 def recommended(records: list[Record], **limits: float) -> Choice:
-    return choose(read_results(records, "fp16"), Limits(**limits))  # type: ignore[arg-type]
+    return choose(read_results(records, "fp16"), Requirements(**limits))  # type: ignore[arg-type]
 
 
 def test_recommend_without_limits_looks_at_quality() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from quantbench.analysis import Analysis, analyse
 from quantbench.analysis.comparison.rows import read_results
 from quantbench.analysis.figures.disturbance import ENOUGH, QUEUED, without_disturbed
-from quantbench.analysis.recommend import Limits, choose
+from quantbench.analysis.recommend import Requirements, choose
 from quantbench.records import Record, SpeedPoint
 from quantbench.report.formats.markdown import render_markdown
 from quantbench.report.sections import sections_of
@@ -128,7 +128,7 @@ def test_a_disturbed_method_is_compared_with_nobody_and_the_others_are() -> None
 
 def test_a_limit_on_speed_is_not_met_by_a_disturbed_figure() -> None:
     records = [busy(r) for r in reference_records()]
-    choice = choose(read_results(records, "fp16"), Limits(min_speed=10.0))
+    choice = choose(read_results(records, "fp16"), Requirements(min_speed=10.0))
     assert choice.label is None
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quantbench.report.blocks import Bullet, Bullets, Code, Column, Picture, Section, Table, Text
+from quantbench.report.blocks import Bullet, Bullets, Code, Column, Image, Section, Table, Text
 from quantbench.report.formats.markdown import escape, render_block, render_markdown
 
 
@@ -39,8 +39,8 @@ def test_code_cannot_end_its_own_fence() -> None:
 
 
 def test_a_png_is_shown_and_a_page_is_linked() -> None:
-    assert render_block(Picture("a.png", "A")) == "![A](a.png)"
-    assert render_block(Picture("a.html", "A")) == "[A](a.html)"
+    assert render_block(Image("a.png", "A")) == "![A](a.png)"
+    assert render_block(Image("a.html", "A")) == "[A](a.html)"
 
 
 def test_a_document_has_its_title_and_its_sections_in_order() -> None:

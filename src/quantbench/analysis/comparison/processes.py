@@ -28,7 +28,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class ProcessTimes:
     """All processes that timed the same thing, and what they say together."""
 
     processes: tuple[Process, ...]
@@ -59,17 +59,17 @@ class Times:
         )
 
 
-def decode_times(rows: Sequence[Row], reruns: Sequence[Row], point: SpeedPoint) -> Times:
+def decode_times(rows: Sequence[Row], reruns: Sequence[Row], point: SpeedPoint) -> ProcessTimes:
     """Seconds of the whole decode at a point of the sweep."""
     found = _points(rows, reruns, point)
-    return Times(tuple(process for label, p in found for process in of_point(label, p, p.decode_s)))
+    return ProcessTimes(tuple(process for label, p in found for process in of_point(label, p, p.decode_s)))
 
 
-def response_times(rows: Sequence[Row], reruns: Sequence[Row], point: SpeedPoint) -> Times:
+def response_times(rows: Sequence[Row], reruns: Sequence[Row], point: SpeedPoint) -> ProcessTimes:
     """Seconds from the prompt to the last token at a point of the sweep."""
     found = [(label, p) for label, p in _points(rows, reruns, point) if len(p.ttft_s) == len(p.decode_s)]
     sums = [(label, p, [a + b for a, b in zip(p.ttft_s, p.decode_s, strict=True)]) for label, p in found]
-    return Times(tuple(process for label, p, times in sums for process in of_point(label, p, times)))
+    return ProcessTimes(tuple(process for label, p, times in sums for process in of_point(label, p, times)))
 
 
 def _points(rows: Sequence[Row], reruns: Sequence[Row], point: SpeedPoint) -> list[tuple[str, SpeedPoint]]:

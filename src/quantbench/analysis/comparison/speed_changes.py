@@ -12,7 +12,7 @@ from statistics import mean, stdev
 from quantbench.analysis.comparison.comparisons import ALPHA, Comparison, Verdict
 from quantbench.analysis.comparison.processes import Process, of_point
 from quantbench.analysis.figures.row import Row
-from quantbench.analysis.figures.speeds import Estimate, Speed
+from quantbench.analysis.figures.speeds import MedianEstimate, Speed
 from quantbench.analysis.formatting import chance
 from quantbench.records import SpeedPoint
 from quantbench.stats import Interval, Noise, difference_margin, difference_p, holm
@@ -21,7 +21,7 @@ DECODE, TTFT = "decode", "TTFT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class SpeedChange:
     """One time of one method, then and now; the processes' values are logarithms."""
 
     label: str
@@ -32,7 +32,7 @@ class Change:
     after: tuple[Process, ...]
 
     @property
-    def estimates(self) -> tuple[Estimate | None, Estimate | None]:
+    def estimates(self) -> tuple[MedianEstimate | None, MedianEstimate | None]:
         """As the two reports show them."""
         if self.figure == DECODE:
             return self.old.decode, self.new.decode
@@ -67,7 +67,7 @@ class Change:
         return sqrt(squares / self.degrees)
 
 
-def speed_changes(both: Sequence[tuple[Row, Row]], tolerance: float) -> list[tuple[Change, Comparison]]:
+def speed_changes(both: Sequence[tuple[Row, Row]], tolerance: float) -> list[tuple[SpeedChange, Comparison]]:
     """Every time that both runs have, corrected together; alike is what surely differs by less."""
     changes = [change for old, new in both for change in _of_rows(old, new)]
     noises = [_noise(change, [c for c in changes if c.place == change.place]) for change in changes]
@@ -86,7 +86,7 @@ def speed_changes(both: Sequence[tuple[Row, Row]], tolerance: float) -> list[tup
     return compared
 
 
-def _compared(change: Change, adjusted: float, margin: float, tolerance: float) -> Comparison:
+def _compared(change: SpeedChange, adjusted: float, margin: float, tolerance: float) -> Comparison:
     gap = change.difference
     interval = Interval(gap - margin, gap + margin)
     alike = max(-interval.low, interval.high) < log1p(tolerance)
@@ -102,7 +102,7 @@ def _compared(change: Change, adjusted: float, margin: float, tolerance: float) 
     return Comparison(verdict=verdict, why=why, difference=gap, interval=interval, adjusted_p=adjusted)
 
 
-def _noise(change: Change, same_place: Sequence[Change]) -> Noise:
+def _noise(change: SpeedChange, same_place: Sequence[SpeedChange]) -> Noise:
     """Pooled over methods, and never less than the method's own."""
     known = [(c.degrees, c.deviation) for c in same_place if c.deviation is not None]
     total = sum(degrees for degrees, _ in known)
@@ -121,7 +121,7 @@ def _noise(change: Change, same_place: Sequence[Change]) -> Noise:
     )
 
 
-def _of_rows(old: Row, new: Row) -> Iterator[Change]:
+def _of_rows(old: Row, new: Row) -> Iterator[SpeedChange]:
     """The points of the sweep that both have."""
     before = {_place(point): (point, speed) for point, speed in zip(old.points, old.sweep, strict=True)}
     for point, speed in zip(new.points, new.sweep, strict=True):
@@ -131,7 +131,7 @@ def _of_rows(old: Row, new: Row) -> Iterator[Change]:
         for figure in (DECODE, TTFT):
             one, other = (tuple(_times(new.label, p, figure)) for p in (earlier, point))
             if one and other:
-                yield Change(
+                yield SpeedChange(
                     label=new.label, figure=figure, old=old_speed, new=speed, before=one, after=other
                 )
 

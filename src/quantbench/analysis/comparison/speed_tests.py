@@ -18,7 +18,7 @@ from quantbench.analysis.comparison.comparisons import (
     Verdict,
     pairs_of,
 )
-from quantbench.analysis.comparison.processes import Times, decode_times, response_times
+from quantbench.analysis.comparison.processes import ProcessTimes, decode_times, response_times
 from quantbench.analysis.figures.row import Row
 from quantbench.analysis.formatting import chance, counted
 from quantbench.plan import PASSES_A_ROUND
@@ -75,7 +75,7 @@ def compare_speeds(rows: Sequence[Row], reruns: Sequence[Row] = ()) -> Compariso
     return _with_headline(rows, Comparisons(untested | found, levels))
 
 
-def _asked(rows: Sequence[Row], reruns: Sequence[Row]) -> Iterator[tuple[str, Times]]:
+def _asked(rows: Sequence[Row], reruns: Sequence[Row]) -> Iterator[tuple[str, ProcessTimes]]:
     points: dict[tuple[int, int, int], SpeedPoint] = {}
     for row in rows:
         for point in row.points:
@@ -106,7 +106,7 @@ def _with_headline(rows: Sequence[Row], found: Comparisons) -> Comparisons:
     return Comparisons({**found.found, **same}, {**found.levels, **levels})
 
 
-def _test(times: Times, model: RoundModel, pair: Pair) -> SpeedTest | Comparison:
+def _test(times: ProcessTimes, model: RoundModel, pair: Pair) -> SpeedTest | Comparison:
     """The test, or why there is none."""
     contrast = model.contrast(pair.one, pair.other)
     if contrast is None:

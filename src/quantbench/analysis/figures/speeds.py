@@ -15,7 +15,7 @@ ENOUGH_PASSES = 6  # for a 95 % interval of their median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class MedianEstimate:
     """A median of repetitions with what surrounds it, in the unit of the figure."""
 
     value: float
@@ -44,11 +44,11 @@ class Speed:
     prompt_tokens: int
     new_tokens: int
     repetitions: int
-    decode: Estimate | None = None  # tokens/s of the whole batch
-    prefill: Estimate | None = None  # prompt tokens/s of the whole batch
-    ttft_s: Estimate | None = None
-    tpot_s: Estimate | None = None
-    response_s: Estimate | None = None  # prompt to last token
+    decode: MedianEstimate | None = None  # tokens/s of the whole batch
+    prefill: MedianEstimate | None = None  # prompt tokens/s of the whole batch
+    ttft_s: MedianEstimate | None = None
+    tpot_s: MedianEstimate | None = None
+    response_s: MedianEstimate | None = None  # prompt to last token
     mbu: float | None = None  # share of the bandwidth measured at a step's size that decoding used
     failure: str | None = None
     disturbed: str | None = None  # why nothing may be concluded from the figures, to stand behind 'because'
@@ -60,7 +60,7 @@ class Speed:
         return f"batch {self.batch_size}, prompt {self.prompt_tokens}"
 
 
-def estimate(values: Sequence[float], rounds: Sequence[int] = ()) -> Estimate | None:
+def estimate(values: Sequence[float], rounds: Sequence[int] = ()) -> MedianEstimate | None:
     """Median and 95 % interval of repetitions; the range where they are too few; None without any.
 
     With several passes their medians are what is repeated: repetitions of one process do not know another.
@@ -70,7 +70,7 @@ def estimate(values: Sequence[float], rounds: Sequence[int] = ()) -> Estimate | 
     if len(rounds) == len(values) and len(set(rounds)) > 1:
         over = median_over_rounds(values, rounds)
         ranged = over.interval is not None and over.confidence < 0.95
-        return Estimate(
+        return MedianEstimate(
             value=over.value,
             repetitions=over.rounds,
             passes=over.rounds,
@@ -81,7 +81,7 @@ def estimate(values: Sequence[float], rounds: Sequence[int] = ()) -> Estimate | 
     ranged = interval is None and len(values) > 1
     if ranged:
         interval = Interval(min(values), max(values))
-    return Estimate(value=median(values), repetitions=len(values), interval=interval, ranged=ranged)
+    return MedianEstimate(value=median(values), repetitions=len(values), interval=interval, ranged=ranged)
 
 
 def read_speed(point: SpeedPoint, bandwidth: Bandwidth | None = None) -> Speed:
@@ -107,7 +107,9 @@ def read_speed(point: SpeedPoint, bandwidth: Bandwidth | None = None) -> Speed:
     )
 
 
-def _bandwidth_share(point: SpeedPoint, tpot_s: Estimate | None, bandwidth: Bandwidth | None) -> float | None:
+def _bandwidth_share(
+    point: SpeedPoint, tpot_s: MedianEstimate | None, bandwidth: Bandwidth | None
+) -> float | None:
     """Bytes that a step must read, per second of a step, over the best rate of reading as many."""
     if bandwidth is None or tpot_s is None or point.step_weight_bytes is None:
         return None

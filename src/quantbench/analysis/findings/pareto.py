@@ -13,7 +13,7 @@ from quantbench.analysis.comparison.metrics import Metric, metrics_of
 from quantbench.analysis.comparison.rows import Results, Row
 
 
-class Place(StrEnum):
+class FrontPlace(StrEnum):
     """Shown as it is."""
 
     FRONT = "on the front"
@@ -27,7 +27,7 @@ class Standing:
     """One method; `beaten_by` are those that beat it (beyond noise, where the place is BEHIND)."""
 
     label: str
-    place: Place
+    place: FrontPlace
     beaten_by: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()  # names of the figures without which it cannot be placed
 
@@ -44,7 +44,7 @@ def pareto_front(results: Results, metrics: Sequence[Metric] | None = None) -> t
     return (
         *placed,
         *(
-            Standing(label=row.label, place=Place.UNPLACED, missing=missing[row.label])
+            Standing(label=row.label, place=FrontPlace.UNPLACED, missing=missing[row.label])
             for row in results.rows
             if missing[row.label] and row.measured
         ),
@@ -55,9 +55,11 @@ def _stand(row: Row, rows: Sequence[Row], metrics: Sequence[Metric], results: Re
     others = [other for other in rows if other is not row]
     surely = tuple(other.label for other in others if beats_surely(other, row, metrics, results))
     if surely:
-        return Standing(label=row.label, place=Place.BEHIND, beaten_by=surely)
+        return Standing(label=row.label, place=FrontPlace.BEHIND, beaten_by=surely)
     figures = tuple(other.label for other in others if beats(other, row, metrics))
-    return Standing(label=row.label, place=Place.NEAR if figures else Place.FRONT, beaten_by=figures)
+    return Standing(
+        label=row.label, place=FrontPlace.NEAR if figures else FrontPlace.FRONT, beaten_by=figures
+    )
 
 
 def beats(one: Row, other: Row, metrics: Sequence[Metric]) -> bool:

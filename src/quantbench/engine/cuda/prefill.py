@@ -28,7 +28,7 @@ HEAD_ROWS = 256  # tokens whose logits are computed at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class PromptLayout:
     """Where the tokens of some prompts lie, on the device."""
 
     ids: Tensor  # int32 [tokens]
@@ -37,7 +37,7 @@ class Layout:
     longest: int
 
 
-def lay_out(prompts: Sequence[Sequence[int]], rows: Sequence[int], device: torch.device) -> Layout:
+def lay_out(prompts: Sequence[Sequence[int]], rows: Sequence[int], device: torch.device) -> PromptLayout:
     """One copy to the device, which the host does not wait for."""
     counts = [len(prompt) for prompt in prompts]
     lengths, tokens = torch.tensor(counts), sum(counts)
@@ -46,7 +46,7 @@ def lay_out(prompts: Sequence[Sequence[int]], rows: Sequence[int], device: torch
     in_rows = torch.tensor(rows).repeat_interleave(lengths)
     positions = torch.arange(tokens) - starts[:-1].repeat_interleave(lengths)
     data = to_device(torch.cat((ids, in_rows.int(), positions.int(), starts.int())), device)
-    return Layout(
+    return PromptLayout(
         ids=data[:tokens],
         slot_mapping=data[tokens : 3 * tokens].view(2, tokens),
         starts=data[3 * tokens :],
@@ -70,7 +70,7 @@ class PromptPass:
         self._invariant = batch_invariant
         self._few_tokens = CUBLAS if model.layers[0].qkv.weight.is_float else DEQUANTIZED
 
-    def __call__(self, layout: Layout, tables: Tables, state: StepState | None) -> Tensor:
+    def __call__(self, layout: PromptLayout, tables: Tables, state: StepState | None) -> Tensor:
         """Final normalised states [tokens, hidden_size], in the order that the head wants them in.
 
         The cache is filled where there is a state.
@@ -116,7 +116,7 @@ class PromptPass:
         number: int,
         layer: LayerParameters,
         normed: Tensor,
-        layout: Layout,
+        layout: PromptLayout,
         tables: Tables,
         state: StepState | None,
     ) -> Tensor:

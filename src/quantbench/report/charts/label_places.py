@@ -19,7 +19,7 @@ LETTER, LINE, GAP, POINT = 7.5, 17.0, 4.0, 15.0  # pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class Rectangle:
     """Pixels, y upwards."""
 
     left: float
@@ -27,7 +27,7 @@ class Box:
     low: float
     high: float
 
-    def meets(self, other: "Box") -> bool:
+    def meets(self, other: "Rectangle") -> bool:
         return (
             self.left < other.right
             and other.left < self.right
@@ -43,7 +43,7 @@ def place_labels(
 
     `points` are in pixels from the lower left corner of an area of `width` x `height`.
     """
-    area = Box(0, width, 0, height)
+    area = Rectangle(0, width, 0, height)
     taken = [_around(*point, POINT, POINT) for point in points if point]
     chosen: list[str | None] = []
     for point, label in zip(points, labels, strict=True):
@@ -58,16 +58,16 @@ def place_labels(
     return chosen
 
 
-def _around(x: float, y: float, width: float, height: float) -> Box:
-    return Box(x - width / 2, x + width / 2, y - height / 2, y + height / 2)
+def _around(x: float, y: float, width: float, height: float) -> Rectangle:
+    return Rectangle(x - width / 2, x + width / 2, y - height / 2, y + height / 2)
 
 
-def _label_box(point: tuple[float, float], label: str, right: float, up: float) -> Box:
+def _label_box(point: tuple[float, float], label: str, right: float, up: float) -> Rectangle:
     width = LETTER * len(label)
     x = point[0] + right * (width + POINT + GAP) / 2
     y = point[1] + up * (LINE + GAP) / 2
     return _around(x, y, width, LINE)
 
 
-def _inside(box: Box, area: Box) -> bool:
+def _inside(box: Rectangle, area: Rectangle) -> bool:
     return box.left >= area.left and box.right <= area.right and box.low >= area.low and box.high <= area.high

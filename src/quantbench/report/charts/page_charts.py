@@ -10,7 +10,7 @@ from quantbench.analysis import (
     MEMORY,
     SIZE,
     Analysis,
-    Estimate,
+    MedianEstimate,
     Metric,
     Results,
     Row,
@@ -112,7 +112,7 @@ def _curve(row: Row, prompt: int, pick: str, factor: float) -> list[list[float |
     """[batch size, value, low, high] of each point, smallest batch first."""
     points = []
     for speed in sorted(row.sweep, key=lambda speed: speed.batch_size):
-        estimate: Estimate | None = getattr(speed, pick)
+        estimate: MedianEstimate | None = getattr(speed, pick)
         if speed.prompt_tokens != prompt or estimate is None:
             continue
         ends = estimate.interval

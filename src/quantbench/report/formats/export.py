@@ -5,7 +5,7 @@ import io
 import json
 from typing import Any
 
-from quantbench.analysis import Analysis, Estimate, Row, Speed, Statement
+from quantbench.analysis import Analysis, MedianEstimate, Row, Speed, Statement
 
 COLUMNS = (
     "model",
@@ -126,7 +126,7 @@ def point_figures(speed: Speed) -> dict[str, Any]:
     }
 
 
-def _value(estimate: Estimate | None) -> float | None:
+def _value(estimate: MedianEstimate | None) -> float | None:
     return estimate.value if estimate else None
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from quantbench.report.blocks import Alert, Block, Bullet, Bullets, Code, Picture, Section, Table, Text
+from quantbench.report.blocks import Alert, Block, Bullet, Bullets, Code, Image, Section, Table, Text
 
 # What Markdown would take for markup; an underscore inside a word is not.
 MARKUP = re.compile(r"[\\`*|]|<(?=[A-Za-z/!?])|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -38,7 +38,7 @@ def render_block(block: Block) -> str:
             return _table(block)
         case Code(text):
             return f"```\n{text.replace('```', '` ` `')}\n```"
-        case Picture(file, caption):
+        case Image(file, caption):
             return _picture(file, caption)
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from quantbench.analysis import Analysis
-from quantbench.report.blocks import Alert, Bullets, Code, Picture, Section, Table, Text
+from quantbench.report.blocks import Alert, Bullets, Code, Image, Section, Table, Text
 from quantbench.report.charts.page_charts import chart_data
 from quantbench.report.formats.flips import Flips, read_flips
 from quantbench.report.sections import sections_of
 
 PICTURES = "pictures"  # the section that the page's own charts replace
 SCRIPTS = ("scales.js", "charts.js", "page.js")
-KINDS = {Text: "text", Alert: "alert", Bullets: "bullets", Table: "table", Code: "code", Picture: "picture"}
+KINDS = {Text: "text", Alert: "alert", Bullets: "bullets", Table: "table", Code: "code", Image: "picture"}
 
 
 def render_page(analysis: Analysis, folder: Path) -> str:
@@ -76,7 +76,7 @@ def page_parts(analysis: Analysis, flips: Flips, data: Mapping[str, Any]) -> lis
 
 
 def _without_pictures(section: Section) -> Section:
-    return replace(section, blocks=tuple(b for b in section.blocks if not isinstance(b, Picture)))
+    return replace(section, blocks=tuple(b for b in section.blocks if not isinstance(b, Image)))
 
 
 def _can_be_drawn(data: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from quantbench.analysis import Analysis, Crossover, Issue, Place, Standing, Statement
+from quantbench.analysis import Analysis, Crossover, FrontPlace, Issue, Standing, Statement
 from quantbench.analysis.formatting import listed, lower_first
 from quantbench.report.blocks import Block, Bullet, Bullets, Column, Section, Table, Text
 
@@ -53,9 +53,9 @@ def decision_sections(analysis: Analysis) -> Iterator[Section]:
 
 
 def _standing(entry: Standing) -> str:
-    if entry.place is Place.UNPLACED:
+    if entry.place is FrontPlace.UNPLACED:
         return f"{entry.place}: {listed([lower_first(name) for name in entry.missing])}"
-    if entry.place is Place.FRONT:
+    if entry.place is FrontPlace.FRONT:
         return str(entry.place)
     return f"{entry.place} ({listed(entry.beaten_by)})"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from quantbench.analysis import MARK, Analysis, Estimate, Row, Speed
+from quantbench.analysis import MARK, Analysis, MedianEstimate, Row, Speed
 from quantbench.analysis.formatting import MISSING, significant
 from quantbench.report.blocks import Block, Column, Section, Table, Text
 
@@ -72,7 +72,7 @@ def _bandwidth(share: float | None) -> str:
     return f"{100 * share:.0f} %" if share <= 1 else "> 100 % (probe outrun)"
 
 
-def show_estimate(estimate: Estimate | None, factor: float = 1.0) -> str:
+def show_estimate(estimate: MedianEstimate | None, factor: float = 1.0) -> str:
     """`40.1 [39.8, 40.3]`; an `r` behind a range; no brackets after a single repetition."""
     if estimate is None:
         return MISSING

@@ -12,11 +12,11 @@ from quantbench.weights.readers.packed.integer_layouts import auto_round, awq, g
 from quantbench.weights.readers.packed.module import Module
 from quantbench.weights.readers.packed.other_layouts import bitsandbytes, compressed_tensors, fp8, torchao
 
-__all__ = ["LAYOUTS", "Layout", "Module"]
+__all__ = ["LAYOUTS", "Module", "PackedLayout"]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PackedLayout:
     """One `quant_method` of config.json."""
 
     read: Callable[[Module, dict[str, Any]], Weight]
@@ -24,12 +24,12 @@ class Layout:
 
 
 LAYOUTS = {
-    "gptq": Layout(gptq, ("qweight",)),
-    "awq": Layout(awq, ("qweight",)),
-    "auto-round": Layout(auto_round, ("qweight",)),
-    "compressed-tensors": Layout(compressed_tensors, ("weight_packed", "weight_scale")),
-    "fp8": Layout(fp8, ("weight_scale_inv",)),
-    "bitsandbytes": Layout(bitsandbytes, ("SCB", "weight.absmax")),
-    "torchao": Layout(torchao, ("_weight_qdata",)),
-    "hqq": Layout(hqq, ("W_q",)),
+    "gptq": PackedLayout(gptq, ("qweight",)),
+    "awq": PackedLayout(awq, ("qweight",)),
+    "auto-round": PackedLayout(auto_round, ("qweight",)),
+    "compressed-tensors": PackedLayout(compressed_tensors, ("weight_packed", "weight_scale")),
+    "fp8": PackedLayout(fp8, ("weight_scale_inv",)),
+    "bitsandbytes": PackedLayout(bitsandbytes, ("SCB", "weight.absmax")),
+    "torchao": PackedLayout(torchao, ("_weight_qdata",)),
+    "hqq": PackedLayout(hqq, ("W_q",)),
 }
