@@ -56,10 +56,11 @@ class Support:
         runs = f"'{self.model}' runs {engine_words(self.engine, self.methods_with(self.engine))}"
         if self.other and (others := self.methods_with(self.other)):
             runs += f", and {engine_words(self.other, others)}"
-        unfit = [name for name in METHODS if name not in (*self.methods, *VARIANTS, *LIBRARIES, STORED)]
-        if not unfit:
+        unsupported = [name for name in METHODS if name not in (*self.methods, *VARIANTS, *LIBRARIES, STORED)]
+        if not unsupported:
             return runs
-        return f"{runs}; {listed(unfit)} need{'s' * (len(unfit) == 1)} the native engine, and {self.reason}"
+        need = "needs" if len(unsupported) == 1 else "need"
+        return f"{runs}; {listed(unsupported)} {need} the native engine, and {self.reason}"
 
     def methods_with(self, engine: str) -> tuple[str, ...]:
         """The methods that one engine is to run."""

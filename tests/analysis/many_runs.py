@@ -100,7 +100,7 @@ def false_share(world: World, count: int, seed: int = 1) -> float:
 
 
 def found_share(world: World, count: int, seed: int = 1) -> float:
-    """How often the first and the last method are told apart, by Holm's first step: the report finds more."""
+    """How often the first and the last method are found to differ, by Holm's first step alone."""
     p = p_values(simulate_many(world, count, seed))
     asked = p[:, pairs(len(world.speeds)).index((0, len(world.speeds) - 1))]
     return float((asked * 2 * p.shape[1] < ALPHA).mean())

@@ -1,6 +1,6 @@
 """Which method meets a user's limits, and why each other one falls out.
 
-Among those that meet every limit the fastest is chosen, and of those that cannot be told apart from it the
+Among those that meet every limit the fastest is chosen, and of those not significantly different from it the
 smallest. A limit whose figure was not measured is not met. Where an interval straddles a limit the figure
 decides, and the doubt is said. Without a limit on the recovery no method with a proven loss beyond the usual
 tolerance fits.

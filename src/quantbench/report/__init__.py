@@ -1,6 +1,6 @@
 """A report from an Analysis: Markdown with pictures, an interactive page, JSON and CSV, tables on a terminal.
 
-Everything that is said comes from `analysis`; this floor only gives it a form. Neither torch nor
+Everything that is said comes from `analysis`; this layer only gives it a form. Neither torch nor
 transformers is needed. The drawing libraries are imported when something is drawn.
 """
 

@@ -21,8 +21,8 @@ capability, a uid of no one's. With `landlock`: the same without any writable fo
 only where the kernel grants them to anyone. Where neither holds, programs do not run, unless the user says
 --unsafe-no-sandbox; the record shows which it was.
 
-What is not stopped: holes in the kernel, in bubblewrap or in the processor (side channels); seeing that
-files exist, though not what is in them, under `landlock` alone; memorised answers
+What is not stopped: vulnerabilities of the kernel, of bubblewrap or of the processor (side channels);
+seeing that files exist, though not what is in them, under `landlock` alone; memorised answers
 and tests that are too weak; a program that is right but too slow on this machine. With
 --unsafe-no-sandbox, nothing is stopped but an endless loop and a faked pass.
 """

@@ -1,4 +1,4 @@
-"""Finds a way to contain programs on this machine, by trying; says why one fails and how to mend it."""
+"""Finds a way to contain programs on this machine, by trying; says why one fails and how to fix it."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ def open_first(modes: Sequence[str], limits: Limits) -> Lane:
         except SandboxError as error:
             reasons.append(f"{mode}: {error}")
     raise SandboxError(
-        f"untrusted programs cannot be contained here ({'; '.join(reasons)}); mend one of these, "
+        f"untrusted programs cannot be contained here ({'; '.join(reasons)}); fix one of these, "
         "or pass --unsafe-no-sandbox to run them without containment"
     )
 
@@ -39,7 +39,7 @@ def usual_modes() -> tuple[str, ...]:
 
 
 def open_lane(mode: str, limits: Limits) -> Lane:
-    """A lane of this mode that withstood the self-test; SandboxError says why not and how to mend it."""
+    """A lane of this mode that withstood the self-test; SandboxError says why not and how to fix it."""
     problem = missing(mode)
     if problem:
         raise SandboxError(problem)

@@ -236,7 +236,7 @@ def usable_cores() -> int:
 
 
 def diagnose() -> Iterator[tuple[str, bool, str]]:
-    """Each way of containing programs, whether it holds here, and what was seen or how to mend it."""
+    """Each way of containing programs, whether it holds here, and what was seen or how to fix it."""
     for mode in usual_modes():
         try:
             open_lane(mode, for_this_user(DEFAULT_LIMITS)).kill()

@@ -1,7 +1,7 @@
 """Two methods on the same problems: only the problems that exactly one of them solves carry evidence.
 
 Throughout, `b` counts the problems that the method solves and the baseline does not, `c` the reverse.
-Nothing here is a claim that two methods are equal: what cannot be told apart is only that.
+Nothing here is a claim that two methods are equal: what is not significantly different is only that.
 """
 
 from collections.abc import Callable

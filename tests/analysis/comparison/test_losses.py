@@ -37,35 +37,35 @@ def destroyed() -> list[Record]:
     ]
 
 
-def needs(records: list[Record], baseline: str = "fp16") -> dict[str, Statement]:
+def recommendations(records: list[Record], baseline: str = "fp16") -> dict[str, Statement]:
     return {s.title: s for s in recommend_for_use_cases(read_results(records, baseline))}
 
 
-@pytest.mark.parametrize("need", [BALANCE, RESOURCES, QUALITY, LATENCY])
-def test_a_destroyed_method_is_recommended_for_nothing(need: str) -> None:
-    assert needs(destroyed())[need].choice == "fp16"
+@pytest.mark.parametrize("use_case", [BALANCE, RESOURCES, QUALITY, LATENCY])
+def test_a_destroyed_method_is_recommended_for_nothing(use_case: str) -> None:
+    assert recommendations(destroyed())[use_case].choice == "fp16"
 
 
-@pytest.mark.parametrize("need", [BALANCE, RESOURCES, LATENCY])
-def test_a_proven_loss_beyond_the_tolerance_does_not_win(need: str) -> None:
-    assert needs(real_qwen())[need].choice == "int8"
+@pytest.mark.parametrize("use_case", [BALANCE, RESOURCES, LATENCY])
+def test_a_proven_loss_beyond_the_tolerance_does_not_win(use_case: str) -> None:
+    assert recommendations(real_qwen())[use_case].choice == "int8"
 
 
 def test_the_method_that_would_win_but_for_its_loss_is_named_with_it() -> None:
-    text = needs(real_qwen())[RESOURCES].text
+    text = recommendations(real_qwen())[RESOURCES].text
     assert "int4-rtn would come first, but a proven loss must leave a recovery of 0.9" in text
     assert "int4-rtn keeps 0.55 of fp16's HumanEval pass@1 (40 against 73 of 164)" in text
 
 
 def test_a_proven_loss_within_the_tolerance_wins_and_is_said() -> None:
     records = [full_record("fp16", 1, 20, 1, range(150)), full_record("int8", 0.5, 40, 0.5, range(140))]
-    statement = needs(records)[RESOURCES]
+    statement = recommendations(records)[RESOURCES]
     assert statement.choice == "int8"
     assert "loss is proven and tolerated: int8 keeps 0.93" in statement.text
 
 
 def test_a_large_loss_that_is_not_proven_is_said_to_be_in_doubt() -> None:
-    statement = needs(reference_records())[RESOURCES]
+    statement = recommendations(reference_records())[RESOURCES]
     assert statement.choice == "int4"
     assert "A loss is not ruled out: int4 keeps 0.81 of fp16's" in statement.text
 
@@ -76,13 +76,13 @@ def test_a_destroyed_method_wins_nothing_when_the_baseline_failed_either() -> No
         full_record("int8", 0.5, 30, 0.8, range(100)),
         full_record("int4", 0.25, 60, 0.5, ()),
     ]
-    found = needs(records)
-    assert {found[need].choice for need in (BALANCE, RESOURCES, QUALITY, LATENCY)} == {"int8"}
+    found = recommendations(records)
+    assert {found[use_case].choice for use_case in (BALANCE, RESOURCES, QUALITY, LATENCY)} == {"int8"}
 
 
 def test_a_leader_alone_without_a_baseline_is_no_crash() -> None:
     records = [full_record("int8", 0.5, 30, 0.8, range(100)), full_record("int4", 0.25, 60, 0.5, ())]
-    assert needs(records)[QUALITY].text.startswith("int8: highest HumanEval pass@1 0.610")
+    assert recommendations(records)[QUALITY].text.startswith("int8: highest HumanEval pass@1 0.610")
 
 
 def nothing_solved() -> list[Record]:
@@ -90,13 +90,13 @@ def nothing_solved() -> list[Record]:
 
 
 def test_where_nobody_solved_anything_no_quality_is_recommended() -> None:
-    statement = needs(nothing_solved())[QUALITY]
+    statement = recommendations(nothing_solved())[QUALITY]
     assert statement.choice is None
     assert "no method solved a single problem" in statement.text
 
 
 def test_where_nobody_solved_anything_other_choices_say_that_quality_is_not_known() -> None:
-    assert "What it costs in quality is not known" in needs(nothing_solved())[RESOURCES].text
+    assert "What it costs in quality is not known" in recommendations(nothing_solved())[RESOURCES].text
 
 
 def test_the_first_task_on_which_anything_was_solved_decides() -> None:
@@ -104,14 +104,14 @@ def test_the_first_task_on_which_anything_was_solved_decides() -> None:
         easy = task_result(range(solved), 20, task="quickeval")
         return record(name, tasks=(task_result(()), easy))
 
-    assert needs([both("fp16", 19), both("int4", 3)])[QUALITY].choice == "fp16"
+    assert recommendations([both("fp16", 19), both("int4", 3)])[QUALITY].choice == "fp16"
 
 
 @pytest.mark.parametrize(("loss", "refused"), [(1.02, False), (2.5, True)])
 def test_perplexity_stands_in_where_no_score_can_tell(loss: float, refused: bool) -> None:
     own = (baseline_distance(), make_distance([0.01] * 20, loss=loss))
     records = [r.model_copy(update={"distance": d}) for r, d in zip(nothing_solved(), own, strict=True)]
-    assert needs(records)[RESOURCES].choice == ("fp16" if refused else "int4")
+    assert recommendations(records)[RESOURCES].choice == ("fp16" if refused else "int4")
 
 
 def test_a_destroyed_method_wins_under_no_weighting() -> None:

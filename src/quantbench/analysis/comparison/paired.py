@@ -1,6 +1,6 @@
 """pass@1 against the baseline's, problem by problem: how many outcomes changed, and whether that is real.
 
-A verdict holds for all comparisons of the report together. What cannot be told apart is not thereby
+A verdict holds for all comparisons of the report together. What is not significantly different is not thereby
 equal: the smallest difference that so many problems would have shown stands beside it.
 """
 
@@ -26,7 +26,7 @@ class Change(StrEnum):
 
     BETTER = "better"
     WORSE = "worse"
-    UNDECIDED = "cannot be told apart"
+    UNDECIDED = "not significantly different"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

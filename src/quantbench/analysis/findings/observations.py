@@ -125,4 +125,4 @@ def _not_told(metric: Metric, rows: Sequence[Row]) -> str:
     """Speeds are only told to be alike where that was shown; of other figures no difference was shown."""
     if metric is SPEED:
         return "are as fast" if len(rows) > 1 else "is as fast"
-    return "cannot be told apart from it"
+    return f"{_are(rows)} not significantly different from it"

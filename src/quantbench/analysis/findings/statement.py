@@ -10,4 +10,4 @@ class Statement:
     title: str
     text: str
     choice: str | None = None  # the method that is named; None where the figures name none
-    tied: tuple[str, ...] = ()  # methods that cannot be told apart from the choice
+    tied: tuple[str, ...] = ()  # methods not significantly different from the choice

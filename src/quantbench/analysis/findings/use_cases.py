@@ -1,4 +1,4 @@
-"""Recommendations for the four needs of the reference report, each with its figures and its doubt.
+"""Recommendations for the four use cases of the reference report, each with its figures and its doubt.
 
 A method whose loss is proven and larger than tolerated is never chosen: where it would come first without
 its loss, it is named with it.
@@ -161,7 +161,7 @@ def _least_memory(best: Row, rows: Sequence[Row], results: Results) -> str:
     if lead is None or lead.best is best:
         return ""
     if best in lead.rivals:
-        return f" Its memory cannot be told apart from the least ({lead.best.label})."
+        return f" Its memory is not significantly different from the least ({lead.best.label})."
     return f" {lead.best.label} needs less memory: {figure(MEMORY, lead.best, results.baseline)}."
 
 
@@ -204,7 +204,8 @@ def _best_quality(metric: Metric, lead: Lead, results: Results) -> tuple[Row, st
         doubt = ""
         if lead.rivals:
             names = listed([row.label for row in lead.rivals])
-            doubt = f" {names} cannot be told apart from it, and there is no baseline to prefer."
+            be = "is" if len(lead.rivals) == 1 else "are"
+            doubt = f" {names} {be} not significantly different from it, and there is no baseline to prefer."
         return best, f"{best.label}: highest {figures_of_best}.{doubt}"
     if best is baseline:
         doubt = f" {_doubt(metric, lead, baseline)}" if lead.rivals else ""
@@ -214,7 +215,7 @@ def _best_quality(metric: Metric, lead: Lead, results: Results) -> tuple[Row, st
         return best, f"{best.label}: {figures_of_best}, a significant difference."
     return baseline, (
         f"{baseline.label}, the baseline ({metric.show(metric.value(baseline) or 0)}): {best.label} has the "
-        f"higher {figures_of_best}, but the two cannot be told apart."
+        f"higher {figures_of_best}, but the two are not significantly different."
     )
 
 
@@ -244,7 +245,7 @@ def _doubt(metric: Metric, lead: Lead, baseline: Row) -> str:
     return (
         f"At n = {min(counts)} problems that proves nothing against "
         f"{figures(metric, lead.rivals, baseline)}: "
-        "they cannot be told apart, and the baseline is preferred because it changes nothing."
+        "they are not significantly different, and the baseline is preferred because it changes nothing."
     )
 
 

@@ -26,7 +26,7 @@ def finding_sections(analysis: Analysis) -> Iterator[Section]:
 def conclusion_section(analysis: Analysis) -> Iterator[Section]:
     """The four use cases."""
     blocks = (
-        Text("What these figures recommend, need by need:"),
+        Text("What these figures recommend, use case by use case:"),
         _statements(analysis.recommendations),
     )
     yield Section(key="conclusion", title="Conclusion", blocks=blocks)

@@ -158,7 +158,7 @@ def _paired_legend(analysis: Analysis) -> str:
         f"{'' if single else ' of the mean difference'}, corrected for all comparisons (Holm). "
         f"Interval: {intervals if single else 'Student t over the problems of the mean difference'}. "
         "Minimum detectable difference: the smallest true one that so many problems find with 80 % power, if "
-        "answers scatter as they did here; 'cannot be told apart' is no proof of equality."
+        "answers scatter as they did here; 'not significantly different' is no proof of equality."
     )
     if analysis.floor:
         text += (
