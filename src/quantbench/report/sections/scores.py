@@ -16,9 +16,9 @@ from quantbench.analysis import (
     task_title,
 )
 from quantbench.analysis.formatting import MISSING, listed, share_interval, signed
+from quantbench.records import Outcome
 from quantbench.report.blocks import Block, Bullet, Bullets, Column, Section, Table, Text
 from quantbench.stats import wilson_interval
-from quantbench.records import Outcome
 
 
 def score_sections(analysis: Analysis) -> Iterator[Section]:
