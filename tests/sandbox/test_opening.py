@@ -6,7 +6,7 @@ import pytest
 
 from quantbench.errors import SandboxError
 from quantbench.sandbox import opening, selftest
-from quantbench.sandbox.inside import seccomp
+from quantbench.sandbox.inside import seccomp, system_calls
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.lane import Lane
 from quantbench.sandbox.modes import BUBBLEWRAP, CONTAINED, LANDLOCK, UNSAFE
@@ -94,6 +94,6 @@ def test_the_filter_ends_in_a_refusal_and_its_jumps_stay_inside(
 
 @pytest.mark.parametrize("column", [0, 1])
 def test_no_call_is_listed_twice(column: int) -> None:
-    numbers = [n[column] for n in [*seccomp.CALLS.values(), *seccomp.SCRATCH_CALLS.values()]]
+    numbers = [n[column] for n in [*system_calls.CALLS.values(), *system_calls.SCRATCH_CALLS.values()]]
     known = [number for number in numbers if number is not None]
     assert len(set(known)) == len(known)

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantbench.sandbox.inside import kinds
+from quantbench.sandbox.inside import kinds, leaves
 from quantbench.sandbox.inside.kinds import Malformed, Opaque
 from quantbench.sandbox.inside.values import decode, encode, pack, unpack
 
@@ -172,7 +172,7 @@ def test_what_pack_does_not_make_is_malformed(message: Any) -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     st.recursive(
-        scalars | st.sampled_from([*kinds.CONTAINERS, *kinds.FROZEN, *kinds.LEAVES, "same"]),
+        scalars | st.sampled_from([*kinds.CONTAINERS, *kinds.FROZEN, *leaves.LEAVES, "same"]),
         lambda inner: st.lists(inner, max_size=5),
         max_leaves=20,
     )

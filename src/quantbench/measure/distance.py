@@ -77,8 +77,7 @@ def score_method(
     """
     import torch
 
-    start = 0
-    problems = []
+    start, problems = 0, []
     for text, logits, following in _predictions(decoder, texts, progress, tail):
         part = slice(start, start + len(following))
         start += len(following)

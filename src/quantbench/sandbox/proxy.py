@@ -9,7 +9,8 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from quantbench.sandbox.inside.channel import Channel, Closed, Late
-from quantbench.sandbox.inside.peer import RAISED, Message, Peer, defined_in
+from quantbench.sandbox.inside.definitions import defined_in
+from quantbench.sandbox.inside.peer import RAISED, Message, Peer
 from quantbench.sandbox.inside.runner import BROKEN, CONFINED, LOAD
 from quantbench.sandbox.inside.values import Malformed, Packer, Tagged, Unpacker
 from quantbench.sandbox.inside.zygote import END, START

@@ -9,18 +9,16 @@ call changed in its arguments.
 What the tests' end may be asked for: to call functions and to advance iterators that the test handed over.
 """
 
-import importlib
-import operator
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from enum import Enum
 from itertools import chain, islice
 from types import CoroutineType, GeneratorType
 from typing import Any
 
 from quantbench.sandbox.inside import failures
-from quantbench.sandbox.inside.instances import class_of_python, class_under, fill_state, state_of
+from quantbench.sandbox.inside.definitions import are_same, awaitable, named_class, parts_of, run_coroutine
+from quantbench.sandbox.inside.instances import fill_state, state_of
 from quantbench.sandbox.inside.kinds import Malformed, Opaque
 from quantbench.sandbox.inside.values import MAX_DEPTH, Packer, Tagged, Unpacker, container_of, deep
 
@@ -116,7 +114,7 @@ class Peer:
             values = unpacker.items(args, MAX_DEPTH)
             names = dict(unpacker.pairs(kwargs, MAX_DEPTH))
         function = self.candidate if number is None else self._functions[number]
-        before = [_parts(value) for value in unpacker.objects]
+        before = [parts_of(value) for value in unpacker.objects]
         kind, value = VALUE, None
         try:
             value = function(*values, **names)
@@ -134,7 +132,7 @@ class Peer:
             changes = [
                 [number, self._contents(packer, changed)]
                 for number, (changed, parts) in enumerate(zip(objects, before, strict=True))
-                if not _same(parts, _parts(changed))
+                if not are_same(parts, parts_of(changed))
             ]
         return [content, changes]
 
@@ -295,48 +293,6 @@ class Peer:
         )
 
 
-def named_class(module: Any, name: Any) -> type | None:
-    """A class of Python's own that the tests may be told of: a kind of value, or an exception."""
-    found = class_of_python(module, name)
-    return found or (failures.known_class(module, name, lambda name: None) if module else None)
-
-
 def is_remote(value: Any) -> bool:
     """Whether this is a function of the other side."""
     return type(value) is RemoteFunction
-
-
-def run_coroutine(coroutine: Any) -> Any:
-    """Run it to its end, in a loop of its own."""
-    return importlib.import_module("asyncio").run(coroutine)
-
-
-async def awaitable(function: RemoteFunction) -> Any:
-    """What a call of their function gives, when it is awaited."""
-    return function()
-
-
-def defined_in(namespace: dict[str, Any], name: str, home: dict[str, Any]) -> Any:
-    """The function or class that code running in `home` has defined by this name; None if there is none."""
-    first, *rest = name.split(".")
-    found = namespace.get(first)
-    if isinstance(found, type):
-        for part in rest:
-            found = vars(found).get(part) if isinstance(found, type) else None
-        return found if isinstance(found, type) and class_under(found, name) else None
-    return found if not rest and getattr(found, "__globals__", None) is home else None
-
-
-def _parts(value: Any) -> list[Any]:
-    """What a value holds, as objects: it is unchanged as long as these are the same ones."""
-    container = container_of(type(value))
-    if container is None:
-        return list(chain.from_iterable(state_of(value)))
-    with suppress(Exception):  # a program may have made a value of its argument that cannot be read
-        read = container.read(value)
-        return list(chain.from_iterable(read)) if container.pairs else list(read)
-    return []
-
-
-def _same(before: list[Any], after: list[Any]) -> bool:
-    return len(before) == len(after) and all(map(operator.is_, before, after))

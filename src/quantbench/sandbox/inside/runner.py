@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from quantbench.sandbox.inside.channel import Channel, TooLarge
-from quantbench.sandbox.inside.peer import RAISED, READY, Message, Peer, defined_in, named_class
+from quantbench.sandbox.inside.definitions import defined_in, named_class
+from quantbench.sandbox.inside.peer import RAISED, READY, Message, Peer
 from quantbench.sandbox.inside.values import Packer, Tagged
 
 CONFINED, BROKEN, LOAD = "confined", "broken", "load"

@@ -1,9 +1,9 @@
 """Values as data between the box and the tests: tagged JSON, never pickle.
 
-What comes out of the box is rebuilt from plain parts: numbers, text, dates, containers of them (kinds.py),
-and by reference what the other side keeps: functions, iterators (peer.py). A subclass that nobody outside
-knows becomes its base, and anything else becomes an `Opaque`, which equals nothing. So no object that a
-program made takes part in a comparison.
+What comes out of the box is rebuilt from plain parts: numbers, text, dates (leaves.py), containers of
+them (kinds.py), and by reference what the other side keeps: functions, iterators (peer.py). A subclass that
+nobody outside knows becomes its base, and anything else becomes an `Opaque`, which equals nothing. So no
+object that a program made takes part in a comparison.
 
 Values that can change (lists, dicts, instances, ...) are numbered in the order in which they are met, the
 same on both sides: a value met again travels as its number, so that what is one object stays one, and the
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from quantbench.sandbox.inside import kinds
+from quantbench.sandbox.inside import kinds, leaves
 from quantbench.sandbox.inside.kinds import Container, Opaque
 from quantbench.sandbox.inside.kinds import Malformed as Malformed
 
@@ -175,8 +175,8 @@ class Unpacker:
             return kinds.record(self._others.defined(str(extra[0])), self.items(content, depth), *extra)
         if tag in kinds.FROZEN:
             return kinds.FROZEN[tag].make(self.items(content, depth), *extra)
-        if tag in kinds.LEAVES:
-            return kinds.LEAVES[tag].rebuild(content)
+        if tag in leaves.LEAVES:
+            return leaves.LEAVES[tag].rebuild(content)
         return self._others.unpack_other(data, self, depth)
 
 
@@ -213,7 +213,7 @@ def _pack_frozen(frozen: kinds.Frozen) -> _Pack:
     ]
 
 
-def _pack_leaf(leaf: kinds.Leaf) -> _Pack:
+def _pack_leaf(leaf: leaves.Leaf) -> _Pack:
     return lambda packer, value, depth: [leaf.tag, leaf.parts(value)]
 
 
@@ -224,7 +224,7 @@ _BY_CLASS: tuple[tuple[type, _Pack], ...] = (
     (int, lambda packer, value, depth: _pack_int(value)),
     (float, lambda packer, value, depth: float.__float__(value)),
     (str, lambda packer, value, depth: str.__str__(value)),
-    *((leaf.kind, _pack_leaf(leaf)) for leaf in kinds.LEAVES.values()),
+    *((leaf.kind, _pack_leaf(leaf)) for leaf in leaves.LEAVES.values()),
 )
 _PACKERS: dict[type, _Pack] = dict(reversed(_BY_CLASS))
 
