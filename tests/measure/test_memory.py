@@ -26,13 +26,14 @@ def test_the_peak_begins_anew_with_the_meter() -> None:
 
 
 @LINUX
-def test_what_is_held_for_a_moment_while_loading_counts() -> None:
+def test_what_is_held_for_a_moment_while_loading_is_told_apart_from_running() -> None:
     meter = MemoryMeter("cpu")
     touch()
     meter.loaded()
     memory = meter.finish()
     assert (memory.load_peak_bytes or 0) > (memory.baseline_process_bytes or 0) + 0.9 * SIZE
-    assert memory.process_bytes == memory.load_peak_bytes
+    assert memory.process_bytes is not None and memory.load_peak_bytes is not None
+    assert memory.process_bytes < memory.load_peak_bytes - 0.9 * SIZE
 
 
 @LINUX

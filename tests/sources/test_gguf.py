@@ -33,7 +33,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 def logits(model: str, *, stored: bool) -> torch.Tensor:
     source = open_source(model)
     reader = stored_reader(source) if stored else Quantizing(source, lambda _, t: FloatWeight(t.float()))
-    decoder = load_decoder(source, reader, device="cpu", dtype="float32")
+    decoder = load_decoder(source, reader, device="cpu", dtype="float32", exact_prompts=True)
     return next(iter(decoder.score([[5, 9, 2, 33, 17, 8]])))
 
 

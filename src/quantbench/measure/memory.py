@@ -2,7 +2,8 @@
 
 CUDA: the allocator's peaks, and the process as the driver sees it. CPU: the resident set of the process,
 which includes the interpreter and the libraries: `baseline_process_bytes` is what they took before the
-model. On Linux the peak begins anew when the meter is made, so that what came before does not count.
+model. On Linux its peak begins anew when the meter is made and when the model is loaded, so that what came
+before, a calibration for one, does not count; elsewhere it is the peak of all.
 """
 
 from quantbench.measure.nvml import DriverView
@@ -29,9 +30,10 @@ class MemoryMeter:
             self._before = resident_bytes()
 
     def loaded(self) -> None:
-        """Note the peak of loading; on CUDA the peak of running begins here."""
+        """Note the peak of loading; that of running begins here."""
         if not self._cuda:
             self._load_peak = peak_resident_bytes()
+            reset_peak()
             return
         import torch
 
@@ -40,7 +42,7 @@ class MemoryMeter:
         torch.cuda.reset_peak_memory_stats(self._device)
 
     def finish(self) -> Memory:
-        """All peaks up to now. The CPU's is of loading and running together."""
+        """All peaks up to now."""
         if not self._cuda:
             return Memory(
                 kind=MemoryKind.CPU,

@@ -41,7 +41,11 @@ def _axis(results: Results, metric: Metric, unit: str) -> str:
     if metric is SIZE:
         return f"Weights in memory ({unit})"
     if metric is MEMORY:
-        what = "Allocator's peak while running" if results.on_gpu else "Peak resident set of the process"
+        what = (
+            "Allocator's peak while running"
+            if results.on_gpu
+            else "Peak resident set of the process while running"
+        )
         return f"{what} ({unit})"
     if metric is SPEED:
         return _speed_axis(results, unit)

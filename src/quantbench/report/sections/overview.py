@@ -134,7 +134,7 @@ def _legend(results: Results) -> str:
         whole = ", at the largest point of the sweep" if swept else ""
         parts.append(f"GPU memory: the allocator's peak during the speed runs{whole}")
     else:
-        parts.append("memory: the peak resident set of the trial's process")
+        parts.append("memory: the peak resident set of the trial's process while running")
     if any(row.disturbed_speed for row in results.rows):
         parts.append(f"{MARK}: disturbed by other programs, not to be used")
     return "; ".join(parts) + ". — is not measured."
