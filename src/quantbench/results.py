@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-    from quantbench.analysis import Analysis, Changes, Choice, Requirements
-    from quantbench.analysis import Results as Rows
+    from quantbench.analysis import Analysis, Changes, Choice, Requirements, Rows
     from quantbench.report.charts.style import ChartFigure
 
 Parsed = TypeVar("Parsed", int, float)

@@ -12,7 +12,7 @@ import pytest
 from quantbench.analysis.compare import compare_results
 from quantbench.analysis.comparison.comparisons import Verdict
 from quantbench.analysis.comparison.metrics import RESPONSE, SPEED
-from quantbench.analysis.comparison.rows import Results, read_results
+from quantbench.analysis.comparison.rows import Rows, read_results
 from quantbench.analysis.comparison.speed_changes import speed_changes
 from quantbench.analysis.findings.observations import observe
 from quantbench.analysis.recommend import Requirements, choose
@@ -31,12 +31,12 @@ from tests.analysis.simulated_runs import METHODS, World, simulate
 DRIFTS = (0.005, 0.015, 0.03, 0.08)
 
 
-def reports(world: World, count: int, seed: int = 1) -> list[Results]:
+def reports(world: World, count: int, seed: int = 1) -> list[Rows]:
     draw = np.random.default_rng(seed)
     return [read_results(simulate(world, draw), "fp16") for _ in range(count)]
 
 
-def claims(results: Results) -> bool:
+def claims(results: Rows) -> bool:
     """Whether any two methods are told to differ in speed or response time."""
     speed = [c for pair, c in results.comparisons.found.items() if pair.metric.startswith(SPEED.key)]
     response = [c for pair, c in results.comparisons.found.items() if pair.metric == RESPONSE.key]

@@ -3,7 +3,7 @@
 `analyse` is the one entry, and this file the only one that others import from, next to `formatting`: figures
 (one method, read from its record) -> comparison (methods side by side) -> findings (what that says). Nothing
 here measures, draws or writes, and nothing imports torch: a laptop without it builds every report. A new kind
-of finding is a new file that takes `Results`.
+of finding is a new file that takes `Rows`.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from quantbench.analysis.comparison.paired import PairedScore, paired_scores
 from quantbench.analysis.comparison.pairing import MCNEMAR
 from quantbench.analysis.comparison.perplexity import TextPerplexity, perplexities
 from quantbench.analysis.comparison.protocol_spread import ProtocolSpread, Way, protocol_spreads
-from quantbench.analysis.comparison.rows import Results, Row, read_results
+from quantbench.analysis.comparison.rows import Row, Rows, read_results
 from quantbench.analysis.figures.row import read_row
 from quantbench.analysis.figures.scores import Score, read_score, task_title
 from quantbench.analysis.figures.speeds import MedianEstimate, Speed
@@ -53,7 +53,7 @@ from quantbench.records import Record
 class Analysis:
     """Everything a report shows; `report` renders it and adds no judgement of its own."""
 
-    results: Results
+    results: Rows
     alert: str | None  # what must be read before any figure
     prompt_effects: tuple[tuple[str, str], ...]  # (method, sentence)
     answer: tuple[Statement, ...]  # what each method buys and costs: the head of the report
@@ -137,8 +137,8 @@ __all__ = [
     "PairedScore",
     "ProtocolSpread",
     "Requirements",
-    "Results",
     "Row",
+    "Rows",
     "Score",
     "Speed",
     "Standing",

@@ -16,7 +16,7 @@ from quantbench.analysis.comparison.exact_tests import memory_verdict, size_verd
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, Metric
 from quantbench.analysis.comparison.paired import pair_scores
 from quantbench.analysis.comparison.pairing import can_be_paired
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.comparison.speed_changes import DECODE, SpeedChange, speed_changes
 from quantbench.analysis.comparison.speed_tests import NEGLIGIBLE
 from quantbench.analysis.figures.scores import Score
@@ -64,7 +64,7 @@ class Changes:
         return tuple(entry for entry in self.differences if entry.kind in (Kind.REGRESSION, Kind.LOST))
 
 
-def compare_results(old: Results, new: Results, tolerance: float | None = None) -> Changes:
+def compare_results(old: Rows, new: Rows, tolerance: float | None = None) -> Changes:
     """All figures that both have; `tolerance` overrides TOLERANCE. ValueError for different models."""
     if old.model_name != new.model_name:
         raise ValueError(f"the folders hold different models, {old.model_name} and {new.model_name}")
@@ -83,7 +83,7 @@ def compare_results(old: Results, new: Results, tolerance: float | None = None) 
     )
 
 
-def machine_change(old: Results, new: Results) -> float:
+def machine_change(old: Rows, new: Rows) -> float:
     """How much faster or slower the machine itself read memory, as a share; 0 where it was not measured."""
     rates = [
         [row.record.bandwidth.read_bytes_per_s for row in results.rows if row.record.bandwidth]
@@ -194,7 +194,7 @@ def _score(label: str, old: float, new: float, title: str, kind: Kind, why: str)
     )
 
 
-def _lost(old: Results, new: Results) -> Iterator[Difference]:
+def _lost(old: Rows, new: Rows) -> Iterator[Difference]:
     """Methods and figures of the old folder that the new one lacks, and whatever failed in the new one."""
     after = {row.label: row for row in new.rows}
     for row in new.rows:
@@ -225,7 +225,7 @@ def _figures(row: Row) -> list[str]:
     return found + [f"{score.title} pass@1" for score in row.scores]
 
 
-def _added(old: Results, new: Results) -> Iterator[str]:
+def _added(old: Rows, new: Rows) -> Iterator[str]:
     before = [row.label for row in old.rows]
     for row in new.rows:
         if row.label not in before:
@@ -243,7 +243,7 @@ def _machine(tolerance: float, machine: float) -> Iterator[str]:
         )
 
 
-def _circumstances(old: Results, new: Results) -> Iterator[str]:
+def _circumstances(old: Rows, new: Rows) -> Iterator[str]:
     """What else differs: settings, machine, driver, libraries, commit."""
     if not old.rows or not new.rows:
         return

@@ -13,7 +13,7 @@ from quantbench.analysis.comparison.losses import TOLERATED, losses_of, quality_
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED, Lead, find_lead
 from quantbench.analysis.comparison.paired import pair_scores
 from quantbench.analysis.comparison.pairing import can_be_paired
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.comparison.speed_tests import NEGLIGIBLE
 from quantbench.analysis.figures.scores import Score
 from quantbench.analysis.formatting import listed, ratio, significant
@@ -67,7 +67,7 @@ class Choice:
     candidates: tuple[Candidate, ...]
 
 
-def choose(results: Results, limits: Requirements) -> Choice:
+def choose(results: Rows, limits: Requirements) -> Choice:
     """Check every row, then pick."""
     candidates = {
         row.label: Candidate(label=row.label, checks=tuple(_checks(row, results, limits)))
@@ -83,7 +83,7 @@ def choose(results: Results, limits: Requirements) -> Choice:
     return Choice(label=label, reason=reason, candidates=tuple(candidates.values()))
 
 
-def _doubts(chosen: Candidate, results: Results) -> str:
+def _doubts(chosen: Candidate, results: Rows) -> str:
     """What is met only in doubt, and that quality was not measured."""
     doubts = [check.text for check in chosen.checks if not check.sure]
     text = f"; only in doubt: {listed(doubts)}" if doubts else ""
@@ -100,7 +100,7 @@ def _only_lossy(candidates: Iterable[Candidate]) -> str:
     return f"; but for a proven loss {listed(lossy)} would: --min-recovery sets how much of it you accept"
 
 
-def _pick(fitting: list[Row], results: Results, limits: Requirements) -> tuple[str | None, str]:
+def _pick(fitting: list[Row], results: Rows, limits: Requirements) -> tuple[str | None, str]:
     if not fitting:
         return None, "no measured method meets the limits"
     meets = "meets every limit" if limits.any else "no limit was given"
@@ -122,7 +122,7 @@ def _pick(fitting: list[Row], results: Results, limits: Requirements) -> tuple[s
     return best.label, f"{meets}; {alike}, and it is the smallest of them"
 
 
-def _not_decided(lead: Lead, results: Results) -> str:
+def _not_decided(lead: Lead, results: Rows) -> str:
     """The figure decides, and what is not known is said."""
     rest = listed([row.label for row in lead.unsure])
     why = results.compare(SPEED.key, lead.best, lead.unsure[0]).why
@@ -131,7 +131,7 @@ def _not_decided(lead: Lead, results: Results) -> str:
     )
 
 
-def _checks(row: Row, results: Results, limits: Requirements) -> Iterator[Check]:
+def _checks(row: Row, results: Rows, limits: Requirements) -> Iterator[Check]:
     if limits.max_memory_bytes is not None:
         yield _at_most("memory", MEMORY.value(row), limits.max_memory_bytes, _bytes)
     if limits.max_size_bytes is not None:
@@ -151,7 +151,7 @@ def _checks(row: Row, results: Results, limits: Requirements) -> Iterator[Check]
         yield from _tolerance(row, results)
 
 
-def _tolerance(row: Row, results: Results) -> Iterator[Check]:
+def _tolerance(row: Row, results: Rows) -> Iterator[Check]:
     """Losses that matter without a limit of the user's: proven ones beyond the tolerance, doubtful ones."""
     for loss in losses_of(row, results):
         if loss.refused():
@@ -162,7 +162,7 @@ def _tolerance(row: Row, results: Results) -> Iterator[Check]:
             yield Check(met=True, sure=False, text=f"{loss.text}, a loss not proven", loss=True)
 
 
-def _recovery(row: Row, results: Results, least: float) -> Iterator[Check]:
+def _recovery(row: Row, results: Rows, least: float) -> Iterator[Check]:
     if not results.tasks:
         yield Check(met=False, sure=True, text="recovery not measured: no task was run")
     baseline = results.baseline

@@ -37,13 +37,8 @@ def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
         console.print(table)
 
     listed = [
-        {
-            "name": name,
-            "scheme": METHODS[name].scheme,
-            "description": METHODS[name].description,
-            "runs": reason is None,
-            "reason": reason,
-        }
+        {"name": name, "scheme": METHODS[name].scheme, "description": METHODS[name].description}
+        | {"runs": reason is None, "reason": reason}
         for name, reason in reasons.items()
     ]
     told = {"model": settings.model, "engine": support.engine, "summary": support.sentence} if support else {}

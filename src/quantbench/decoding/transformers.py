@@ -13,19 +13,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quantbench.decoding.decoder import NO_TOKEN, Generation, HeldMatrix, Phase, Request
+from quantbench.decoding.module_tensors import (
+    SchemeOf,
+    float_scheme,
+    holds_matrix,
+    plain_tensors,
+    prefixes,
+    quantizer_state,
+)
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import BatchRow, check_requests
-from quantbench.errors import ModelError
 from quantbench.kernels import Kernel, named_kernels
 
 UNLIMITED_POSITIONS = 1 << 20  # for architectures without a fixed number
-FLOAT_SCHEMES = {torch.float32: "W32", torch.bfloat16: "WBF16", torch.float16: "W16"}
 ONE_LENGTH = "only prompts of one length together: the model's state would take in padding"
 ONE_ROW = "one row at a time: transformers mixes the states of this model's rows"
-SchemeOf = Callable[[str, nn.Module], tuple[str, int]]
 
 
 class TransformersDecoder:
@@ -258,59 +263,3 @@ def left_padded(prompts: Sequence[Sequence[int]], device: str) -> tuple[Tensor, 
     ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
     return ids, mask
-
-
-def quantizer_state(weight: Any) -> Iterator[tuple[str, Tensor]]:
-    """Scales and tables that bitsandbytes keeps beside a 4-bit parameter, doubly quantized ones too."""
-    state = getattr(weight, "quant_state", None)
-    while state is not None:
-        for field in ("absmax", "code", "offset"):
-            if isinstance(tensor := getattr(state, field, None), Tensor):
-                yield field, tensor
-        state = getattr(state, "state2", None)
-
-
-def prefixes(name: str) -> Iterator[str]:
-    """'a.b.c' -> 'a.b.c', 'a.b', 'a'; what follows a colon is left out."""
-    parts = name.partition(":")[0].split(".")
-    for end in range(len(parts), 0, -1):
-        yield ".".join(parts[:end])
-
-
-def holds_matrix(module: nn.Module) -> bool:
-    """A linear layer of any library, or an embedding."""
-    return isinstance(module, nn.Embedding) or hasattr(module, "in_features")
-
-
-def float_scheme(name: str, module: nn.Module) -> tuple[str, int]:
-    """The scheme of an unquantized matrix; ModelError for a packed one, whose library must say."""
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    if weight.dtype not in FLOAT_SCHEMES:
-        raise ModelError(f"matrix '{name}' is held as {weight.dtype}; its method must say in which scheme")
-    return FLOAT_SCHEMES[weight.dtype], weight.numel()
-
-
-def plain_tensors(name: str, tensor: Tensor, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
-    """The plain tensors inside a parameter of any library, each storage once."""
-    if hasattr(tensor, "__tensor_flatten__"):
-        for field in tensor.__tensor_flatten__()[0]:
-            yield from plain_tensors(f"{name}:{field}", getattr(tensor, field), seen)
-        return
-    data = tensor.data if isinstance(tensor, nn.Parameter) else tensor
-    if data.data_ptr() not in seen:
-        seen.add(data.data_ptr())
-        yield name, data
-    yield from _quantization_state(name, tensor, seen)
-
-
-def _quantization_state(name: str, tensor: Tensor, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
-    """bitsandbytes hangs scales on its parameters: `quant_state` (4 bits, may nest) or `SCB` (8 bits)."""
-    if isinstance(scale := getattr(tensor, "SCB", None), Tensor):
-        yield from plain_tensors(f"{name}:SCB", scale, seen)
-    state = getattr(tensor, "quant_state", None)
-    while state is not None:
-        for field in ("absmax", "code", "offset"):
-            if isinstance(part := getattr(state, field, None), Tensor):
-                yield from plain_tensors(f"{name}:{field}", part, seen)
-        state = getattr(state, "state2", None)

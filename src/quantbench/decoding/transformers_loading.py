@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from quantbench.decoding.transformers import SchemeOf, TransformersDecoder, plain_tensors
+from quantbench.decoding.module_tensors import SchemeOf, plain_tensors
+from quantbench.decoding.transformers import TransformersDecoder
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
 from quantbench.weights.finite import is_finite, overflow

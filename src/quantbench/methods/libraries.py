@@ -57,7 +57,7 @@ class LibraryMethod:
         )
 
     def _scheme_of(self, name: str, module: "nn.Module") -> tuple[str, int]:
-        from quantbench.decoding.transformers import float_scheme
+        from quantbench.decoding.module_tensors import float_scheme
 
         weight: Any = module.weight
         if {type(module).__name__, type(weight).__name__} & set(self.packed):

@@ -11,7 +11,7 @@ from quantbench.records import Startup
 from quantbench.sources import ModelSource
 
 if TYPE_CHECKING:
-    from quantbench.decoding.transformers import SchemeOf
+    from quantbench.decoding.module_tensors import SchemeOf
 
 
 def load_transformers(

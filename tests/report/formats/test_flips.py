@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from quantbench.analysis import Results, analyse
+from quantbench.analysis import Rows, analyse
 from quantbench.records import Record
 from quantbench.report.formats.flips import DiffLine, Flips, diff_lines, read_flips
 from tests.report.results_folder import prompt, write_results
 
 
-def results_of(records: list[Record]) -> Results:
+def results_of(records: list[Record]) -> Rows:
     return analyse(records, "fp16").results
 
 

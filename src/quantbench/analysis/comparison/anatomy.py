@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from quantbench.analysis.comparison.pairing import can_be_paired, single
-from quantbench.analysis.comparison.rows import Results
+from quantbench.analysis.comparison.rows import Rows
 from quantbench.analysis.figures.scores import Score
 from quantbench.analysis.formatting import counted, listed
 from quantbench.records import Completion, Outcome
@@ -84,7 +84,7 @@ class Anatomy:
     sentence: str | None  # of what was lost and gained
 
 
-def anatomies(results: Results) -> tuple[Anatomy, ...]:
+def anatomies(results: Rows) -> tuple[Anatomy, ...]:
     """Every method with known outcomes, task by task."""
     return tuple(
         _anatomy(row.label, score, results)
@@ -94,7 +94,7 @@ def anatomies(results: Results) -> tuple[Anatomy, ...]:
     )
 
 
-def _anatomy(label: str, score: Score, results: Results) -> Anatomy:
+def _anatomy(label: str, score: Score, results: Rows) -> Anatomy:
     completions = score.result.completions
     found = [(completion, ending_of(completion)) for completion in completions]
     kinds = Counter(exception_of(c) or "" for c, ending in found if ending is Ending.EXCEPTION)

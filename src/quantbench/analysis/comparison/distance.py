@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from quantbench.analysis.comparison.rows import Results
+from quantbench.analysis.comparison.rows import Rows
 from quantbench.records import Distance, ProblemDistance, Record
 from quantbench.stats import (
     Estimate,
@@ -66,7 +66,7 @@ class MethodDistance:
         return "no floor measured" if self.against_floor is None else str(self.against_floor)
 
 
-def distances(results: Results) -> tuple[MethodDistance, ...]:
+def distances(results: Rows) -> tuple[MethodDistance, ...]:
     """The rows' distances in their order, those shown for scale, then the noise floor's."""
     confidence = confidences(results.baseline.record if results.baseline else None)
     floors = _measured(

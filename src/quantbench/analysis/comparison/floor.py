@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from quantbench.analysis.comparison.distance import AgainstFloor, MethodDistance, floor_label, scale_label
 from quantbench.analysis.comparison.paired import Change, PairedScore, pair_scores
 from quantbench.analysis.comparison.pairing import can_be_paired
-from quantbench.analysis.comparison.rows import Results
+from quantbench.analysis.comparison.rows import Rows
 from quantbench.analysis.figures.scores import read_score
 from quantbench.records import Record
 
@@ -30,7 +30,7 @@ class FloorFlips:
         return self.gained + self.lost
 
 
-def floor_flips(results: Results) -> tuple[FloorFlips, ...]:
+def floor_flips(results: Rows) -> tuple[FloorFlips, ...]:
     """One entry a rerun and task; empty where the baseline was run once."""
     pairs = [pair for record in results.floors for pair in _pairs(record, floor_label(record), results)]
     return tuple(
@@ -41,12 +41,12 @@ def floor_flips(results: Results) -> tuple[FloorFlips, ...]:
     )
 
 
-def scale_pairs(results: Results) -> tuple[PairedScore, ...]:
+def scale_pairs(results: Rows) -> tuple[PairedScore, ...]:
     """What another number format changes, task by task; each comparison by itself, outside any correction."""
     return tuple(pair for record in results.context for pair in _pairs(record, scale_label(record), results))
 
 
-def _pairs(record: Record, label: str, results: Results) -> Iterable[PairedScore]:
+def _pairs(record: Record, label: str, results: Rows) -> Iterable[PairedScore]:
     for result in record.tasks:
         own = read_score(result)
         reference = results.baseline.score(result.task) if results.baseline else None

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from quantbench.analysis.comparison.comparisons import Verdict
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.comparison.score_tests import score_key
 from quantbench.analysis.figures.scores import task_title
 from quantbench.analysis.formatting import listed, significant
@@ -32,7 +32,7 @@ class Loss:
         return self.proven and self.recovery < least
 
 
-def losses_of(row: Row, results: Results) -> tuple[Loss, ...]:
+def losses_of(row: Row, results: Rows) -> tuple[Loss, ...]:
     """Every score below the reference's; perplexity's where no score can tell."""
     references = {task: reference for task in results.tasks if (reference := reference_of(task, results))}
     found = [_loss(task, row, reference, results) for task, reference in references.items()]
@@ -41,7 +41,7 @@ def losses_of(row: Row, results: Results) -> tuple[Loss, ...]:
     return tuple(loss for loss in found if loss is not None and loss.recovery < 1)
 
 
-def reference_of(task: str, results: Results) -> Row | None:
+def reference_of(task: str, results: Rows) -> Row | None:
     """The baseline, or the best row where the baseline has no score; None where the score is 0 or missing."""
     scored = {row.label: score.pass_at_1 for row in results.rows if (score := row.score(task))}
     baseline = results.baseline
@@ -53,22 +53,22 @@ def reference_of(task: str, results: Results) -> Row | None:
     return best if best is not None and scored[best.label] else None
 
 
-def quality_known(results: Results) -> bool:
+def quality_known(results: Rows) -> bool:
     """Whether any score can tell what a method loses."""
     return any(reference_of(task, results) for task in results.tasks)
 
 
-def refused_losses(row: Row, results: Results, least: float = TOLERATED) -> tuple[Loss, ...]:
+def refused_losses(row: Row, results: Rows, least: float = TOLERATED) -> tuple[Loss, ...]:
     """The proven losses that leave less than `least`."""
     return tuple(loss for loss in losses_of(row, results) if loss.refused(least))
 
 
-def without_refused(results: Results) -> Results:
+def without_refused(results: Rows) -> Rows:
     """The results without methods whose loss is refused; comparisons stay those of the whole report."""
     return replace(results, rows=tuple(row for row in results.rows if not refused_losses(row, results)))
 
 
-def quality_remark(row: Row, results: Results) -> str:
+def quality_remark(row: Row, results: Rows) -> str:
     """What a reader must know about a recommended method's quality, with a space before it; else nothing."""
     if row.is_baseline:
         return ""
@@ -82,7 +82,7 @@ def quality_remark(row: Row, results: Results) -> str:
     return "".join(f" {remark}" for remark in remarks)
 
 
-def _loss(task: str, row: Row, reference: Row, results: Results) -> Loss | None:
+def _loss(task: str, row: Row, reference: Row, results: Rows) -> Loss | None:
     own, best = row.score(task), reference.score(task)
     if row is reference or own is None or best is None:
         return None
@@ -95,7 +95,7 @@ def _loss(task: str, row: Row, reference: Row, results: Results) -> Loss | None:
     return Loss(label=row.label, recovery=share, proven=verdict is Verdict.SIGNIFICANT, text=text)
 
 
-def _perplexity_loss(row: Row, results: Results) -> Loss | None:
+def _perplexity_loss(row: Row, results: Rows) -> Loss | None:
     """Proven where the interval of the ratio to the baseline lies above 1."""
     distance = row.record.distance
     if row.is_baseline or results.baseline is None or distance is None or not distance.problems:
@@ -109,7 +109,7 @@ def _perplexity_loss(row: Row, results: Results) -> Loss | None:
     return Loss(label=row.label, recovery=1 / ratio.value, proven=proven, text=text)
 
 
-def refusals(results: Results, labels: Iterable[str]) -> str:
+def refusals(results: Rows, labels: Iterable[str]) -> str:
     """The refused losses of these methods as a clause."""
     rows = [row for row in results.rows if row.label in set(labels)]
     return "; ".join(loss.text for row in rows for loss in refused_losses(row, results))

@@ -1,4 +1,4 @@
-"""The figures that methods are compared by: how each is read and shown. `Results.compare` compares them."""
+"""The figures that methods are compared by: how each is read and shown. `Rows.compare` compares them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import partial
 
 from quantbench.analysis.comparison import exact_tests, speed_tests
 from quantbench.analysis.comparison.comparisons import Verdict
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.comparison.score_tests import score_key
 from quantbench.analysis.figures.scores import task_title
 from quantbench.analysis.formatting import significant
@@ -46,13 +46,13 @@ class Lead:
         return self.tied + self.unsure
 
 
-def metrics_of(results: Results) -> tuple[Metric, ...]:
+def metrics_of(results: Rows) -> tuple[Metric, ...]:
     """The metrics that at least one row has a figure for, in the report's order."""
     known = (SIZE, SPEED, MEMORY, *score_metrics(results))
     return tuple(metric for metric in known if any(metric.value(row) is not None for row in results.rows))
 
 
-def find_lead(metric: Metric, results: Results, rows: Sequence[Row] | None = None) -> Lead | None:
+def find_lead(metric: Metric, results: Rows, rows: Sequence[Row] | None = None) -> Lead | None:
     """The best of `rows` (all unless given) and who ties with it; None without any figure.
 
     The baseline wins equal figures.
@@ -105,7 +105,7 @@ def _pass_interval(task: str, row: Row) -> Interval | None:
     return score.interval if score else None
 
 
-def score_metrics(results: Results) -> tuple[Metric, ...]:
+def score_metrics(results: Rows) -> tuple[Metric, ...]:
     """pass@1 on each task."""
     return tuple(score_metric(task) for task in results.tasks)
 

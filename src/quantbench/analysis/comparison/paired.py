@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from quantbench.analysis.comparison.comparisons import ALPHA
 from quantbench.analysis.comparison.pairing import can_be_paired, compare_problems, rate_differences, single
-from quantbench.analysis.comparison.rows import Results
+from quantbench.analysis.comparison.rows import Rows
 from quantbench.analysis.comparison.score_tests import score_key
 from quantbench.analysis.figures.scores import Score
 from quantbench.stats import (
@@ -72,7 +72,7 @@ class PairedScore:
         return str(self.change)
 
 
-def paired_scores(results: Results) -> tuple[PairedScore, ...]:
+def paired_scores(results: Rows) -> tuple[PairedScore, ...]:
     """All methods that answered the baseline's problems, task by task; empty without a baseline."""
     baseline = results.baseline
     if baseline is None:
@@ -90,7 +90,7 @@ def paired_scores(results: Results) -> tuple[PairedScore, ...]:
     )
 
 
-def _corrected(pair: PairedScore, results: Results) -> PairedScore:
+def _corrected(pair: PairedScore, results: Rows) -> PairedScore:
     """The same with the report's correction."""
     found = results.comparisons.get(score_key(pair.task), pair.label, results.baseline_name)
     return pair if found.adjusted_p is None else replace(pair, adjusted_p=found.adjusted_p)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from quantbench.analysis.comparison.rows import Results
+from quantbench.analysis.comparison.rows import Rows
 from quantbench.records import Perplexity, Record
 from quantbench.stats import Interval, exponential_of_ratio
 
@@ -18,7 +18,7 @@ class TextPerplexity:
     interval: Interval | None
 
 
-def perplexities(results: Results) -> tuple[TextPerplexity, ...]:
+def perplexities(results: Rows) -> tuple[TextPerplexity, ...]:
     """Every method under each convention, convention by convention."""
     baseline = results.baseline
     found = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from quantbench.analysis.comparison.paired import Change, PairedScore, pair_scores
 from quantbench.analysis.comparison.pairing import can_be_paired
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.figures.scores import Score, read_score
 from quantbench.analysis.formatting import counted, listed, signed
 from quantbench.stats import holm
@@ -33,7 +33,7 @@ class ProtocolSpread:
     statements: tuple[str, ...]
 
 
-def protocol_spreads(results: Results) -> tuple[ProtocolSpread, ...]:
+def protocol_spreads(results: Rows) -> tuple[ProtocolSpread, ...]:
     """Every task that was asked in several ways."""
     return tuple(
         ProtocolSpread(task=task, ways=ways, statements=_statements(ways, results))
@@ -42,7 +42,7 @@ def protocol_spreads(results: Results) -> tuple[ProtocolSpread, ...]:
     )
 
 
-def _ways(task: str, results: Results) -> tuple[Way, ...]:
+def _ways(task: str, results: Rows) -> tuple[Way, ...]:
     scores: dict[str, dict[str, Score]] = {}
     for row in results.rows:
         for score in scores_of(row, task):
@@ -75,7 +75,7 @@ def scores_of(row: Row, task: str) -> list[Score]:
     return [score for score in (row.score(task), *others) if score is not None]
 
 
-def _statements(ways: Sequence[Way], results: Results) -> tuple[str, ...]:
+def _statements(ways: Sequence[Way], results: Rows) -> tuple[str, ...]:
     baseline = results.baseline
     found = {
         way.protocol: way.scores[baseline.label] for way in ways if baseline and baseline.label in way.scores

@@ -13,13 +13,13 @@ from quantbench.analysis.figures.row import Row, read_row
 from quantbench.plan import Role, Trial
 from quantbench.records import ModelInfo, Record
 
-__all__ = ["Results", "Row", "read_results", "read_row"]
+__all__ = ["Row", "Rows", "read_results", "read_row"]
 
 NO_RECORD = "it was planned, but the results folder has no readable record of it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Results:
+class Rows:
     """All rows of one model; what the statements of a report are made from."""
 
     model_name: str  # as the user gave it
@@ -53,7 +53,7 @@ class Results:
         return "cuda" in kinds if kinds else any(device.startswith("cuda") for device in devices)
 
 
-def read_results(records: Sequence[Record], baseline: str, missing: Sequence[str] = ()) -> Results:
+def read_results(records: Sequence[Record], baseline: str, missing: Sequence[str] = ()) -> Rows:
     """The rows of the newest record's model or models; older records of a row give way, and it is said.
 
     So is what was planned and has no record: `missing`.
@@ -70,7 +70,7 @@ def read_results(records: Sequence[Record], baseline: str, missing: Sequence[str
     context = [record for record in scored if record.method != baseline]
     methods.sort(key=lambda record: record.method != baseline)
     rows = tuple(read_row(record, record.method == baseline) for record in methods)
-    return Results(
+    return Rows(
         model_name=model_name,
         model=_first_model(methods, scored),
         baseline_name=baseline,

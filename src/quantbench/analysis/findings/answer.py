@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from quantbench.analysis.comparison.distance import MethodDistance
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED
 from quantbench.analysis.comparison.paired import Change, PairedScore
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.figures.scores import task_title
 from quantbench.analysis.findings.statement import Statement
 from quantbench.analysis.findings.tradeoffs import share_of
@@ -18,7 +18,7 @@ SENTENCES = 5  # methods with a sentence of their own; a reader finds the others
 
 
 def answer(
-    results: Results,
+    results: Rows,
     paired: Sequence[PairedScore],
     distances: Sequence[MethodDistance],
     recommendations: Sequence[Statement],
@@ -52,7 +52,7 @@ def _foremost(rows: Sequence[Row], recommendations: Sequence[Statement]) -> list
     return [row for row in rows if row in kept]
 
 
-def _gain(row: Row, baseline: Row, results: Results) -> str:
+def _gain(row: Row, baseline: Row, results: Rows) -> str:
     """Size, memory and speed against the baseline's."""
     parts = [part for metric in (SIZE, MEMORY, SPEED) if (part := share_of(metric, row, baseline, results))]
     text = f"{listed(parts)} of {baseline.label}" if parts else f"no figure to set against {baseline.label}'s"
@@ -66,7 +66,7 @@ def _gain(row: Row, baseline: Row, results: Results) -> str:
 
 def _cost(
     row: Row,
-    results: Results,
+    results: Rows,
     scores: Mapping[tuple[str, str], PairedScore],
     distance: MethodDistance | None,
 ) -> str:
@@ -84,7 +84,7 @@ def _cost(
 
 
 def _score(
-    row: Row, task: str, results: Results, scores: Mapping[tuple[str, str], PairedScore]
+    row: Row, task: str, results: Rows, scores: Mapping[tuple[str, str], PairedScore]
 ) -> Iterator[str]:
     """The sentence part of one task; nothing where it was not run for both."""
     own, reference = row.score(task), results.baseline.score(task) if results.baseline else None

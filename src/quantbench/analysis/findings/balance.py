@@ -10,7 +10,7 @@ from itertools import combinations
 
 from quantbench.analysis.comparison.comparisons import Verdict
 from quantbench.analysis.comparison.metrics import SIZE, SPEED, Metric, score_metrics
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 
 EQUAL = 1e-9
 
@@ -39,7 +39,7 @@ def normalise(metric: Metric, rows: Sequence[Row]) -> dict[str, float] | None:
     return {label: 1 - share for label, share in scaled.items()} if metric.lower_is_better else scaled
 
 
-def balance_of(results: Results, *, without_noise: bool = False) -> Balance | None:
+def balance_of(results: Rows, *, without_noise: bool = False) -> Balance | None:
     """The totals; `without_noise` leaves out metrics on which no two rows are shown to differ."""
     groups = {
         "size": [SIZE],
@@ -67,7 +67,7 @@ def balance_of(results: Results, *, without_noise: bool = False) -> Balance | No
     )
 
 
-def inside_noise(metric: Metric, results: Results, rows: Sequence[Row]) -> bool:
+def inside_noise(metric: Metric, results: Rows, rows: Sequence[Row]) -> bool:
     """Whether no two rows are shown to differ on this metric."""
     pairs = combinations(rows, 2)
     return all(results.compare(metric.key, a, b).verdict is not Verdict.SIGNIFICANT for a, b in pairs)

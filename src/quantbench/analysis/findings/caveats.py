@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from quantbench.analysis.comparison.comparisons import ALPHA
-from quantbench.analysis.comparison.rows import Results
+from quantbench.analysis.comparison.rows import Rows
 from quantbench.analysis.comparison.score_tests import score_key
 from quantbench.analysis.figures.scores import Score
 from quantbench.analysis.formatting import listed
@@ -11,7 +11,7 @@ from quantbench.records import NO_SANDBOX
 from quantbench.stats import DRIFT_BOUND, mcnemar_exact
 
 
-def caveats_of(results: Results) -> tuple[str, ...]:
+def caveats_of(results: Rows) -> tuple[str, ...]:
     """Sentences; those about the machine, then speed, memory, quality."""
     return (
         *_machine(results),
@@ -26,7 +26,7 @@ def fewest_discordant(level: float = ALPHA) -> int:
     return next(n for n in range(1, 100) if mcnemar_exact(n, 0) < level)
 
 
-def _machine(results: Results) -> Iterable[str]:
+def _machine(results: Rows) -> Iterable[str]:
     machines = dict.fromkeys(row.record.environment.gpu or row.record.environment.cpu for row in results.rows)
     if not machines:
         return
@@ -40,7 +40,7 @@ def _machine(results: Results) -> Iterable[str]:
         yield f"About the model: {results.model.note}."
 
 
-def _speed(results: Results) -> Iterable[str]:
+def _speed(results: Rows) -> Iterable[str]:
     points = {(s.batch_size, s.prompt_tokens) for row in results.rows for s in row.sweep if s.decode}
     if not points:
         return
@@ -67,7 +67,7 @@ def _speed(results: Results) -> Iterable[str]:
     yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it."
 
 
-def _memory(results: Results) -> Iterable[str]:
+def _memory(results: Rows) -> Iterable[str]:
     kinds = {row.record.memory.kind for row in results.rows if row.record.memory}
     if "cuda" in kinds:
         yield (
@@ -81,7 +81,7 @@ def _memory(results: Results) -> Iterable[str]:
         )
 
 
-def _quality(results: Results) -> Iterable[str]:
+def _quality(results: Rows) -> Iterable[str]:
     if not results.tasks:
         yield "No task was run: nothing here says what quantizing costs in quality."
         return

@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import groupby
 
 from quantbench.analysis.comparison.comparisons import Verdict
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.comparison.speed_tests import point_key
 from quantbench.analysis.figures.speeds import Speed
 from quantbench.analysis.formatting import listed
@@ -42,7 +42,7 @@ class Crossover:
         return ", ".join(f"{side} at batch {listed(batches)}" for side, batches in runs)
 
 
-def crossovers(results: Results) -> tuple[Crossover, ...]:
+def crossovers(results: Rows) -> tuple[Crossover, ...]:
     """Every method at every prompt length with at least two batch sizes that both measured."""
     baseline = results.baseline
     if baseline is None:
@@ -51,7 +51,7 @@ def crossovers(results: Results) -> tuple[Crossover, ...]:
     return tuple(found for row in rows for found in _of_row(row, baseline, results))
 
 
-def _of_row(row: Row, baseline: Row, results: Results) -> Iterator[Crossover]:
+def _of_row(row: Row, baseline: Row, results: Rows) -> Iterator[Crossover]:
     prompts = dict.fromkeys(speed.prompt_tokens for speed in row.sweep)
     for prompt in prompts:
         pairs = _pairs(row.sweep, baseline.sweep, prompt)
@@ -74,7 +74,7 @@ def _pairs(own: Sequence[Speed], others: Sequence[Speed], prompt: int) -> list[t
     return sorted(found, key=lambda pair: pair[0].batch_size)
 
 
-def _side(row: Row, baseline: Row, results: Results, own: Speed, other: Speed) -> Side:
+def _side(row: Row, baseline: Row, results: Rows, own: Speed, other: Speed) -> Side:
     key = point_key(own.batch_size, own.prompt_tokens)
     verdict = results.compare(key, row, baseline).verdict
     if verdict is Verdict.UNDECIDED or own.decode is None or other.decode is None:

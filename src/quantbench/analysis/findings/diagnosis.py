@@ -9,7 +9,7 @@ unpacking, launches, synchronisation or small operations, which these experiment
 from dataclasses import dataclass
 from enum import StrEnum
 
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.figures.step_parts import Part, Parts, headline_point, parts_of
 from quantbench.analysis.formatting import listed, significant
 from quantbench.kernels import find_kernel
@@ -48,7 +48,7 @@ class Diagnosis:
     text: str
 
 
-def diagnose_rows(results: Results) -> tuple[Diagnosis, ...]:
+def diagnose_rows(results: Rows) -> tuple[Diagnosis, ...]:
     """One line a method whose speed was measured without disturbance."""
     return tuple(_diagnose(row) for row in results.rows if row.speed and row.speed.decode)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from statistics import median
 
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.formatting import counted, listed, significant
 from quantbench.records import Record, SpeedPoint
 from quantbench.units import show_bytes
@@ -14,7 +14,7 @@ TAKEN_BYTES = 2_500_000_000  # before the trial began; the driver and one contex
 DRIFT = 0.05  # of the median, between the slowest and the fastest round
 
 
-def interference_alert(results: Results) -> str | None:
+def interference_alert(results: Rows) -> str | None:
     """The warning that must stand above all others; None where no figure was disturbed.
 
     Each method's reason is among the details (`signs_of_interference`).

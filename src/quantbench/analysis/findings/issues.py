@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from quantbench.analysis.comparison.rows import Results
+from quantbench.analysis.comparison.rows import Rows
 from quantbench.analysis.figures.scores import Score
 from quantbench.analysis.findings.interference import signs_of_interference
 from quantbench.analysis.formatting import counted, listed, one_line, significant
@@ -29,7 +29,7 @@ class Issue:
     interference: bool = False  # a sign that something else ran; the report's head says what follows from it
 
 
-def find_issues(results: Results) -> tuple[Issue, ...]:
+def find_issues(results: Rows) -> tuple[Issue, ...]:
     """Failures first, then everything else in the rows' order."""
     records = [(row.label, row.record) for row in results.rows]
     records += [(f"{record.method}, second run", record) for record in results.floors]
@@ -44,7 +44,7 @@ def find_issues(results: Results) -> tuple[Issue, ...]:
     return tuple(sorted(_merged(found), key=lambda issue: not issue.failed))
 
 
-def _other_engines(results: Results) -> Iterable[Issue]:
+def _other_engines(results: Rows) -> Iterable[Issue]:
     """Rows that another engine than the baseline's ran."""
     baseline = results.baseline
     for row in results.rows:

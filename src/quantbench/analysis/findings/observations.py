@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED, Lead, Metric, find_lead, metrics_of
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.findings.statement import Statement
 from quantbench.analysis.formatting import listed, ratio
 
 TITLES = {SIZE.key: "Model size", SPEED.key: "Inference speed", MEMORY.key: "Memory efficiency"}
 
 
-def observe(results: Results) -> tuple[Statement, ...]:
+def observe(results: Rows) -> tuple[Statement, ...]:
     """One statement a metric that was measured at all."""
     return tuple(_observe(metric, results) for metric in metrics_of(results))
 
@@ -36,7 +36,7 @@ def title_of(metric: Metric) -> str:
     return TITLES.get(metric.key, f"Code generation, {metric.name}")
 
 
-def superlative(metric: Metric, results: Results) -> str:
+def superlative(metric: Metric, results: Rows) -> str:
     """What the leader does best."""
     if metric is SIZE:
         return "is the most compact"
@@ -47,7 +47,7 @@ def superlative(metric: Metric, results: Results) -> str:
     return "solves the most"
 
 
-def _observe(metric: Metric, results: Results) -> Statement:
+def _observe(metric: Metric, results: Rows) -> Statement:
     lead = find_lead(metric, results)
     if lead is None:
         raise ValueError(f"no figure for {metric.name}")
@@ -62,14 +62,14 @@ def _observe(metric: Metric, results: Results) -> Statement:
     return _winner(title, metric, lead, results)
 
 
-def _winner(title: str, metric: Metric, lead: Lead, results: Results) -> Statement:
+def _winner(title: str, metric: Metric, lead: Lead, results: Rows) -> Statement:
     label = f"{lead.best.label}, the baseline," if lead.best.is_baseline else lead.best.label
     text = f"{label} {superlative(metric, results)}: {figure(metric, lead.best, results.baseline)}"
     text += f"; next {_are(lead.behind[:1])} {figures(metric, lead.behind[:1], results.baseline)}"
     return Statement(title=title, text=f"{text}.", choice=lead.best.label)
 
 
-def _no_winner(title: str, metric: Metric, lead: Lead, results: Results) -> Statement:
+def _no_winner(title: str, metric: Metric, lead: Lead, results: Rows) -> Statement:
     baseline = results.baseline
     text = "no winner: "
     if not lead.unsure and all(metric.value(row) == lead.value for row in lead.tied):
@@ -84,7 +84,7 @@ def _no_winner(title: str, metric: Metric, lead: Lead, results: Results) -> Stat
     return Statement(title=title, text=f"{text}.", tied=(lead.best.label, *tied))
 
 
-def _rivals(metric: Metric, lead: Lead, results: Results) -> str:
+def _rivals(metric: Metric, lead: Lead, results: Rows) -> str:
     parts = []
     if lead.tied:
         evidence = (
@@ -105,7 +105,7 @@ def _in_table(metric: Metric, row: Row) -> bool:
     return score is not None and score.solved is not None
 
 
-def _reasons(metric: Metric, best: Row, rows: Sequence[Row], results: Results) -> str:
+def _reasons(metric: Metric, best: Row, rows: Sequence[Row], results: Rows) -> str:
     """The evidence once where it is the same for all rows, row by row otherwise."""
     reasons = {row.label: results.compare(metric.key, best, row).why for row in rows}
     if len(set(reasons.values())) == 1:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from quantbench.analysis.comparison.comparisons import Verdict
 from quantbench.analysis.comparison.metrics import Metric, metrics_of
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 
 
 class FrontPlace(StrEnum):
@@ -32,7 +32,7 @@ class Standing:
     missing: tuple[str, ...] = ()  # names of the figures without which it cannot be placed
 
 
-def pareto_front(results: Results, metrics: Sequence[Metric] | None = None) -> tuple[Standing, ...]:
+def pareto_front(results: Rows, metrics: Sequence[Metric] | None = None) -> tuple[Standing, ...]:
     """The standing of every row over these metrics (by default all that were measured).
 
     A row that lacks one is not placed and says what it lacks; one without any figure is left out.
@@ -51,7 +51,7 @@ def pareto_front(results: Results, metrics: Sequence[Metric] | None = None) -> t
     )
 
 
-def _stand(row: Row, rows: Sequence[Row], metrics: Sequence[Metric], results: Results) -> Standing:
+def _stand(row: Row, rows: Sequence[Row], metrics: Sequence[Metric], results: Rows) -> Standing:
     others = [other for other in rows if other is not row]
     surely = tuple(other.label for other in others if beats_surely(other, row, metrics, results))
     if surely:
@@ -70,7 +70,7 @@ def beats(one: Row, other: Row, metrics: Sequence[Metric]) -> bool:
     return not worse and any(metric.better(a, b) for metric, a, b in known)
 
 
-def beats_surely(one: Row, other: Row, metrics: Sequence[Metric], results: Results) -> bool:
+def beats_surely(one: Row, other: Row, metrics: Sequence[Metric], results: Rows) -> bool:
     """Whether `one` is better beyond noise on one figure and nowhere worse beyond noise."""
     if not beats(one, other, metrics):
         return False

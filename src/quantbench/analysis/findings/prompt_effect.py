@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from statistics import median
 
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.formatting import counted, ratio, significant
 from quantbench.records import PromptEffect
 from quantbench.units import show_seconds
 
 
-def prompt_effects(results: Results) -> tuple[tuple[str, str], ...]:
+def prompt_effects(results: Rows) -> tuple[tuple[str, str], ...]:
     """(method, sentence) of every method whose prompts had fewer bits than its new tokens."""
     return tuple((row.label, text) for row in results.rows for text in _of_row(row))
 

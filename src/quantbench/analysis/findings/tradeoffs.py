@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from quantbench.analysis.comparison.comparisons import Verdict
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED, Metric, score_metrics
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.findings.statement import Statement
 from quantbench.analysis.formatting import counted, listed, ratio, signed
 
 CLEARLY_LESS = 0.05  # of a ratio: memory that shrinks by this much less than size is worth a sentence
 
 
-def trade_offs(results: Results) -> tuple[Statement, ...]:
+def trade_offs(results: Rows) -> tuple[Statement, ...]:
     """One statement a method beside the baseline, then what holds across methods."""
     baseline = results.baseline
     if baseline is None or not baseline.measured:
@@ -21,13 +21,13 @@ def trade_offs(results: Results) -> tuple[Statement, ...]:
     return (*statements, *_across(others, baseline, results))
 
 
-def _no_baseline(results: Results) -> Statement:
+def _no_baseline(results: Rows) -> Statement:
     why = "has no record here" if results.baseline is None else "has no figures"
     text = f"the baseline {results.baseline_name} {why}, so nothing can be set in relation to it."
     return Statement(title="No baseline", text=text)
 
 
-def _against(row: Row, baseline: Row, results: Results) -> Statement:
+def _against(row: Row, baseline: Row, results: Rows) -> Statement:
     ratios = [part for metric in (SIZE, MEMORY, SPEED) if (part := share_of(metric, row, baseline, results))]
     parts = [f"{listed(ratios)} of {baseline.label}"] if ratios else []
     parts += [
@@ -37,7 +37,7 @@ def _against(row: Row, baseline: Row, results: Results) -> Statement:
     return Statement(title=row.label, text=f"{text}.", choice=row.label)
 
 
-def share_of(metric: Metric, row: Row, baseline: Row, results: Results) -> str | None:
+def share_of(metric: Metric, row: Row, baseline: Row, results: Rows) -> str | None:
     """A row's size, memory or speed against the baseline's, and whether the difference is shown."""
     value, reference = metric.value(row), metric.value(baseline)
     if value is None or not reference:
@@ -51,7 +51,7 @@ def share_of(metric: Metric, row: Row, baseline: Row, results: Results) -> str |
     return f"{ratio(value, reference)} the {noun}{remark}"
 
 
-def _score_change(metric: Metric, row: Row, baseline: Row, results: Results) -> str | None:
+def _score_change(metric: Metric, row: Row, baseline: Row, results: Rows) -> str | None:
     task = metric.key.partition(":")[2]
     own, reference = row.score(task), baseline.score(task)
     if own is None or reference is None:
@@ -63,7 +63,7 @@ def _score_change(metric: Metric, row: Row, baseline: Row, results: Results) -> 
     return f"{change}, no difference shown"
 
 
-def _across(others: list[Row], baseline: Row, results: Results) -> Iterable[Statement]:
+def _across(others: list[Row], baseline: Row, results: Rows) -> Iterable[Statement]:
     smaller = [row for row in others if _less(SIZE, row, baseline)]
     if not smaller:
         return
@@ -80,7 +80,7 @@ def _less(metric: Metric, row: Row, baseline: Row) -> bool:
     return value is not None and reference is not None and value < reference
 
 
-def _bits_and_speed(smaller: list[Row], baseline: Row, results: Results) -> Statement | None:
+def _bits_and_speed(smaller: list[Row], baseline: Row, results: Rows) -> Statement | None:
     compared = {row.label: results.compare(SPEED.key, row, baseline).verdict for row in smaller}
     real = [row for row in smaller if compared[row.label] is Verdict.SIGNIFICANT]
     slower = [row.label for row in real if _less(SPEED, row, baseline)]
@@ -97,7 +97,7 @@ def _bits_and_speed(smaller: list[Row], baseline: Row, results: Results) -> Stat
     return Statement(title="Bits and speed", text=f"{lesson}; {' and '.join(parts)}.")
 
 
-def _memory_and_size(smaller: list[Row], baseline: Row, results: Results) -> Statement | None:
+def _memory_and_size(smaller: list[Row], baseline: Row, results: Rows) -> Statement | None:
     sized = [row for row in smaller if row.memory_bytes and baseline.memory_bytes]
     if not sized or not baseline.weight_bytes or not baseline.memory_bytes:
         return None
@@ -123,7 +123,7 @@ def _memory_and_size(smaller: list[Row], baseline: Row, results: Results) -> Sta
     return Statement(title="Memory and size", text=text)
 
 
-def _bits_and_quality(smaller: list[Row], baseline: Row, results: Results) -> Statement | None:
+def _bits_and_quality(smaller: list[Row], baseline: Row, results: Rows) -> Statement | None:
     tried = {
         row.label: [results.compare(metric.key, row, baseline).verdict for metric in score_metrics(results)]
         for row in smaller

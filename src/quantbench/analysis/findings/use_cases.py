@@ -19,7 +19,7 @@ from quantbench.analysis.comparison.metrics import (
     find_lead,
     score_metrics,
 )
-from quantbench.analysis.comparison.rows import Results, Row
+from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.comparison.speed_tests import NEGLIGIBLE
 from quantbench.analysis.findings.balance import Balance, balance_of
 from quantbench.analysis.findings.observations import figure, figures
@@ -38,7 +38,7 @@ USE_CASES = {  # for one line
 }
 
 
-def recommend_for_use_cases(results: Results) -> tuple[Statement, ...]:
+def recommend_for_use_cases(results: Rows) -> tuple[Statement, ...]:
     """The four recommendations; one that the figures do not allow says what is missing."""
     kept = without_refused(results)
     return (
@@ -49,7 +49,7 @@ def recommend_for_use_cases(results: Results) -> tuple[Statement, ...]:
     )
 
 
-def _guarded(make: Callable[[Results], Statement], results: Results, kept: Results) -> Statement:
+def _guarded(make: Callable[[Rows], Statement], results: Rows, kept: Rows) -> Statement:
     """The recommendation among methods without a refused loss, and who would come first but for that."""
     statement, first = make(kept), make(results).choice
     labels = [row.label for row in kept.rows if row.measured]
@@ -71,7 +71,7 @@ def _nothing(title: str, missing: str) -> Statement:
     return Statement(title=title, text=f"no recommendation: {missing}.")
 
 
-def _balance(results: Results) -> Statement:
+def _balance(results: Rows) -> Statement:
     balance = balance_of(results)
     unusable = disturbed_part(results) and all(SPEED.value(row) is None for row in results.rows)
     if balance is None or unusable:
@@ -89,11 +89,11 @@ def _balance(results: Results) -> Statement:
     return Statement(title=BALANCE, text=text, choice=best.label, tied=tied)
 
 
-def _balance_metrics(results: Results) -> tuple[Metric, ...]:
+def _balance_metrics(results: Rows) -> tuple[Metric, ...]:
     return (SIZE, SPEED, *score_metrics(results))
 
 
-def _really_apart(one: Row, other: Row, results: Results) -> list[Metric]:
+def _really_apart(one: Row, other: Row, results: Rows) -> list[Metric]:
     """The metrics of the balance on which two rows are shown to differ."""
     return [
         m
@@ -102,7 +102,7 @@ def _really_apart(one: Row, other: Row, results: Results) -> list[Metric]:
     ]
 
 
-def _runner_up(balance: Balance, results: Results) -> str:
+def _runner_up(balance: Balance, results: Rows) -> str:
     """What really separates the first two."""
     first, second = (row for row, _ in balance.totals[:2])
     real = [lower_first(metric.name) for metric in _really_apart(first, second, results)]
@@ -114,7 +114,7 @@ def _runner_up(balance: Balance, results: Results) -> str:
     return f" Between {first.label} and {second.label}, only {listed(real)} {verb} shown to differ."
 
 
-def _without_noise(balance: Balance, results: Results) -> str:
+def _without_noise(balance: Balance, results: Rows) -> str:
     """How the choice changes when parts on which no two methods are shown to differ are left out."""
     sober = balance_of(results, without_noise=True)
     if sober is None:
@@ -136,7 +136,7 @@ def _not_ranked(balance: Balance) -> str:
     return f" Not ranked, as figures are missing: {listed([row.label for row in balance.left_out])}."
 
 
-def _resources(results: Results) -> Statement:
+def _resources(results: Rows) -> Statement:
     """The least size and memory, both as shares of the largest figure."""
     rows = [row for row in results.rows if row.weight_bytes is not None]
     metrics = [SIZE]
@@ -156,7 +156,7 @@ def _resources(results: Results) -> Statement:
     return Statement(title=RESOURCES, text=text, choice=best.label)
 
 
-def _least_memory(best: Row, rows: Sequence[Row], results: Results) -> str:
+def _least_memory(best: Row, rows: Sequence[Row], results: Rows) -> str:
     lead = find_lead(MEMORY, results, rows)
     if lead is None or lead.best is best:
         return ""
@@ -170,7 +170,7 @@ def _mean_share(metrics: Sequence[Metric], row: Row, rows: Sequence[Row]) -> flo
     return sum(shares) / len(shares)
 
 
-def _quality(results: Results) -> Statement:
+def _quality(results: Rows) -> Statement:
     """The baseline, unless another method is really better; the best figure where there is no baseline.
 
     The first task on which anything was solved decides; the others can only speak against a method.
@@ -196,7 +196,7 @@ def _quality(results: Results) -> Statement:
     return Statement(title=QUALITY, text=text, choice=choice.label, tied=tuple(tied))
 
 
-def _best_quality(metric: Metric, lead: Lead, results: Results) -> tuple[Row, str]:
+def _best_quality(metric: Metric, lead: Lead, results: Rows) -> tuple[Row, str]:
     """The choice and why it was chosen."""
     best, baseline = lead.best, results.baseline
     figures_of_best = f"{metric.name} {figure(metric, best, baseline)}"
@@ -219,7 +219,7 @@ def _best_quality(metric: Metric, lead: Lead, results: Results) -> tuple[Row, st
     )
 
 
-def _beaten_on(row: Row, choice: Row, results: Results, metrics: Sequence[Metric]) -> list[str]:
+def _beaten_on(row: Row, choice: Row, results: Rows, metrics: Sequence[Metric]) -> list[str]:
     """Which of the other tasks' scores are significantly worse than the choice's."""
     found = []
     for metric in metrics:
@@ -249,7 +249,7 @@ def _doubt(metric: Metric, lead: Lead, baseline: Row) -> str:
     )
 
 
-def _latency(results: Results) -> Statement:
+def _latency(results: Rows) -> Statement:
     """The shortest time from prompt to last token; among those that tie, the smallest."""
     metric = RESPONSE if any(RESPONSE.value(row) is not None for row in results.rows) else SPEED
     lead = find_lead(metric, results)
@@ -275,13 +275,13 @@ def _differ(rows: Sequence[Row]) -> str:
     return "differs" if len(rows) == 1 else "differ"
 
 
-def disturbed_part(results: Results) -> str:
+def disturbed_part(results: Rows) -> str:
     """Why measured speeds may count as missing; empty where none does."""
     labels = [row.label for row in results.rows if row.disturbed_speed]
     return f" (that of {listed(labels)} was disturbed by other programs)" if labels else ""
 
 
-def _response(metric: Metric, row: Row, results: Results) -> str:
+def _response(metric: Metric, row: Row, results: Rows) -> str:
     speed = row.speed
     if metric is SPEED or speed is None:
         return figure(metric, row, results.baseline)

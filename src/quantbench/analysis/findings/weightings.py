@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from quantbench.analysis.comparison.losses import without_refused
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED, Metric, score_metric
-from quantbench.analysis.comparison.rows import Results
+from quantbench.analysis.comparison.rows import Rows
 from quantbench.analysis.findings.balance import inside_noise, normalise
 
 SAMPLE = 20_000  # shares are right to about half a point
@@ -28,7 +28,7 @@ class Weightings:
     refused: tuple[str, ...] = ()  # labels of methods whose loss is proven and not tolerated
 
 
-def win_shares(everything: Results) -> Weightings | None:
+def win_shares(everything: Rows) -> Weightings | None:
     """None where fewer than two methods have all parts, or no part tells any two apart.
 
     A method whose loss is refused wins under no weighting.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from quantbench.analysis import Metric, Results, Row
+from quantbench.analysis import Metric, Row, Rows
 from quantbench.analysis.formatting import ratio
 from quantbench.report.charts.captions import baseline_runs, captions_of
 from quantbench.report.charts.encoding import colour_of
@@ -36,7 +36,7 @@ class Bar:
     high: float = 0.0
 
 
-def draw_bars(results: Results, metric: Metric) -> ChartFigure:
+def draw_bars(results: Rows, metric: Metric) -> ChartFigure:
     """One metric; a method without a figure keeps its line and says so."""
     bars = make_bars(results, metric)
     column = metric_column(metric, results.rows)
@@ -53,7 +53,7 @@ def draw_bars(results: Results, metric: Metric) -> ChartFigure:
         return figure
 
 
-def make_bars(results: Results, metric: Metric) -> list[Bar]:
+def make_bars(results: Rows, metric: Metric) -> list[Bar]:
     """One bar a row, in the rows' order."""
     column = metric_column(metric, results.rows)
     return [_bar(row, results.baseline, metric, column) for row in results.rows]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from quantbench.analysis import MEMORY, SIZE, SPEED, Metric, Results, inside_noise, read_row
+from quantbench.analysis import MEMORY, SIZE, SPEED, Metric, Rows, inside_noise, read_row
 from quantbench.report.charts.style import short_name
 
 SAME = "every run of the baseline gave the same score"
@@ -16,7 +16,7 @@ class Captions:
     axis: str
 
 
-def captions_of(results: Results, metric: Metric, unit: str) -> Captions:
+def captions_of(results: Rows, metric: Metric, unit: str) -> Captions:
     """The captions of one metric's chart; `unit` is the axis' unit."""
     return Captions(
         title=f"{_name(results, metric)} by method",
@@ -25,11 +25,11 @@ def captions_of(results: Results, metric: Metric, unit: str) -> Captions:
     )
 
 
-def _name(results: Results, metric: Metric) -> str:
+def _name(results: Rows, metric: Metric) -> str:
     return "GPU memory" if metric is MEMORY and results.on_gpu else metric.name
 
 
-def _remarks(results: Results, metric: Metric) -> list[str]:
+def _remarks(results: Rows, metric: Metric) -> list[str]:
     remarks = ["less is better" if metric.lower_is_better else "more is better"]
     rows = [row for row in results.rows if metric.value(row) is not None]
     if len(rows) > 1 and inside_noise(metric, results, rows):
@@ -37,7 +37,7 @@ def _remarks(results: Results, metric: Metric) -> list[str]:
     return remarks
 
 
-def _axis(results: Results, metric: Metric, unit: str) -> str:
+def _axis(results: Rows, metric: Metric, unit: str) -> str:
     if metric is SIZE:
         return f"Weights in memory ({unit})"
     if metric is MEMORY:
@@ -52,7 +52,7 @@ def _axis(results: Results, metric: Metric, unit: str) -> str:
     return _score_axis(results, metric)
 
 
-def _speed_axis(results: Results, unit: str) -> str:
+def _speed_axis(results: Rows, unit: str) -> str:
     point = next((row.speed for row in results.rows if row.speed), None)
     label = f"Decoding, {unit}" + (f" ({point.label} tokens)" if point else "")
     if any(SPEED.interval(row) for row in results.rows):
@@ -60,7 +60,7 @@ def _speed_axis(results: Results, unit: str) -> str:
     return label
 
 
-def _score_axis(results: Results, metric: Metric) -> str:
+def _score_axis(results: Rows, metric: Metric) -> str:
     task = metric.key.partition(":")[2]
     counts = [score.problems for row in results.rows if (score := row.score(task))]
     label = f"pass@1 of {max(counts)} problems; whiskers: 95 % Wilson interval of each score"
@@ -69,7 +69,7 @@ def _score_axis(results: Results, metric: Metric) -> str:
     return label
 
 
-def baseline_runs(results: Results, metric: Metric) -> tuple[float, float] | None:
+def baseline_runs(results: Rows, metric: Metric) -> tuple[float, float] | None:
     """The lowest and the highest score of the baseline and its reruns; None without a rerun or a score."""
     if metric in (SIZE, SPEED, MEMORY):
         return None

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.patches import Rectangle
 
-from quantbench.analysis import MEMORY, Analysis, Metric, Results, inside_noise, normalise
+from quantbench.analysis import MEMORY, Analysis, Metric, Rows, inside_noise, normalise
 from quantbench.analysis.formatting import MISSING
 from quantbench.report.charts.style import (
     QUIET,
@@ -42,7 +42,7 @@ def draw_heatmap(analysis: Analysis) -> ChartFigure:
         return figure
 
 
-def shares_of(metric: Metric, results: Results) -> dict[str, float]:
+def shares_of(metric: Metric, results: Rows) -> dict[str, float]:
     """0 (worst) to 1 (best) by label; nothing where no two methods are shown to differ."""
     rows = [row for row in results.rows if metric.value(row) is not None]
     if len(rows) < 2 or inside_noise(metric, results, rows):
@@ -50,7 +50,7 @@ def shares_of(metric: Metric, results: Results) -> dict[str, float]:
     return normalise(metric, rows) or {}
 
 
-def _draw_column(axes: Axes, place: int, metric: Metric, results: Results) -> None:
+def _draw_column(axes: Axes, place: int, metric: Metric, results: Rows) -> None:
     shares = shares_of(metric, results)
     column = metric_column(metric, results.rows)
     for line, row in enumerate(results.rows):
@@ -68,7 +68,7 @@ def _draw_column(axes: Axes, place: int, metric: Metric, results: Results) -> No
         )
 
 
-def _label(axes: Axes, results: Results, metrics: tuple[Metric, ...]) -> None:
+def _label(axes: Axes, results: Rows, metrics: tuple[Metric, ...]) -> None:
     axes.set_xlim(0, len(metrics))
     axes.set_ylim(len(results.rows), 0)
     titles = [_column_title(metric, results) for metric in metrics]
@@ -78,7 +78,7 @@ def _label(axes: Axes, results: Results, metrics: tuple[Metric, ...]) -> None:
     axes.set_yticks([line + 0.5 for line in range(len(labels))], labels)
 
 
-def _column_title(metric: Metric, results: Results) -> str:
+def _column_title(metric: Metric, results: Rows) -> str:
     name = "GPU memory" if metric is MEMORY and results.on_gpu else metric.name
     lines = [name, "less is better" if metric.lower_is_better else "more is better"]
     if not shares_of(metric, results):

@@ -12,8 +12,8 @@ from quantbench.analysis import (
     Analysis,
     MedianEstimate,
     Metric,
-    Results,
     Row,
+    Rows,
     read_score,
     score_metric,
 )
@@ -57,7 +57,7 @@ def _axis(metric: Metric, rows: Sequence[Row], on_gpu: bool) -> dict[str, Any]:
     }
 
 
-def _rerun_scores(metric: Metric, results: Results) -> list[float]:
+def _rerun_scores(metric: Metric, results: Rows) -> list[float]:
     """What reruns of the baseline scored on this metric, where it is a task's."""
     scores = [score for record in results.floors for task in record.tasks if (score := read_score(task))]
     return [score.pass_at_1 for score in scores if metric.key == score_metric(score.task).key]

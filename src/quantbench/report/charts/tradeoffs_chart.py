@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from quantbench.analysis import MEMORY, SIZE, SPEED, Analysis, Metric, Results, Row
+from quantbench.analysis import MEMORY, SIZE, SPEED, Analysis, Metric, Row, Rows
 from quantbench.analysis.formatting import lower_first
 from quantbench.report.charts.encoding import colour_of, symbol_of
 from quantbench.report.charts.label_places import place_labels
@@ -78,7 +78,7 @@ def tradeoff_figure(analysis: Analysis) -> dict[str, Any]:
     return {"data": data, "layout": layout}
 
 
-def _axis(metric: Metric, results: Results) -> Axis:
+def _axis(metric: Metric, results: Rows) -> Axis:
     column = metric_column(metric, results.rows)
     values = tuple(
         None if (value := metric.value(row)) is None else value / column.divisor for row in results.rows
@@ -94,7 +94,7 @@ def _axis(metric: Metric, results: Results) -> Axis:
     )
 
 
-def _view(cost: Axis, panels: Sequence[Panel], results: Results) -> dict[str, list[Any]]:
+def _view(cost: Axis, panels: Sequence[Panel], results: Rows) -> dict[str, list[Any]]:
     """What changes when another cost is chosen: x and the label's place, one entry a trace."""
     labels = [escape(row.label) for row in results.rows]
     view: dict[str, list[Any]] = {"x": [], "text": [], "textposition": []}

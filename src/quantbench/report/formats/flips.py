@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from quantbench.analysis import Results, ending_of, floor_label, scale_label
+from quantbench.analysis import Rows, ending_of, floor_label, scale_label
 from quantbench.records import Completion, Outcome, Record, TaskResult
 
 
@@ -49,7 +49,7 @@ class Unreadable(Exception):
     """A samples file that cannot be used; the message is a sentence."""
 
 
-def read_flips(results: Results, folder: Path) -> Flips:
+def read_flips(results: Rows, folder: Path) -> Flips:
     """The flips of every method and every rerun of the baseline, task by task."""
     baseline = results.baseline
     if baseline is None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from quantbench.analysis import MARK, Analysis, Results
+from quantbench.analysis import MARK, Analysis, Rows
 from quantbench.analysis.formatting import MISSING, counted, listed, lower_first
 from quantbench.records import ModelInfo
 from quantbench.report.blocks import Alert, Block, Bullet, Bullets, Column, Image, Section, Table, Text
@@ -95,7 +95,7 @@ def method_section(analysis: Analysis) -> Iterator[Section]:
     yield Section(key="methods", title="Quantization methods", blocks=blocks)
 
 
-def method_table(results: Results) -> Table:
+def method_table(results: Rows) -> Table:
     """The reference's four columns; GB becomes MB for small models, GPU Memory becomes Memory without one."""
     rows = results.rows
     shown = [row.speed or row.disturbed_speed for row in rows]
@@ -121,7 +121,7 @@ def method_table(results: Results) -> Table:
     return Table(columns, cells)
 
 
-def _legend(results: Results) -> str:
+def _legend(results: Rows) -> str:
     point = next((speed for row in results.rows if (speed := row.speed or row.disturbed_speed)), None)
     parts = ["Model size: bytes of the weights in memory, scales and zero points included, tied weights once"]
     if point:

@@ -10,7 +10,7 @@ from quantbench.analysis import (
     FloorFlips,
     PairedScore,
     ProtocolSpread,
-    Results,
+    Rows,
     Score,
     Way,
     task_title,
@@ -33,7 +33,7 @@ def score_sections(analysis: Analysis) -> Iterator[Section]:
         )
 
 
-def score_table(results: Results, task: str) -> Table:
+def score_table(results: Rows, task: str) -> Table:
     """A row a method, a dash where it has no score."""
     ks = tuple(dict.fromkeys(k for score in _scores(results, task) for k in score.pass_at))
     columns = (
@@ -55,7 +55,7 @@ def _score_cells(score: Score | None, ks: tuple[int, ...]) -> tuple[str, ...]:
     return (f"{score.pass_at_1:.3f}", *several, count, share_interval(score.interval))
 
 
-def _score_legend(score: Score, results: Results) -> str:
+def _score_legend(score: Score, results: Rows) -> str:
     text = f"{score.problems} problems"
     if score.per_problem > 1:
         text += f", {score.per_problem} completions each, unbiased pass@k"
@@ -70,7 +70,7 @@ def _score_legend(score: Score, results: Results) -> str:
     return text
 
 
-def _by_base(results: Results, task: str) -> str:
+def _by_base(results: Rows, task: str) -> str:
     """'fp16 90/164, int4 82/164' of a task with further inputs; '' for others."""
     found = []
     for row in results.rows:
@@ -81,7 +81,7 @@ def _by_base(results: Results, task: str) -> str:
     return ", ".join(found)
 
 
-def _scores(results: Results, task: str) -> list[Score]:
+def _scores(results: Rows, task: str) -> list[Score]:
     return [score for row in results.rows if (score := row.score(task))]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from quantbench.analysis import Analysis, Results, Row
+from quantbench.analysis import Analysis, Row, Rows
 from quantbench.analysis.formatting import MISSING, counted, significant
 from quantbench.kernels import find_kernel
 from quantbench.records import NO_SANDBOX, Environment, HeldKind, Record
@@ -113,7 +113,7 @@ def _settings(records: Sequence[Record]) -> Iterator[Bullet]:
     yield Bullet(span, "Measured")
 
 
-def _tasks(results: Results) -> Iterator[Bullet]:
+def _tasks(results: Rows) -> Iterator[Bullet]:
     for task in results.tasks:
         scores = [score for row in results.rows if (score := row.score(task))]
         result = scores[0].result
@@ -139,7 +139,7 @@ def _tasks(results: Results) -> Iterator[Bullet]:
         yield Bullet(", ".join(times), f"{scores[0].title}, generating and executing")
 
 
-def _floor(results: Results) -> Iterator[Bullet]:
+def _floor(results: Rows) -> Iterator[Bullet]:
     for record in results.floors:
         batch = record.trial.generation.batch_size
         text = (

@@ -58,7 +58,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frozen:
+class Fixed:
     """`make` takes the items, and the plain parts that `extra` gave."""
 
     tag: str
@@ -216,25 +216,25 @@ def is_for_peers(kind: type) -> bool:
 FROZEN = {
     frozen.tag: frozen
     for frozen in (
-        Frozen(
+        Fixed(
             tag="record",
             kind=tuple,
             read=tuple.__iter__,
             make=tuple,
             extra=lambda value: (type(value).__name__, list(type(value)._fields)),
         ),
-        Frozen(tag="tuple", kind=tuple, read=tuple.__iter__, make=tuple),
-        Frozen(tag="frozenset", kind=frozenset, read=frozenset.__iter__, make=lambda v: frozenset(_keys(v))),
-        Frozen(tag="keys", kind=type({}.keys()), read=iter, make=lambda items: _keys(items).keys()),
-        Frozen(tag="values", kind=type({}.values()), read=iter, make=lambda v: dict(enumerate(v)).values()),
-        Frozen(tag="items", kind=type({}.items()), read=iter, make=lambda pairs: _mapping(pairs).items()),
-        Frozen(
+        Fixed(tag="tuple", kind=tuple, read=tuple.__iter__, make=tuple),
+        Fixed(tag="frozenset", kind=frozenset, read=frozenset.__iter__, make=lambda v: frozenset(_keys(v))),
+        Fixed(tag="keys", kind=type({}.keys()), read=iter, make=lambda items: _keys(items).keys()),
+        Fixed(tag="values", kind=type({}.values()), read=iter, make=lambda v: dict(enumerate(v)).values()),
+        Fixed(tag="items", kind=type({}.items()), read=iter, make=lambda pairs: _mapping(pairs).items()),
+        Fixed(
             tag="proxy",
             kind=MappingProxyType,
             read=lambda value: dict(value).items(),
             make=lambda pairs: MappingProxyType(_mapping(pairs)),
         ),
-        Frozen(
+        Fixed(
             tag="slice",
             kind=slice,
             read=lambda v: (v.start, v.stop, v.step),

@@ -205,7 +205,7 @@ def _pack_container(container: Container) -> _Pack:
     return pack
 
 
-def _pack_frozen(frozen: kinds.Frozen) -> _Pack:
+def _pack_frozen(frozen: kinds.Fixed) -> _Pack:
     return lambda packer, value, depth: [
         frozen.tag,
         packer.items(frozen.read(value), depth),
