@@ -108,10 +108,7 @@ def sum_int4(
     GROUP: tl.constexpr, DOUBLE: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr,
     INPUTS: tl.constexpr, RUN: tl.constexpr, ASSEMBLY: tl.constexpr,
 ):  # fmt: skip
-    """The same with `Int4Rows`: a round takes INPUTS / 2 bytes, whose nibbles meet two slices of x.
-
-    DOUBLE: with `Int4DoubleRows`, without their rows' scales.
-    """
+    """The same with `Int4Rows`, or, DOUBLE, `Int4DoubleRows` without scales: nibbles meet two slices of x."""
     HALF: tl.constexpr = INPUTS // 2
     APART: tl.constexpr = GROUP // 2
     e = tl.arange(0, HALF)

@@ -149,16 +149,15 @@ def _scaled(acc, more, scale, bias, n, SCHEME: tl.constexpr, DOUBLE: tl.constexp
 @triton.jit
 def _linear(
     w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride, SCHEME: tl.constexpr,
-    GROUP: tl.constexpr, DOUBLE: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr,
-    EPILOGUE: tl.constexpr, BIAS: tl.constexpr,
-    ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, SHARE: tl.constexpr,
-    EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr, PREFETCH: tl.constexpr,
+    GROUP: tl.constexpr, DOUBLE: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr, EPILOGUE: tl.constexpr,
+    BIAS: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr,
+    SHARE: tl.constexpr, EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr,
+    PREFETCH: tl.constexpr,
 ):  # fmt: skip
-    tile, split = tl.program_id(1), tl.program_id(2)
+    tile, split, token = tl.program_id(1), tl.program_id(2), tl.program_id(0) * (TOKENS + MORE)
     n = _weight_rows(tile, out_features, EPILOGUE == 1, ROWS, ORDER)
     if RUN > 1:
         w_stride = w_stride // 4  # of bytes, a multiple of 16, to one of words: so loads of 16 bytes are seen
-    token = tl.program_id(0) * (TOKENS + MORE)
     share = tl.cdiv(tl.cdiv(in_features, SHARE), tl.num_programs(2)) * SHARE
     start, inputs = split * share, tl.minimum(share, in_features - split * share)
     acc = tl.zeros((ROWS, TOKENS), tl.float32)
