@@ -174,6 +174,13 @@ def test_a_folder_of_another_format_says_what_is_read(
     assert "save_pretrained it as safetensors" in capsys.readouterr().err
 
 
+def test_a_task_that_has_no_chat_is_not_asked_for_one_in_silence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["run", "builtin", "--protocols", "chat", "--dry-run"], monkeypatch) == 2
+    assert "quickeval cannot be asked in a chat" in capsys.readouterr().err
+
+
 def test_a_gguf_file_that_is_cut_off_is_damaged(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
