@@ -36,11 +36,16 @@ def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
             table.add_row(*(Text(cell) for cell in cells))
         console.print(table)
 
-    listed = [
-        {"name": name, "scheme": METHODS[name].scheme, "description": METHODS[name].description}
-        | {"runs": reason is None, "reason": reason}
-        for name, reason in reasons.items()
-    ]
+    listed = [listing(name, reason) for name, reason in reasons.items()]
     told = {"model": settings.model, "engine": support.engine, "summary": support.sentence} if support else {}
     out.give({"device": where, **told, "methods": listed}, show)
     return 0
+
+
+def listing(name: str, reason: str | None) -> dict[str, object]:
+    """A method as a value: what it is, and why it does not run."""
+    from quantbench.methods import METHODS
+
+    method = METHODS[name]
+    what = {"name": name, "scheme": method.scheme, "description": method.description}
+    return {**what, "runs": reason is None, "reason": reason}

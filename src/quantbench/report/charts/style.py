@@ -21,6 +21,8 @@ INTERVAL = "#222222"
 
 WIDTH = 7.6  # inches
 DPI = 144
+LABEL = 24  # letters of a line of a row's name
+BASELINE = " (baseline)"
 SETTINGS: Any = {  # matplotlib wants a literal type of 300 keys
     "font.size": 10,
     "axes.titlesize": 13,
@@ -63,23 +65,31 @@ def new_figure(height: float) -> tuple[ChartFigure, Axes]:
 
 
 def set_titles(axes: Axes, title: str, subtitle: str) -> None:
-    """A title that says what is shown, and under it which model and which direction is better."""
-    axes.set_title(f"{title}\n", loc="left", fontweight="bold", pad=12)
-    axes.annotate(
-        subtitle,
-        xy=(0, 1),
-        xycoords="axes fraction",
-        xytext=(0, 12),
-        textcoords="offset points",
-        fontsize=10,
-        color=QUIET,
-    )
+    """A title that says what is shown, and under it which model and which direction is better.
+
+    Both begin at the picture's left edge: names of rows may be long.
+    """
+    axes.set_title("\n\n", fontsize=11)
+    heading: dict[str, Any] = {"fontsize": 13, "fontweight": "bold"}
+    under: dict[str, Any] = {"fontsize": 10, "color": QUIET}
+    for text, above, look in ((title, 30, heading), (subtitle, 12, under)):
+        axes.annotate(
+            text,
+            xy=(0.01, 1),
+            xycoords=("figure fraction", "axes fraction"),
+            xytext=(0, above),
+            textcoords="offset points",
+            **look,
+        )
 
 
 def row_label(row: Row) -> str:
-    """A method's name beside its bar or line, the baseline marked."""
-    name = short_name(row.label, 28)
-    return f"{name} (baseline)" if row.is_baseline else name
+    """A method's name beside its bar or line, the baseline marked; a model's name has a line of its own."""
+    model, space, method = row.label.rpartition(" ")
+    name = short_name(row.label, LABEL)
+    if space and len(row.label) > LABEL - len(BASELINE):
+        name = f"{short_name(model, LABEL)}\n{method}"
+    return f"{name}{BASELINE}" if row.is_baseline else name
 
 
 def short_name(name: str, letters: int = 60) -> str:
