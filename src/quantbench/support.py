@@ -11,6 +11,7 @@ from typing import Any
 from quantbench.errors import ModelError, UsageError
 from quantbench.methods import LIBRARIES, METHODS, VARIANTS
 from quantbench.sources import ModelSource, is_quantized
+from quantbench.units import listed
 
 DEFAULT_METHODS = ("fp16", "int8", "int4")
 STORED = "stored"
@@ -157,8 +158,3 @@ def mixed(methods: tuple[str, ...], support: Support) -> str | None:
         return None
     parts = [f"{listed(names)} with {engine}" for engine, names in by_engine.items()]
     return f"two engines run: {', '.join(parts)}; what they differ in is not the methods' doing alone"
-
-
-def listed(names: tuple[str, ...] | list[str]) -> str:
-    """'a, b and c'."""
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

@@ -1,6 +1,7 @@
-"""Bytes and seconds as people read and write them; the only place where GB (1e9 bytes) and ms exist."""
+"""Bytes, seconds, lists as people read and write them; the only place where GB (1e9 bytes) and ms exist."""
 
 import re
+from collections.abc import Sequence
 
 GB = 1_000_000_000
 BYTE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -53,3 +54,8 @@ def _parse(text: str, units: dict[str, int] | dict[str, float]) -> float:
     if found is None or unit not in units:
         raise ValueError(f"'{text[:40]}' is not a number with one of the units {', '.join(units)}")
     return float(found.group(1)) * units[unit]
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`; nothing for no name."""
+    return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} {last} {names[-1]}"

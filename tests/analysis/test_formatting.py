@@ -2,7 +2,8 @@
 
 import pytest
 
-from quantbench.analysis.formatting import chance, listed, lower_first, one_line, ratio, signed, significant
+from quantbench.analysis.formatting import chance, lower_first, one_line, ratio, signed, significant
+from quantbench.units import listed
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,9 @@ def share_interval(interval: Interval) -> str:
     return f"{interval.low:.3f} to {interval.high:.3f}"
 
 
-def listed(names: Sequence[str], last: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+def differ(rows: Sequence[object]) -> str:
+    """The verb for one row or several."""
+    return "differs" if len(rows) == 1 else "differ"
 
 
 def lower_first(name: str) -> str:

@@ -16,9 +16,9 @@ from quantbench.analysis.comparison.pairing import can_be_paired
 from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.comparison.speed_tests import NEGLIGIBLE
 from quantbench.analysis.figures.scores import Score
-from quantbench.analysis.formatting import listed, ratio, significant
+from quantbench.analysis.formatting import ratio, significant
 from quantbench.stats import Interval
-from quantbench.units import show_bytes, show_seconds
+from quantbench.units import listed, show_bytes, show_seconds
 
 Show = Callable[[float], str]
 

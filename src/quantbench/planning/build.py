@@ -25,8 +25,9 @@ from quantbench.planning.trials import compared, floors_of, later_passes, speed_
 from quantbench.planning.unused import Situation, check_unused
 from quantbench.settings import Engine, RunSettings
 from quantbench.sources import ModelSource, find_model, open_source
-from quantbench.support import AUTO, DEFAULT_METHODS, STORED, Support, listed, measurable, support_of
+from quantbench.support import AUTO, DEFAULT_METHODS, STORED, Support, measurable, support_of
 from quantbench.tasks import Task
+from quantbench.units import listed
 
 
 def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:

@@ -15,6 +15,7 @@ from quantbench.errors import ModelError
 from quantbench.sources.config_checks import check_config
 from quantbench.sources.layout import tensor_shapes
 from quantbench.sources.safetensors_file import StoredTensor, read_header, read_tensor, same_values
+from quantbench.sources.sampling import sampled_blocks
 from quantbench.sources.stored_names import StoredNames, resolve_names
 from quantbench.sources.tokenizer_files import tokenizer_files
 
@@ -25,7 +26,6 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 HASHED_TEXT = ("config.json", "generation_config.json")
-SAMPLES, SAMPLE_BYTES = 64, 4096  # of each weight file, for the content hash
 
 
 class FolderSource:
@@ -211,7 +211,6 @@ def content_hash(folder: Path, tensors: Mapping[str, StoredTensor]) -> str:
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())
         with path.open("rb") as file:
-            for index in range(SAMPLES):
-                file.seek(max(0, size - SAMPLE_BYTES) * index // (SAMPLES - 1))
-                digest.update(file.read(SAMPLE_BYTES))
+            for block in sampled_blocks(file, size):
+                digest.update(block)
     return f"sha256:{digest.hexdigest()[:16]}"

@@ -16,13 +16,13 @@ from quantbench.sources.gguf_config import (
 )
 from quantbench.sources.gguf_file import GgufHeader, GgufTensor, read_gguf, read_gguf_tensor
 from quantbench.sources.layout import tensor_shapes
+from quantbench.sources.sampling import sampled_blocks
 
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
 SUFFIX = ".gguf"
-SAMPLES, SAMPLE_BYTES = 64, 4096
 
 
 class GgufSource:
@@ -124,7 +124,6 @@ def content_hash(path: Path, header: GgufHeader) -> str:
     digest = hashlib.sha256(f"{size}\0".encode())
     with path.open("rb") as file:
         digest.update(file.read(start))
-        for index in range(SAMPLES):
-            file.seek(max(0, size - SAMPLE_BYTES) * index // (SAMPLES - 1))
-            digest.update(file.read(SAMPLE_BYTES))
+        for block in sampled_blocks(file, size):
+            digest.update(block)
     return f"sha256:{digest.hexdigest()[:16]}"

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from quantbench.errors import ModelError
 from quantbench.sources.tokenizer_files import tokenizer_files
+from quantbench.user_cache import keep, user_cache
 
 SECONDS = 300  # a vocabulary converts in a few; a machine may be busy
 SMALLEST = 8  # tokens: what a tokenizer class makes up where none of its files is there has fewer
@@ -48,7 +48,7 @@ def resolve_tokenizer(folder: Path, *, model: str, revision: str | None = None) 
             f"transformers makes no tokenizer of the files of '{model}' ({answer['error']}); "
             "save it with a tokenizer.json, or use --tasks none without --text"
         )
-    keep(place, answer)
+    keep(place, json.dumps(answer).encode())
     return parse(answer)
 
 
@@ -71,19 +71,7 @@ def digest_of(folder: Path, model: str) -> str:
 
 def cache_folder() -> Path:
     """The user's own cache folder for resolved tokenizers."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "quantbench" / "tokenizers"
-
-
-def keep(place: Path, answer: dict[str, Any]) -> None:
-    """Write in one step; a cache that cannot be written is done without."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False) as file:
-            json.dump(answer, file)
-        Path(file.name).replace(place)
-    except OSError:
-        pass
+    return user_cache("tokenizers")
 
 
 def ask_elsewhere(model: str, revision: str | None) -> dict[str, Any]:

@@ -9,11 +9,13 @@ answer counts by its last number (lm-eval's flexible-extract).
 import hashlib
 import json
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from quantbench.errors import TaskError
+from quantbench.tasks.hub import fetch_file
 from quantbench.tasks.problem import Conversation, Extraction, Grading, Problem, PromptProtocol, Task
 from quantbench.tasks.problem_file import read_rows
 
@@ -83,44 +85,26 @@ def zero_shot(problem: Problem) -> str:
     return ZERO_SHOT.format(problem.prompt)
 
 
-STOPS = ("Q:", "</s>", "<|im_end|>")
+EIGHT_SHOT = PromptProtocol(
+    name="completion-lm-eval-8-shot",
+    version=3,
+    stops=("Q:", "</s>", "<|im_end|>"),
+    max_new_tokens=256,
+    prompt=eight_shot,
+    extraction=Extraction.LAST_NUMBER,
+)
 PROTOCOLS = (
-    PromptProtocol(
-        name="completion-lm-eval-8-shot",
-        version=3,
-        stops=STOPS,
-        max_new_tokens=256,
-        prompt=eight_shot,
-        extraction=Extraction.LAST_NUMBER,
-    ),
-    PromptProtocol(
-        name="completion-lm-eval-0-shot",
-        version=3,
-        stops=STOPS,
-        max_new_tokens=256,
-        prompt=zero_shot,
-        extraction=Extraction.LAST_NUMBER,
-    ),
-    PromptProtocol(
+    EIGHT_SHOT,
+    replace(EIGHT_SHOT, name="completion-lm-eval-0-shot", prompt=zero_shot),
+    replace(
+        EIGHT_SHOT,
         name="chat-lm-eval-0-shot",
-        version=3,
-        stops=STOPS,
-        max_new_tokens=256,
         prompt=zero_shot,
         conversation=lambda problem: Conversation(user=zero_shot(problem)),
-        extraction=Extraction.LAST_NUMBER,
     ),
 )
 
 
 def _download() -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = snapshot_download(HUB_DATASET, repo_type="dataset", allow_patterns=[HUB_FILE])
-    except Exception as error:  # the hub's errors: offline, no network, gated, moved
-        raise TaskError(
-            f"GSM8K is not in the cache and cannot be had from the hub ({type(error).__name__}); "
-            "give its test set with --task-data gsm8k=test.jsonl"
-        ) from error
-    return Path(folder) / HUB_FILE
+    fix = "give its test set with --task-data gsm8k=test.jsonl"
+    return fetch_file(HUB_DATASET, HUB_FILE, title="GSM8K", fix=fix)

@@ -7,7 +7,7 @@ the hub (openai/openai_humaneval). Whatever the container, the content is checke
 import os
 from pathlib import Path
 
-from quantbench.errors import TaskError
+from quantbench.tasks.hub import fetch_file
 from quantbench.tasks.problem import Problem, Task
 from quantbench.tasks.problem_file import content_digest, read_problems
 from quantbench.tasks.protocols import FUNCTION_PROTOCOLS
@@ -46,13 +46,5 @@ def _difference(path: Path, problems: tuple[Problem, ...]) -> str:
 
 
 def _download() -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = snapshot_download(HUB_DATASET, repo_type="dataset", allow_patterns=[HUB_FILE])
-    except Exception as error:  # the hub's errors: offline, no network, gated, moved
-        raise TaskError(
-            f"HumanEval is not in the cache and cannot be had from the hub ({type(error).__name__}); "
-            f"give the file with --task-data HumanEval.jsonl.gz or set {OVERRIDE}"
-        ) from error
-    return Path(folder) / HUB_FILE
+    fix = f"give the file with --task-data HumanEval.jsonl.gz or set {OVERRIDE}"
+    return fetch_file(HUB_DATASET, HUB_FILE, title="HumanEval", fix=fix)

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from quantbench.errors import ModelError
 from quantbench.weights.formats import Int4Weight
+from quantbench.weights.formats.nibbles import pack_pairs
 from quantbench.weights.quantizers import blocks
-from quantbench.weights.quantizers.int4 import pack, quantize_int4, regress, round_int4
+from quantbench.weights.quantizers.int4 import quantize_int4, regress, round_int4
 
 
 def weights(rows: int, columns: int, seed: int = 0) -> Tensor:
@@ -47,11 +48,11 @@ def squared_error(found: Tensor, w: Tensor, importance: Tensor | None = None) ->
 def test_packing_and_unpacking_gives_the_codes_back(rows: int, columns: int, seed: int) -> None:
     codes = torch.randint(0, 16, (rows, columns), generator=torch.Generator().manual_seed(seed))
     one, none = torch.ones(rows, 1).half(), torch.zeros(rows, 1).half()
-    assert torch.equal(Int4Weight(pack(codes), one, none).dequantize(), codes.float() - 8)
+    assert torch.equal(Int4Weight(pack_pairs(codes), one, none).dequantize(), codes.float() - 8)
 
 
 def test_the_even_input_lies_in_the_low_nibble() -> None:
-    assert pack(torch.tensor([[3, 12]])).tolist() == [[3 + 16 * 12]]
+    assert pack_pairs(torch.tensor([[3, 12]])).tolist() == [[3 + 16 * 12]]
 
 
 @pytest.mark.parametrize("group_size", [32, 64])

@@ -12,8 +12,9 @@ from enum import StrEnum
 from quantbench.analysis.comparison.pairing import can_be_paired, single
 from quantbench.analysis.comparison.rows import Rows
 from quantbench.analysis.figures.scores import Score
-from quantbench.analysis.formatting import counted, listed
+from quantbench.analysis.formatting import counted
 from quantbench.records import Completion, Outcome
+from quantbench.units import listed
 
 SYNTAX = ("SyntaxError", "IndentationError", "TabError")
 BROKEN_TEST = "the test is broken"

@@ -13,8 +13,9 @@ from quantbench.analysis.comparison.comparisons import Verdict
 from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.comparison.score_tests import score_key
 from quantbench.analysis.figures.scores import task_title
-from quantbench.analysis.formatting import listed, significant
+from quantbench.analysis.formatting import significant
 from quantbench.stats import exponential_of_ratio
+from quantbench.units import listed
 
 TOLERATED = 0.9  # recovery: share of the reference's pass@1 that must be left unless asked otherwise
 

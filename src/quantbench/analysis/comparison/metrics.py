@@ -123,15 +123,20 @@ def score_metric(task: str) -> Metric:
     )
 
 
-SIZE = Metric(
-    key=exact_tests.SIZE,
-    name="Model size",
-    unit="B",
-    lower_is_better=True,
-    value=lambda row: row.weight_bytes,
-    interval=_no_interval,
-    show=lambda value: show_bytes(int(value)),
-)
+def _bytes_metric(key: str, name: str, value: Callable[[Row], float | None]) -> Metric:
+    return Metric(
+        key=key,
+        name=name,
+        unit="B",
+        lower_is_better=True,
+        value=value,
+        interval=_no_interval,
+        show=lambda count: show_bytes(int(count)),
+    )
+
+
+SIZE = _bytes_metric(exact_tests.SIZE, "Model size", lambda row: row.weight_bytes)
+MEMORY = _bytes_metric(exact_tests.MEMORY, "Memory", lambda row: row.memory_bytes)
 SPEED = Metric(
     key=speed_tests.SPEED,
     name="Inference speed",
@@ -140,15 +145,6 @@ SPEED = Metric(
     value=_decode,
     interval=_decode_interval,
     show=lambda value: f"{significant(value)} tokens/s",
-)
-MEMORY = Metric(
-    key=exact_tests.MEMORY,
-    name="Memory",
-    unit="B",
-    lower_is_better=True,
-    value=lambda row: row.memory_bytes,
-    interval=_no_interval,
-    show=lambda value: show_bytes(int(value)),
 )
 RESPONSE = Metric(
     key=speed_tests.RESPONSE,

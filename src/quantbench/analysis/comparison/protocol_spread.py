@@ -11,8 +11,9 @@ from quantbench.analysis.comparison.paired import Change, PairedScore, pair_scor
 from quantbench.analysis.comparison.pairing import can_be_paired
 from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.figures.scores import Score, read_score
-from quantbench.analysis.formatting import counted, listed, signed
+from quantbench.analysis.formatting import counted, signed
 from quantbench.stats import holm
+from quantbench.units import listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

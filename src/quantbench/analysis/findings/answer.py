@@ -12,7 +12,8 @@ from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.figures.scores import task_title
 from quantbench.analysis.findings.statement import Statement
 from quantbench.analysis.findings.tradeoffs import share_of
-from quantbench.analysis.formatting import listed, signed, significant
+from quantbench.analysis.formatting import signed, significant
+from quantbench.units import listed
 
 SENTENCES = 5  # methods with a sentence of their own; a reader finds the others in the tables
 

@@ -6,9 +6,9 @@ from quantbench.analysis.comparison.comparisons import ALPHA
 from quantbench.analysis.comparison.rows import Rows
 from quantbench.analysis.comparison.score_tests import score_key
 from quantbench.analysis.figures.scores import Score
-from quantbench.analysis.formatting import listed
 from quantbench.records import NO_SANDBOX
 from quantbench.stats import DRIFT_BOUND, mcnemar_exact
+from quantbench.units import listed
 
 
 def caveats_of(results: Rows) -> tuple[str, ...]:

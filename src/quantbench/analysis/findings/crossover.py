@@ -9,7 +9,7 @@ from quantbench.analysis.comparison.comparisons import Verdict
 from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.comparison.speed_tests import point_key
 from quantbench.analysis.figures.speeds import Speed
-from quantbench.analysis.formatting import listed
+from quantbench.units import listed
 
 
 class Side(StrEnum):

@@ -11,9 +11,9 @@ from enum import StrEnum
 
 from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.figures.step_parts import Part, Parts, headline_point, parts_of
-from quantbench.analysis.formatting import listed, significant
+from quantbench.analysis.formatting import significant
 from quantbench.kernels import find_kernel
-from quantbench.units import show_bytes, show_seconds
+from quantbench.units import listed, show_bytes, show_seconds
 
 MOST = 0.5  # of a step: a part that surely takes more is the cause
 NEARLY_ALL = 0.7  # of a step: reading that takes at least as much bounds it

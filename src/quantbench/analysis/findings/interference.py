@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from statistics import median
 
 from quantbench.analysis.comparison.rows import Row, Rows
-from quantbench.analysis.formatting import counted, listed, significant
+from quantbench.analysis.formatting import counted, significant
 from quantbench.records import Record, SpeedPoint
-from quantbench.units import show_bytes
+from quantbench.units import listed, show_bytes
 
 MARK = "†"  # behind a disturbed figure
 BUSY_GPU_PERCENT = 5  # before the trial began

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from quantbench.analysis.comparison.rows import Rows
 from quantbench.analysis.figures.scores import Score
 from quantbench.analysis.findings.interference import signs_of_interference
-from quantbench.analysis.formatting import counted, listed, one_line, significant
+from quantbench.analysis.formatting import counted, one_line, significant
 from quantbench.records import Outcome, Record
+from quantbench.units import listed
 
 SANDBOX_OUTCOMES = {
     Outcome.TIMED_OUT: "timed out",

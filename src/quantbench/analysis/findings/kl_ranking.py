@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from quantbench.analysis.comparison.distance import MethodDistance
 from quantbench.analysis.comparison.paired import Change, PairedScore
-from quantbench.analysis.formatting import listed
+from quantbench.units import listed
 
 
 def ranking_caveat(distances: Sequence[MethodDistance], pairs: Sequence[PairedScore]) -> str | None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED, Lead, Metric, find_lead, metrics_of
 from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.findings.statement import Statement
-from quantbench.analysis.formatting import listed, ratio
+from quantbench.analysis.formatting import differ, ratio
+from quantbench.units import listed
 
 TITLES = {SIZE.key: "Model size", SPEED.key: "Inference speed", MEMORY.key: "Memory efficiency"}
 
@@ -95,7 +96,7 @@ def _rivals(metric: Metric, lead: Lead, results: Rows) -> str:
     if lead.unsure:
         reasons = _reasons(metric, lead.best, lead.unsure, results)
         rivals = figures(metric, lead.unsure, results.baseline)
-        parts.append(f"whether {rivals} really {_differ(lead.unsure)} is not decided ({reasons})")
+        parts.append(f"whether {rivals} really {differ(lead.unsure)} is not decided ({reasons})")
     return "; ".join(parts)
 
 
@@ -115,10 +116,6 @@ def _reasons(metric: Metric, best: Row, rows: Sequence[Row], results: Rows) -> s
 
 def _are(rows: Sequence[Row]) -> str:
     return "is" if len(rows) == 1 else "are"
-
-
-def _differ(rows: Sequence[Row]) -> str:
-    return "differs" if len(rows) == 1 else "differ"
 
 
 def _not_told(metric: Metric, rows: Sequence[Row]) -> str:

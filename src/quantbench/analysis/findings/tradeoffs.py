@@ -6,7 +6,8 @@ from quantbench.analysis.comparison.comparisons import Verdict
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED, Metric, score_metrics
 from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.findings.statement import Statement
-from quantbench.analysis.formatting import counted, listed, ratio, signed
+from quantbench.analysis.formatting import counted, ratio, signed
+from quantbench.units import listed
 
 CLEARLY_LESS = 0.05  # of a ratio: memory that shrinks by this much less than size is worth a sentence
 

@@ -24,7 +24,8 @@ from quantbench.analysis.comparison.speed_tests import NEGLIGIBLE
 from quantbench.analysis.findings.balance import Balance, balance_of
 from quantbench.analysis.findings.observations import figure, figures
 from quantbench.analysis.findings.statement import Statement
-from quantbench.analysis.formatting import listed, lower_first
+from quantbench.analysis.formatting import differ, lower_first
+from quantbench.units import listed
 
 BALANCE = "Best overall balance"
 RESOURCES = "For resource-constrained environments"
@@ -264,15 +265,11 @@ def _latency(results: Rows) -> Statement:
         text += f"; it differs from {alike} by less than {100 * NEGLIGIBLE:.0f} % and is the smallest of them"
     elif lead.tied:
         alike = figures(metric, lead.tied, results.baseline)
-        text += f"; {alike} {_differ(lead.tied)} from it by less than {100 * NEGLIGIBLE:.0f} %"
+        text += f"; {alike} {differ(lead.tied)} from it by less than {100 * NEGLIGIBLE:.0f} %"
     for row in lead.unsure:
         why = results.compare(metric.key, lead.best, row).why
         text += f"; not decided between {lead.best.label} and {row.label}: {why}"
     return Statement(title=LATENCY, text=f"{text}.", choice=choice.label, tied=tied)
-
-
-def _differ(rows: Sequence[Row]) -> str:
-    return "differs" if len(rows) == 1 else "differ"
 
 
 def disturbed_part(results: Rows) -> str:

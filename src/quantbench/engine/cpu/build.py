@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from quantbench.user_cache import user_cache
+
 SOURCE = Path(__file__).with_name("kernels.cpp")
 SOURCES = (
     "kernels.cpp",
@@ -68,7 +70,7 @@ def load_kernels() -> Built:
     if compiler is None:
         return Built(None, "no C++ compiler found (install g++)")
     start = time.perf_counter()
-    built = build(compiler, cache_folder())
+    built = build(compiler, user_cache())
     return replace(built, seconds=time.perf_counter() - start)
 
 
@@ -76,12 +78,6 @@ def find_compiler() -> str | None:
     """The path of a C++ compiler, the one in CXX first."""
     names = [os.environ.get("CXX"), "c++", "g++", "clang++"]
     return next((path for name in names if name and (path := shutil.which(name))), None)
-
-
-def cache_folder() -> Path:
-    """The user's own cache folder for compiled kernels."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "quantbench"
 
 
 def build(compiler: str, folder: Path) -> Built:

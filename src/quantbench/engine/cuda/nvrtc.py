@@ -6,7 +6,6 @@ libraries are those that torch's CUDA build brings along (NVRTC) and the driver'
 
 import ctypes
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 
 from quantbench.engine.cuda.triton.launch import on_device
+from quantbench.user_cache import keep, user_cache
 
 MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 SHARED_LIMIT = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
@@ -90,43 +90,26 @@ def _check(status: int, what: str) -> None:
         raise RuntimeError(f"{what} failed: {(text.value or b'?').decode()} ({status})")
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: $XDG_CACHE_HOME/quantbench/kernels or ~/.cache/quantbench/kernels."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "quantbench" / "kernels"
-
-
 def compiled(source: str, defines: Mapping[str, object], arch: str) -> bytes:
     """Machine code of `source` with macros `defines` for `arch` (sm_90a), from the cache if possible."""
     options = [f"--gpu-architecture={arch}", "--std=c++17", *(f"-D{k}={v}" for k, v in defines.items())]
     key = "\n".join([compiler_version(), *options, source])
-    path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.cubin"
+    path = user_cache("kernels") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.cubin"
     code = kept(path)
     if code is None:
         code = _compile(source, options)
-        keep(path, code)
+        keep(path, hashlib.sha256(code).digest() + code)
     return code
 
 
 def kept(path: Path) -> bytes | None:
-    """What `keep` wrote there; None where there is nothing, or not all of it."""
+    """The code that was kept there behind its digest; None where there is nothing, or not all of it."""
     try:
         content = path.read_bytes()
     except OSError:
         return None
     digest, code = content[:DIGEST], content[DIGEST:]
     return code if hashlib.sha256(code).digest() == digest else None
-
-
-def keep(path: Path, code: bytes) -> None:
-    """Write code behind its digest; a cache that cannot be written costs time, nothing else."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(hashlib.sha256(code).digest() + code)
-        partial.replace(path)
-    except OSError:
-        pass
 
 
 def compiler_version() -> str:

@@ -6,10 +6,10 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from quantbench.analysis import USE_CASES, Analysis, Statement
-from quantbench.analysis.formatting import listed
 from quantbench.report.blocks import Table
 from quantbench.report.sections.overview import method_table
 from quantbench.report.sections.scores import score_sections
+from quantbench.units import listed
 
 
 def print_analysis(analysis: Analysis, console: Console) -> None:

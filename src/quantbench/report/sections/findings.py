@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from quantbench.analysis import Analysis, Crossover, FrontPlace, Issue, Standing, Statement
-from quantbench.analysis.formatting import listed, lower_first
+from quantbench.analysis.formatting import lower_first
 from quantbench.report.blocks import Block, Bullet, Bullets, Column, Section, Table, Text
+from quantbench.units import listed
 
 
 def finding_sections(analysis: Analysis) -> Iterator[Section]:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from quantbench.analysis import MARK, Analysis, Rows
-from quantbench.analysis.formatting import MISSING, counted, listed, lower_first
+from quantbench.analysis.formatting import MISSING, counted, lower_first
 from quantbench.records import ModelInfo
 from quantbench.report.blocks import Alert, Block, Bullet, Bullets, Column, Image, Section, Table, Text
 from quantbench.report.charts import HEATMAP, file_of, has_heatmap, pictured
 from quantbench.report.columns import byte_column, number_column
-from quantbench.units import show_count
+from quantbench.units import listed, show_count
 
 
 def summary_section(analysis: Analysis) -> Iterator[Section]:

@@ -15,10 +15,11 @@ from quantbench.analysis import (
     Way,
     task_title,
 )
-from quantbench.analysis.formatting import MISSING, listed, share_interval, signed
+from quantbench.analysis.formatting import MISSING, share_interval, signed
 from quantbench.records import Outcome
 from quantbench.report.blocks import Block, Bullet, Bullets, Column, Section, Table, Text
 from quantbench.stats import wilson_interval
+from quantbench.units import listed
 
 
 def score_sections(analysis: Analysis) -> Iterator[Section]:

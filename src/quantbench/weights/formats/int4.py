@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantbench.weights.formats.int4_rows import Int4Rows
+from quantbench.weights.formats.nibbles import pack_pairs, unpack_pairs
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, Weight, contiguous
 
 if TYPE_CHECKING:
@@ -40,12 +41,10 @@ class Int4Weight(Weight):
         return "W4"
 
     def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
-        import torch
-
         codes, scale, zero = self.packed, self.scale, self.zero
         if rows is not None:
             codes, scale, zero = codes[rows], scale[rows], zero[rows]
-        q = torch.stack((codes & 15, codes >> 4), dim=-1).reshape(codes.shape[0], -1)
+        q = unpack_pairs(codes)
         groups = (q.float() - 8).reshape(*scale.shape, self.group_size)
         return (groups * scale.float()[..., None] + zero.float()[..., None]).reshape(q.shape)
 
@@ -55,7 +54,7 @@ class Int4Weight(Weight):
 
         out, inputs = self.shape
         half = self.group_size // 2
-        nibbles = torch.stack((self.packed & 15, self.packed >> 4), dim=-1).reshape(out, -1, 2, half)
+        nibbles = unpack_pairs(self.packed).reshape(out, -1, 2, half)
         codes = (nibbles[:, :, 0] | (nibbles[:, :, 1] << 4)).reshape(out, -1)
         affine = torch.stack((self.scale, self.zero), dim=-1).view(torch.uint8).reshape(out, -1)
         size = codes.shape[1] + affine.shape[1]
@@ -82,8 +81,7 @@ def unpacked(weight: Int4Rows) -> Int4Weight:
     out, inputs = weight.shape
     data = weight.words.contiguous().view(torch.uint8)
     bytes_ = data[:, : inputs // 2].reshape(out, -1, weight.group_size // 2)
-    nibbles = torch.cat((bytes_ & 15, bytes_ >> 4), dim=-1).reshape(out, inputs // 2, 2)
-    codes = nibbles[..., 0] | (nibbles[..., 1] << 4)
+    codes = pack_pairs(torch.cat((bytes_ & 15, bytes_ >> 4), dim=-1).reshape(out, inputs))
     affine = data[:, inputs // 2 : inputs // 2 + 4 * weight.groups].contiguous().view(torch.float16)
     scale, zero = affine.reshape(out, -1, 2).unbind(-1)
     return Int4Weight(codes, scale.contiguous(), zero.contiguous())

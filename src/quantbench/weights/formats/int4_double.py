@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantbench.weights.formats.int4_rows import Int4DoubleRows
+from quantbench.weights.formats.nibbles import pack_pairs, unpack_pairs
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, Weight, contiguous
 
 if TYPE_CHECKING:
@@ -45,22 +46,18 @@ class Int4DoubleWeight(Weight):
         return "W4"
 
     def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
-        import torch
-
         packed, affine, scale = self.packed, self.affine, self.scale
         if rows is not None:
             packed, affine, scale = packed[rows], affine[rows], scale[rows]
-        q = torch.stack((packed & 15, packed >> 4), dim=-1).reshape(*affine.shape[:2], self.group_size)
+        q = unpack_pairs(packed).reshape(*affine.shape[:2], self.group_size)
         return levels(q, affine).reshape(len(packed), -1) * scale[:, None]
 
     def gpu_layout(self) -> Weight:
         """Whole rows for the GPU kernels, which take groups in pairs; itself where there is an odd group."""
-        import torch
-
         out, groups = self.affine.shape[:2]
         if groups % 2:
             return self
-        codes = torch.stack((self.packed & 15, self.packed >> 4), dim=-1).reshape(out, groups // 2, 2, -1)
+        codes = unpack_pairs(self.packed).reshape(out, groups // 2, 2, -1)
         data = (codes[:, :, 0] | (codes[:, :, 1] << 4)).reshape(out, -1)
         return Int4DoubleRows.of(data, self.affine.reshape(out, -1), self.scale, self.group_size)
 
@@ -87,7 +84,6 @@ def unpacked_double(weight: Int4DoubleRows) -> Int4DoubleWeight:
     out, inputs = weight.shape
     data = weight.words.contiguous().view(torch.uint8)
     bytes_ = data[:, : inputs // 2].reshape(out, -1, weight.group_size)
-    codes = torch.stack((bytes_ & 15, bytes_ >> 4), dim=2).reshape(out, inputs // 2, 2)
+    packed = pack_pairs(torch.stack((bytes_ & 15, bytes_ >> 4), dim=2).reshape(out, inputs))
     affine = data[:, inputs // 2 : inputs // 2 + 2 * inputs // weight.group_size]
-    packed = codes[..., 0] | (codes[..., 1] << 4)
     return Int4DoubleWeight(packed, affine.reshape(out, -1, 2).contiguous(), weight.scale)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantbench.weights.formats.nibbles import unpack_pairs
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, Weight, contiguous
 
 if TYPE_CHECKING:
@@ -40,13 +41,11 @@ class IntegerWeight(Weight):
         return f"int{self.bits} with zero points"
 
     def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
-        import torch
-
         codes, scale, zero = self.codes, self.scale, self.zero
         if rows is not None:
             codes, scale, zero = codes[rows], scale[rows], zero[rows]
         if self.bits == 4:
-            codes = torch.stack((codes & 15, codes >> 4), dim=-1).reshape(codes.shape[0], -1)
+            codes = unpack_pairs(codes)
         groups = codes.float().reshape(*scale.shape, -1)
         return ((groups - zero.float()[..., None]) * scale.float()[..., None]).reshape(codes.shape)
 

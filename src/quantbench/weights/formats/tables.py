@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantbench.weights.formats.nibbles import unpack_pairs
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, Weight, contiguous
 
 if TYPE_CHECKING:
@@ -43,10 +44,8 @@ class TableWeight(Weight):
         return ("levels",)
 
     def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
-        import torch
-
         codes, scale = (self.codes, self.scale) if rows is None else (self.codes[rows], self.scale[rows])
-        pairs = torch.stack((codes & 15, codes >> 4), dim=-1).reshape(*scale.shape, -1)
+        pairs = unpack_pairs(codes).reshape(*scale.shape, -1)
         return (self.levels[pairs.int()] * scale[..., None]).reshape(codes.shape[0], -1)
 
     def cpu_operand(self) -> CpuOperand | None:

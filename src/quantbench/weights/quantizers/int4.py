@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from quantbench.weights.formats import Int4Weight
+from quantbench.weights.formats.nibbles import pack_pairs
 from quantbench.weights.quantizers.blocks import for_row_blocks, require_finite
 
 CUTS = (0.0, 0.035, 0.07)  # of the range's width
@@ -43,7 +44,7 @@ def quantize_int4(
         w = block.reshape(-1, groups, group_size)
         s, z = search(w, root, to_half)
         scale[rows], zero[rows] = s.squeeze(-1), z.squeeze(-1)
-        packed[rows] = pack(codes(w, s, z).add_(8).reshape(-1, columns))
+        packed[rows] = pack_pairs(codes(w, s, z).add_(8).reshape(-1, columns))
 
     for_row_blocks(weight, work)
     require_finite(name, weight, scale, zero)
@@ -62,7 +63,7 @@ def round_int4(name: str, weight: Tensor) -> Int4Weight:
     def work(rows: slice, block: Tensor) -> None:
         s = (block.abs().amax(dim=1, keepdim=True) / 7).half().float()
         scale[rows] = s
-        packed[rows] = pack(codes(block, s, torch.zeros_like(s)).add_(8))
+        packed[rows] = pack_pairs(codes(block, s, torch.zeros_like(s)).add_(8))
 
     for_row_blocks(weight, work)
     require_finite(name, weight, scale)
@@ -131,9 +132,3 @@ def regress(w: Tensor, q: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor]:
     spread = (centred.square().mul_(h)).sum(dim=-1, keepdim=True)
     scale = (centred.mul_(h) * (w - w_mean)).sum(dim=-1, keepdim=True) / spread.clamp_min(1e-20)
     return scale, w_mean - scale * q_mean
-
-
-def pack(q: Tensor) -> Tensor:
-    """Codes 0..15 [rows, in] as bytes [rows, in / 2], the even input in the low nibble."""
-    pairs = q.to(torch.uint8).reshape(q.shape[0], -1, 2)
-    return pairs[..., 0] | (pairs[..., 1] << 4)

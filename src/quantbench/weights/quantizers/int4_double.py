@@ -10,8 +10,9 @@ from torch import Tensor
 
 from quantbench.weights.formats import Int4DoubleWeight
 from quantbench.weights.formats.int4_double import ZERO_BIAS, ZERO_STEP
+from quantbench.weights.formats.nibbles import pack_pairs
 from quantbench.weights.quantizers.blocks import for_row_blocks, require_finite
-from quantbench.weights.quantizers.int4 import Candidate, better, codes, error_of, pack, search
+from quantbench.weights.quantizers.int4 import Candidate, better, codes, error_of, search
 
 MOST_STEP, MOST_ZERO = 255, 127
 BESIDE = (0, -1, 1)  # steps that are tried, from the nearest on
@@ -39,7 +40,7 @@ def quantize_int4_double(
         affine[rows] = torch.cat((step, zero + ZERO_BIAS), dim=-1).to(torch.uint8)
         scale[rows] = by_row.reshape(-1)
         q = codes(w, step * by_row, zero * (ZERO_STEP * by_row))
-        packed[rows] = pack(q.add_(8).reshape(-1, columns))
+        packed[rows] = pack_pairs(q.add_(8).reshape(-1, columns))
 
     for_row_blocks(weight, work)
     require_finite(name, weight, scale)

@@ -17,11 +17,6 @@ def codes_along(words: "Tensor", bits: int, dim: int) -> "Tensor":
     return parts.permute(0, 2, 1).reshape(-1, words.shape[1])
 
 
-def pack_pairs(codes: "Tensor") -> "Tensor":
-    """Codes 0..15 uint8 [out, in] -> [out, in / 2], the even input in the low nibble."""
-    return codes[:, ::2] | (codes[:, 1::2] << 4)
-
-
 def swap_nibbles(data: "Tensor") -> "Tensor":
     """Bytes whose first code is the high nibble -> the low one."""
     return (data >> 4) | (data << 4)

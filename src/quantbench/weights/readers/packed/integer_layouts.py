@@ -8,7 +8,8 @@ stores a zero point less one), AutoAWQ's gemm kernels (codes of eight outputs a 
 from typing import TYPE_CHECKING, Any
 
 from quantbench.weights.formats import Int4Weight, IntegerWeight, PermutedWeight, Weight
-from quantbench.weights.readers.packed.bits import codes_along, narrow, pack_pairs
+from quantbench.weights.formats.nibbles import pack_pairs
+from quantbench.weights.readers.packed.bits import codes_along, narrow
 
 if TYPE_CHECKING:
     from torch import Tensor
