@@ -153,7 +153,7 @@ def _advice(folder: Path, missing: str = WEIGHTS) -> str:
     if suffixes & {".bin", ".pt", ".pth"}:
         return "its weights are pickled: load it with transformers and save_pretrained it as safetensors"
     if ".gguf" in suffixes:
-        return "GGUF files are not read: give the folder of the original model, config.json and *.safetensors"
+        return "GGUF files of the hub are not fetched: download one and give its path"
     if missing == WEIGHTS:
         return "give a folder that holds weights"
     return "give a folder saved by transformers' save_pretrained"
