@@ -54,16 +54,16 @@ def held_of_model(settings: AuditSettings) -> Held:
     """A model loaded under one method, after its first run."""
     from quantbench.measure import audit as account
     from quantbench.methods import METHODS, check_fits
-    from quantbench.planning.refusals import check_available, check_methods
+    from quantbench.methods.names import own_name
+    from quantbench.planning.refusals import check_available
     from quantbench.planning.resolving import resolve_device, resolve_dtype
     from quantbench.settings import Engine, LoadSettings
     from quantbench.sources import open_source
     from quantbench.support import AUTO, measurable, support_of
 
     device = resolve_device(settings.device)
-    asked = AUTO if settings.method is None else (settings.method,)
+    asked = AUTO if settings.method is None else (own_name(settings.method, METHODS),)
     if settings.method is not None:
-        check_methods(asked)
         check_available(asked, device)
     source = open_source(settings.subject)
     support = support_of(source, "auto")

@@ -35,6 +35,7 @@ def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
             cells = (name, method.scheme or "as stored", runs, method.description)
             table.add_row(*(Text(cell) for cell in cells))
         console.print(table)
+        console.print(Text("\n" + option_lines()), soft_wrap=True)
 
     listed = [listing(name, reason) for name, reason in reasons.items()]
     told = {"model": settings.model, "engine": support.engine, "summary": support.sentence} if support else {}
@@ -42,10 +43,23 @@ def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
     return 0
 
 
+def option_lines() -> str:
+    """What methods take behind a colon, a line each."""
+    from quantbench.methods.names import OPTIONS
+
+    lines = ["Options stand behind a colon, as in int4:g=32,head=16:"]
+    for method, options in OPTIONS.items():
+        taken = "; ".join(f"{option.usage} {option.what}" for option in options)
+        lines.append(f"  {method}  {taken}")
+    return "\n".join(lines)
+
+
 def listing(name: str, reason: str | None) -> dict[str, object]:
     """A method as a value: what it is, and why it does not run."""
     from quantbench.methods import METHODS
+    from quantbench.methods.names import OPTIONS
 
     method = METHODS[name]
-    what = {"name": name, "scheme": method.scheme, "description": method.description}
+    options = {option.key: list(option.parts) for option in OPTIONS.get(name, ())}
+    what = {"name": name, "scheme": method.scheme, "description": method.description, "options": options}
     return {**what, "runs": reason is None, "reason": reason}

@@ -20,7 +20,13 @@ from quantbench.planning.refusals import (
     check_readable,
     check_revision,
 )
-from quantbench.planning.resolving import resolve_baseline, resolve_device, resolve_dtype, resolve_tasks
+from quantbench.planning.resolving import (
+    resolve_baseline,
+    resolve_device,
+    resolve_dtype,
+    resolve_methods,
+    resolve_tasks,
+)
 from quantbench.planning.trials import compared, floors_of, later_passes, speed_floor
 from quantbench.planning.unused import Situation, check_unused
 from quantbench.settings import Engine, RunSettings
@@ -32,6 +38,7 @@ from quantbench.units import listed
 
 def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
     """The plan of a run and its first model, opened; a QuantbenchError for anything that cannot work."""
+    settings = resolve_methods(settings)
     if settings.models:
         return plan_of_several(settings)
     own, source, note = plan_model(settings)

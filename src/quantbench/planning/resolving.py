@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 
 from quantbench.errors import DeviceError, TaskError, UsageError, unknown
+from quantbench.methods import METHODS
+from quantbench.methods.names import own_name, own_names
 from quantbench.sandbox.pool import open_sandbox
 from quantbench.settings import RunSettings
 from quantbench.tasks import TASKS, Task, check_data, data_of, load_task
@@ -18,7 +20,18 @@ DTYPES = {
     "float32": "float32",
     "fp32": "float32",
 }
+AUTO = ("auto",)
 BASELINES = ("fp16", "bf16", "fp32")
+
+
+def resolve_methods(settings: RunSettings) -> RunSettings:
+    """The settings with methods and baseline by their own names; UsageError for one that there is not."""
+    changed = settings
+    if settings.methods != AUTO:
+        changed = changed.changed(methods=own_names(settings.methods, METHODS))
+    if settings.baseline is None or settings.models:  # among several models it is the name of a row
+        return changed
+    return changed.changed(baseline=own_name(settings.baseline, METHODS))
 
 
 def resolve_device(name: str) -> str:

@@ -28,6 +28,7 @@ class Facts:
     argument: bool = False  # given without its name
     also_argument: bool = False  # given with or without its name; a list takes all arguments left
     command_line_only: bool = False  # no key of a configuration file
+    with_options: bool = False  # a list whose entries may carry options: 'a,b:x=1,y=2' has two
     before: Any = ALWAYS  # of an option that came later: what trials before it did
 
 

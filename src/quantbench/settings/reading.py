@@ -77,7 +77,8 @@ def read_value(name: str, value: Any, field: Any) -> Any:
     if value is None:
         return None
     if entry := element_of(kind):
-        return read_list(name, value, entry)
+        whole = rejoined(value) if facts_of(field).with_options else value
+        return read_list(name, whole, entry)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return read_choice(name, value, kind)
     if kind is Path:
@@ -99,6 +100,20 @@ def read_choice(name: str, value: Any, kind: type[Enum]) -> Enum:
     if value not in choices:
         raise UsageError(unknown(spelling(name).replace("_", "-"), value, choices))
     return kind(value)
+
+
+def rejoined(value: Any) -> Any:
+    """'a,b:x=1,y=2' as ['a', 'b:x=1,y=2']: a piece with '=' and no colon belongs to the name before it."""
+    if not isinstance(value, str):
+        return value
+    entries: list[str] = []
+    for piece in value.split(","):
+        belongs = "=" in piece and ":" not in piece
+        if belongs and entries:
+            entries[-1] += f",{piece}"
+        else:
+            entries.append(piece)
+    return entries
 
 
 def read_list(name: str, value: Any, entry: Any) -> tuple[Any, ...]:

@@ -32,8 +32,8 @@ class RunSettings(Settings):
     revision: str | None = option(None, "Branch, tag or commit on the hub.", facts=Facts(shown="main"))
     methods: tuple[str, ...] = option(
         ("auto",),
-        "Methods to measure, separated by commas.",
-        facts=Facts(shown="those of fp16,int8,int4 that the model's engine runs"),
+        "Methods to measure, separated by commas; options as in int4:g=32,head=16.",
+        facts=Facts(shown="those of fp16,int8,int4 that the model's engine runs", with_options=True),
     )
     baseline: str | None = option(
         None,
