@@ -86,7 +86,7 @@ def test_a_folder_of_another_version_is_named_by_every_command_that_opens_one(
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "records.jsonl").write_text('{"schema_version": 99}\n')
     assert call([*command, "old"], monkeypatch) == 2
-    assert "schema version 99, this quantbench reads 1 to 2" in capsys.readouterr().err
+    assert "schema version 99, this quantbench reads 1 to 3" in capsys.readouterr().err
 
 
 def test_an_unwritable_folder_is_named(

@@ -18,9 +18,8 @@ from rich.console import Console
 from quantbench.errors import QuantbenchError, UsageError
 from quantbench.leftovers import remove_old_report, set_aside_samples
 from quantbench.plan import Plan
-from quantbench.records import Record
 from quantbench.results import Results
-from quantbench.selection import Selection, default_folder, load_selection, write_plan
+from quantbench.selection import default_folder, load_selection, write_plan
 from quantbench.settings import Format, RunSettings, merge_config, options_text, read_settings
 from quantbench.store import DamagedLine, Store
 
@@ -59,7 +58,7 @@ def load(folder: str | Path, *, console: Console | None = None) -> Results:
         warn(
             f"{label} was planned and has no readable record in '{folder}'; `quantbench run` measures it", err
         )
-    return Results.of(selected, Path(folder))
+    return Results.of(selected, Path(folder), tell=lambda sentence: warn(sentence, err))
 
 
 def measure(settings: RunSettings, *, command: str, console: Console | None = None) -> Results:
@@ -74,27 +73,26 @@ def measure(settings: RunSettings, *, command: str, console: Console | None = No
     store.create()
     with store.locked():
         write_plan(plan, store.folder)
-        records, damaged = execute(plan, store, command, err)
-        warn_damaged(damaged, err)
-        set_aside_samples(store.folder, records)
-        results = Results.of(Selection(records, plan.baseline), store.folder)
+        execute(plan, store, command, err)
+        results = load(store.folder, console=err)
+        set_aside_samples(store.folder, results.records)
         results.write(settings.output.format)
         remove_old_report(store.folder, results.written, tuple(Format))
     return results
 
 
-def execute(plan: Plan, store: Store, command: str, err: Console) -> tuple[list[Record], list[DamagedLine]]:
+def execute(plan: Plan, store: Store, command: str, err: Console) -> None:
     """Run the plan's missing trials in fresh processes, shown on the terminal."""
     from quantbench.executors.interruption import Interruption
     from quantbench.executors.local import LocalExecutor
-    from quantbench.runner import run_plan
+    from quantbench.runner import walk_plan
     from quantbench.terminal import RunDisplay
 
     with Interruption() as interruption, RunDisplay(err) as display:
         executor = LocalExecutor(
             store.folder, command=command, progress=display.progress, interruption=interruption
         )
-        return run_plan(plan, store, executor, display)
+        walk_plan(plan, store, executor, display)
 
 
 @contextmanager

@@ -104,10 +104,7 @@ class Trial(Settings):
     @property
     def label(self) -> str:
         """How the trial is named in files and while it runs: its row, marked for a floor or a later pass."""
-        name = self.name.replace(" ", "-")
-        if self.role is Role.ROUND:
-            return f"{name}-pass-{self.round + 1}"
-        return name if self.role is Role.METHOD else f"{name}-{self.role}"
+        return label_of(self.name, self.role, self.round)
 
     @property
     def has_distance(self) -> bool:
@@ -127,6 +124,14 @@ class Plan:
     trials: tuple[Trial, ...]
     baseline: str
     notes: tuple[str, ...] = ()  # what is not measured that was not ruled out by name, as sentences
+
+
+def label_of(name: str, role: str, of_pass: int) -> str:
+    """`Trial.label` of a trial whose row has this name."""
+    name = name.replace(" ", "-")
+    if role == Role.ROUND:
+        return f"{name}-pass-{of_pass + 1}"
+    return name if role == Role.METHOD else f"{name}-{role}"
 
 
 def trial_from_dict(data: Mapping[str, Any]) -> Trial:

@@ -1,16 +1,18 @@
 """What was measured: a Record is one trial's outcome, immutable, versioned, raw values only.
 
 Bytes are int, seconds are float. None means 'not measured', never zero. Anything derived (a rate, a
-ratio, an interval) is computed by `analysis` from these values and is not stored.
+ratio, an interval) is computed by `analysis` from these values and is not stored. What has an entry a problem
+is read from its own file when it is looked at, see parts.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from quantbench.kernels import Kernels
+from quantbench.parts import Apart
 from quantbench.plan import Role, Trial
 from quantbench.record_base import Count, Figure, Frozen, NotNegative, Rate, Seconds, Several, Share, Taken
 from quantbench.record_base import Environment as Environment
@@ -120,6 +122,9 @@ class Completion(Frozen):
     code_found: bool = True  # the answer held something that could be run
 
 
+Completions = Annotated[Sequence[Completion], Apart(Completion)]
+
+
 class TaskResult(Frozen):
     task: str
     protocol: str  # name and version of prompt, stops and extraction
@@ -127,7 +132,7 @@ class TaskResult(Frozen):
     data_sha256: str
     comparable: bool  # the data are the published ones
     problems: Several
-    completions: tuple[Completion, ...]
+    completions: Completions
     passed: Count | None = None  # problems; only where single outcomes are not known, as in imported figures
     samples_file: str | None = None  # relative to the results folder
     sandbox: str  # the mode that ran
@@ -169,7 +174,7 @@ class ProblemDistance(Frozen):
 class Distance(Frozen):
     text: str  # what was scored
     top_k: int
-    problems: tuple[ProblemDistance, ...]
+    problems: Annotated[Sequence[ProblemDistance], Apart(ProblemDistance)]
 
 
 class PromptEffect(Frozen):
@@ -251,7 +256,8 @@ class Record(Frozen):
     tasks: tuple[TaskResult, ...] = ()
     other_protocols: tuple[TaskResult, ...] = ()  # the same tasks asked in other ways than the first
     distance: Distance | None = None
-    perplexity: tuple[Perplexity, ...] = ()
+    perplexity: Annotated[Sequence[Perplexity], Apart(Perplexity)] = ()
+    took_s: Seconds | None = None  # from the start of the trial's process to its end
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
 

@@ -4,7 +4,7 @@ Only what is asked for is computed; nothing here needs torch.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,7 @@ from quantbench.records import Record
 from quantbench.selection import Selection
 from quantbench.settings import read_settings
 from quantbench.settings.commands import RecommendSettings
+from quantbench.store import whole
 from quantbench.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
@@ -37,30 +38,42 @@ class Results:
     baseline: str  # the method that the others are compared with
     missing: tuple[str, ...] = ()  # labels of planned trials without a record
     written: tuple[str, ...] = ()  # files of the report last written
+    _tell: Callable[[str], None] = field(default=lambda sentence: None)  # of what turns out to be damaged
 
     def __repr__(self) -> str:
         labels = ", ".join(record.trial.label for record in self.records if record.role is Role.METHOD)
         return f"<Results of '{self.folder}': {labels}; baseline {self.baseline}>"
 
     @classmethod
-    def of(cls, selected: Selection, folder: Path) -> "Results":
+    def of(
+        cls, selected: Selection, folder: Path, tell: Callable[[str], None] = lambda sentence: None
+    ) -> "Results":
         """The results of records that belong together."""
         records, baseline, missing = selected
-        return cls(folder=folder, records=records, baseline=baseline, missing=missing)
+        return cls(folder=folder, records=records, baseline=baseline, missing=missing, _tell=tell)
+
+    @cached_property
+    def _whole(self) -> list[Record]:
+        """The records with all their parts; what of them is lost is told, and is missing."""
+        found = [whole(record) for record in self.records]
+        for before, record in zip(self.records, found, strict=True):
+            for sentence in record.warnings[len(before.warnings) :]:
+                self._tell(f"{record.trial.label}: {sentence}")
+        return found
 
     @cached_property
     def analysis(self) -> "Analysis":
         """Comparisons with the baseline, findings and recommendations."""
         from quantbench.analysis import analyse
 
-        return analyse(self.records, self.baseline, self.missing)
+        return analyse(self._whole, self.baseline, self.missing)
 
     @cached_property
     def compared(self) -> "Rows":
         """The methods' figures, without statistics over them."""
         from quantbench.analysis import read_results
 
-        return read_results(self.records, self.baseline, self.missing)
+        return read_results(self._whole, self.baseline, self.missing)
 
     @property
     def report(self) -> Path:

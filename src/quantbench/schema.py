@@ -3,6 +3,7 @@
 1  the first
 2  a failure says whether the user caused it (`user_error`); version 1 told it by a missing traceback; and
    kernels are structured; version 1 had a dictionary of operations and words, see kernels.py
+3  in a results folder, entries a problem lie beside the record in a file of their own, see parts.py
 
 A field that is added with a default needs no version: older records are read without it.
 """
@@ -10,8 +11,8 @@ A field that is added with a default needs no version: older records are read wi
 from collections.abc import Mapping
 from typing import Any
 
-SCHEMA_VERSION = 2
-READABLE = (1, 2)
+SCHEMA_VERSION = 3
+READABLE = (1, 2, 3)
 
 
 def upgraded(data: Mapping[str, Any]) -> dict[str, Any]:

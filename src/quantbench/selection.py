@@ -4,13 +4,14 @@ A run writes plan.json beside its records; whoever opens the folder reads it.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from quantbench.errors import StoreError
 from quantbench.plan import Plan
 from quantbench.records import Record
-from quantbench.store import DamagedLine, Store, write_atomically
+from quantbench.store import DamagedLine, Store, Summary, write_atomically
 
 PLAN_FILE = "plan.json"
 
@@ -24,30 +25,51 @@ class Selection(NamedTuple):
 
 
 def load_selection(folder: Path) -> tuple[Selection, list[DamagedLine]]:
-    """The records of a folder's last run and the damaged lines; StoreError for a folder without any."""
-    stored, damaged = Store(folder).read()
-    if not stored and damaged:
-        raise StoreError(
-            f"no record in '{folder}' can be read, the first because of: {damaged[0].reason}; "
-            "use the quantbench that wrote it, or run `quantbench run` again"
-        )
-    return select_records(stored, folder), damaged
+    """The records of a folder's last run and the damaged lines; StoreError for a folder without any.
 
-
-def select_records(stored: list[Record], folder: Path) -> Selection:
-    """The records of the folder's last plan; all of them where the plan file is lost."""
+    Their big parts stay on disk until they are looked at, or read by `store.whole`.
+    """
+    store = Store(folder)
+    stored, damaged = store.summaries()
     if not stored:
-        raise StoreError(f"no readable record in '{folder}'; run `quantbench run` again")
+        raise StoreError(_nothing_readable(folder, damaged))
     path = folder / PLAN_FILE
-    if not path.exists():
-        return Selection(stored, "fp16" if any(r.method == "fp16" for r in stored) else stored[0].method)
+    if not path.exists():  # it was lost: all records belong together
+        records = _read(store, list(stored.values()), damaged)
+        if not records:
+            raise StoreError(_nothing_readable(folder, damaged))
+        return Selection(records, _likely_baseline(records)), damaged
     plan = read_plan(path)
-    by_id = {record.trial_id: record for record in stored}
-    chosen = [by_id[trial] for trial in plan["trials"] if trial in by_id]
-    if not chosen:
+    records = _read(store, [stored[trial] for trial in plan["trials"] if trial in stored], damaged)
+    if not records:
         raise StoreError(f"no record of the last plan in '{folder}' can be read; run `quantbench run` again")
-    missing = tuple(label for trial, label in plan["labels"].items() if trial not in by_id)
-    return Selection(chosen, plan["baseline"], missing)
+    there = {record.trial_id for record in records}
+    missing = tuple(label for trial, label in plan["labels"].items() if trial not in there)
+    return Selection(records, plan["baseline"], missing), damaged
+
+
+def _read(store: Store, summaries: Sequence[Summary], damaged: list[DamagedLine]) -> list[Record]:
+    """The records of these summaries; one that cannot be read in full joins the damaged lines."""
+    records = []
+    for summary in summaries:
+        try:
+            records.append(store.record(summary))
+        except ValueError as error:
+            damaged.append(DamagedLine(store.line_number(summary), str(error)))
+    return records
+
+
+def _likely_baseline(records: Sequence[Record]) -> str:
+    return "fp16" if any(record.method == "fp16" for record in records) else records[0].method
+
+
+def _nothing_readable(folder: Path, damaged: Sequence[DamagedLine]) -> str:
+    if not damaged:
+        return f"no readable record in '{folder}'; run `quantbench run` again"
+    return (
+        f"no record in '{folder}' can be read, the first because of: {damaged[0].reason}; "
+        "use the quantbench that wrote it, or run `quantbench run` again"
+    )
 
 
 def read_plan(path: Path) -> dict[str, Any]:

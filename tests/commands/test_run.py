@@ -14,7 +14,7 @@ from quantbench.errors import StoreError
 from quantbench.output import Output
 from quantbench.plan import Plan
 from quantbench.records import Failure, Record
-from quantbench.selection import default_folder, select_records, write_plan
+from quantbench.selection import Selection, default_folder, load_selection, write_plan
 from quantbench.settings import read_settings
 from quantbench.settings.commands import ReportSettings
 from quantbench.store import Store
@@ -36,39 +36,46 @@ def test_a_folder_is_named_after_the_model(model: str, folder: str) -> None:
     assert default_folder(model) == Path("results") / folder
 
 
+def selected(records: list[Record], folder: Path) -> Selection:
+    """What a folder with these records says belongs together."""
+    for record in records:
+        Store(folder).append(record)
+    return load_selection(folder)[0]
+
+
 def test_a_report_takes_the_last_plans_records_only(tmp_path: Path) -> None:
     old, new = make_record(make_trial(seed=1)), make_record(make_trial(seed=2))
     write_plan(Plan(trials=(make_trial(seed=2),), baseline="fp16"), tmp_path)
-    assert select_records([old, new], tmp_path) == ([new], "fp16", ())
+    assert selected([old, new], tmp_path) == ([new], "fp16", ())
 
 
 def test_a_lost_plan_file_leaves_all_records(tmp_path: Path) -> None:
     records = [make_record(make_trial(method="int8")), make_record(make_trial())]
-    assert select_records(records, tmp_path) == (records, "fp16", ())
+    assert selected(records, tmp_path) == (records, "fp16", ())
 
 
 def test_a_damaged_plan_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(StoreError, match=r"plan\.json"):
-        select_records([make_record(make_trial())], tmp_path)
+        selected([make_record(make_trial())], tmp_path)
 
 
 def test_no_record_of_the_plan_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(json.dumps({"baseline": "fp16", "trials": ["0"]}))
     with pytest.raises(StoreError, match="run `quantbench run` again"):
-        select_records([make_record(make_trial())], tmp_path)
+        selected([make_record(make_trial())], tmp_path)
 
 
 def test_a_planned_trial_without_a_record_is_named(tmp_path: Path) -> None:
     write_plan(Plan(trials=(make_trial(), make_trial(method="int8")), baseline="fp16"), tmp_path)
-    assert select_records([make_record(make_trial())], tmp_path).missing == ("int8",)
+    assert selected([make_record(make_trial())], tmp_path).missing == ("int8",)
 
 
 def test_a_plan_without_labels_names_the_missing_trial_by_its_id(tmp_path: Path) -> None:
     known = make_trial()
     plan = {"baseline": "fp16", "trials": [known.id, "0123"]}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
-    assert select_records([make_record(known)], tmp_path).missing == ("trial 0123",)
+    assert selected([make_record(known)], tmp_path).missing == ("trial 0123",)
 
 
 def folder_with(tmp_path: Path, records: list[Record]) -> Path:

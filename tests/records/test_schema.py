@@ -73,7 +73,7 @@ def test_the_first_schema_told_a_users_error_by_a_missing_traceback(
 
 @pytest.mark.parametrize("version", [0, max(READABLE) + 1, "1", None])
 def test_a_version_of_another_time_is_said(version: object) -> None:
-    with pytest.raises(ValueError, match=r"this quantbench reads 1 to 2"):
+    with pytest.raises(ValueError, match=r"this quantbench reads 1 to 3"):
         read(schema_version=version)
 
 

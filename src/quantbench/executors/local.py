@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,7 @@ class LocalExecutor:
             "command": self._command,
             "parent": os.getpid(),
         }
+        began = time.monotonic()
         with log_file.open("wb") as log, started(log) as child:
             try:
                 status = self._follow(child, json.dumps(job).encode() + b"\n")
@@ -75,7 +77,8 @@ class LocalExecutor:
                 end(child)
                 record = read_partial(record_file, trial, None if whole else failure)
                 raise self._interruption.raised(record) from None
-        return read_partial(record_file, trial, None if status == 0 else death(status, log_file))
+        record = read_partial(record_file, trial, None if status == 0 else death(status, log_file))
+        return record.model_copy(update={"took_s": time.monotonic() - began})
 
     def _follow(self, child: Child, job: bytes) -> int:
         """Hand over the job, pass on progress until the child ends; its status."""

@@ -1,0 +1,63 @@
+"""Files of a results folder: replaced in one step, or lengthened and synced. Knows nothing of records."""
+
+import json
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from quantbench.errors import StoreError
+
+BLOCK = 65_536  # bytes read at once when a line's start is looked for
+
+
+def whole_lines(handle: BinaryIO) -> int:
+    """Bytes up to the end of the last whole record; what only lacks its line end gets one."""
+    end = handle.seek(0, os.SEEK_END)
+    start = end
+    while start > 0:
+        before = max(0, start - BLOCK)
+        handle.seek(before)
+        block = handle.read(start - before)
+        if (found := block.rfind(b"\n")) >= 0:
+            start = before + found + 1
+            break
+        start = before
+    if start == end:
+        return end
+    handle.seek(start)
+    try:
+        json.loads(handle.read())
+    except (ValueError, RecursionError):
+        return start
+    write_at(handle, end, b"\n")
+    return end + 1
+
+
+def write_at(handle: BinaryIO, end: int, line: bytes) -> None:
+    """Put `line` at `end`, the file's new last line, and wait until the disk has it."""
+    handle.truncate(end)
+    handle.seek(end)
+    handle.write(line)
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step; StoreError names the file when the disk is full or refuses."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> StoreError:
+    """The sentence for a file of the folder that the disk has no room for, or that it refuses."""
+    return StoreError(
+        f"cannot write '{path}' ({error.strerror}); free some space or choose another --output-dir"
+    )
