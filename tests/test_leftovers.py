@@ -73,6 +73,7 @@ def test_every_file_that_a_format_writes_is_known_to_be_removed_later(tmp_path: 
 def test_answers_are_named_for_their_method_and_never_overwrite_others(tmp_path: Path) -> None:
     trial = make_trial()
     run = Run(
+        name=trial.label,
         trial=trial,
         folder=tmp_path,
         record=new_record(trial),

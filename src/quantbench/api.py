@@ -21,7 +21,7 @@ from quantbench.plan import Plan
 from quantbench.results import Results
 from quantbench.selection import default_folder, load_selection, write_plan
 from quantbench.settings import Format, RunSettings, merge_config, options_text, read_settings
-from quantbench.store import DamagedLine, Store
+from quantbench.store import DamagedLine, Store, clear_running
 
 __all__ = ["QuantbenchError", "Results", "load", "measure", "run"]
 
@@ -88,9 +88,11 @@ def execute(plan: Plan, store: Store, command: str, err: Console) -> None:
     from quantbench.runner import walk_plan
     from quantbench.terminal import RunDisplay
 
-    with Interruption() as interruption, RunDisplay(err) as display:
+    names = {trial.id: plan.name_of(trial) for trial in plan.trials}
+    clear_running(store.folder)
+    with Interruption() as interruption, RunDisplay(err, names, store.folder) as display:
         executor = LocalExecutor(
-            store.folder, command=command, progress=display.progress, interruption=interruption
+            store.folder, command=command, names=names, progress=display.progress, interruption=interruption
         )
         walk_plan(plan, store, executor, display)
 

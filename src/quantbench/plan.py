@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import model_serializer, model_validator
@@ -118,12 +119,33 @@ class Trial(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One model of a sweep: its methods are compared with each other, and have a report of their own."""
+
+    model: str
+    name: str  # of its folder, and before its trials' labels
+    baseline: str
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """All trials of one run, in the order in which they run; the baseline is one of the methods."""
 
     trials: tuple[Trial, ...]
     baseline: str
     notes: tuple[str, ...] = ()  # what is not measured that was not ruled out by name, as sentences
+    groups: tuple[Group, ...] = ()  # of a sweep: each model's own plan; their trials are all there are
+
+    def name_of(self, trial: Trial) -> str:
+        """How a trial is named while the plan runs, and in its files: in a sweep, behind its model."""
+        group = self.group_of.get(trial.id)
+        return f"{group.name}-{trial.label}" if group else trial.label
+
+    @cached_property
+    def group_of(self) -> Mapping[str, Group]:
+        """Of a sweep: the group of each trial's id."""
+        return {trial.id: group for group in self.groups for trial in group.trials}
 
 
 def label_of(name: str, role: str, of_pass: int) -> str:

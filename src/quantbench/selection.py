@@ -79,19 +79,26 @@ def read_plan(path: Path) -> dict[str, Any]:
         trials = [str(trial) for trial in plan["trials"]]
         named = dict(plan.get("labels", {}))  # plans of older versions have none
         labels = {trial: str(named.get(trial, f"trial {trial}")) for trial in trials}
-        return {"baseline": str(plan["baseline"]), "trials": trials, "labels": labels}
+        kinds = {trial: str(kind) for trial, kind in dict(plan.get("kinds", {})).items()}
+        return {"baseline": str(plan["baseline"]), "trials": trials, "labels": labels, "kinds": kinds}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"'{path}' is damaged; remove it to report all records of the folder") from error
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
-    """Which trials belong together, for rendering the folder again."""
+    """Which trials belong together, for rendering the folder again, and of which kind each is."""
     content = {
         "baseline": plan.baseline,
         "trials": [trial.id for trial in plan.trials],
-        "labels": {trial.id: trial.label for trial in plan.trials},
+        "labels": {trial.id: plan.name_of(trial) for trial in plan.trials},
+        "kinds": {trial.id: kind_of(trial.model, trial.method, trial.role) for trial in plan.trials},
     }
     write_atomically(folder / PLAN_FILE, json.dumps(content, indent=1).encode())
+
+
+def kind_of(model: str, method: str, role: str) -> str:
+    """What trials that take about as long have in common."""
+    return f"{model} {method} {role}"
 
 
 def default_folder(model: str) -> Path:

@@ -1,6 +1,11 @@
-"""What a run shows: a line a trial, and a bar for its current stage, or a line a stage without a terminal."""
+"""What a run shows: a line a trial, and a bar for its current stage, or a line a stage without a terminal.
+
+What runs is noted in the results folder, too, for `quantbench status`.
+"""
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -15,14 +20,20 @@ from rich.progress import (
 
 from quantbench.plan import Trial
 from quantbench.records import Record
+from quantbench.store import note_ended, note_running
 from quantbench.units import show_seconds
 
 
 class RunDisplay:
     """A context manager; its methods are the runner's watcher and the executor's progress."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(
+        self, console: Console, names: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> None:
+        """`names` of trials by id, where they are not their labels; `folder` is the results folder."""
         self._console = console
+        self._names = names or {}
+        self._folder = folder
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -48,23 +59,31 @@ class RunDisplay:
         self._bars.stop()
 
     def on_skip(self, trial: Trial) -> None:
-        self._console.print(f"{trial.label}: already measured", highlight=False)
+        self._console.print(f"{self._name(trial)}: already measured", highlight=False)
 
     def on_start(self, trial: Trial, number: int, count: int) -> None:
-        self._label = f"{trial.label} ({number}/{count})"
+        if self._folder:
+            note_running(self._folder, trial.id)
+        self._label = f"{self._name(trial)} ({number}/{count})"
         self._stage = ""
         self._started = time.perf_counter()
         self.progress("starting", 0, 0)
 
     def on_record(self, trial: Trial, record: Record) -> None:
+        name = self._name(trial)
+        if self._folder:
+            note_ended(self._folder, trial.id)
         took = show_seconds(time.perf_counter() - self._started)
         if record.failure is None:
-            self._console.print(f"{trial.label}: measured in {took}", highlight=False)
+            self._console.print(f"{name}: measured in {took}", highlight=False)
         else:
-            reason = f"{trial.label}: failed while in '{record.failure.stage}': {record.failure.message}"
+            reason = f"{name}: failed while in '{record.failure.stage}': {record.failure.message}"
             self._console.print(reason, style="red", highlight=False, markup=False)
         for warning in record.warnings:
             self._console.print(f"  note: {warning}", highlight=False, markup=False)
+
+    def _name(self, trial: Trial) -> str:
+        return self._names.get(trial.id, trial.label)
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """A Progress: moves the bar of the current stage, starts it anew for another stage."""

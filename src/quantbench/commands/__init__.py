@@ -18,6 +18,7 @@ from quantbench.commands.recommend import recommend
 from quantbench.commands.report import report
 from quantbench.commands.run import run
 from quantbench.commands.score import score
+from quantbench.commands.status import status
 from quantbench.output import Output
 from quantbench.settings import Settings
 from quantbench.settings.commands import (
@@ -28,6 +29,7 @@ from quantbench.settings.commands import (
     RecommendSettings,
     ReportSettings,
     ScoreSettings,
+    StatusSettings,
 )
 from quantbench.settings.run import RunSettings
 
@@ -44,6 +46,7 @@ class Command(Generic[Asked]):
 
 COMMANDS: dict[str, Command[Any]] = {
     "run": Command(RunSettings, run),
+    "status": Command(StatusSettings, status),
     "report": Command(ReportSettings, report),
     "recommend": Command(RecommendSettings, recommend),
     "compare": Command(CompareSettings, compare),

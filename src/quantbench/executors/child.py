@@ -47,6 +47,7 @@ def main() -> None:
     run_trial(
         trial,
         folder=Path(job["folder"]),
+        name=job["name"],
         progress=throttled(news),
         checkpoint=checkpoint,
         command=job["command"],

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -42,19 +42,28 @@ class LocalExecutor:
     """A Callable[[Trial], Record]; `folder` is the results folder, `command` what the user typed."""
 
     def __init__(
-        self, folder: Path, *, command: str, progress: Progress, interruption: Interruption | None = None
+        self,
+        folder: Path,
+        *,
+        command: str,
+        progress: Progress,
+        interruption: Interruption | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
+        """`names` of trials by id, for their files, where they are not their labels."""
         self._folder = folder
         self._command = command
         self._progress = progress
         self._interruption = interruption or Interruption()
+        self._names = names or {}
 
     def __call__(self, trial: Trial) -> Record:
         """Run the trial to its end; Ctrl-C and its like kill it at once, raised as TrialInterrupted."""
         if self._interruption.signum is not None:
             raise self._interruption.raised(None)
         record_file = self._folder / ".partial" / f"{trial.id}.json"
-        log_file = self._folder / "logs" / f"{trial.label}.log"
+        name = self._names.get(trial.id, trial.label)
+        log_file = self._folder / "logs" / f"{name}.log"
         for path in (record_file, log_file):
             path.parent.mkdir(parents=True, exist_ok=True)
         remove(record_file)
@@ -63,6 +72,7 @@ class LocalExecutor:
             "folder": str(self._folder),
             "record_file": str(record_file),
             "command": self._command,
+            "name": name,
             "parent": os.getpid(),
         }
         began = time.monotonic()

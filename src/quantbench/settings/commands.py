@@ -22,6 +22,12 @@ class ReportSettings(Settings):
     format: tuple[Format, ...] = FORMATS
 
 
+class StatusSettings(Settings):
+    """What `quantbench status` was asked for."""
+
+    folder: Path = FOLDER
+
+
 class RecommendSettings(Settings):
     """What `quantbench recommend` was asked for; None sets no limit."""
 

@@ -2,8 +2,22 @@
 
 from quantbench.store.files import write_atomically
 from quantbench.store.lines import parse_record
+from quantbench.store.running import Running, clear_running, note_ended, note_running, read_running
 from quantbench.store.store import DamagedLine, Store, is_results
 from quantbench.store.summary import Summary
 from quantbench.store.whole import whole
 
-__all__ = ["DamagedLine", "Store", "Summary", "is_results", "parse_record", "whole", "write_atomically"]
+__all__ = [
+    "DamagedLine",
+    "Running",
+    "Store",
+    "Summary",
+    "clear_running",
+    "is_results",
+    "note_ended",
+    "note_running",
+    "parse_record",
+    "read_running",
+    "whole",
+    "write_atomically",
+]

@@ -72,6 +72,17 @@ class Store:
                 ) from error
             yield
 
+    def is_held(self) -> bool:
+        """Whether a run holds the folder now."""
+        try:
+            with (self.folder / ".lock").open("r") as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
     def append(self, record: Record) -> Summary:
         """Add one record as a line, synced; StoreError, and the file as it was, when the disk refuses.
 

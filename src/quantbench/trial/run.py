@@ -20,6 +20,7 @@ class Run:
     """A trial in progress: its record so far, and where news of it go."""
 
     trial: Trial
+    name: str  # of its files
     folder: Path
     record: Record
     progress: Progress

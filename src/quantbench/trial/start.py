@@ -22,10 +22,21 @@ def run_trial(
     checkpoint: Callable[[Record], None],
     command: str | None = None,
     import_s: float | None = None,
+    name: str | None = None,
 ) -> Record:
-    """Measure everything a trial asks for; never raises for what happens inside it, save Ctrl-C."""
+    """Measure everything a trial asks for; never raises for what happens inside it, save Ctrl-C.
+
+    `name` is that of its files of answers, by default its label.
+    """
     record = new_record(trial, command)
-    run = Run(trial=trial, folder=folder, record=record, progress=progress, checkpoint=checkpoint)
+    run = Run(
+        trial=trial,
+        name=name or trial.label,
+        folder=folder,
+        record=record,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
     try:
         measure(run, import_s)
     except Exception as error:

@@ -119,7 +119,7 @@ def sample_row(sample: Sample) -> dict[str, str]:
 
 def samples_name(run: Run, suffix: str) -> str:
     """`int8.jsonl`; with the trial's id where answers under other settings have that name already."""
-    name = f"{run.trial.label}{suffix}.jsonl"
+    name = f"{run.name}{suffix}.jsonl"
     places = (run.folder / "samples", run.folder / "samples" / "earlier")
     taken = any((place / name).exists() for place in places)
-    return f"{run.trial.label}{suffix}-{run.trial.id[:8]}.jsonl" if taken else name
+    return f"{run.name}{suffix}-{run.trial.id[:8]}.jsonl" if taken else name
