@@ -12,7 +12,8 @@ from torch import Tensor
 
 from quantbench.methods.quantized import QuantizedMethod, with_head16
 from quantbench.weights.formats import FloatWeight, Int4Weight, Weight
-from quantbench.weights.quantizers.int4 import codes, pack, quantize_int4, to_half
+from quantbench.weights.formats.nibbles import pack_pairs
+from quantbench.weights.quantizers.int4 import codes, quantize_int4, to_half
 
 Rounding = Callable[[Tensor], Tensor]  # [rows, groups, group] -> the same, rounded
 NF4 = (-1, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.09105004, 0,
@@ -37,7 +38,7 @@ def nearest(group: int, name: str, weight: Tensor, squares: Tensor | None) -> We
     low, high = w.aminmax(dim=-1, keepdim=True)
     scale = to_half((high - low) / 15)
     zero = to_half(low + 8 * scale)
-    packed = pack(codes(w, scale, zero).add_(8).reshape(weight.shape))
+    packed = pack_pairs(codes(w, scale, zero).add_(8).reshape(weight.shape))
     return Int4Weight(packed, scale.squeeze(-1).half(), zero.squeeze(-1).half())
 
 

@@ -19,6 +19,7 @@ from quantbench.engine.plain.linear import PlainLinear
 from quantbench.engine.plain.operations import PlainOperations
 from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
 from quantbench.weights.quantizers.int4_double import quantize_int4_double
+from quantbench.weights.quantizers.int8 import quantize_int8_groups
 from tests.engine.models import SHAPE, native, prompts, ran, reference_model
 
 pytestmark = pytest.mark.skipif(
@@ -52,6 +53,8 @@ def weight(kind: str, rows: int, columns: int) -> Weight:
     if kind == "int8":
         scale = values.abs().amax(dim=1) / 127
         return Int8Weight((values / scale[:, None]).round().to(torch.int8), scale)
+    if kind.startswith("int8-"):
+        return quantize_int8_groups("w", values, group_size=int(kind.removeprefix("int8-")))
     if kind.startswith("int4"):
         return int4(values, int(kind.removeprefix("int4-")))
     if kind.startswith("double"):
@@ -65,7 +68,7 @@ def linear(held: Weight, bias: Tensor | None = None) -> CpuLinear:
     return CpuLinear(library, Matrix(weight=held, bias=bias, parts=(("w", held.shape[0]),)))
 
 
-KINDS = ("float32", "float16", "bfloat16", "int8", "int4-32", "int4-128", "double-32", "double-64")
+KINDS = ("float32", "float16", "bfloat16", "int8", "int8-32", "int8-128", "int4-32", "int4-128", "double-32", "double-64")
 SHAPES = ((1, 128), (7, 256), (37, 384), (66, 128))
 
 

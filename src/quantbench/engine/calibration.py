@@ -65,8 +65,8 @@ class Pass:
     ) -> None:
         self.operations = PlainOperations(config)
         self._config, self._lengths, self._device, self._dtype = config, lengths, device, dtype
-        self._rotation = Rotation(config, device, dtype)
-        self._rotation.reserve(max(lengths))
+        self.rotation = Rotation(config, device, dtype)
+        self.rotation.reserve(max(lengths))
 
     def norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """Of float32 states, in the type of the products."""
@@ -79,7 +79,7 @@ class Pass:
         cache = KeyValueCache(
             alone, rows=len(rows), capacity=max(self._lengths), device=self._device, dtype=self._dtype
         )
-        attention = PlainOperations(alone).prompt_attention(cache, self._rotation, self._lengths, rows)
+        attention = PlainOperations(alone).prompt_attention(cache, self.rotation, self._lengths, rows)
         normed = self.norm(x, layer.input_norm)
         mixed = attention(0, layer.qkv(normed), layer.head_norms)
         x = layer.output(mixed, x)

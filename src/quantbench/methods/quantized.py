@@ -19,7 +19,7 @@ from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import EMBEDDING, HEAD
-from quantbench.weights.formats import Int4DoubleWeight, Int4Weight, Int8Weight
+from quantbench.weights.formats import Int4DoubleWeight, Int4Weight, Int8GroupsWeight, Int8Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +108,7 @@ class Noted:
         """One sentence for each kind of exception that occurred."""
         sentences = [
             f"{count} matrices have groups of {size} instead of {self._group_size}, "
-            f"because no pair of {self._group_size} divides their input width"
+            f"because {self._group_size} does not divide their input width"
             for size, count in sorted(self._regrouped.items(), reverse=True)
         ]
         if self._kept:
@@ -124,6 +124,34 @@ def int8(name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | Non
     from quantbench.weights.quantizers.int8 import quantize_int8
 
     return quantize_int8(name, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Groups:
+    """W8 in groups of `most` inputs, or of the largest half, quarter or so down to 32 that divides the width.
+
+    Where none does, a scale per output channel.
+    """
+
+    most: int
+
+    def group_of(self, columns: int) -> int | None:
+        """The group for an input width; None where there is none."""
+        sizes = (self.most >> halvings for halvings in range(self.most.bit_length()))
+        return next((size for size in sizes if size >= LEAST and columns % size == 0), None)
+
+    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
+        from quantbench.weights.quantizers.int8 import quantize_int8, quantize_int8_groups
+
+        if group := self.group_of(weight.shape[1]):
+            return quantize_int8_groups(name, weight, group_size=group)
+        return quantize_int8(name, weight)
+
+    def matrix_bytes(self, rows: int, columns: int) -> int:
+        """Of [rows, columns]."""
+        if group := self.group_of(columns):
+            return Int8GroupsWeight.bytes_of(rows, columns, group)
+        return Int8Weight.bytes_of(rows, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +249,27 @@ def with_head16(method: QuantizedMethod) -> QuantizedMethod:
     )
 
 
+def int8_in(size: int) -> QuantizedMethod:
+    """W8 in groups of `size`."""
+    groups = Int8Groups(size)
+    return QuantizedMethod(
+        description=f"8 bits, symmetric, groups of {size}; embedding and head included",
+        scheme="W8",
+        group_size=size,
+        quantize=groups,
+        matrix_bytes=groups.matrix_bytes,
+    )
+
+
 FINE = {"int4-hq": int4_in(32)}
+GROUPED = {f"int8-g{size}": int8_in(size) for size in (128, 32)}
 BLIND = {
     f"{name}-nocal": without_calibration(method) for name, method in {"int4": PLAIN["int4"], **FINE}.items()
 }
 HEAD16 = {
     f"{name}-head16": with_head16(method)
-    for name, method in {**PLAIN, **FINE, **BLIND}.items()
+    for name, method in {**PLAIN, **FINE, **GROUPED, **BLIND}.items()
     if name != "int4-rtn"
 }
-VARIANTS = {**FINE, **BLIND, **HEAD16}
+VARIANTS = {**FINE, **GROUPED, **BLIND, **HEAD16}
 QUANTIZED = {**PLAIN, **VARIANTS}

@@ -4,17 +4,27 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.parameters import Matrix
-from quantbench.weights.formats import FloatWeight, Int4DoubleWeight, Int4Weight, Int8Weight, Weight
+from quantbench.weights.formats import (
+    FloatWeight,
+    Int4DoubleWeight,
+    Int4Weight,
+    Int8GroupsWeight,
+    Int8Weight,
+    Weight,
+)
 
-SCHEMES = ("float", "int8", "int4", "double")
+SCHEMES = ("float", "int8", "int8-groups", "int4", "double")
 HALF = torch.float16
 
 
 def random_weight(scheme: str, out: int, inputs: int, group: int, generator: torch.Generator) -> Weight:
     if scheme == "float":
         return FloatWeight((torch.randn(out, inputs, generator=generator) * inputs**-0.5).to(HALF))
-    if scheme == "int8":
+    if scheme.startswith("int8"):
         q = torch.randint(-127, 128, (out, inputs), generator=generator, dtype=torch.int8)
+        if scheme == "int8-groups":
+            scale = torch.rand(out, inputs // group, generator=generator) * inputs**-0.5 / 40
+            return Int8GroupsWeight(q, scale.to(HALF))
         return Int8Weight(q, torch.rand(out, generator=generator) * inputs**-0.5 / 40)
     packed = torch.randint(0, 256, (out, inputs // 2), generator=generator, dtype=torch.uint8)
     if scheme == "double":

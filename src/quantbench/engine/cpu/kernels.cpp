@@ -13,7 +13,7 @@
 extern "C" {
 
 // y [rows, n] = x [rows, k] times weights [n, k], scaled, plus bias [n] and residual [rows, n] if given.
-// kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4, 9 int4 with double quantization; of `stored_readers.hpp`
+// kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4, 9 int4 with double quantization, 10 int8 in groups; of `stored_readers.hpp`
 // 5 to 8; of `blocks.hpp` 16 on. k is a multiple of 16, of a group where there are groups (4 bits: that of 32), and
 // of a block.
 void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_t n, const void* data,
@@ -37,6 +37,7 @@ void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_
         case 7: return multiply<ZeroPoint8>(p);
         case 8: return multiply<Float8>(p);
         case 9: return multiply<Int4Double>(p);
+        case 10: return multiply<Int8Groups>(p);
         case 16: return multiply<Blocks<Q4_0>>(p);
         case 17: return multiply<Blocks<Q4_1>>(p);
         case 18: return multiply<Blocks<Q5_0>>(p);

@@ -1,6 +1,6 @@
 // One kind of weight each: `next` hands the weights of STEP inputs from k on to use(vector of floats, its number).
 // Where GROUPED, `start` is told each group of inputs before its weights are asked for.
-// The layouts are those of weights/formats/{floats,int8,int4}.py.
+// The layouts are those of weights/formats/{floats,int8,int8_groups,int4}.py.
 #pragma once
 
 #include "unpacking.hpp"
@@ -69,6 +69,26 @@ struct Int8 {
         use(to_floats(widen_signed(row + k)), 0);
     }
     static float scale(const void* scales, int64_t n) { return static_cast<const float*>(scales)[n]; }
+};
+
+struct Int8Groups {  // q * scale of its group, exact in float32
+    using Unpacked = Float32;
+    static constexpr int STEP = W;
+    static constexpr bool GROUPED = true;
+    static constexpr int64_t span(int64_t group) { return group; }
+    const int8_t* row;
+    const uint16_t* scales;
+    float scale_now;
+    Int8Groups(const void* data, const void* scale, const void*, int64_t k, int64_t group, int64_t n)
+        : row(static_cast<const int8_t*>(data) + n * k),
+          scales(static_cast<const uint16_t*>(scale) + n * (k / group)) {}
+    inline void start(int64_t g) { scale_now = half_to_float(scales[g]); }
+    template <class Use>
+    inline void next(int64_t k, Use use) {
+        expect(row + k);
+        use(to_floats(widen_signed(row + k)) * scale_now, 0);
+    }
+    static float scale(const void*, int64_t) { return 1.0f; }
 };
 
 // Sixteen bytes hold 32 weights, even inputs low, odd ones high; x is arranged to meet them. A product of scale and

@@ -32,8 +32,9 @@ class GpuOperand:
     kind: GpuKind
     rows: "Tensor"  # [out, ...]: floats, int8, or the bytes (uint8) of whole 4-bit rows
     words: "Tensor | None" = None  # 4-bit rows as int32
-    scale: "Tensor | None" = None  # float32 [out], of 8-bit rows and of 4-bit ones with double quantization
-    group_size: int = 0  # of 4-bit rows; with double quantization of a pair of groups
+    scale: "Tensor | None" = None  # float32 [out], of 8-bit rows and of 4-bit ones with double quantization;
+    # of 8-bit rows with groups float16 [out, in / group_size]
+    group_size: int = 0  # 0 without groups; with double quantization of a pair of groups
 
     @property
     def double(self) -> bool:

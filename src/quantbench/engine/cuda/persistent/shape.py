@@ -172,6 +172,8 @@ def unsupported_reason(model: Parameters) -> str | None:
         return f"weights mix forms, or are packed beside {model.dtype} activations"
     if any(m.weight.is_float and operand_of(m.weight).rows.dtype != model.dtype for m in model.matrices()):
         return "float weights are not of the activations' type"
+    if any(kind_of(m.weight) is INT8 and operand_of(m.weight).group_size for m in model.matrices()):
+        return "8-bit weights have groups"
     sizes = group_sizes(model)
     if len(sizes) > 1 or not sizes <= {32, 64, 128}:
         return f"group sizes {sorted(sizes)} are not one of 32, 64 and 128"

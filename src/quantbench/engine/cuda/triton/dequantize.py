@@ -49,7 +49,8 @@ def dequantize(weight: Weight, out: Tensor) -> None:
     operand = operand_of(weight)
     data, scale = operand.rows, operand.scale
     if operand.kind is GpuKind.INT8 and scale is not None:
-        torch.mul(data, scale[:, None], out=out)
+        groups = operand.group_size or data.shape[1]
+        torch.mul(data.view(len(data), -1, groups), scale.view(len(data), -1, 1), out=out.view(len(data), -1, groups))
         return
     rows, width = out.shape
     height, block = 8, 512

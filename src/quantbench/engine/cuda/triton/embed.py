@@ -41,7 +41,9 @@ def _embed(
         x = (nibble - 8).to(tl.float32) * factor.to(tl.float32) + zero.to(tl.float32)
     else:
         x = tl.load(w + token * w_stride + i, mask=inside, other=0).to(tl.float32)
-    if SCHEME == INT8 or DOUBLE:
+    if SCHEME == INT8 and GROUP:
+        x = x * tl.load(scale + token * (width // GROUP) + i // GROUP, mask=inside, other=0).to(tl.float32)
+    elif SCHEME == INT8 or DOUBLE:
         x = x * tl.load(scale + token)
     tl.store(out + row * width + i, x.to(out.dtype.element_ty), mask=inside)
 

@@ -30,7 +30,7 @@ def interleave_of(weight: Weight) -> int:
     else:
         rows = operand.rows
         starts = (rows.data_ptr(), rows.stride(0), rows.shape[1])
-        whole = 0 if any(start % 16 for start in starts) else rows.shape[1]
+        whole = 0 if any(start % 16 for start in starts) else operand.group_size or rows.shape[1]
     return next((run for run in RUNS if whole and whole % run == 0), NATURAL)
 
 

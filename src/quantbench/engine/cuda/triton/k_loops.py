@@ -30,9 +30,17 @@ def tokens_at(x, token, rows, x_stride, k, TOKENS: tl.constexpr):
 
 
 @triton.jit
+def in_groups(weights, scale, n, first, total, GROUP: tl.constexpr):
+    """Bytes [ROWS, INPUTS] of one group, from input `first` on, times its scale; as they are without groups."""
+    if GROUP:
+        weights = weights * tl.load(scale + n * (total // GROUP) + first // GROUP)[:, None]
+    return weights
+
+
+@triton.jit
 def sum_float(
-    acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
-    TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr,
+    acc, more, w, scale, x, n, token, rows, start, inputs, w_stride, x_stride, total,
+    GROUP: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr,
     ASSEMBLY: tl.constexpr,
 ):  # fmt: skip
     """acc [ROWS, TOKENS] and more [ROWS, MORE] += weights (float, or bytes one by one) times x."""
@@ -48,6 +56,8 @@ def sum_float(
             inside = k < inputs - done
             weights = tl.load(w_at, mask=inside[None, :], other=0)
             tokens = tl.load(near_at, mask=near_there & inside[:, None], other=0.0)
+        if GROUP:
+            weights = in_groups(weights.to(tl.float16), scale, n, start + done, total, GROUP)
         weights = weights.to(tokens.dtype)
         acc = tl.dot(weights, tokens, acc)
         if MORE:
@@ -68,11 +78,11 @@ def sum_float(
 
 @triton.jit
 def sum_int8(
-    acc, more, words, x, n, token, rows, start, inputs, row_words, x_stride, ROWS: tl.constexpr,
-    TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr, RUN: tl.constexpr,
-    ASSEMBLY: tl.constexpr,
+    acc, more, words, scale, x, n, token, rows, start, inputs, row_words, x_stride, total,
+    GROUP: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr,
+    EVEN: tl.constexpr, RUN: tl.constexpr, ASSEMBLY: tl.constexpr,
 ):  # fmt: skip
-    """The same with int32 words of four int8, without their scale."""
+    """The same with int32 words of four int8, without the scale of a row; a group's is multiplied in."""
     k = tl.arange(0, INPUTS)
     e = tl.arange(0, INPUTS // 4)
     w_at = words + n[:, None] * row_words + (start // 4 + e)[None, :]
@@ -87,7 +97,8 @@ def sum_int8(
             inside = (k < inputs - done)[:, None]
             tokens = tl.load(near_at, mask=near_there & inside, other=0.0)
         a, b, c, d = int8_words(packed, ASSEMBLY)
-        weights = in_order(a, b, c, d, ROWS, INPUTS, RUN).to(tokens.dtype)
+        weights = in_order(a, b, c, d, ROWS, INPUTS, RUN)
+        weights = in_groups(weights, scale, n, start + done, total, GROUP).to(tokens.dtype)
         acc = tl.dot(weights, tokens, acc)
         if MORE:
             if EVEN:

@@ -135,9 +135,9 @@ def _write(
 
 
 @triton.jit
-def _scaled(acc, more, scale, bias, n, SCHEME: tl.constexpr, DOUBLE: tl.constexpr, BIAS: tl.constexpr):
+def _scaled(acc, more, scale, bias, n, BY_ROW: tl.constexpr, BIAS: tl.constexpr):
     """The sums of rows `n` times the rows' scales, plus biases, where there are any."""
-    if SCHEME == INT8 or DOUBLE:
+    if BY_ROW:
         factor = tl.load(scale + n)[:, None]
         acc, more = acc * factor, more * factor
     if BIAS:
@@ -175,15 +175,15 @@ def _linear(
         )  # fmt: skip
     elif RUN > 1:
         acc, more = sum_int8(
-            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
-            ROWS, TOKENS, MORE, INPUTS, EVEN, RUN, ASSEMBLY,
+            acc, more, w, scale, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
+            GROUP, ROWS, TOKENS, MORE, INPUTS, EVEN, RUN, ASSEMBLY,
         )  # fmt: skip
     else:
         acc, more = sum_float(
-            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride,
-            TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
+            acc, more, w, scale, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
+            GROUP, TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
         )  # fmt: skip
-    acc, more = _scaled(acc, more, scale, bias, n, SCHEME, DOUBLE, BIAS)
+    acc, more = _scaled(acc, more, scale, bias, n, DOUBLE or (SCHEME == INT8 and GROUP == 0), BIAS)
     _write(acc, out, ids, tile, split, token, rows, out_features, EPILOGUE, ROWS, TOKENS)
     if MORE:
         _write(more, out, ids, tile, split, token + TOKENS, rows, out_features, EPILOGUE, ROWS, MORE)
@@ -195,11 +195,12 @@ def as_words(data: Tensor, order: int) -> Tensor:
 
 
 def round_inputs(weight: Weight, wanted: int) -> int:
-    """Inputs a round: as wanted, within what runs and the groups of a 4-bit row allow."""
-    order, size = interleave_of(weight), operand_of(weight).group_size
+    """Inputs a round: as wanted, within what runs and groups allow."""
+    order, operand = interleave_of(weight), operand_of(weight)
+    size = operand.group_size
     if not size:
         return max(wanted, order)
-    return max(min(wanted, size & -size), 2 * order)
+    return max(min(wanted, size & -size), 2 * order if operand.kind is GpuKind.INT4 else order)
 
 
 def movable(data: Tensor, in_features: int, inputs: int) -> bool:
