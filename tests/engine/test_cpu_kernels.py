@@ -68,7 +68,18 @@ def linear(held: Weight, bias: Tensor | None = None) -> CpuLinear:
     return CpuLinear(library, Matrix(weight=held, bias=bias, parts=(("w", held.shape[0]),)))
 
 
-KINDS = ("float32", "float16", "bfloat16", "int8", "int8-32", "int8-128", "int4-32", "int4-128", "double-32", "double-64")
+KINDS = (
+    "float32",
+    "float16",
+    "bfloat16",
+    "int8",
+    "int8-32",
+    "int8-128",
+    "int4-32",
+    "int4-128",
+    "double-32",
+    "double-64",
+)
 SHAPES = ((1, 128), (7, 256), (37, 384), (66, 128))
 
 

@@ -69,7 +69,10 @@ def test_parts_may_be_options_too(name: str, own: str) -> None:
         ("int4:group=64", "'group=64' in .* is no option of int4"),
         ("int4:g=64,g=32", "'int4:g=64,g=32' says g twice; say it once"),
         ("int4-hq:g=64", "'int4-hq:g=64' says g twice"),
-        ("int8:cal=none", "'cal=none' in 'int8:cal=none' is no option of int8; it takes head=8|16"),
+        (
+            "int8:cal=none",
+            "'cal=none' in 'int8:cal=none' is no option of int8; it takes g=row|128|32 and head=8|16",
+        ),
         ("fp16:head=16", "method 'fp16' takes no options, as in 'fp16:head=16'; int8 or int4 does"),
         ("q4_0:g=32", "method 'q4_0' takes no options"),
         ("head=16", "unknown method 'head=16'"),

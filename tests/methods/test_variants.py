@@ -27,8 +27,9 @@ def wide(**changes: object) -> ModelSource:
 
 def test_all_variants_are_methods() -> None:
     parts = ("int4-hq", "int4-nocal", "int4-hq-nocal")
-    heads = ("int8-head16", "int4-head16", *(f"{part}-head16" for part in parts))
-    assert set(VARIANTS) == {*parts, *heads}
+    wide_groups = ("int8-g128", "int8-g32")
+    heads = ("int8-head16", "int4-head16", *(f"{part}-head16" for part in (*parts, *wide_groups)))
+    assert set(VARIANTS) == {*parts, *wide_groups, *heads}
     assert VARIANTS.keys() <= METHODS.keys()
 
 
@@ -36,8 +37,8 @@ def test_all_variants_are_methods() -> None:
 def test_a_variant_holds_what_its_name_says(name: str) -> None:
     found = formats(name, wide(tie_word_embeddings=False))
     bits, _, rest = name.partition("-")
-    group = 32 if "hq" in rest else 64
-    packed = ("W8", None) if bits == "int8" else ("W4", group)
+    group = 32 if "hq" in rest or "g32" in rest else 128 if "g128" in rest else 64
+    packed = ("W4", group) if bits == "int4" else ("W8", group if "-g" in name else None)
     ends = ("W16", None) if name.endswith("head16") else packed
     assert found == {
         **dict.fromkeys(("embedding", "head"), ends),
@@ -81,3 +82,11 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("quantbench.methods.ggml.find_spec", lambda name: None)
     reason = METHODS["q4_0"].unavailable("cpu")
     assert reason is not None and "pip install 'quantbench[gguf]'" in reason
+
+
+def test_a_width_that_no_group_of_128_divides_has_the_next_smaller_groups_and_that_is_said() -> None:
+    source = tiny_source(hidden_size=192, intermediate_size=256)
+    loaded = load("int8-g128", source)
+    held = {(kind.module, kind.group_size) for kind in audit(loaded.decoder, source) if kind.matrices}
+    assert {("q", 64), ("down", 128)} <= held
+    assert any("instead of 128, because no group of 128 divides" in said for said in loaded.warnings)

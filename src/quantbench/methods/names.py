@@ -34,12 +34,15 @@ def head_option(bits: str) -> MethodOption:
 
 
 GROUPS = MethodOption(key="g", what="weights that share a scale", parts={"64": "", "32": "-hq"})
+GROUPS_OF_8 = MethodOption(
+    key="g", what="weights that share a scale", parts={"row": "", "128": "-g128", "32": "-g32"}
+)
 CALIBRATION = MethodOption(
     key="cal", what="the text by which scales are chosen", parts={"text": "", "none": "-nocal"}
 )
 
 OPTIONS: dict[str, tuple[MethodOption, ...]] = {  # in the order in which an own name has their parts
-    "int8": (head_option("8"),),
+    "int8": (GROUPS_OF_8, head_option("8")),
     "int4": (GROUPS, CALIBRATION, head_option("4")),
 }
 

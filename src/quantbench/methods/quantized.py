@@ -1,7 +1,8 @@
 """int8, int4, int4-rtn and their variants: packed weights in our own engine.
 
-A variant's name is its method's with what it changes, in this order: `-hq` for groups of 32, `-nocal` without
-calibration, `-head16` for an embedding and a head that stay at 16 bits, as in most published checkpoints.
+A variant's name is its method's with what it changes, in this order: `-hq` for 4 bits in groups of 32,
+`-g128` and `-g32` for 8 bits in groups instead of a scale per output channel, `-nocal` without calibration,
+`-head16` for an embedding and a head that stay at 16 bits, as in most published checkpoints.
 
 Each matrix is quantized on the target device as it is read, so that the model never exists unquantized.
 Calibrated methods first run a short text through it, layer by layer. What cannot be quantized stays at 16
@@ -44,6 +45,7 @@ class QuantizedMethod:
     matrix_bytes: Callable[[int, int], int]  # of [out, in]
     kept: frozenset[str] = frozenset()  # matrices that stay at 16 bits by choice
     calibrated: bool = False
+    paired: bool = False  # whether kernels take groups two at a time
 
     def unavailable(self, device: str) -> str | None:
         """Plain torch is enough, so it runs everywhere."""
@@ -79,6 +81,7 @@ class Noted:
     def __init__(self, method: QuantizedMethod, strengths: Strengths, *, device: str, dtype: str) -> None:
         self._quantize, self._chosen = method.quantize, method.kept
         self._group_size = method.group_size
+        self._whole = f"{'pair' if method.paired else 'group'} of {method.group_size}"
         self._squares = strengths.squares
         self._device = device
         self._kept_dtype = "bfloat16" if dtype == "bfloat16" else "float16"
@@ -108,7 +111,7 @@ class Noted:
         """One sentence for each kind of exception that occurred."""
         sentences = [
             f"{count} matrices have groups of {size} instead of {self._group_size}, "
-            f"because {self._group_size} does not divide their input width"
+            f"because no {self._whole} divides their input width"
             for size, count in sorted(self._regrouped.items(), reverse=True)
         ]
         if self._kept:
@@ -211,6 +214,7 @@ def int4_in(size: int) -> QuantizedMethod:
         quantize=groups,
         matrix_bytes=groups.matrix_bytes,
         calibrated=True,
+        paired=True,
     )
 
 

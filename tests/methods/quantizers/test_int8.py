@@ -69,7 +69,12 @@ def test_groups_dequantize_as_their_reference_bit_for_bit() -> None:
     assert held.dequantize().numpy().tobytes() == plain.tobytes()
 
 
-@given(rows=st.integers(1, 5), groups=st.integers(1, 4), size=st.sampled_from([16, 32, 128]), seed=st.integers(0, 99))
+@given(
+    rows=st.integers(1, 5),
+    groups=st.integers(1, 4),
+    size=st.sampled_from([16, 32, 128]),
+    seed=st.integers(0, 99),
+)
 @settings(deadline=None, max_examples=40)
 def test_no_weight_of_a_group_is_further_off_than_half_a_step_and_the_scales_rounding(
     rows: int, groups: int, size: int, seed: int
@@ -82,9 +87,7 @@ def test_no_weight_of_a_group_is_further_off_than_half_a_step_and_the_scales_rou
 
 def test_smaller_groups_are_nearer_to_weights_that_differ_in_size() -> None:
     w = weights(64, 512) * torch.logspace(-2, 0, 512)
-    far = [
-        (quantize_int8_groups("w", w, group_size=size).dequantize() - w).norm() for size in (32, 128, 512)
-    ]
+    far = [(quantize_int8_groups("w", w, group_size=size).dequantize() - w).norm() for size in (32, 128, 512)]
     assert far == sorted(far) and far[0] < far[2] / 2
 
 

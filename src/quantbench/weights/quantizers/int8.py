@@ -1,4 +1,4 @@
-"""Eight bits, symmetric: q = round(w / scale), scale = max|w| / 127 of an output channel or of a group in it."""
+"""Eight bits, symmetric: q = round(w / scale), scale = max|w| / 127 of an output channel or a group of it."""
 
 import torch
 from torch import Tensor

@@ -50,7 +50,11 @@ def dequantize(weight: Weight, out: Tensor) -> None:
     data, scale = operand.rows, operand.scale
     if operand.kind is GpuKind.INT8 and scale is not None:
         groups = operand.group_size or data.shape[1]
-        torch.mul(data.view(len(data), -1, groups), scale.view(len(data), -1, 1), out=out.view(len(data), -1, groups))
+        torch.mul(
+            data.view(len(data), -1, groups),
+            scale.view(len(data), -1, 1),
+            out=out.view(len(data), -1, groups),
+        )
         return
     rows, width = out.shape
     height, block = 8, 512

@@ -31,7 +31,7 @@ def tokens_at(x, token, rows, x_stride, k, TOKENS: tl.constexpr):
 
 @triton.jit
 def in_groups(weights, scale, n, first, total, GROUP: tl.constexpr):
-    """Bytes [ROWS, INPUTS] of one group, from input `first` on, times its scale; as they are without groups."""
+    """Bytes [ROWS, INPUTS] of one group, that of input `first`, times its scale; unchanged without groups."""
     if GROUP:
         weights = weights * tl.load(scale + n * (total // GROUP) + first // GROUP)[:, None]
     return weights
