@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -21,7 +21,10 @@ from quantbench.plan import Plan
 from quantbench.results import Results
 from quantbench.selection import default_folder, load_selection, write_plan
 from quantbench.settings import Format, RunSettings, merge_config, options_text, read_settings
-from quantbench.store import DamagedLine, Store, clear_running
+from quantbench.store import DamagedLine, Store, clear_running, is_results
+
+if TYPE_CHECKING:
+    from quantbench.executors.processes import ForkServer
 
 __all__ = ["QuantbenchError", "Results", "load", "measure", "run"]
 
@@ -63,26 +66,37 @@ def load(folder: str | Path, *, console: Console | None = None) -> Results:
 
 def measure(settings: RunSettings, *, command: str, console: Console | None = None) -> Results:
     """`run` with settings that are read already; `command` is what the records say was typed."""
-    from quantbench.planning import build_plan
+    from quantbench.executors.processes import ForkServer
 
     err = console or Console(stderr=True)
-    plan, _ = build_plan(settings)
-    for note in plan.notes:
-        err.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     store = Store(settings.output.output_dir or default_folder(settings.model))
-    store.create()
-    with store.locked():
-        write_plan(plan, store.folder)
-        execute(plan, store, command, err)
-        results = load(store.folder, console=err)
-        set_aside_samples(store.folder, results.records)
-        results.write(settings.output.format)
-        remove_old_report(store.folder, results.written, tuple(Format))
+    with ForkServer() as server:
+        if not is_results(store.folder):  # there will be trials: let their imports begin meanwhile
+            server.start()
+        plan = make_plan(settings, err)
+        store.create()
+        with store.locked():
+            write_plan(plan, store.folder)
+            execute(plan, store, command, err, server)
+            results = load(store.folder, console=err)
+            set_aside_samples(store.folder, results.records)
+            results.write(settings.output.format)
+            remove_old_report(store.folder, results.written, tuple(Format))
     return results
 
 
-def execute(plan: Plan, store: Store, command: str, err: Console) -> None:
-    """Run the plan's missing trials in fresh processes, shown on the terminal."""
+def make_plan(settings: RunSettings, err: Console) -> Plan:
+    """The plan of a run; what is left out is said."""
+    from quantbench.planning import build_plan
+
+    plan, _ = build_plan(settings)
+    for note in plan.notes:
+        err.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    return plan
+
+
+def execute(plan: Plan, store: Store, command: str, err: Console, server: "ForkServer") -> None:
+    """Run the plan's missing trials in processes of their own, shown on the terminal."""
     from quantbench.executors.interruption import Interruption
     from quantbench.executors.local import LocalExecutor
     from quantbench.runner import walk_plan
@@ -92,7 +106,12 @@ def execute(plan: Plan, store: Store, command: str, err: Console) -> None:
     clear_running(store.folder)
     with Interruption() as interruption, RunDisplay(err, names, store.folder) as display:
         executor = LocalExecutor(
-            store.folder, command=command, names=names, progress=display.progress, interruption=interruption
+            store.folder,
+            server=server,
+            command=command,
+            names=names,
+            progress=display.progress,
+            interruption=interruption,
         )
         walk_plan(plan, store, executor, display)
 

@@ -4,41 +4,52 @@ The stand-in leaves a record, starts a program as a compiler would be, makes a t
 Arguments: the results folder, and the seconds that the trial takes.
 """
 
+import json
+import os
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 from rich.console import Console
 
 from quantbench.api import execute
-from quantbench.executors import local
+from quantbench.executors import processes
 from quantbench.executors.interruption import TrialInterrupted
+from quantbench.executors.processes import ForkServer
 from quantbench.plan import Plan
 from quantbench.store import Store
 from tests.builders import make_record, make_trial
 
-STAND_IN = """
-import json, pathlib, subprocess, sys, tempfile, time
-job = json.loads(sys.stdin.readline())
-pathlib.Path(job["record_file"]).write_text({record!r})
-compiler = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
-folder = tempfile.mkdtemp()
-print(json.dumps(["compiling", compiler.pid, 0]), flush=True)
-pathlib.Path(job["folder"], "started").write_text(f"{{compiler.pid}} {{folder}}")
-time.sleep({seconds})
-"""
+RECORD = "QUANTBENCH_TEST_RECORD"  # environment variables of the stand-in
+SECONDS = "QUANTBENCH_TEST_SECONDS"
+
+
+def stand_in() -> None:
+    """In place of a trial."""
+    job = json.loads(sys.stdin.readline())
+    Path(job["record_file"]).write_text(os.environ[RECORD])
+    compiler = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
+    folder = tempfile.mkdtemp()
+    print(json.dumps(["compiling", compiler.pid, 0]), flush=True)
+    Path(job["folder"], "started").write_text(f"{compiler.pid} {folder}")
+    time.sleep(float(os.environ[SECONDS]))
 
 
 def main() -> int:
     """The exit status of the run."""
-    folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    folder, seconds = Path(sys.argv[1]), sys.argv[2]
     trial = make_trial()
     record = make_record(trial).model_copy(update={"warnings": ("measured so far",)})
-    script = STAND_IN.format(record=record.model_dump_json(), seconds=seconds)
-    local.CHILD = [sys.executable, "-c", script]
+    os.environ |= {RECORD: record.model_dump_json(), SECONDS: seconds}
+    code = "from quantbench.executors.forkserver import serve; from tests.executors.driver import stand_in; "
+    processes.SERVER = [sys.executable, "-c", f"{code}serve(lambda: stand_in)"]
     store = Store(folder)
     store.create()
     try:
-        execute(Plan(trials=(trial,), baseline="fp16"), store, "a test", Console(stderr=True))
+        with ForkServer() as server:
+            execute(Plan(trials=(trial,), baseline="fp16"), store, "a test", Console(stderr=True), server)
     except TrialInterrupted as interruption:
         return interruption.status
     return 0

@@ -45,9 +45,10 @@ def disturb(process: "subprocess.Popen[bytes]", draw: random.Random) -> None:
     if what != "trial":
         process.send_signal(what)
         return
-    for child in psutil.Process(process.pid).children():
-        if any("executors.child" in part for part in child.cmdline()):
-            child.kill()
+    for server in psutil.Process(process.pid).children():
+        if any("executors.forkserver" in part for part in server.cmdline()):
+            for trial in server.children():
+                trial.kill()
 
 
 def facts(record: Record) -> dict[str, Any]:

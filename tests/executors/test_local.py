@@ -10,6 +10,7 @@ import pytest
 
 from quantbench.executors.interruption import TrialInterrupted
 from quantbench.executors.local import LocalExecutor
+from quantbench.executors.processes import ForkServer
 from quantbench.records import Record
 from tests.builders import make_trial
 
@@ -28,7 +29,8 @@ def children() -> list[psutil.Process]:
 
 
 def run(folder: Path, progress: Callable[[str, int, int], None]) -> Record:
-    return LocalExecutor(folder, command="a test", progress=progress)(TRIAL)
+    with ForkServer() as server:
+        return LocalExecutor(folder, server=server, command="a test", progress=progress)(TRIAL)
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -83,7 +85,8 @@ def test_ctrl_c_stops_at_once_and_leaves_no_process(tmp_path: Path) -> None:
 
 def test_a_users_mistake_inside_a_trial_needs_no_traceback(tmp_path: Path) -> None:
     trial = make_trial(model=str(tmp_path / "missing"))
-    record = LocalExecutor(tmp_path, command="a test", progress=quiet)(trial)
+    with ForkServer() as server:
+        record = LocalExecutor(tmp_path, server=server, command="a test", progress=quiet)(trial)
     assert record.failure is not None
     assert record.failure.traceback is None
     assert os.fspath(tmp_path) in record.failure.message

@@ -1,35 +1,30 @@
-"""The process of one trial: a job as JSON on stdin, progress as JSON lines on stdout, the record in a file.
+"""A trial in its process: the job as JSON on stdin, progress as JSON lines on stdout, the record in a file.
 
-Started by `executors.local`; not a command for users.
+Called by `executors.forkserver` in the trial's own process.
 """
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-import psutil
-
 if TYPE_CHECKING:
     from quantbench.progress import Progress
 
 PROGRESS_INTERVAL_S = 0.1
-PR_SET_PDEATHSIG = 1
 
 
-def main() -> None:
-    """Run the job on stdin; library chatter on stdout goes to the log."""
-    die_with_parent()
+def run_job(import_s: float) -> None:
+    """Run the job on stdin; library chatter on stdout goes to the log.
+
+    `import_s`: seconds that starting and importing took, in the process that this one was forked from.
+    """
     news = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     job = json.loads(sys.stdin.buffer.readline())
-    if os.getppid() != job["parent"]:  # it ended before this process could ask to end with it
-        return
 
     from quantbench.plan import trial_from_dict
     from quantbench.records import Record
@@ -42,7 +37,7 @@ def main() -> None:
         write_atomically(record_file, record.model_dump_json().encode())
 
     trial = trial_from_dict(job["trial"])
-    if trial.load.threads:
+    if trial.load.threads:  # for libraries that are loaded later; torch itself is told by `trial`
         os.environ["OMP_NUM_THREADS"] = str(trial.load.threads)
     run_trial(
         trial,
@@ -51,15 +46,8 @@ def main() -> None:
         progress=throttled(news),
         checkpoint=checkpoint,
         command=job["command"],
-        import_s=import_torch_s(),
+        import_s=import_s,
     )
-
-
-def import_torch_s() -> float:
-    """Seconds from this process's start until torch is imported."""
-    import torch  # noqa: F401
-
-    return time.time() - psutil.Process().create_time()
 
 
 def throttled(news: IO[str]) -> "Progress":
@@ -76,13 +64,3 @@ def throttled(news: IO[str]) -> "Progress":
             news.write(json.dumps([stage, done, total]) + "\n")
 
     return progress
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent ends; elsewhere the guard alone does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Runs each trial in a fresh process of this machine, and outlives whatever that process does.
+"""Runs each trial in a process of its own on this machine, and outlives whatever that process does.
 
 The child writes its record so far to a file after every stage and its progress to a pipe. When it dies
 (out of memory, kill -9) the file is what was measured, and the failure says how it ended. The parent
@@ -12,17 +12,12 @@ import os
 import selectors
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
-from quantbench.executors import guard
-from quantbench.executors.interruption import Interruption
+from quantbench.executors.interruption import Interruption, TrialInterrupted
+from quantbench.executors.processes import ForkServer, TrialProcess, end, started
 from quantbench.plan import Trial
 from quantbench.progress import Progress
 from quantbench.records import Failure, Record
@@ -32,10 +27,7 @@ from quantbench.trial import new_record
 TAIL_LINES = 8
 LOOK_S = 1.0  # between two looks whether a silent child still runs
 FAREWELL_S = 0.2  # between two looks whether a child that closed its pipe has ended
-KILLED_S = 10.0  # longest wait for a killed process that hangs in a driver
 CHUNK = 1 << 16
-CHILD = [sys.executable, "-m", "quantbench.executors.child"]
-Child = subprocess.Popen[bytes]
 
 
 class LocalExecutor:
@@ -45,6 +37,7 @@ class LocalExecutor:
         self,
         folder: Path,
         *,
+        server: ForkServer,
         command: str,
         progress: Progress,
         interruption: Interruption | None = None,
@@ -52,6 +45,7 @@ class LocalExecutor:
     ) -> None:
         """`names` of trials by id, for their files, where they are not their labels."""
         self._folder = folder
+        self._server = server
         self._command = command
         self._progress = progress
         self._interruption = interruption or Interruption()
@@ -73,26 +67,33 @@ class LocalExecutor:
             "record_file": str(record_file),
             "command": self._command,
             "name": name,
-            "parent": os.getpid(),
         }
         began = time.monotonic()
-        with log_file.open("wb") as log, started(log) as child:
-            try:
-                status = self._follow(child, json.dumps(job).encode() + b"\n")
-            except KeyboardInterrupt:
-                whole = child.poll() == 0  # it ended by itself just before
-                failure = Failure(
-                    stage="process", kind="interrupted", message=f"stopped by {self._interruption.name}"
-                )
-                end(child)
-                record = read_partial(record_file, trial, None if whole else failure)
-                raise self._interruption.raised(record) from None
+        try:
+            with log_file.open("wb") as log, started(self._server, log, self._check) as child:
+                status = self._finish(child, json.dumps(job).encode() + b"\n", trial, record_file)
+        except TrialInterrupted:
+            raise
+        except KeyboardInterrupt:  # before there was a process
+            raise self._interruption.raised(None) from None
         record = read_partial(record_file, trial, None if status == 0 else death(status, log_file))
         return record.model_copy(update={"took_s": time.monotonic() - began})
 
-    def _follow(self, child: Child, job: bytes) -> int:
+    def _finish(self, child: TrialProcess, job: bytes, trial: Trial, record_file: Path) -> int:
+        """The child's status; TrialInterrupted with its record so far when the run is asked to end."""
+        try:
+            return self._follow(child, job)
+        except KeyboardInterrupt:
+            whole = child.poll() == 0  # it ended by itself just before
+            failure = Failure(
+                stage="process", kind="interrupted", message=f"stopped by {self._interruption.name}"
+            )
+            end(child.pid, child.wait)
+            record = read_partial(record_file, trial, None if whole else failure)
+            raise self._interruption.raised(record) from None
+
+    def _follow(self, child: TrialProcess, job: bytes) -> int:
         """Hand over the job, pass on progress until the child ends; its status."""
-        assert child.stdin is not None and child.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it died at once; its status says how
             child.stdin.write(job)
             child.stdin.flush()
@@ -111,11 +112,9 @@ class LocalExecutor:
                 elif child.poll() is not None:  # what it forked may hold the pipe open for ever
                     break
                 self._check()
-        while True:
-            try:
-                return child.wait(FAREWELL_S)
-            except subprocess.TimeoutExpired:
-                self._check()
+        while (status := child.wait(FAREWELL_S)) is None:
+            self._check()
+        return status
 
     def _check(self) -> None:
         if self._interruption.signum is not None:
@@ -137,70 +136,6 @@ class ProgressPipe:
             with contextlib.suppress(ValueError, TypeError, RecursionError):
                 stage, done, total = json.loads(line)
                 self._progress(str(stage), int(done), int(total))
-
-
-@contextmanager
-def started(log: IO[bytes]) -> Iterator[Child]:
-    """A trial's process in a session of its own, ended with all that it started when the block is left."""
-    folder = Path(tempfile.mkdtemp(prefix="quantbench-"))
-    folder.chmod(0o711)  # the sandbox tests itself with a file in it, which only the box may hide
-    try:
-        with guarded(folder) as watch:
-            child = subprocess.Popen(
-                CHILD,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-                env=os.environ | {"TMPDIR": str(folder)},
-            )
-            try:
-                tell(watch, f"{child.pid}\n".encode())
-                yield child
-            finally:
-                end(child)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def guarded(folder: Path) -> Iterator[Child]:
-    """The guard of a temporary folder, see guard.py; told 'done' when the block is left."""
-    watch = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(guard.__file__), str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield watch
-    finally:
-        tell(watch, guard.DONE)
-        assert watch.stdin is not None
-        with contextlib.suppress(OSError):
-            watch.stdin.close()
-        watch.wait()
-
-
-def tell(watch: Child, line: bytes) -> None:
-    """Send the guard a line; one that was killed is not missed."""
-    assert watch.stdin is not None
-    with contextlib.suppress(OSError):
-        watch.stdin.write(line)
-        watch.stdin.flush()
-
-
-def end(child: Child) -> None:
-    """End the child and everything it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(KILLED_S)
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
 
 
 def remove(path: Path) -> None:

@@ -21,7 +21,7 @@ def measured_section(analysis: Analysis) -> Iterator[Section]:
         return
     commands = _each(records, lambda record: record.environment.command)
     blocks: tuple[Block, ...] = (
-        Text("Each method ran in a fresh process, with the same prompts and the same measuring code."),
+        Text("Each method ran in a process of its own, with the same prompts and the same measuring code."),
         *(Code(command) for command in commands),
         Bullets(
             (

@@ -1,0 +1,122 @@
+"""The process that trials are forked from: it has imported the libraries, and does nothing else itself.
+
+Started by `executors.processes` once a run; not a command for users. It computes nothing, asks for no
+device and opens no file, so that a fork of it is what a fresh process would be after its imports. A request
+is a temporary folder's name on the socket, with the trial's input, output and log as descriptors beside it;
+it is answered by the process's id, and when that ends by its status. Where forking is not safe (not Linux)
+this very process serves the first request, and its end is the answer.
+"""
+
+import ctypes
+import gc
+import os
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from importlib.util import find_spec
+
+from quantbench.executors.residency import map_again, resident_file_pages
+
+FORKS = sys.platform == "linux"
+STANDARD = 3  # descriptors of a request: input, output, log
+NAME_BYTES = 1 << 12  # of a folder's path at most
+ANSWER = struct.Struct("=i")
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Import what a trial needs and serve the run."""
+    serve(imported)
+
+
+def imported() -> Callable[[], None]:
+    """What runs a trial, once everything that each trial imports is here; nothing of it asks for a device."""
+    import psutil
+    import tokenizers  # noqa: F401
+    import torch  # noqa: F401
+
+    import quantbench.engine.decoder
+    import quantbench.measure
+    import quantbench.sandbox.pool
+    from quantbench.executors.child import run_job
+
+    if find_spec("triton"):
+        import quantbench.engine.cuda.decoder  # noqa: F401
+    import_s = time.time() - psutil.Process().create_time()
+    return lambda: run_job(import_s)
+
+
+def serve(prepare: Callable[[], Callable[[], None]]) -> None:
+    """Answer requests by what `prepare` returns until the run ends; `argv`: the socket, the run's process."""
+    die_with(int(sys.argv[2]))
+    server = os.getpid()
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        run = prepare()
+        pages = resident_file_pages()
+        gc.collect()
+        gc.freeze()  # so that a collection in a fork need not touch, and thereby copy, what is here already
+        while True:
+            folder, descriptors, _, _ = socket.recv_fds(connection, NAME_BYTES, STANDARD)
+            if not folder:
+                return
+            child = os.fork() if FORKS else 0
+            if child:
+                follow(connection, child, descriptors)
+                continue
+            begin(connection, os.fsdecode(folder), descriptors, server)
+            map_again(pages)
+            end_with(run)
+
+
+def follow(connection: socket.socket, child: int, descriptors: list[int]) -> None:
+    """Answer the id and the status of a trial's process."""
+    for descriptor in descriptors:
+        os.close(descriptor)
+    connection.sendall(ANSWER.pack(child))
+    _, status = os.waitpid(child, 0)
+    connection.sendall(ANSWER.pack(os.waitstatus_to_exitcode(status)))
+
+
+def begin(connection: socket.socket, folder: str, descriptors: list[int], server: int) -> None:
+    """Make this process the trial's: its session, input, output, log and temporary folder."""
+    if FORKS:
+        os.setsid()
+        die_with(server)
+    else:
+        connection.sendall(ANSWER.pack(server))
+    connection.close()
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ["TMPDIR"] = folder
+    tempfile.tempdir = None
+
+
+def end_with(run: Callable[[], None]) -> None:
+    """Run it and end this process at once, without taking an interpreter down; never returns."""
+    status = 0
+    try:
+        run()
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def die_with(parent: int) -> None:
+    """Ask Linux to kill this process when its parent ends; elsewhere the socket's end or the guard does."""
+    if FORKS:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before this process could ask to end with it
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
