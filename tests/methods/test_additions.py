@@ -16,6 +16,8 @@ from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from quantbench.decoding import Request
+from quantbench.decoding.module_tensors import ModuleForm
+from quantbench.decoding.transformers_loading import Change
 from quantbench.engine.cuda.support import unsupported_format
 from quantbench.methods import METHODS, Loaded, LoadSettings
 from quantbench.methods.quantized import QuantizedMethod
@@ -136,9 +138,10 @@ class ToyQuantizer(HfQuantizer):  # type: ignore[misc]
         return False
 
 
-def scheme_of(name: str, module: nn.Module) -> tuple[str, int]:
+def form_of(name: str, module: nn.Module) -> ModuleForm:
     weight: Any = module.weight
-    return ("W8" if isinstance(module, ToyLinear) else "W32", weight.numel())
+    scheme = "W8" if isinstance(module, ToyLinear) else "W32"
+    return ModuleForm(scheme=scheme, parameters=weight.numel())
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ class ToyMethod:
         return None
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
-        return load_transformers(source, settings, quantization=ToyConfig(), scheme_of=scheme_of)
+        return load_transformers(source, settings, Change(quantization=ToyConfig(), form_of=form_of))
 
 
 def test_a_method_of_another_library_of_two_files_is_loaded_by_transformers(

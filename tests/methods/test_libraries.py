@@ -11,6 +11,7 @@ from rich.console import Console
 from quantbench.commands.methods import methods
 from quantbench.engine.load import load_decoder
 from quantbench.measure import audit, measure_size
+from quantbench.measure.storage import REST
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.methods.libraries import LIBRARIES
 from quantbench.output import Output
@@ -37,7 +38,8 @@ def test_what_is_missing_is_said_with_the_command_that_installs_it(
 
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_layers_are_packed_and_all_bytes_are_counted(name: str) -> None:
-    pytest.importorskip(LIBRARIES[name].package)
+    if reason := METHODS[name].unavailable("cpu"):
+        pytest.skip(reason)
     source = tiny_source(hidden_size=128, intermediate_size=256, num_attention_heads=4, num_key_value_heads=2)
     settings = LoadSettings(device="cpu", dtype="bfloat16", engine=Engine.TRANSFORMERS)
     decoder = METHODS[name].load(source, settings).decoder
@@ -46,9 +48,12 @@ def test_layers_are_packed_and_all_bytes_are_counted(name: str) -> None:
     bits = int(LIBRARIES[name].scheme.removeprefix("W"))
     for module in PACKED:
         kind = kinds[module]
-        assert kind.format == LIBRARIES[name].scheme
+        assert (kind.format, kind.group_size) == (LIBRARIES[name].format, LIBRARIES[name].group_size)
+        assert LIBRARIES[name].package in kind.kernel
         assert bits < 8 * kind.nbytes / kind.parameters < bits + 1.5
     assert sum(kind.nbytes for kind in kinds.values()) == measure_size(decoder, source).weight_bytes
+    vectors = sum(t.numel() for t in map(source.tensor, source.names()) if t.dim() == 1)
+    assert kinds[REST].nbytes == vectors * 2
 
 
 def test_bitsandbytes_int8_and_torchaos_are_near_our_own_rounding() -> None:
@@ -74,7 +79,8 @@ def test_listing_methods_imports_no_library() -> None:
     code = (
         "import sys; from quantbench.methods import METHODS;"
         "[m.unavailable('cpu') for m in METHODS.values()];"
-        "print(sorted({'bitsandbytes', 'torchao', 'gguf', 'torch', 'transformers'} & set(sys.modules)))"
+        "asked = {'bitsandbytes', 'torchao', 'gguf', 'hqq', 'torch', 'transformers'};"
+        "print(sorted(asked & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

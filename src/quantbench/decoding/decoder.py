@@ -157,6 +157,7 @@ class HeldMatrix:
     nbytes: int
     kernel: str  # of new tokens
     prompt_kernel: str  # of prompts
+    tied: bool = False  # it is the embedding and the head
 
 
 @runtime_checkable

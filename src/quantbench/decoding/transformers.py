@@ -15,15 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quantbench.decoding.account import Account
 from quantbench.decoding.decoder import NO_TOKEN, Generation, HeldMatrix, Phase, Request
-from quantbench.decoding.module_tensors import (
-    SchemeOf,
-    float_scheme,
-    holds_matrix,
-    plain_tensors,
-    prefixes,
-    quantizer_state,
-)
+from quantbench.decoding.module_tensors import FormOf, float_form, matrix_of
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import BatchRow, check_requests
 from quantbench.kernels import Kernel, named_kernels
@@ -38,13 +32,19 @@ class TransformersDecoder:
 
     engine = "transformers"
 
-    def __init__(self, model: Any, *, device: str, scheme_of: SchemeOf | None = None) -> None:
-        """`scheme_of(name, module)` tells how a quantizer's module holds its matrix, and its parameters."""
+    def __init__(
+        self, model: Any, *, device: str, form_of: FormOf | None = None, activation_bits: int | None = None
+    ) -> None:
+        """`form_of(name, module)` tells how a quantizer's module holds its matrix.
+
+        `activation_bits` are those that a quantizer multiplies with; None where activations keep theirs.
+        """
         from transformers import GenerationConfig
 
         self._model = model.eval()
         self._model.generation_config = GenerationConfig()
-        self._scheme_of = scheme_of or float_scheme
+        self._form_of = form_of or float_form
+        self._activation_bits = activation_bits
         self._text = model.config.get_text_config()
         self._batches = batches_of(model)
         self.device = device
@@ -114,42 +114,21 @@ class TransformersDecoder:
             yield logits.float()
 
     def activation_bits(self) -> Mapping[Phase, int]:
-        return dict.fromkeys(Phase, torch.finfo(self._model.dtype).bits)
+        return dict.fromkeys(Phase, self._activation_bits or torch.finfo(self._model.dtype).bits)
 
     def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
-        seen: set[int] = set()
-        for name, parameter in self._model.named_parameters(remove_duplicate=True):
-            yield from plain_tensors(name, parameter, seen)
-        for name, module in self._model.named_modules():
-            state = getattr(module, "state", None)  # bitsandbytes keeps int8 matrices and scales there
-            for field in ("CB", "SCB"):
-                if isinstance(tensor := getattr(state, field, None), Tensor):
-                    yield from plain_tensors(f"{name}.{field}", tensor, seen)
-            for field, tensor in quantizer_state(getattr(module, "weight", None)):
-                yield from plain_tensors(f"{name}.weight:{field}", tensor, seen)
-        persistent = set(self._model.state_dict())
-        for name, buffer in self._model.named_buffers():
-            if name in persistent:
-                yield from plain_tensors(name, buffer, seen)
+        return self._account().tensors()
 
     def schemes(self) -> Mapping[str, tuple[str, int]]:
-        found: dict[str, tuple[str, int]] = {}
-        seen: set[int] = set()
-        for name, module in self._model.named_modules():
-            weight = getattr(module, "weight", None)
-            if isinstance(weight, Tensor) and holds_matrix(module) and id(weight) not in seen:
-                seen.add(id(weight))
-                found[f"{name}.weight"] = self._scheme_of(name, module)
-        return found
+        return {name: (form.scheme, form.parameters) for name, form, _ in self._account().matrices()}
 
     def kernels(self) -> Sequence[Kernel]:
         import transformers
 
-        kinds = sorted({type(m).__name__ for m in self._model.modules() if holds_matrix(m)})
         names = {
             "engine": f"transformers {transformers.__version__} generate",
             "attention": str(getattr(self._model.config, "_attn_implementation", "unknown")),
-            "linear": ", ".join(kind for kind in kinds if kind != "Embedding"),
+            "linear": "; ".join(self._account().linear_kernels()),
             "activations": str(self._model.dtype).removeprefix("torch."),
             **({"batches": self._batches} if self._batches else {}),
             "teacher forcing": "whole texts at once, without a cache: other shapes than while answering",
@@ -157,31 +136,16 @@ class TransformersDecoder:
         return named_kernels(names)
 
     def held(self) -> Iterator[HeldMatrix]:
-        modules = dict(self._model.named_modules())
-        sizes: dict[str, int] = {}
-        for name, tensor in self.resident_tensors():
-            owner = next(
-                (part for part in prefixes(name) if part in modules and holds_matrix(modules[part])), ""
-            )
-            sizes[owner] = sizes.get(owner, 0) + (0 if name.endswith(".bias") else tensor.nbytes)
-        for name, (scheme, parameters) in self.schemes().items():
-            module = modules[name.removesuffix(".weight")]
-            kernel = f"{type(module).__module__.partition('.')[0]}'s {type(module).__name__}"
-            yield HeldMatrix(
-                name=name,
-                format=scheme,
-                group_size=None,
-                parameters=parameters,
-                nbytes=sizes.get(name.removesuffix(".weight"), 0),
-                kernel=kernel,
-                prompt_kernel=kernel,
-            )
+        return self._account().held()
+
+    def _account(self) -> Account:
+        return Account(self._model, self._form_of)
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         weights = sum(tensor.nbytes for _, tensor in self.resident_tensors())
         embedding, head = self._model.get_input_embeddings(), self._model.get_output_embeddings()
-        if head is not None and embedding.weight is not head.weight:
-            table = embedding.weight.nbytes
+        if head is not None and matrix_of(embedding) is not matrix_of(head):
+            table = matrix_of(embedding).nbytes
             weights += table * batch_size // self.vocab_size - table
         text = self._text
         heads = getattr(text, "num_attention_heads", 0)

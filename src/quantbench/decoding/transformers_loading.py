@@ -1,17 +1,31 @@
 """Loads a transformers model, quantized by a library or not; refuses missing and infinite weights."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from quantbench.decoding.module_tensors import SchemeOf, plain_tensors
+from quantbench.decoding.module_tensors import FormOf, plain_tensors
 from quantbench.decoding.transformers import TransformersDecoder
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
 from quantbench.weights.finite import is_finite, overflow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a method does to a transformers model, and what it then says of it."""
+
+    quantization: Any = None  # a library's configuration as `from_pretrained` takes it
+    convert: Callable[[Any], None] | None = None  # changes the loaded model's layers in place
+    form_of: FormOf | None = None  # (name, module) -> how a module of the library holds its matrix
+    activation_bits: int | None = None  # that are multiplied with; None where activations keep theirs
+
+
+UNCHANGED = Change()
 
 
 def load_transformers_decoder(
@@ -20,16 +34,19 @@ def load_transformers_decoder(
     device: str,
     dtype: str,
     trust_remote_code: bool = False,
-    quantization: Any = None,
-    scheme_of: SchemeOf | None = None,
+    change: Change = UNCHANGED,
 ) -> TransformersDecoder:
     """A transformers model with a source's weights, on `device` in `dtype`; see `load_transformers`."""
-    if quantization is None:
+    if change.quantization is None:
         model = load_transformers_model(source, dtype=dtype, trust_remote_code=trust_remote_code).to(device)
     else:
-        model = load_quantized_model(source, device, dtype, trust_remote_code, quantization)
+        model = load_quantized_model(source, device, dtype, trust_remote_code, change.quantization)
     check_parameters(model, source)
-    return TransformersDecoder(model, device=device, scheme_of=scheme_of)
+    if change.convert is not None:
+        change.convert(model.eval())
+    return TransformersDecoder(
+        model, device=device, form_of=change.form_of, activation_bits=change.activation_bits
+    )
 
 
 def load_quantized_model(

@@ -4,10 +4,12 @@ from quantbench.decoding import Audited, Decoder, HeldMatrix
 from quantbench.measure.size import count_parameters, storage_bytes
 from quantbench.records import HeldKind
 from quantbench.sources import ModelSource
-from quantbench.sources.layout import EMBEDDING, is_tied
+from quantbench.sources.layout import is_tied
 
 KINDS = {
     "embed_tokens": "embedding",
+    "wte": "embedding",
+    "word_embeddings": "embedding",
     "lm_head": "head",
     "q_proj": "q",
     "k_proj": "k",
@@ -29,7 +31,7 @@ def audit(decoder: Decoder, source: ModelSource) -> tuple[HeldKind, ...]:
         return ()
     found: dict[tuple[object, ...], list[HeldMatrix]] = {}
     for matrix in decoder.held():
-        kind = module_of(matrix.name, tied=is_tied(source.config))
+        kind = module_of(matrix.name, tied=matrix.tied or is_tied(source.config))
         way = (kind, matrix.format, matrix.group_size, matrix.kernel, matrix.prompt_kernel)
         found.setdefault(way, []).append(matrix)
     kinds = tuple(kind_of(str(way[0]), matrices) for way, matrices in found.items())
@@ -52,7 +54,8 @@ def audit(decoder: Decoder, source: ModelSource) -> tuple[HeldKind, ...]:
 def module_of(name: str, *, tied: bool) -> str:
     """'q' of 'model.layers.3.self_attn.q_proj.weight'."""
     last = name.removesuffix(".weight").rpartition(".")[2]
-    return "embedding, tied head" if tied and name == EMBEDDING else KINDS.get(last, last)
+    kind = KINDS.get(last, last)
+    return f"{kind}, tied head" if tied and kind == KINDS["embed_tokens"] else kind
 
 
 def kind_of(module: str, matrices: list[HeldMatrix]) -> HeldKind:

@@ -10,11 +10,17 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import UsageError
+from quantbench.methods import hqq, torchao
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.sources import ModelSource
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from quantbench.decoding.module_tensors import ModuleForm
+
+DEQUANTIZED = "weights dequantized, float products"
+INTEGERS = "integer products, activations of 8 bits a row"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,46 +29,66 @@ class LibraryMethod:
 
     description: str
     scheme: str
+    format: str
     package: str  # what is imported, and the name of the extra that installs it
-    configuration: Callable[[LoadSettings], Any]  # as `from_pretrained` takes it
     packed: tuple[str, ...]  # class names of its layers, or of the tensors in them
+    configuration: Callable[[LoadSettings], Any] | None = None  # as `from_pretrained` takes it
+    convert: Callable[[Any], None] | None = None  # instead: quantizes a loaded model in place
+    arithmetic: str = DEQUANTIZED
+    activation_bits: int | None = None  # that weights are multiplied with; None is their type's
+    dtype: str | None = None  # the only one of activations that the library takes
+    lacks: Callable[[str], str | None] = lambda device: None  # why it cannot run on a device, with the fix
     group_size: int | None = None
 
     def unavailable(self, device: str) -> str | None:
-        """The library must be there."""
+        """The library must be there, and a device that its kernels take."""
         if find_spec(self.package) is None:
             return f"it needs the package {self.package}: pip install 'quantbench[{self.package}]'"
-        return None
+        return self.lacks(device)
 
     def unsupported_reason(self, engine: str) -> str | None:
         """The library's layers are transformers' own."""
         return f"{self.package} runs with transformers" if engine == "native" else None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
-        """Layers compute in the type that is asked for."""
-        return False
+        """Layers compute in the type that is asked for, save where the library takes one alone."""
+        return self.dtype is not None
 
     def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
         """Only the library knows."""
         return None
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
-        """Load through transformers with the library's configuration."""
+        """Load through transformers with the library's configuration, or convert what was loaded."""
+        from quantbench.decoding.transformers_loading import Change
         from quantbench.methods.transformers_engine import load_transformers
 
         if reason := self.unavailable(settings.device):
             raise UsageError(f"this method cannot run: {reason}")
-        return load_transformers(
-            source, settings, quantization=self.configuration(settings), scheme_of=self._scheme_of
+        own = settings.changed(dtype=self.dtype) if self.dtype else settings
+        change = Change(
+            quantization=self.configuration(own) if self.configuration else None,
+            convert=self.convert,
+            form_of=self._form_of,
+            activation_bits=self.activation_bits,
         )
+        return load_transformers(source, own, change)
 
-    def _scheme_of(self, name: str, module: "nn.Module") -> tuple[str, int]:
-        from quantbench.decoding.module_tensors import float_scheme
+    def _form_of(self, name: str, module: "nn.Module") -> "ModuleForm":
+        from quantbench.decoding.module_tensors import ModuleForm, float_form
 
-        weight: Any = module.weight
-        if {type(module).__name__, type(weight).__name__} & set(self.packed):
-            return self.scheme, int(module.in_features) * int(module.out_features)  # type: ignore[arg-type]
-        return float_scheme(name, module)
+        weight: Any = getattr(module, "weight", None)
+        packed = {type(module).__name__, type(weight).__name__} & set(self.packed)
+        if not packed:
+            return float_form(name, module)
+        inputs, outputs = int(module.in_features), int(module.out_features)  # type: ignore[arg-type]
+        return ModuleForm(
+            scheme=self.scheme,
+            parameters=inputs * outputs,
+            format=self.format,
+            group_size=self.group_size,
+            kernel=f"{self.package} {min(packed)}, {self.arithmetic}",
+        )
 
 
 def bitsandbytes_4bit(settings: LoadSettings, *, kind: str, double: bool = False) -> Any:
@@ -85,35 +111,91 @@ def bitsandbytes_8bit(settings: LoadSettings) -> Any:
     return BitsAndBytesConfig(load_in_8bit=True)
 
 
-def torchao_int8(settings: LoadSettings) -> Any:
-    """int8 weights, a scale per output channel."""
-    from torchao.quantization import Int8WeightOnlyConfig
-    from transformers import TorchAoConfig
-
-    return TorchAoConfig(Int8WeightOnlyConfig())
-
-
-LIBRARIES = {
-    "bnb-nf4": LibraryMethod(
-        description="bitsandbytes' NormalFloat, 4 bits in groups of 64; embedding and head stay floats",
+def four_bits(kind: str, what: str, *, double: bool = False) -> LibraryMethod:
+    """A 4-bit method of bitsandbytes."""
+    return LibraryMethod(
+        description=f"bitsandbytes' {what}; embedding and head stay floats",
         scheme="W4",
+        format=f"{kind}, double quantization" if double else kind,
         package="bitsandbytes",
-        configuration=lambda settings: bitsandbytes_4bit(settings, kind="nf4"),
+        configuration=lambda settings: bitsandbytes_4bit(settings, kind=kind, double=double),
         packed=("Linear4bit",),
         group_size=64,
-    ),
+    )
+
+
+TORCHAO_TENSORS = ("AffineQuantizedTensor", "LinearActivationQuantizedTensor")  # of older releases
+
+LIBRARIES = {
+    "bnb-nf4": four_bits("nf4", "NormalFloat, 4 bits in groups of 64"),
+    "bnb-nf4-dq": four_bits("nf4", "NormalFloat, its scales quantized once more", double=True),
+    "bnb-fp4": four_bits("fp4", "4-bit floats in groups of 64"),
     "bnb-int8": LibraryMethod(
         description="bitsandbytes' LLM.int8(); embedding and head stay floats",
         scheme="W8",
+        format="int8",
         package="bitsandbytes",
         configuration=bitsandbytes_8bit,
         packed=("Linear8bitLt",),
+        arithmetic=f"{INTEGERS}, outliers in 16 bits",
+        activation_bits=8,
     ),
     "torchao-int8wo": LibraryMethod(
         description="torchao's 8 bits, a scale per output channel; embedding and head stay floats",
         scheme="W8",
+        format="int8",
         package="torchao",
-        configuration=torchao_int8,
-        packed=("Int8Tensor", "AffineQuantizedTensor", "LinearActivationQuantizedTensor"),
+        configuration=torchao.int8,
+        packed=("Int8Tensor", *TORCHAO_TENSORS),
+    ),
+    "torchao-int8dq": LibraryMethod(
+        description="torchao's 8 bits with 8-bit activations; embedding and head stay floats",
+        scheme="W8",
+        format="int8",
+        package="torchao",
+        configuration=torchao.int8_dynamic,
+        packed=("Int8Tensor", *TORCHAO_TENSORS),
+        arithmetic=INTEGERS,
+        activation_bits=8,
+    ),
+    "torchao-int4wo": LibraryMethod(
+        description="torchao's 4 bits in groups of 128; embedding and head stay floats",
+        scheme="W4",
+        format="int4",
+        package="torchao",
+        configuration=torchao.int4,
+        packed=("Int4TilePackedTo4dTensor", "Int4Tensor", *TORCHAO_TENSORS),
+        dtype="bfloat16",
+        lacks=torchao.needs_ampere,
+        group_size=128,
+    ),
+    "torchao-fp8wo": LibraryMethod(
+        description="torchao's 8-bit floats, a scale per output channel; embedding and head stay floats",
+        scheme="W8",
+        format="fp8 e4m3",
+        package="torchao",
+        configuration=torchao.float8,
+        packed=("Float8Tensor", *TORCHAO_TENSORS),
+    ),
+    "torchao-fp8dq": LibraryMethod(
+        description="torchao's 8-bit floats with 8-bit activations; embedding and head stay floats",
+        scheme="W8",
+        format="fp8 e4m3",
+        package="torchao",
+        configuration=torchao.float8_dynamic,
+        packed=("Float8Tensor", *TORCHAO_TENSORS),
+        arithmetic="8-bit float products, activations of 8 bits a row",
+        activation_bits=8,
+        dtype="bfloat16",
+        lacks=torchao.needs_ada,
+    ),
+    "hqq4": LibraryMethod(
+        description="HQQ's 4 bits in groups of 64, without data; embedding and head stay floats",
+        scheme="W4",
+        format="hqq",
+        package="hqq",
+        convert=hqq.quantize_linears,
+        packed=("HQQLinear",),
+        group_size=64,
     ),
 }

@@ -44,6 +44,7 @@ CALIBRATION = MethodOption(
 OPTIONS: dict[str, tuple[MethodOption, ...]] = {  # in the order in which an own name has their parts
     "int8": (GROUPS_OF_8, head_option("8")),
     "int4": (GROUPS, CALIBRATION, head_option("4")),
+    "bnb-nf4": (MethodOption(key="dq", what="scales quantized once more", parts={"off": "", "on": "-dq"}),),
 }
 
 
@@ -69,16 +70,14 @@ def spelled_out(name: str, methods: Mapping[str, object]) -> str:
 
 def parts_of(name: str, methods: Mapping[str, object]) -> tuple[str, dict[str, str]]:
     """A method that takes options, and those that the parts of a name stand for."""
-    method, *parts = (name,)
     stems = [stem for stem in OPTIONS if name.startswith(f"{stem}-")]
-    if name in methods and not stems:
-        return name, {}
-    if stems:
-        method = max(stems, key=len)
-        parts = name.removeprefix(f"{method}-").split("-")
+    method = max(stems, key=len, default=name)
+    parts = name.removeprefix(f"{method}-").split("-") if stems else []
     chosen: dict[str, str] = {}
     for part in parts:
         found = value_of(method, part)
+        if name in methods and found is None:
+            return name, {}
         if found is None or found[0] in chosen:
             raise UsageError(unknown("method", name, methods))
         chosen[found[0]] = found[1]
@@ -101,8 +100,7 @@ def read_option(method: str, written: str, piece: str) -> tuple[MethodOption, st
     key, _, value = (word.strip() for word in piece.partition(IS))
     options = OPTIONS.get(method, ())
     if not options:
-        takes = listed(list(OPTIONS), "or")
-        raise UsageError(f"method '{method}' takes no options, as in '{written}'; {takes} does")
+        raise UsageError(f"'{method}' takes no options, as in '{written}'; {listed(list(OPTIONS))} do")
     for option in options:
         if key == option.key and value in option.parts:
             return option, value

@@ -4,34 +4,27 @@ Importing transformers takes seconds and is timed apart from loading.
 """
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.records import Startup
 from quantbench.sources import ModelSource
 
 if TYPE_CHECKING:
-    from quantbench.decoding.module_tensors import SchemeOf
+    from quantbench.decoding.transformers_loading import Change
 
 
-def load_transformers(
-    source: ModelSource,
-    settings: LoadSettings,
-    *,
-    quantization: Any = None,
-    scheme_of: "SchemeOf | None" = None,
-) -> Loaded:
+def load_transformers(source: ModelSource, settings: LoadSettings, change: "Change | None" = None) -> Loaded:
     """A transformers decoder with weights of `settings.dtype`; `startup.import_s` is transformers' own.
 
-    `quantization` is a library's configuration as `from_pretrained` takes it; `scheme_of(name, module)` then
-    tells how a module of that library holds its matrix, and its parameters.
+    `change` is what a method makes of the model.
     """
     start = time.perf_counter()
     import torch
     import transformers
     from transformers import AutoModelForCausalLM  # noqa: F401 (the slow part of the import is behind it)
 
-    from quantbench.decoding.transformers_loading import load_transformers_decoder
+    from quantbench.decoding.transformers_loading import UNCHANGED, load_transformers_decoder
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -42,8 +35,7 @@ def load_transformers(
         device=settings.device,
         dtype=settings.dtype,
         trust_remote_code=settings.trust_remote_code,
-        quantization=quantization,
-        scheme_of=scheme_of,
+        change=change or UNCHANGED,
     )
     decoder.synchronize()
     startup = Startup(import_s=imported - start, load_s=time.perf_counter() - imported)
