@@ -10,9 +10,9 @@ from quantbench.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from quantbench.api import QuantbenchError, Results, load, run
+    from quantbench.api import QuantbenchError, Results, Sweep, load, load_sweep, run, sweep
 
-__all__ = ["QuantbenchError", "Results", "__version__", "load", "run"]
+__all__ = ["QuantbenchError", "Results", "Sweep", "__version__", "load", "load_sweep", "run", "sweep"]
 
 
 def __getattr__(name: str) -> object:

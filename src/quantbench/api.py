@@ -8,25 +8,26 @@ results = quantbench.load("results/builtin")
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from quantbench.errors import QuantbenchError, UsageError
+from quantbench.errors import QuantbenchError, StoreError, UsageError
 from quantbench.leftovers import remove_old_report, set_aside_samples
 from quantbench.plan import Plan
 from quantbench.results import Results
 from quantbench.selection import default_folder, load_selection, write_plan
-from quantbench.settings import Format, RunSettings, merge_config, options_text, read_settings
-from quantbench.store import DamagedLine, Store, clear_running, is_results
+from quantbench.settings import Format, RunSettings, merge_files, options_text, read_settings
+from quantbench.store import DamagedLine, Store, clear_running, has_records
+from quantbench.sweep import Sweep, is_sweep
 
 if TYPE_CHECKING:
     from quantbench.executors.processes import ForkServer
 
-__all__ = ["QuantbenchError", "Results", "load", "measure", "run"]
+__all__ = ["QuantbenchError", "Results", "Sweep", "load", "load_sweep", "measure", "run", "sweep"]
 
 
 def run(model: str = "builtin", *, console: Console | None = None, **options: Any) -> Results:
@@ -38,12 +39,28 @@ def run(model: str = "builtin", *, console: Console | None = None, **options: An
 
     Raises a QuantbenchError, one sentence that names the fix, for what cannot work.
     """
-    settings = read_settings(RunSettings, merge_config(RunSettings, {"model": model, **options}))
-    if settings.dry_run:
-        raise UsageError("run() measures; `quantbench run --dry-run` prints the plan alone")
+    settings = read_settings(RunSettings, merge_files(RunSettings, {"model": model, **options}))
+    if settings.own_baselines:
+        raise UsageError("run() measures one table; sweep() measures many models with their own baselines")
     named = ", ".join([repr(model), *(f"{name}={value!r}" for name, value in options.items())])
     with signals_kept():
-        return measure(settings, command=f"quantbench.run({named})", console=console)
+        results = measure(settings, command=f"quantbench.run({named})", console=console)
+    assert isinstance(results, Results)
+    return results
+
+
+def sweep(*, console: Console | None = None, **options: Any) -> Sweep:
+    """Measure many models, each with its own baseline, and write a report each and one over all.
+
+    `options` are those of `run`: `plan="sweep.yaml"`, or `model=..., models=[...], methods=[...]`.
+    """
+    given = {**options, "own_baselines": True}
+    settings = read_settings(RunSettings, merge_files(RunSettings, given))
+    named = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    with signals_kept():
+        results = measure(settings, command=f"quantbench.sweep({named})", console=console)
+    assert isinstance(results, Sweep)
+    return results
 
 
 run.__doc__ = f"{run.__doc__}\n    Options:\n{options_text(RunSettings)}"
@@ -51,6 +68,8 @@ run.__doc__ = f"{run.__doc__}\n    Options:\n{options_text(RunSettings)}"
 
 def load(folder: str | Path, *, console: Console | None = None) -> Results:
     """The results of a folder's last run; StoreError says what is wrong with the folder.
+
+    Of a sweep, `load_sweep` gives all models, and this one of them: `load("results/sweep/models/NAME")`.
 
     Damaged lines, and trials that were planned and have no record, are said on `console`.
     """
@@ -64,25 +83,53 @@ def load(folder: str | Path, *, console: Console | None = None) -> Results:
     return Results.of(selected, Path(folder), tell=lambda sentence: warn(sentence, err))
 
 
-def measure(settings: RunSettings, *, command: str, console: Console | None = None) -> Results:
+def load_sweep(folder: str | Path, *, console: Console | None = None) -> Sweep:
+    """The models of a folder's last sweep; StoreError says what is wrong with the folder."""
+    err = console or Console(stderr=True)
+    if not is_sweep(Path(folder)):
+        raise StoreError(f"'{folder}' holds no sweep; load() opens the results of one run")
+    return Sweep.load(Path(folder), tell=lambda sentence: warn(sentence, err))
+
+
+def measure(settings: RunSettings, *, command: str, console: Console | None = None) -> Results | Sweep:
     """`run` with settings that are read already; `command` is what the records say was typed."""
     from quantbench.executors.processes import ForkServer
 
+    if settings.dry_run:
+        raise UsageError("run() measures; `quantbench run --dry-run` prints the plan alone")
     err = console or Console(stderr=True)
-    store = Store(settings.output.output_dir or default_folder(settings.model))
+    store = Store(settings.output.output_dir or output_folder(settings))
     with ForkServer() as server:
-        if not is_results(store.folder):  # there will be trials: let their imports begin meanwhile
+        if not has_records(store.folder):  # there will be trials: let their imports begin meanwhile
             server.start()
         plan = make_plan(settings, err)
         store.create()
         with store.locked():
             write_plan(plan, store.folder)
             execute(plan, store, command, err, server)
-            results = load(store.folder, console=err)
-            set_aside_samples(store.folder, results.records)
-            results.write(settings.output.format)
-            remove_old_report(store.folder, results.written, tuple(Format))
-    return results
+            return reported(store.folder, settings.output.format, err)
+
+
+def output_folder(settings: RunSettings) -> Path:
+    """results/MODEL, of a sweep results/PLAN or results/sweep."""
+    if not settings.own_baselines:
+        return default_folder(settings.model)
+    return default_folder(settings.plan.stem if settings.plan else "sweep")
+
+
+def reported(folder: Path, formats: Collection[Format], err: Console) -> Results | Sweep:
+    """The results of a run that has ended, with its report written and old answers set aside."""
+    found: Results | Sweep
+    if is_sweep(folder):
+        found = load_sweep(folder, console=err)
+        found.write(formats)
+        set_aside_samples(folder, (record for own in found.each() for record in own.records))
+    else:
+        found = load(folder, console=err)
+        set_aside_samples(folder, found.records)
+        found.write(formats)
+    remove_old_report(folder, found.written, tuple(Format))
+    return found
 
 
 def make_plan(settings: RunSettings, err: Console) -> Plan:

@@ -4,7 +4,7 @@ Reports can be made again from the records; answers cannot, so they are moved to
 back when a later report is about their records.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from quantbench.errors import StoreError
@@ -28,7 +28,7 @@ def remove_old_report(folder: Path, written: Collection[str], formats: Collectio
     _change(folder, [path for path in found if path.name not in written], Path.unlink)
 
 
-def set_aside_samples(folder: Path, records: Collection[Record]) -> None:
+def set_aside_samples(folder: Path, records: Iterable[Record]) -> None:
     """Answers of these records stand in samples/, all others in samples/earlier/."""
     samples, earlier = folder / "samples", folder / "samples" / EARLIER
     wanted = {Path(task.samples_file).name for r in records for task in r.tasks if task.samples_file}

@@ -13,7 +13,7 @@ from quantbench.errors import QuantbenchError, StoreError, UsageError, unknown
 from quantbench.leftovers import remove_old_report
 from quantbench.plan import Role
 from quantbench.records import Record
-from quantbench.selection import Selection
+from quantbench.selection import Selection, store_folder
 from quantbench.settings import read_settings
 from quantbench.settings.commands import RecommendSettings
 from quantbench.store import whole
@@ -91,7 +91,8 @@ class Results:
 
         if not any(record.size or record.speed or record.tasks for record in self.records):
             raise_first_failure(self.records)
-        self.written = write_report(self.analysis, folder=self.folder, formats=formats)
+        samples = store_folder(self.folder)
+        self.written = write_report(self.analysis, folder=self.folder, formats=formats, samples=samples)
         remove_old_report(self.folder, self.written, formats)
         return self.written
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quantbench.errors import StoreError
-from quantbench.plan import Plan
+from quantbench.plan import Plan, Trial
 from quantbench.records import Record
-from quantbench.store import DamagedLine, Store, Summary, write_atomically
+from quantbench.store import DamagedLine, Store, Summary, has_records, write_atomically
 
 PLAN_FILE = "plan.json"
+MODELS = "models"  # folder of a sweep's models
+HERE, ABOVE = ".", "../.."  # where a plan's records are
+MOST_NAMED = 3
 
 
 class Selection(NamedTuple):
@@ -29,17 +32,20 @@ def load_selection(folder: Path) -> tuple[Selection, list[DamagedLine]]:
 
     Their big parts stay on disk until they are looked at, or read by `store.whole`.
     """
-    store = Store(folder)
+    path = folder / PLAN_FILE
+    plan = read_plan(path) if path.exists() else None
+    if plan and plan["groups"]:
+        models = ", ".join(str(model_folder(folder, group["name"])) for group in plan["groups"][:MOST_NAMED])
+        raise StoreError(f"'{folder}' is a sweep of {len(plan['groups'])} models; name one of {models}")
+    store = Store(folder / plan["records"] if plan else folder)
     stored, damaged = store.summaries()
     if not stored:
         raise StoreError(_nothing_readable(folder, damaged))
-    path = folder / PLAN_FILE
-    if not path.exists():  # it was lost: all records belong together
+    if plan is None:  # it was lost: all records belong together
         records = _read(store, list(stored.values()), damaged)
         if not records:
             raise StoreError(_nothing_readable(folder, damaged))
         return Selection(records, _likely_baseline(records)), damaged
-    plan = read_plan(path)
     records = _read(store, [stored[trial] for trial in plan["trials"] if trial in stored], damaged)
     if not records:
         raise StoreError(f"no record of the last plan in '{folder}' can be read; run `quantbench run` again")
@@ -78,22 +84,67 @@ def read_plan(path: Path) -> dict[str, Any]:
         plan = json.loads(path.read_bytes())
         trials = [str(trial) for trial in plan["trials"]]
         named = dict(plan.get("labels", {}))  # plans of older versions have none
-        labels = {trial: str(named.get(trial, f"trial {trial}")) for trial in trials}
-        kinds = {trial: str(kind) for trial, kind in dict(plan.get("kinds", {})).items()}
-        return {"baseline": str(plan["baseline"]), "trials": trials, "labels": labels, "kinds": kinds}
+        groups = [{"name": str(group["name"])} for group in plan.get("groups", ())]
+        if plan.get("records", HERE) not in (HERE, ABOVE) or not all(safe(g["name"]) for g in groups):
+            raise ValueError("it names a place outside its folder")
+        return {
+            "baseline": str(plan["baseline"]),
+            "trials": trials,
+            "labels": {trial: str(named.get(trial, f"trial {trial}")) for trial in trials},
+            "kinds": {trial: str(kind) for trial, kind in dict(plan.get("kinds", {})).items()},
+            "groups": groups,
+            "records": str(plan.get("records", HERE)),
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"'{path}' is damaged; remove it to report all records of the folder") from error
 
 
+def safe(name: str) -> bool:
+    """Whether a name is that of a folder here."""
+    return bool(name) and name not in (".", "..") and not set(name) & {"/", "\\", "\0"}
+
+
+def model_folder(folder: Path, name: str) -> Path:
+    """Where the report of one model of a sweep stands."""
+    return folder / MODELS / name
+
+
+def store_folder(folder: Path) -> Path:
+    """Where the records and answers of a folder are: itself, or of a sweep's model the sweep's."""
+    path = folder / PLAN_FILE
+    return folder / read_plan(path)["records"] if path.exists() else folder
+
+
+def is_results(folder: Path) -> bool:
+    """Whether a path is a results folder, or that of a sweep's model."""
+    try:
+        return has_records(folder) or (has_records(folder / ABOVE) and (folder / PLAN_FILE).is_file())
+    except (OSError, ValueError):
+        return False
+
+
 def write_plan(plan: Plan, folder: Path) -> None:
-    """Which trials belong together, for rendering the folder again, and of which kind each is."""
-    content = {
-        "baseline": plan.baseline,
-        "trials": [trial.id for trial in plan.trials],
-        "labels": {trial.id: plan.name_of(trial) for trial in plan.trials},
-        "kinds": {trial.id: kind_of(trial.model, trial.method, trial.role) for trial in plan.trials},
-    }
+    """Which trials belong together, for rendering the folder again, and of which kind each is.
+
+    A sweep's models have a folder each, whose plan names its trials among the records of the sweep.
+    """
+    content = _written(plan, plan.trials, plan.baseline)
+    content["groups"] = [{"name": group.name} for group in plan.groups]
     write_atomically(folder / PLAN_FILE, json.dumps(content, indent=1).encode())
+    for group in plan.groups:
+        own = model_folder(folder, group.name)
+        own.mkdir(parents=True, exist_ok=True)
+        named = _written(plan, group.trials, group.baseline) | {"records": ABOVE}
+        write_atomically(own / PLAN_FILE, json.dumps(named, indent=1).encode())
+
+
+def _written(plan: Plan, trials: Sequence[Trial], baseline: str) -> dict[str, Any]:
+    return {
+        "baseline": baseline,
+        "trials": [trial.id for trial in trials],
+        "labels": {trial.id: plan.name_of(trial) for trial in trials},
+        "kinds": {trial.id: kind_of(trial.model, trial.method, trial.role) for trial in trials},
+    }
 
 
 def kind_of(model: str, method: str, role: str) -> str:

@@ -45,6 +45,9 @@ from quantbench.analysis.findings.statement import Statement
 from quantbench.analysis.findings.tradeoffs import trade_offs
 from quantbench.analysis.findings.use_cases import USE_CASES, recommend_for_use_cases
 from quantbench.analysis.findings.weightings import Weightings, win_shares
+from quantbench.analysis.models.effects import MethodEffect
+from quantbench.analysis.models.figures import Figure, ModelRow, rows_of_model
+from quantbench.analysis.models.overview import Absent, Overview, overview_of
 from quantbench.analysis.recommend import Choice, Requirements, choose
 from quantbench.records import Record
 
@@ -121,19 +124,24 @@ __all__ = [
     "SPEED",
     "SURE",
     "USE_CASES",
+    "Absent",
     "Analysis",
     "Anatomy",
     "Changes",
     "Choice",
     "Crossover",
     "Ending",
+    "Figure",
     "FloorFlips",
     "FrontPlace",
     "Issue",
     "Kind",
     "MedianEstimate",
     "MethodDistance",
+    "MethodEffect",
     "Metric",
+    "ModelRow",
+    "Overview",
     "PairedScore",
     "ProtocolSpread",
     "Requirements",
@@ -153,9 +161,11 @@ __all__ = [
     "headline_point",
     "inside_noise",
     "normalise",
+    "overview_of",
     "read_results",
     "read_row",
     "read_score",
+    "rows_of_model",
     "scale_label",
     "score_metric",
     "task_title",

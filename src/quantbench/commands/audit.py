@@ -21,7 +21,7 @@ def audit(settings: AuditSettings, out: Output, err: Console) -> int:
     """
     from quantbench.report.formats.console import print_table
     from quantbench.report.sections.setup import kernel_table, storage_table
-    from quantbench.store import is_results
+    from quantbench.selection import is_results
 
     held = held_of_records(settings, err) if is_results(Path(settings.subject)) else held_of_model(settings)
     document = {label: [kind.model_dump() for kind in kinds] for label, kinds in held}

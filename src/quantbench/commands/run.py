@@ -1,6 +1,6 @@
 """`quantbench run`: measure a model under each method, write the report and print its tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from quantbench.units import show_bytes
 
 if TYPE_CHECKING:
     from quantbench.plan import Plan
-    from quantbench.records import Record
+    from quantbench.records import Failure
     from quantbench.sources import ModelSource
 
 
@@ -22,7 +22,7 @@ def run(settings: RunSettings, out: Output, err: Console) -> int:
     Example: quantbench run Qwen/Qwen2.5-0.5B --methods fp16,int8,int4 --device cuda:0
     """
     from quantbench import api
-    from quantbench.commands.report import give_report
+    from quantbench.commands.report import give_overview, give_report
     from quantbench.environment import command_line
     from quantbench.executors.interruption import TrialInterrupted
 
@@ -32,8 +32,11 @@ def run(settings: RunSettings, out: Output, err: Console) -> int:
         results = api.measure(settings, command=command_line(), console=err)
     except TrialInterrupted as interruption:
         return interruption.status
+    if isinstance(results, api.Sweep):
+        give_overview(results, out)
+        return exit_code(results.failures())
     give_report(results, out)
-    return exit_code(results.records)
+    return exit_code(record.failure for record in results.records if record.failure)
 
 
 def give_plan(settings: RunSettings, out: Output, err: Console) -> int:
@@ -49,12 +52,12 @@ def give_plan(settings: RunSettings, out: Output, err: Console) -> int:
     return 0
 
 
-def exit_code(records: Sequence["Record"]) -> int:
+def exit_code(failures: Iterable["Failure"]) -> int:
     """0: all measured; 2: a trial met a user's mistake; 1: a trial died otherwise."""
-    failures = [record.failure for record in records if record.failure]
-    if not failures:
+    found = list(failures)
+    if not found:
         return 0
-    return 2 if any(failure.user_error for failure in failures) else 1
+    return 2 if any(failure.user_error for failure in found) else 1
 
 
 def describe_plan(plan: "Plan", source: "ModelSource") -> list[dict[str, Any]]:
@@ -63,7 +66,7 @@ def describe_plan(plan: "Plan", source: "ModelSource") -> list[dict[str, Any]]:
 
     return [
         {
-            "label": trial.label,
+            "label": plan.name_of(trial),
             "id": trial.id,
             "engine": str(trial.load.engine),
             "device": trial.load.device,

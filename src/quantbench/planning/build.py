@@ -1,4 +1,4 @@
-"""From settings to a Plan; refuses early what cannot work.
+"""From settings to the Plan of one table; refuses early what cannot work.
 
 Everything that would make all trials fail is found here, before anything is loaded: an unknown model,
 method, task or device, a model that does not fit into memory, a sandbox that cannot contain programs.
@@ -24,7 +24,6 @@ from quantbench.planning.resolving import (
     resolve_baseline,
     resolve_device,
     resolve_dtype,
-    resolve_methods,
     resolve_tasks,
 )
 from quantbench.planning.trials import compared, floors_of, later_passes, speed_floor
@@ -36,9 +35,8 @@ from quantbench.tasks import Task
 from quantbench.units import listed
 
 
-def build_plan(settings: RunSettings) -> tuple[Plan, ModelSource]:
-    """The plan of a run and its first model, opened; a QuantbenchError for anything that cannot work."""
-    settings = resolve_methods(settings)
+def plan_table(settings: RunSettings) -> tuple[Plan, ModelSource]:
+    """The plan of one table, whose methods are resolved, and its first model, opened."""
     if settings.models:
         return plan_of_several(settings)
     own, source, note = plan_model(settings)
@@ -79,9 +77,12 @@ def plan_of_several(settings: RunSettings) -> tuple[Plan, ModelSource]:
 
 
 def plan_model(
-    settings: RunSettings, *, beside_others: bool = False
+    settings: RunSettings, *, beside_others: bool = False, unused: list[UsageError] | None = None
 ) -> tuple[list[Trial], ModelSource, str | None]:
-    """One model's own trials, the baseline's first; the opened model; and what is left out, as a sentence."""
+    """One model's own trials, the baseline's first; the opened model; and what is left out, as a sentence.
+
+    An option without effect is refused, or joins `unused` where a list is given.
+    """
     check_machine(settings)
     names = DEFAULT_METHODS if settings.methods == AUTO else settings.methods
     check_methods(names)
@@ -99,7 +100,12 @@ def plan_model(
     methods, note = measurable(asked, support)
     engines = {name: Engine(support.engine_of(name) or support.engine) for name in methods}
     check_batch_invariant(settings, engines)
-    check_unused(settings, Situation(device=device, engines=engines, tasks=tasks))
+    try:
+        check_unused(settings, Situation(device=device, engines=engines, tasks=tasks))
+    except UsageError as error:
+        if unused is None:
+            raise
+        unused.append(error)
     check_positions(settings, source)
     baseline = resolve_baseline(settings.baseline, methods)
     ordered = (baseline, *(m for m in dict.fromkeys(methods) if m != baseline))

@@ -7,11 +7,22 @@ from quantbench.plan import Role, Trial
 
 
 def compared(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
-    """The same trials, the first one as the reference whose predictions the others are compared with."""
+    """The same trials, the first one as the reference whose predictions the others are compared with.
+
+    Those that read other texts than it does have none.
+    """
     first, *others = trials
     if not first.has_distance:
         return trials
-    return (first, *(trial.changed(reference=first.id) for trial in others))
+    return (first, *(with_reference(trial, first) for trial in others))
+
+
+def with_reference(trial: Trial, first: Trial) -> Trial:
+    """The trial with this reference, if both read the same texts."""
+    alike = trial.has_distance and (
+        trial.distance.text is not None or trial.evaluation.tasks == first.evaluation.tasks
+    )
+    return trial.changed(reference=first.id) if alike else trial
 
 
 def floor_of(baseline: Trial) -> Trial:

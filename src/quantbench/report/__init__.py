@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def write_report(analysis: Analysis, *, folder: Path, formats: Collection[str]) -> tuple[str, ...]:
+def write_report(
+    analysis: Analysis, *, folder: Path, formats: Collection[str], samples: Path | None = None
+) -> tuple[str, ...]:
     """Write the files of every format into `folder`; their names, the one to read first in front.
+
+    `samples` is the results folder that holds the answers, where it is another one.
 
     md: report.md and its PNG pictures; html: report.html, performance_tradeoffs.html; json, csv: results.*.
     StoreError when it cannot be written.
@@ -28,7 +32,7 @@ def write_report(analysis: Analysis, *, folder: Path, formats: Collection[str]) 
         from quantbench.report.formats.page import render_page
         from quantbench.report.formats.tradeoffs_page import render_tradeoffs
 
-        write_atomically(folder / "report.html", render_page(analysis, folder).encode())
+        write_atomically(folder / "report.html", render_page(analysis, samples or folder).encode())
         write_atomically(folder / "performance_tradeoffs.html", render_tradeoffs(analysis).encode())
         written += ["report.html", "performance_tradeoffs.html"]
     if "json" in formats or "csv" in formats:

@@ -20,6 +20,7 @@ from quantbench.settings.groups import (
 from quantbench.settings.option import Facts, flag, option
 from quantbench.settings.reading import merge_config, read_settings
 from quantbench.settings.run import RunSettings
+from quantbench.settings.sweep_file import merge_files
 
 __all__ = [
     "DistanceSettings",
@@ -36,6 +37,7 @@ __all__ = [
     "SpeedSettings",
     "flag",
     "merge_config",
+    "merge_files",
     "option",
     "options_text",
     "read_settings",

@@ -10,7 +10,8 @@ import typer
 from quantbench.errors import UsageError
 from quantbench.settings.base import Settings, places_of
 from quantbench.settings.option import element_of, facts_of, flag, help_of, type_of
-from quantbench.settings.reading import merge_config, read_settings
+from quantbench.settings.reading import read_settings
+from quantbench.settings.sweep_file import merge_files
 
 Asked = TypeVar("Asked", bound=Settings)
 AS_JSON = "as_json"
@@ -29,7 +30,7 @@ def command_of(
     def command(**given: Any) -> int:
         as_json = bool(given.pop(AS_JSON))
         named = one_each(settings, {name: value for name, value in given.items() if value is not None})
-        options = merge_config(settings, named)
+        options = merge_files(settings, named)
         return act(read_settings(settings, options), as_json)
 
     parameters = list(parameters_of(settings))

@@ -40,6 +40,9 @@ class RunSettings(Settings):
         "Row to compare with.",
         facts=Facts(shown="first of fp16, bf16, fp32"),
     )
+    own_baselines: bool = option(
+        False, "Compare each model with its own baseline, with a report each and one over all."
+    )
     load: LoadSettings = LoadSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     generation: GenerationSettings = GenerationSettings()
@@ -56,6 +59,11 @@ class RunSettings(Settings):
     config: Path | None = option(
         None,
         "YAML file with these options; those of the command line win.",
+        facts=Facts(shown="none", command_line_only=True),
+    )
+    plan: Path | None = option(
+        None,
+        "YAML file of a sweep: models x methods x tasks x batch sizes, include, exclude.",
         facts=Facts(shown="none", command_line_only=True),
     )
     dry_run: bool = option(False, "Print the plan and measure nothing.", facts=Facts(command_line_only=True))

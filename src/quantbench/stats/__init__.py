@@ -26,9 +26,12 @@ from quantbench.stats.permutation import detectable_mean_difference, sign_flip_t
 from quantbench.stats.proportions import pass_at_k, wilson_interval
 from quantbench.stats.round_model import Contrast, RoundModel
 from quantbench.stats.skewed import skewed_ratio_of_sums
+from quantbench.stats.trend import FEWEST_FOR_SLOPE, Coefficient, mean_over, slope_over
 
 __all__ = [
     "DRIFT_BOUND",
+    "FEWEST_FOR_SLOPE",
+    "Coefficient",
     "Contrast",
     "Estimate",
     "Interval",
@@ -45,6 +48,7 @@ __all__ = [
     "holm",
     "mcnemar_exact",
     "mcnemar_power",
+    "mean_over",
     "median_interval",
     "median_over_rounds",
     "normal_quantile",
@@ -55,6 +59,7 @@ __all__ = [
     "shaffer",
     "sign_flip_test",
     "skewed_ratio_of_sums",
+    "slope_over",
     "smallest_detectable_difference",
     "wilson_interval",
 ]

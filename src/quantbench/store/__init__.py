@@ -3,7 +3,7 @@
 from quantbench.store.files import write_atomically
 from quantbench.store.lines import parse_record
 from quantbench.store.running import Running, clear_running, note_ended, note_running, read_running
-from quantbench.store.store import DamagedLine, Store, is_results
+from quantbench.store.store import DamagedLine, Store, has_records
 from quantbench.store.summary import Summary
 from quantbench.store.whole import whole
 
@@ -13,7 +13,7 @@ __all__ = [
     "Store",
     "Summary",
     "clear_running",
-    "is_results",
+    "has_records",
     "note_ended",
     "note_running",
     "parse_record",

@@ -34,8 +34,8 @@ class DamagedLine:
     reason: str
 
 
-def is_results(folder: Path) -> bool:
-    """Whether a path is a results folder."""
+def has_records(folder: Path) -> bool:
+    """Whether a path is a folder that holds records."""
     try:
         return (folder / RECORDS).is_file()
     except (OSError, ValueError):
