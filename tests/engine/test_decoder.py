@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -227,3 +228,37 @@ def test_a_token_beyond_the_vocabulary_is_refused(decoder: Decoder, wrong: int) 
         decoder.generate([Request(prompt_ids=(3, wrong), max_new_tokens=1)], batch_size=1)
     with pytest.raises(UsageError, match=f"token {wrong}"):
         list(decoder.score([(3, wrong)]))
+
+
+def several_answers(new: Sequence[int] = (9, 4, 17, 1, 6)) -> list[Request]:
+    """Five drawn answers to each of three prompts, of unequal lengths."""
+    return [
+        Request(prompt_ids=prompt, max_new_tokens=count, temperature=1.0, seed=100 * number + index)
+        for number, prompt in enumerate(prompts((5, 30, 12)))
+        for index, count in enumerate(new)
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 7, 50])
+def test_answers_that_share_a_prompt_are_those_of_requests_alone(decoder: Decoder, batch_size: int) -> None:
+    asked = several_answers()
+    alone = [decoder.generate([request], batch_size=1)[0] for request in asked]
+    assert decoder.generate(asked, batch_size=batch_size) == alone
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 15])
+def test_a_prompt_is_computed_once_for_all_its_answers(
+    decoder: Decoder, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quantbench.engine import decoder as module
+
+    computed: list[int] = []
+    whole = module.prompt_pass
+
+    def counted(model: Any, texts: Any, *rest: Any, **options: Any) -> torch.Tensor:
+        computed.extend(map(len, texts))
+        return whole(model, texts, *rest, **options)
+
+    monkeypatch.setattr(module, "prompt_pass", counted)
+    decoder.generate(several_answers(), batch_size=batch_size)
+    assert sorted(computed) == [5, 12, 30]

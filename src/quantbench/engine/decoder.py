@@ -6,11 +6,13 @@ the cache, so that a step works on plain slices. It captures no graphs; `cuda.de
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from quantbench.decoding import FinishReason, Generation, HeldMatrix, Phase, Request
+from quantbench.decoding.prompt_rows import PromptRows, fitting
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import BatchRow, check_ids, check_requests, grouped
 from quantbench.engine.composite import JoinedLinear
@@ -180,6 +182,9 @@ class GenerationRun:
         self._cache = KeyValueCache(
             model.config, rows=rows, capacity=capacity, device=model.device, dtype=model.dtype
         )
+        self._prompts = PromptRows(request.prompt_ids for request in requests)
+        width = model.config.hidden_size
+        self._ends = torch.empty(rows, width, device=model.device, dtype=model.dtype)  # of each row's prompt
 
     def finish(self, on_first_token: Callable[[], None] | None) -> list[Generation]:
         """Run until every request has ended."""
@@ -195,26 +200,32 @@ class GenerationRun:
     def _admit(self) -> None:
         """Prefill waiting requests into free rows, a few prompts at a time."""
         while self._waiting and len(self._active) < self._limit:
-            tokens = 0
-            new: list[BatchRow] = []
-            while self._waiting and len(self._active) + len(new) < self._limit:
-                tokens += len(self._waiting[0].request.prompt_ids)
-                if new and tokens > PREFILL_TOKENS:
-                    break
-                new.append(self._waiting.popleft())
-            self._prefill(new)
+            next_ones = islice(self._waiting, self._limit - len(self._active))
+            count = fitting((row.request.prompt_ids for row in next_ones), PREFILL_TOKENS)
+            self._prefill([self._waiting.popleft() for _ in range(count)])
 
     def _prefill(self, new: list[BatchRow]) -> None:
-        prompts = [row.request.prompt_ids for row in new]
-        first = len(self._active)
+        first, device = len(self._active), self._model.device
         places = range(first, first + len(new))
-        exact = self._exact_prompts
-        hidden = prompt_pass(self._model, prompts, self._cache, places, ends_only=True, exact=exact)
-        logits = self._model.logits(hidden)
-        sampler = Sampler([row.request for row in new], self._model.device)
-        tokens = sampler(logits, torch.zeros(len(new), dtype=torch.int64, device=hidden.device)).tolist()
+        self._fill(places, [row.request.prompt_ids for row in new])
+        logits = self._model.logits(self._ends[first : places.stop])
+        sampler = Sampler([row.request for row in new], device)
+        tokens = sampler(logits, torch.zeros(len(new), dtype=torch.int64, device=device)).tolist()
         self._active += new
         self._take(list(places), tokens)
+
+    def _fill(self, places: Sequence[int], prompts: Sequence[tuple[int, ...]]) -> None:
+        """Bring prompts into their rows: each is computed once, and copied for further answers to it."""
+        sources = self._prompts.admit(prompts, places)
+        planned = list(zip(places, prompts, sources, strict=True))
+        if new := [(place, prompt) for place, prompt, source in planned if source is None]:
+            rows, texts = [place for place, _ in new], [prompt for _, prompt in new]
+            exact = self._exact_prompts
+            self._ends[rows] = prompt_pass(self._model, texts, self._cache, rows, ends_only=True, exact=exact)
+        for place, prompt, source in planned:
+            if source is not None and source != place:
+                self._cache.move(source, place, len(prompt))
+                self._ends[place] = self._ends[source]
 
     def _decode(self) -> None:
         """Steps with the rows in flight as they are, until one of them ends."""
@@ -251,6 +262,8 @@ class GenerationRun:
         if last is not row:
             self._active[place] = last
             self._cache.move(len(self._active), place, last.length - 1)
+            self._ends[place] = self._ends[len(self._active)]
+            self._prompts.move(len(self._active), place)
         generation = row.finish(reason)
         self._results[row.index] = generation
         if self._on_finish is not None:

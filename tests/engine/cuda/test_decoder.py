@@ -11,6 +11,7 @@ import torch
 from quantbench.decoding import FinishReason, Generation, Request
 from quantbench.engine.cpu import build
 from quantbench.engine.cuda import decoder as cuda_decoder
+from quantbench.engine.cuda import runner as cuda_runner
 from quantbench.engine.cuda.decoder import CudaDecoder, PersistentStep
 from quantbench.engine.cuda.graphs import buckets_of
 from quantbench.engine.cuda.operations import PLAIN
@@ -276,3 +277,38 @@ def test_everything_of_a_call_runs_while_the_models_device_is_the_current_one(
     list(ours.score(prompts((5, 3))))
     assert set(names) - set(seen) <= {"dequantize", "silu_mul"}, "which only prompts of many tokens need"
     assert not entered
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 7, 50])
+def test_answers_that_share_a_prompt_are_those_of_requests_alone(batch_size: int, temperature: float) -> None:
+    plain, ours = pair()
+    asked = [
+        Request(prompt_ids=prompt, max_new_tokens=count, temperature=temperature, seed=100 * number + count)
+        for number, prompt in enumerate(prompts((5, 30, 12)))
+        for count in (9, 4, 17, 1, 6)
+    ]
+    alone = [plain.generate([request], batch_size=1)[0] for request in asked]
+    assert ours.generate(asked, batch_size=batch_size) == alone
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 15])
+def test_a_prompt_is_computed_once_for_all_its_answers(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+    lay_out = cuda_runner.lay_out
+
+    def counted(texts: Any, rows: Any, device: Any) -> Any:
+        computed.extend(map(len, texts))
+        return lay_out(texts, rows, device)
+
+    monkeypatch.setattr(cuda_runner, "lay_out", counted)
+    _, ours = pair()
+    asked = [
+        Request(prompt_ids=prompt, max_new_tokens=count)
+        for prompt in prompts((5, 30, 12))
+        for count in (9, 4, 17, 1, 6)
+    ]
+    ours.generate(asked, batch_size=batch_size)
+    assert sorted(computed) == [5, 12, 30]

@@ -69,6 +69,7 @@ class PromptPass:
         self._model, self._ops = model, operations
         self._invariant = batch_invariant
         self._few_tokens = CUBLAS if model.layers[0].qkv.weight.is_float else DEQUANTIZED
+        self.width = model.config.hidden_size  # of a final state
 
     def __call__(self, layout: PromptLayout, tables: Tables, state: StepState | None) -> Tensor:
         """Final normalised states [tokens, hidden_size], in the order that the head wants them in.

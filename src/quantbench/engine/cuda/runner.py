@@ -43,19 +43,31 @@ class ModelRunner:
         self._device = state.tokens.device
         self._sampler: Sampler | None = None
         self._lengths = torch.zeros(state.rows, dtype=torch.int64, device=self._device)
+        width = prompt_pass.width
+        self._ends = torch.empty(state.rows, width, dtype=state.keys.dtype, device=self._device)
         self._spare: list[Tensor] = []
 
     def reset(self) -> None:
         """All rows idle."""
         self.state.positions.fill_(IDLE)
 
-    def prefill(self, requests: Sequence[Request], slots: Sequence[int]) -> None:
-        """Run prompts into the rows at `slots` and put each one's first token there."""
-        layout = lay_out([request.prompt_ids for request in requests], slots, self._device)
-        hidden = self._prompt_pass(layout, self._tables, self.state)
-        ends = hidden[(layout.starts[1:] - 1).long()]
-        lengths = layout.starts.diff().long()
+    def prefill(
+        self, requests: Sequence[Request], slots: Sequence[int], sources: Sequence[int | None]
+    ) -> None:
+        """Bring prompts into the rows at `slots` and put each one's first token there.
+
+        Those without a source are computed, the others copied from the row that is their source.
+        """
+        prompts = [request.prompt_ids for request in requests]
+        new = [place for place, source in enumerate(sources) if source is None]
+        if new:
+            self._compute([prompts[place] for place in new], [slots[place] for place in new])
+        for prompt, slot, source in zip(prompts, slots, sources, strict=True):
+            if source is not None and source != slot:
+                self._copy(source, slot, len(prompt))
+        lengths = to_device([len(prompt) for prompt in prompts], self._device).long()
         rows = to_device(slots, self._device).long()
+        ends = self._ends[rows]
         if self.state.logits is None:
             tokens = self._prompt_pass.best(ends)
         else:
@@ -65,6 +77,17 @@ class ModelRunner:
         self.state.tokens[rows] = tokens.int()
         self.state.positions[rows] = lengths.int()
         self.state.output[rows, lengths] = tokens.int()
+
+    def _compute(self, prompts: Sequence[tuple[int, ...]], slots: Sequence[int]) -> None:
+        layout = lay_out(prompts, slots, self._device)
+        hidden = self._prompt_pass(layout, self._tables, self.state)
+        self._ends[to_device(slots, self._device).long()] = hidden[(layout.starts[1:] - 1).long()]
+
+    def _copy(self, source: int, target: int, length: int) -> None:
+        """The first positions of one row, and the final state of its prompt, onto another."""
+        for cache in (self.state.keys, self.state.values):
+            cache[:, target, :, :length] = cache[:, source, :, :length]
+        self._ends[target] = self._ends[source]
 
     def draw_for(self, requests: Sequence[Request | None]) -> None:
         """Whose settings the rows are sampled with from now on; only needed where the state has logits."""
@@ -103,7 +126,7 @@ class ModelRunner:
     def move(self, source: int, target: int) -> None:
         """Let the row at `target` go on with what the one at `source` was doing, which becomes idle."""
         state = self.state
-        for tensor in (state.tokens, state.positions, state.output, self._lengths):
+        for tensor in (state.tokens, state.positions, state.output, self._lengths, self._ends):
             tensor[target] = tensor[source]
         for cache in (state.keys, state.values):
             cache[:, target] = cache[:, source]

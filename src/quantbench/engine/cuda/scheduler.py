@@ -8,8 +8,10 @@ waiting requests, and when none wait, the last rows move down so that steps get 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from quantbench.decoding import NO_TOKEN, FinishReason, Generation, Request
+from quantbench.decoding.prompt_rows import PromptRows, fitting
 from quantbench.decoding.sequence import STOP_INTERVAL, BatchRow, not_finite
 from quantbench.engine.cuda.runner import Fetched, ModelRunner
 
@@ -59,6 +61,7 @@ class Scheduler:
         self._slots: list[Slot | None] = [None] * runner.state.rows
         self._results: list[Generation | None] = [None] * len(requests)
         self._on_finish = on_finish
+        self._prompts = PromptRows(request.prompt_ids for request in requests)
         self._snapshots: deque[Snapshot] = deque()
 
     def finish(self, on_first_token: Callable[[], None] | None) -> list[Generation]:
@@ -89,25 +92,20 @@ class Scheduler:
         for slots in self._groups():
             for slot in slots:
                 self._slots[slot.index] = slot
-            self._runner.prefill([s.row.request for s in slots], [s.index for s in slots])
+            requests, rows = [slot.row.request for slot in slots], [slot.index for slot in slots]
+            sources = self._prompts.admit([request.prompt_ids for request in requests], rows)
+            self._runner.prefill(requests, rows, sources)
             came = True
         if came:
             self._announce()
 
     def _groups(self) -> Iterator[list[Slot]]:
         free = [index for index, slot in enumerate(self._slots) if slot is None]
-        group: list[Slot] = []
-        tokens = 0
-        for index in free:
-            if not self._waiting:
-                break
-            tokens += len(self._waiting[0].request.prompt_ids)
-            if group and tokens > PREFILL_TOKENS:
-                yield group
-                group, tokens = [], len(self._waiting[0].request.prompt_ids)
-            group.append(Slot(self._waiting.popleft(), index))
-        if group:
-            yield group
+        while free and self._waiting:
+            next_ones = islice(self._waiting, len(free))
+            count = fitting((row.request.prompt_ids for row in next_ones), PREFILL_TOKENS)
+            yield [Slot(self._waiting.popleft(), index) for index in free[:count]]
+            free = free[count:]
 
     def _announce(self) -> None:
         self._runner.draw_for([slot.row.request if slot else None for slot in self._slots])
@@ -155,6 +153,7 @@ class Scheduler:
         for slot in [slot for slot in slots if slot.index >= len(slots)]:
             target = next(free)
             self._runner.move(slot.index, target)
+            self._prompts.move(slot.index, target)
             self._slots[slot.index], self._slots[target] = None, slot
             slot.index = target
         self._announce()
