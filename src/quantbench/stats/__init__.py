@@ -25,6 +25,7 @@ from quantbench.stats.paired import (
 from quantbench.stats.permutation import detectable_mean_difference, sign_flip_test
 from quantbench.stats.proportions import pass_at_k, wilson_interval
 from quantbench.stats.round_model import Contrast, RoundModel
+from quantbench.stats.several_answers import detectable_with_answers
 from quantbench.stats.skewed import skewed_ratio_of_sums
 from quantbench.stats.trend import FEWEST_FOR_SLOPE, Coefficient, mean_over, slope_over
 
@@ -42,6 +43,7 @@ __all__ = [
     "clustered_quantile",
     "clustered_share",
     "detectable_mean_difference",
+    "detectable_with_answers",
     "difference_margin",
     "difference_p",
     "exponential_of_ratio",

@@ -101,3 +101,14 @@ def test_detectable_difference_of_rates_comes_from_their_scatter() -> None:
 def test_unequal_numbers_of_completions_are_compared_by_their_rates() -> None:
     (pair,) = pairs_of(several({1: 2}, per_problem=4), several({1: 1}, per_problem=2))
     assert (pair.gained, pair.lost, pair.p) == (0, 0, 1.0)
+
+
+def test_smallest_detectable_differences_are_told_for_other_numbers_of_answers() -> None:
+    (pair,) = pairs_of(several(OUTRIGHT | SLIGHTLY), several(SLIGHTLY))
+    assert list(pair.by_answers) == [1, 4, 5, 20]
+    assert pair.by_answers[4] == pytest.approx(pair.detectable)
+    assert pair.by_answers[1] > pair.by_answers[20]
+
+
+def test_one_answer_a_problem_foretells_nothing() -> None:
+    assert paired_scores(read_results(reference_records(), "fp16"))[0].by_answers == {}

@@ -4,7 +4,8 @@ A verdict holds for all comparisons of the report together. What is not signific
 equal: the smallest difference that so many problems would have shown stands beside it.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from quantbench.analysis.comparison.comparisons import ALPHA
@@ -15,10 +16,13 @@ from quantbench.analysis.figures.scores import Score
 from quantbench.stats import (
     Interval,
     detectable_mean_difference,
+    detectable_with_answers,
     paired_difference_interval,
     ratio_of_sums,
     smallest_detectable_difference,
 )
+
+ANSWERS = (1, 5, 20)  # to each problem, for which the smallest detectable difference is told
 
 
 class Change(StrEnum):
@@ -44,6 +48,8 @@ class PairedScore:
     p: float
     adjusted_p: float  # corrected for all comparisons of the report
     detectable: float | None  # smallest difference found with 80 % power, if answers scatter as they do
+    answers: int = 1  # to each problem
+    by_answers: Mapping[int, float] = field(default_factory=dict)  # the same with other numbers of answers
     like_rerun: bool = False  # changed no more, either way, than a rerun of the baseline
 
     @property
@@ -111,6 +117,8 @@ def pair_scores(label: str, own: Score, reference: Score, level: float = ALPHA) 
         p=found.p,
         adjusted_p=found.p,
         detectable=_detectable(own, reference, found.ahead + found.behind, level),
+        answers=own.per_problem,
+        by_answers=_by_answers(own, reference, level),
     )
 
 
@@ -127,3 +135,13 @@ def _detectable(own: Score, reference: Score, flips: int, level: float) -> float
     if single(own, reference):
         return smallest_detectable_difference(own.problems, flips / own.problems, alpha=level)
     return detectable_mean_difference(rate_differences(own, reference), alpha=level)
+
+
+def _by_answers(own: Score, reference: Score, level: float) -> dict[int, float]:
+    """Smallest detectable differences by the number of answers; empty where one problem has a single one."""
+    counts = [list((score.solved or {}).values()) for score in (own, reference)]
+    if any(total < 2 for part in counts for _, total in part):
+        return {}
+    asked = sorted({*ANSWERS, own.per_problem})
+    found = {n: detectable_with_answers(counts[0], counts[1], n, alpha=level) for n in asked}
+    return {n: value for n, value in found.items() if value is not None}

@@ -96,6 +96,8 @@ def paired_sections(analysis: Analysis) -> Iterator[Section]:
         if len(tasks) > 1:
             blocks.append(Text(f"{task_title(task)}:"))
         blocks.append(paired_table(analysis, task))
+        if told := detectable_bullets(analysis, task):
+            blocks.append(Bullets(told))
     blocks.append(Text(_paired_legend(analysis)))
     name = analysis.results.baseline_name
     yield Section(key="paired", title=f"Which pass@1 differences from {name} are real", blocks=tuple(blocks))
@@ -117,6 +119,23 @@ def paired_table(analysis: Analysis, task: str) -> Table:
     rows += [_paired_cells(pair, "for scale, not judged") for pair in analysis.scale if pair.task == task]
     rows += [_floor_cells(entry) for entry in analysis.floor if entry.task == task]
     return Table((*columns, Column("Verdict", number=False)), tuple(rows))
+
+
+def detectable_bullets(analysis: Analysis, task: str) -> tuple[Bullet, ...]:
+    """How small a difference the number of answers shows, a method a bullet; none for one answer each."""
+    found = []
+    for pair in analysis.paired:
+        if pair.task != task or not pair.by_answers:
+            continue
+        n = pair.answers
+        others = [f"{100 * value:.1f} with {k}" for k, value in pair.by_answers.items() if k != n]
+        text = (
+            f"with {n} answers to each of {pair.problems} problems, differences below "
+            f"{100 * pair.by_answers[n]:.1f} points would not be seen (80 % power); foretold from these "
+            f"answers: {', '.join(others)}."
+        )
+        found.append(Bullet(text, pair.label))
+    return tuple(found)
 
 
 def _floor_cells(entry: FloorFlips) -> tuple[str, ...]:
