@@ -18,6 +18,8 @@ OTHER: dict[str, Any] = {
     "role": "floor",
     "engine": "transformers",
     "threads": 3,
+    "slots": 3,
+    "context": 512,
     "limit": 3,
     "max_new_tokens": 3,
     "top_p": 0.5,

@@ -55,6 +55,14 @@ class StoreError(QuantbenchError):
     """A results folder that cannot be read or written."""
 
 
+class ServerError(QuantbenchError):
+    """A server that cannot be started or reached, is another one, or ends in the middle."""
+
+
+class RefusedError(ServerError):
+    """A request that a server does not answer as asked; others it may."""
+
+
 def unusable(error: OSError) -> str:
     """The sentence for a path that the system refuses, wherever that shows."""
     where = f"'{error.filename}'" if error.filename else "a file"

@@ -64,3 +64,24 @@ class Environment(Frozen):
     command: str | None = None
     threads: int | None = None
     extra: dict[str, Any] = Field(default_factory=dict)  # clocks, power state, foreign load
+
+
+class Served(Frozen):
+    """A trial's server: how it was started or found, and what it says of itself."""
+
+    url: str
+    name: str  # of the model, as the server calls it
+    started: bool  # by this trial; else it ran before
+    version: str | None = None
+    command: tuple[str, ...] = ()
+    threads: int | None = None
+    context: int | None = None  # positions of one request
+    slots: int | None = None  # requests that are answered at once
+    log_file: str | None = None  # relative to the results folder
+    prompts: str = "token ids"  # or 'text'
+    facts: dict[str, str] = Field(default_factory=dict)  # of its log and its properties, in its words
+    kv_pool_bytes: Count | None = None  # of cache that is set aside at the start, used or not
+    http_ttft_s: tuple[
+        NotNegative, ...
+    ] = ()  # of a server without a model, for a prompt of the headline's length
+    http_token_s: tuple[NotNegative, ...] = ()  # between its events

@@ -18,6 +18,7 @@ from quantbench.record_base import Count, Figure, Frozen, NotNegative, Rate, Sec
 from quantbench.record_base import Environment as Environment
 from quantbench.record_base import Failure as Failure
 from quantbench.record_base import ModelInfo as ModelInfo
+from quantbench.record_base import Served as Served
 from quantbench.record_base import Startup as Startup
 from quantbench.schema import SCHEMA_VERSION
 from quantbench.settings import Engine
@@ -77,6 +78,8 @@ class SpeedPoint(Frozen):
     kv_bytes: Count | None = None  # read by one step at the middle of the decode
     step_weight_bytes: Count | None = None  # weights that one step must read
     joules: tuple[Figure, ...] = ()
+    server_ttft_s: tuple[NotNegative, ...] = ()  # as a server timed it by itself
+    server_decode_s: tuple[NotNegative, ...] = ()
     warm_s: float | None = None  # the untimed run of this shape before the first repetition
     failure: str | None = None
 
@@ -101,7 +104,7 @@ class Memory(Frozen):
     load_peak_bytes: Count | None = None  # cuda: allocator, cpu: resident set
     peak_allocated_bytes: Count | None = None  # cuda only, while running
     peak_reserved_bytes: Count | None = None  # cuda only, while running
-    process_bytes: Count | None = None  # cuda: the driver's figure; cpu: peak resident set of the process
+    process_bytes: Count | None = None  # cuda: the driver's figure; cpu: peak resident set of the processes
     baseline_process_bytes: Count | None = None  # the process before the model was loaded
 
     @property
@@ -243,6 +246,7 @@ class Record(Frozen):
     group_size: int | None = None
     engine: Engine | None = None  # what really ran
     kernels: Kernels = ()  # that ran, fall-backs included
+    served: Served | None = None  # of an engine behind a server
     startup: Startup | None = None
     calibration: Calibration | None = None
     size: Size | None = None

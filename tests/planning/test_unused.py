@@ -11,7 +11,7 @@ from quantbench.settings.option import facts_of
 
 FIELDS = {name: place.field for name, place in places_of(RunSettings).items()}
 OF_TASKS = [name for name, field in FIELDS.items() if TASKS in facts_of(field).needs]
-ALONE = Situation(device="cpu", engines={"fp16": Engine.NATIVE}, tasks=())
+ALONE = Situation(device="cpu", runs=(("fp16", Engine.NATIVE),), tasks=())
 OTHER = {
     "task_data": "p.jsonl",
     "protocols": "chat",

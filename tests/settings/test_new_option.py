@@ -87,7 +87,7 @@ def test_a_slip_of_the_pen_is_told_of_it(tmp_path: Path) -> None:
 
 def test_it_is_refused_where_it_would_change_nothing() -> None:
     (settings,) = called("--min-p", "0.5")
-    situation = Situation(device="cpu", engines={"fp16": Engine.NATIVE}, tasks=())
+    situation = Situation(device="cpu", runs=(("fp16", Engine.NATIVE),), tasks=())
     with pytest.raises(UsageError, match="--min-p has no effect here: no task is run"):
         check_unused(settings, situation)
 

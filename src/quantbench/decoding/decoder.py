@@ -87,7 +87,7 @@ class Generation:
 class Decoder(Protocol):
     """A loaded model under one method, on one device."""
 
-    engine: str  # 'native' or 'transformers'
+    engine: str  # 'native', 'transformers', or a server's kind
     vocab_size: int
     max_positions: int  # prompt and new tokens together, at most
     device: str
@@ -143,6 +143,48 @@ class Decoder(Protocol):
 
     def synchronize(self) -> None:
         """Wait for the device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MostLikely:
+    """Teacher-forced predictions of one text as a server tells them, N = all its tokens but the first."""
+
+    ids: list[list[int]]  # [N, k], most likely first; the first again where fewer were told
+    log_p: list[list[float]]  # [N, k], nats; minus infinity where fewer were told
+    true_log_p: list[float]  # [N], of the token that follows
+
+
+@runtime_checkable
+class TellsMostLikely(Protocol):
+    """A Decoder without logits that may tell the most likely tokens instead."""
+
+    def unscored_reason(self) -> str | None:
+        """Why it cannot, as a phrase; None where it can."""
+        ...
+
+    def most_likely(self, sequences: Sequence[Sequence[int]], k: int) -> Iterator[MostLikely]:
+        """Predictions of each sequence, in order, with at most `k` tokens a place."""
+        ...
+
+
+@runtime_checkable
+class LimitsRows(Protocol):
+    """A Decoder that runs no more rows at once, whatever batch size it is asked for."""
+
+    most_at_once: int
+
+
+@runtime_checkable
+class TimesItself(Protocol):
+    """A Decoder behind a server that counts its own seconds."""
+
+    def start_timing(self) -> None:
+        """Called before a batch, outside of what is timed at the client."""
+        ...
+
+    def own_timings(self) -> tuple[float, float] | None:
+        """Seconds to the batch's first token, and from there to its last; None where it does not say."""
         ...
 
 

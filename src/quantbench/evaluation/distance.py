@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantbench.decoding import Decoder
+from quantbench.decoding import Decoder, TellsMostLikely
 from quantbench.errors import UsageError
+from quantbench.measure import partial_distance
 from quantbench.measure.distance import score_baseline, score_method
 from quantbench.measure.predictions import (
+    Reference,
     ReferenceMissing,
     ScoredText,
     is_readable,
@@ -52,22 +54,38 @@ def distance_of(
     progress: Progress,
 ) -> tuple[Distance | None, str | None]:
     """The trial's distance from its baseline, or None and the reason; a baseline leaves its predictions."""
-    tail = FLOOR_TAIL if trial.role is Role.FLOOR else 0
+    if isinstance(decoder, TellsMostLikely) and (reason := decoder.unscored_reason()):
+        return None, f"the distance from the baseline is not known: {reason}"
     corpus = scored_corpus(trial, tokenizer, decoder, tasks)
     if not corpus.texts:
         return None, f"the distance from the baseline is not known: nothing to score in {corpus.title}"
     if trial.reference is None:
-        distance, reference = score_baseline(decoder, corpus.texts, title=corpus.title, progress=progress)
+        distance, reference = baseline_of(decoder, corpus, progress)
         save_reference(reference_path(folder, trial.id), reference)
         return distance, None
     try:
         reference = load_reference(reference_path(folder, trial.reference), corpus.texts)
     except ReferenceMissing as missing:
         return None, str(missing)
-    distance = score_method(
-        decoder, corpus.texts, reference, title=corpus.title, progress=progress, tail=tail
-    )
-    return distance, None
+    return method_of(decoder, corpus, reference, progress, floor=trial.role is Role.FLOOR), None
+
+
+def baseline_of(decoder: Decoder, corpus: "Corpus", progress: Progress) -> tuple[Distance, Reference]:
+    """What a baseline leaves, from its logits or from what its server tells."""
+    if isinstance(decoder, TellsMostLikely):
+        return partial_distance.score_baseline(decoder, corpus.texts, title=corpus.title, progress=progress)
+    return score_baseline(decoder, corpus.texts, title=corpus.title, progress=progress)
+
+
+def method_of(
+    decoder: Decoder, corpus: "Corpus", reference: Reference, progress: Progress, *, floor: bool
+) -> Distance:
+    """The distance of a method, from its logits or from what its server tells."""
+    title = corpus.title
+    if isinstance(decoder, TellsMostLikely):
+        return partial_distance.score_method(decoder, corpus.texts, reference, title=title, progress=progress)
+    tail = FLOOR_TAIL if floor else 0
+    return score_method(decoder, corpus.texts, reference, title=title, progress=progress, tail=tail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

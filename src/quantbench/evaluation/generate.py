@@ -70,7 +70,7 @@ class Generator:
     ) -> None:
         """`tasks` are the same problems under each protocol that will be asked by."""
         self._decoder, self._tokenizer, self._eos_ids = decoder, tokenizer, eos_ids
-        self._settings = settings
+        self.settings = settings
         self._stops: dict[tuple[object, ...], set[tuple[str, ...]]] = defaultdict(set)
         self._limits: dict[tuple[object, ...], int] = {}
         self._answers: dict[tuple[object, ...], Generation] = {}
@@ -81,7 +81,7 @@ class Generator:
 
     def questions(self, task: Task) -> list[Question]:
         """One question per problem and sample, problem by problem."""
-        limit = self._settings.max_new_tokens or task.protocol.max_new_tokens
+        limit = self.settings.max_new_tokens or task.protocol.max_new_tokens
         ends = ends_of(task, self._tokenizer, self._eos_ids)
         found = []
         for number, problem in enumerate(task.problems):
@@ -97,13 +97,13 @@ class Generator:
                     limit=min(limit, self._decoder.max_positions - len(prompt_ids)),
                     refused=refused,
                 )
-                for index in range(self._settings.completions_per_problem)
+                for index in range(self.settings.completions_per_problem)
             ]
         return found
 
     def request(self, question: Question) -> Request:
         """The request that answers a question, for every protocol that shares it."""
-        settings = self._settings
+        settings = self.settings
         checks = [
             StopStrings(self._tokenizer, stops, question.prompt_ids)
             for stops in sorted(self._stops[question.key])
@@ -131,7 +131,7 @@ class Generator:
             progress(f"{task.name}: generating", finished, len(requests))
 
         if requests:
-            batch = self._settings.batch_size
+            batch = self.settings.batch_size
             answers = self._decoder.generate(requests, batch_size=batch, on_finish=on_finish)
             self._answers |= {question.key: answer for question, answer in zip(new, answers, strict=True)}
         return [

@@ -41,15 +41,25 @@ def read_load(device: str = "cpu") -> LoadReading:
     may wait, and the hypervisor may take other cores, without any effect.
     """
     feeds = device.startswith("cuda")
+    return LoadReading(
+        queued=queued_s(TASKS, str(os.getpid()) if feeds else "*"),
+        stolen=None if feeds else stolen_s(),
+        busy=busy_s(),
+        own=time.process_time(),
+    )
+
+
+def stolen_s() -> float | None:
+    """Seconds of all cores that the hypervisor took; None where the system does not say."""
+    return getattr(psutil.cpu_times(), "steal", None)
+
+
+def busy_s() -> float:
+    """Seconds of all cores with any program's work."""
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "steal", 0.0)
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # are in user time already
-    return LoadReading(
-        queued=queued_s(TASKS, str(os.getpid()) if feeds else "*"),
-        stolen=None if feeds else getattr(times, "steal", None),
-        busy=sum(times) - guests - idle,
-        own=time.process_time(),
-    )
+    return float(sum(times) - guests - idle)
 
 
 def queued_s(tasks: Path, threads: str = "*") -> float | None:

@@ -5,7 +5,7 @@ None where NVML is missing or does not support it.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,22 @@ class DriverView:
 
     def process_bytes(self) -> int | None:
         """GPU memory of this process: context, libraries, the allocator's pool."""
+        return own_bytes(self._running(), own_pids())
+
+    def bytes_of(self, pids: Collection[int]) -> int | None:
+        """GPU memory of other processes together; None where the driver names none of them."""
+        known = [used for pid, used in self._running() if pid in pids and used is not None]
+        return sum(known) if known else None
+
+    def _running(self) -> list[tuple[int, int | None]]:
+        """(pid, bytes) of every process on the GPU; none where the driver does not say."""
         if self._handle is None:
-            return None
+            return []
         try:
             running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
         except Exception:  # as above
-            return None
-        return own_bytes([(p.pid, p.usedGpuMemory) for p in running], own_pids())
+            return []
+        return [(p.pid, p.usedGpuMemory) for p in running]
 
     def joules(self) -> float | None:
         """Energy the whole GPU has used since the driver was loaded."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
 
-from quantbench.decoding import Decoder, Request
+from quantbench.decoding import Decoder, Request, TimesItself
+from quantbench.errors import RefusedError
 from quantbench.measure.load import LoadReading, load_between, read_load
 from quantbench.measure.nvml import DriverView
 from quantbench.plan import Trial
@@ -49,6 +50,8 @@ class PointTimes:
     steal_share: list[float] = field(default_factory=list)
     foreign_cores: list[float] = field(default_factory=list)
     joules: list[float] = field(default_factory=list)
+    server_ttft_s: list[float] = field(default_factory=list)
+    server_decode_s: list[float] = field(default_factory=list)
     warm_s: float | None = None
 
     @property
@@ -68,9 +71,14 @@ class PointTimes:
         return not self.joules or sum(self.ttft_s) + sum(self.decode_s) >= METERED_S
 
 
-def measure_speed(decoder: Decoder, trial: Trial, progress: Progress) -> tuple[SpeedPoint, ...]:
-    """All points of the trial's sweep, batch sizes within prompt lengths; see `sweep`."""
-    meters = replace(meters_of(trial.load.device), joules=DriverView(trial.load.device).joules)
+def measure_speed(
+    decoder: Decoder, trial: Trial, progress: Progress, meters: Meters | None = None
+) -> tuple[SpeedPoint, ...]:
+    """All points of the trial's sweep, batch sizes within prompt lengths; see `sweep`.
+
+    `meters` are this process's clocks and load, unless another process computes.
+    """
+    meters = replace(meters or meters_of(trial.load.device), joules=DriverView(trial.load.device).joules)
     return tuple(sweep(decoder, trial, progress, meters))
 
 
@@ -157,6 +165,8 @@ def repeat(
             enough = (times.sufficient and times.metered) or meters.wall() >= end
             if enough and len(times.decode_s) >= LEAST_REPETITIONS:
                 return None
+    except RefusedError as error:
+        return str(error)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -180,6 +190,8 @@ def run_once(decoder: Decoder, requests: list[Request], times: PointTimes, meter
     """One timed repetition, appended to `times` when it is complete."""
     first: list[float] = []
     decoder.synchronize()
+    if isinstance(decoder, TimesItself):
+        decoder.start_timing()
     load = meters.load()
     joules, cpu, start = meters.joules(), meters.cpu(), meters.wall()
     decoder.generate(requests, batch_size=len(requests), on_first_token=lambda: first.append(meters.wall()))
@@ -191,6 +203,9 @@ def run_once(decoder: Decoder, requests: list[Request], times: PointTimes, meter
     note_load(times, load, meters, end - start)
     if joules is not None and joules_end is not None:
         times.joules.append(joules_end - joules)
+    if isinstance(decoder, TimesItself) and (own := decoder.own_timings()):
+        times.server_ttft_s.append(own[0])
+        times.server_decode_s.append(own[1])
 
 
 def note_load(times: PointTimes, before: LoadReading, meters: Meters, wall_s: float) -> None:
@@ -223,9 +238,11 @@ def speed_point(
         steal_share=tuple(times.steal_share),
         foreign_cores=tuple(times.foreign_cores),
         joules=tuple(times.joules),
+        server_ttft_s=tuple(times.server_ttft_s),
+        server_decode_s=tuple(times.server_decode_s),
         warm_s=times.warm_s,
-        step_weight_bytes=weight_bytes,
-        kv_bytes=kv_bytes,
+        step_weight_bytes=weight_bytes or None,
+        kv_bytes=kv_bytes or None,
         failure=failure,
     )
 

@@ -5,11 +5,19 @@ method, task or device, a model that does not fit into memory, a sandbox that ca
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from quantbench.errors import UsageError
-from quantbench.methods import METHODS, check_fits
 from quantbench.plan import PASSES_A_ROUND, Plan, Trial
-from quantbench.planning.models import named, reads_alike, reference_of
+from quantbench.planning.engines import (
+    Runs,
+    check_runs,
+    resolve_engines,
+    runs_of,
+    runs_of_several,
+    server_values,
+)
+from quantbench.planning.models import baseline_of, engine_named, named, reads_alike, reference_of
 from quantbench.planning.protocols import resolve_protocols
 from quantbench.planning.refusals import (
     check_available,
@@ -21,6 +29,7 @@ from quantbench.planning.refusals import (
     check_revision,
 )
 from quantbench.planning.resolving import (
+    AT,
     resolve_baseline,
     resolve_device,
     resolve_dtype,
@@ -28,9 +37,9 @@ from quantbench.planning.resolving import (
 )
 from quantbench.planning.trials import compared, floors_of, later_passes, speed_floor
 from quantbench.planning.unused import Situation, check_unused
-from quantbench.settings import Engine, RunSettings
-from quantbench.sources import ModelSource, find_model, open_source
-from quantbench.support import AUTO, DEFAULT_METHODS, STORED, Support, measurable, support_of
+from quantbench.settings import Engine, LoadSettings, PlaceSettings, RunSettings
+from quantbench.sources import ModelSource, find_model, is_quantized, open_source
+from quantbench.support import AUTO, DEFAULT_METHODS, STORED
 from quantbench.tasks import Task
 from quantbench.units import listed
 
@@ -39,9 +48,12 @@ def plan_table(settings: RunSettings) -> tuple[Plan, ModelSource]:
     """The plan of one table, whose methods are resolved, and its first model, opened."""
     if settings.models:
         return plan_of_several(settings)
-    own, source, note = plan_model(settings)
-    trials = trials_of(settings, own)
-    return Plan(trials=trials, baseline=own[0].method, notes=(note,) if note else ()), source
+    planned = plan_model(settings)
+    own = engine_named(planned.trials)
+    first = baseline_of(settings.baseline, own) if own[0].row else own[0]
+    ordered = [first, *(trial for trial in own if trial is not first)]
+    trials = trials_of(settings, ordered)
+    return Plan(trials=trials, baseline=first.name, notes=planned.notes), planned.source
 
 
 def plan_of_several(settings: RunSettings) -> tuple[Plan, ModelSource]:
@@ -55,15 +67,15 @@ def plan_of_several(settings: RunSettings) -> tuple[Plan, ModelSource]:
     alone = settings.changed(models=(), baseline=None, tasks=tasks)
     planned = [plan_model(alone.changed(model=models[0]), beside_others=True)]
     if tasks != ("none",):  # all are asked alike
-        alone = alone.changed(protocols=planned[0][0][0].evaluation.protocols)
+        alone = alone.changed(protocols=planned[0].trials[0].evaluation.protocols)
     planned += [plan_model(alone.changed(model=model), beside_others=True) for model in models[1:]]
-    sources = {source.name: source for _, source, _ in planned}
-    trials = named([trial for own, _, _ in planned for trial in own])
+    sources = {one.source.name: one.source for one in planned}
+    trials = engine_named(named([trial for one in planned for trial in one.trials]))
     reference = reference_of(settings.baseline, trials)
     ordered = [reference, *(trial for trial in trials if trial is not reference)]
     alike = {name for name, source in sources.items() if reads_alike(source, sources[reference.model])}
     apart = [name for name in sources if name not in alike]
-    notes = [note for _, _, note in planned if note]
+    notes = [note for one in planned for note in one.notes]
     if apart and reference.reads_text:
         notes.append(
             f"{listed(apart)} read{'s' * (len(apart) == 1)} text as other tokens than {reference.model}, so "
@@ -76,10 +88,19 @@ def plan_of_several(settings: RunSettings) -> tuple[Plan, ModelSource]:
     return Plan(trials=made, baseline=reference.name, notes=tuple(notes)), sources[settings.model]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One model's own trials, the baseline's first; the opened model; and what is left out, as sentences."""
+
+    trials: list[Trial]
+    source: ModelSource
+    notes: tuple[str, ...]
+
+
 def plan_model(
     settings: RunSettings, *, beside_others: bool = False, unused: list[UsageError] | None = None
-) -> tuple[list[Trial], ModelSource, str | None]:
-    """One model's own trials, the baseline's first; the opened model; and what is left out, as a sentence.
+) -> Planned:
+    """One model's own trials, with each engine that was asked for.
 
     An option without effect is refused, or joins `unused` where a list is given.
     """
@@ -87,38 +108,55 @@ def plan_model(
     names = DEFAULT_METHODS if settings.methods == AUTO else settings.methods
     check_methods(names)
     check_revision(settings)
+    engines = resolve_engines(settings)
     device = resolve_device(settings.load.device)
     check_available(names, device)
-    resolve_baseline(settings.baseline, names)
+    named = settings.baseline if len(engines) == 1 and AT not in (settings.baseline or "") else None
+    resolve_baseline(named, names)
     dtype = resolve_dtype(settings.load.dtype, device)
     find_model(settings.model, revision=settings.revision)  # a wrong one is said before anything else
     tasks = resolve_tasks(settings)
     source = open_source(settings.model, revision=settings.revision, seed=settings.generation.seed)
     check_readable(settings, source, tasks)
-    support = support_of(source, settings.load.engine, trust_remote_code=settings.load.trust_remote_code)
-    asked = beside(settings.methods, support) if beside_others else settings.methods
-    methods, note = measurable(asked, support)
-    engines = {name: Engine(support.engine_of(name) or support.engine) for name in methods}
-    check_batch_invariant(settings, engines)
+    asked = beside(settings.methods, is_quantized(source)) if beside_others else settings.methods
+    runs = runs_of_engines(settings, source, engines, asked)
+    pairs = [pair for one in runs for pair in one.engines.items()]
+    check_batch_invariant(settings, pairs)
     try:
-        check_unused(settings, Situation(device=device, engines=engines, tasks=tasks))
+        check_unused(settings, Situation(device=device, runs=tuple(pairs), tasks=tasks))
     except UsageError as error:
         if unused is None:
             raise
         unused.append(error)
     check_positions(settings, source)
-    baseline = resolve_baseline(settings.baseline, methods)
-    ordered = (baseline, *(m for m in dict.fromkeys(methods) if m != baseline))
-    for method in ordered:
-        check_fits(METHODS[method], source, device)
+    for one in runs:
+        check_runs(one, source, device)
+    resolved = settings.changed(device=device, dtype=dtype)
     protocols = resolve_protocols(settings, source, tasks)
-    base = base_trial(settings.changed(device=device, dtype=dtype, protocols=protocols), source, tasks)
-    return [base.changed(method=name, engine=engines[name]) for name in ordered], source, note
+    base = base_trial(resolved.changed(protocols=protocols), source, tasks)
+    methods = tuple(dict.fromkeys(method for method, _ in pairs))
+    baseline = resolve_baseline(named, methods)
+    ordered = sorted(pairs, key=lambda pair: pair[0] != baseline)
+    values = {engine: server_values(settings, source, tasks, protocols, engine) for _, engine in pairs}
+    trials = [base.changed(method=name, engine=engine, **values[engine]) for name, engine in ordered]
+    return Planned(trials=trials, source=source, notes=tuple(note for one in runs for note in one.notes))
 
 
-def beside(methods: tuple[str, ...], support: Support) -> tuple[str, ...]:
+def runs_of_engines(
+    settings: RunSettings,
+    source: ModelSource,
+    engines: Sequence[Engine],
+    asked: tuple[str, ...],
+) -> list[Runs]:
+    """What each engine runs of a model."""
+    if len(engines) == 1:
+        return [runs_of(settings, source, engines[0], asked)]
+    return runs_of_several(settings, source, engines, asked)
+
+
+def beside(methods: tuple[str, ...], quantized: bool) -> tuple[str, ...]:
     """A model's own methods in a table of several: a quantized one runs as stored, no other does."""
-    if support.quantized:
+    if quantized:
         return AUTO
     return tuple(name for name in methods if name != STORED) or methods
 
@@ -130,7 +168,7 @@ def base_trial(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ..
         model=settings.model,
         revision=source.revision,
         method="",
-        load=settings.load.changed(engine=Engine.NATIVE),
+        load=load_of(settings),
         evaluation=settings.evaluation.changed(tasks=tuple(task.name for task in tasks)),
         task_digests=tuple(task.data_sha256 for task in tasks),
         generation=settings.generation,
@@ -138,6 +176,12 @@ def base_trial(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ..
         distance=settings.distance,
         likelihood=settings.likelihood,
     )
+
+
+def load_of(settings: RunSettings) -> LoadSettings:
+    """How a run's weights are loaded, as a trial has it; its engine is still to be set."""
+    shared = {name: getattr(settings.load, name) for name in PlaceSettings.model_fields}
+    return LoadSettings(**shared, engine=Engine.NATIVE)
 
 
 def trials_of(settings: RunSettings, own: Sequence[Trial]) -> tuple[Trial, ...]:

@@ -5,6 +5,9 @@ from pathlib import PurePath
 
 from quantbench.errors import UsageError
 from quantbench.plan import Trial
+from quantbench.planning.engines import shown
+from quantbench.planning.resolving import BASELINES
+from quantbench.settings import IN_PROCESS
 from quantbench.sources import ModelSource, load_tokenizer
 from quantbench.support import STORED
 
@@ -24,6 +27,23 @@ def named(trials: Sequence[Trial]) -> list[Trial]:
         )
         for trial in trials
     ]
+
+
+def engine_named(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials, their rows named `method @ engine` where a served engine or several engines run."""
+    engines = [trial.load.engine for trial in trials]
+    again = len({(trial.model, trial.row or trial.method) for trial in trials}) < len(trials)
+    if not again and all(engine in IN_PROCESS for engine in engines):
+        return list(trials)
+    return [trial.changed(row=f"{trial.name} @ {shown(trial.load.engine)}") for trial in trials]
+
+
+def baseline_of(baseline: str | None, trials: Sequence[Trial]) -> Trial:
+    """The named row, or the first unquantized method's, or the first."""
+    if baseline is not None:
+        return reference_of(baseline, trials)
+    plain = [trial for name in BASELINES for trial in trials if trial.method == name]
+    return plain[0] if plain else trials[0]
 
 
 def reference_of(baseline: str | None, trials: Sequence[Trial]) -> Trial:

@@ -1,7 +1,7 @@
 """What cannot work, found before anything is loaded: each a UsageError that names the fix."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +82,14 @@ def check_readable(settings: RunSettings, source: ModelSource, tasks: tuple[Task
         )
 
 
-def check_batch_invariant(settings: RunSettings, engines: Mapping[str, Engine]) -> None:
-    """UsageError where it was asked for and the engine of a method, by its name, cannot promise it."""
-    others = [method for method, engine in engines.items() if engine is not Engine.NATIVE]
+def check_batch_invariant(settings: RunSettings, runs: Sequence[tuple[str, Engine]]) -> None:
+    """UsageError where it was asked for and the engine of any (method, engine) cannot promise it."""
+    others = [(method, engine) for method, engine in runs if engine is not Engine.NATIVE]
     if settings.load.batch_invariant and others:
         raise UsageError(
             f"--batch-invariant needs the native engine, but '{settings.model}' is to run under "
-            f"{', '.join(others)} with transformers, whose answers depend on their batch; leave "
-            "--batch-invariant out"
+            f"{', '.join(method for method, _ in others)} with {others[0][1].value}, whose answers depend on "
+            "their batch; leave --batch-invariant out"
         )
 
 

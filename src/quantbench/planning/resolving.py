@@ -11,6 +11,8 @@ from quantbench.settings import RunSettings
 from quantbench.tasks import TASKS, Task, check_data, data_of, load_task
 from quantbench.tasks.problem import Grading
 
+AT = " @ "  # between method and engine in the name of a row
+
 DTYPES = {
     "float16": "float16",
     "fp16": "float16",
@@ -29,7 +31,7 @@ def resolve_methods(settings: RunSettings) -> RunSettings:
     changed = settings
     if settings.methods != AUTO:
         changed = changed.changed(methods=own_names(settings.methods, METHODS))
-    if settings.baseline is None or settings.models:  # among several models it is the name of a row
+    if settings.baseline is None or settings.models or AT in settings.baseline:  # may be the name of a row
         return changed
     return changed.changed(baseline=own_name(settings.baseline, METHODS))
 

@@ -13,6 +13,7 @@ from quantbench.methods import METHODS
 from quantbench.methods.names import own_names
 from quantbench.plan import Group, Plan, Trial
 from quantbench.planning.build import plan_model, trials_of
+from quantbench.planning.models import engine_named
 from quantbench.planning.resolving import AUTO, resolve_methods
 from quantbench.planning.trials import speed_only
 from quantbench.settings import RunSettings
@@ -74,7 +75,7 @@ def plan_sweep(settings: RunSettings) -> tuple[Plan, ModelSource]:
             continue
         trials, source, note = found
         first = first or source
-        baseline = trials[0].method
+        baseline = trials[0].name
         groups.append(Group(model=model, name=names[model], baseline=baseline, trials=trials))
         notes += [f"{names[model]}: {note}"] if note else []
     for exclusion in excluded:
@@ -110,11 +111,12 @@ def plan_of_one(
         model=model, models=(), own_baselines=False, methods=methods, tasks=tasks, batch_sizes=sizes
     )
     try:
-        own, source, note = plan_model(alone, beside_others=True, unused=unused)
+        planned = plan_model(alone, beside_others=True, unused=unused)
     except QuantbenchError as error:
         raise type(error)(f"{cells[-1].where}: {error}") from error
+    own = engine_named(planned.trials)
     narrowed = [narrow(trial, settings, cells, excluded) for trial in own]
-    return trials_of(alone, narrowed), source, note
+    return trials_of(alone, narrowed), planned.source, "; ".join(planned.notes) or None
 
 
 def narrow(

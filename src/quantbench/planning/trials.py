@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from quantbench.evaluation.prompts import COMPLETION
 from quantbench.plan import Role, Trial
+from quantbench.settings import IN_PROCESS
 
 
 def compared(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
@@ -47,10 +48,17 @@ def floors_of(baseline: Trial, methods: Collection[str]) -> tuple[Trial, ...]:
     bf16 is not scored twice where it is one of the `methods`.
     """
     other_shape = floor_of(baseline)
-    if baseline.method != "fp16" or "bf16" in methods:
+    served = baseline.load.engine not in IN_PROCESS
+    if baseline.method != "fp16" or "bf16" in methods or served:
         return (other_shape,)
-    row = baseline.row and baseline.row.removesuffix(baseline.method) + "bf16"
+    row = baseline.row and bf16_row(baseline.row)
     return (other_shape, first_way(baseline).changed(method="bf16", row=row, role=Role.SCALE))
+
+
+def bf16_row(row: str) -> str:
+    """'model fp16 @ engine' with bf16 in its place."""
+    name, at, engine = row.partition(" @ ")
+    return f"{name.removesuffix('fp16')}bf16{at}{engine}"
 
 
 def speed_only(trial: Trial) -> Trial:

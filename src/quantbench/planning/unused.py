@@ -4,20 +4,24 @@ An option's field says what it needs (`Facts.needs`); here each need is a condit
 what the user named is looked at; a default that plays no part is no mistake.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from quantbench.errors import UsageError
 from quantbench.methods import METHODS
-from quantbench.settings import Engine, RunSettings, flag
+from quantbench.settings import IN_PROCESS, Engine, RunSettings, flag
 from quantbench.settings.base import places_of
 from quantbench.settings.groups import (
+    ADDRESS,
     CPU,
     FREE_TYPE,
     NATIVE,
     NOISE,
+    OWN,
     PERPLEXITY,
     SAMPLING,
+    SERVER,
+    STARTED,
     TASKS,
     TRANSFORMERS,
 )
@@ -30,8 +34,17 @@ class Situation:
     """What a run will really use."""
 
     device: str  # 'cpu' or 'cuda:N'
-    engines: Mapping[str, Engine]  # of each method, by its name
+    runs: tuple[tuple[str, Engine], ...]  # (method, engine)
     tasks: tuple[Task, ...]
+
+    @property
+    def engines(self) -> frozenset[Engine]:
+        return frozenset(engine for _, engine in self.runs)
+
+    @property
+    def served(self) -> bool:
+        """Whether any engine is behind a server."""
+        return not self.engines <= IN_PROCESS
 
 
 Unmet = Callable[[RunSettings, Situation], str | None]  # why a need is not met, None when it is
@@ -59,15 +72,21 @@ def _greedy(settings: RunSettings, situation: Situation) -> str | None:
 
 
 def _on_native(settings: RunSettings, situation: Situation) -> str | None:
-    if Engine.TRANSFORMERS in situation.engines.values():
+    if Engine.TRANSFORMERS in situation.engines:
         return None
-    return f"'{settings.model}' runs on the native engine, which runs no model's code"
+    where = "behind a server" if situation.served else "on the native engine"
+    return f"'{settings.model}' runs {where}, which runs no model's code"
 
 
 def _on_transformers(settings: RunSettings, situation: Situation) -> str | None:
-    if Engine.NATIVE in situation.engines.values():
+    if Engine.NATIVE in situation.engines:
         return None
-    return f"'{settings.model}' runs with transformers, which never drops bits of prompts"
+    where = (
+        "behind a server, whose arithmetic is its own"
+        if situation.served
+        else ("with transformers, which never drops bits of prompts")
+    )
+    return f"'{settings.model}' runs {where}"
 
 
 def _on_gpu(settings: RunSettings, situation: Situation) -> str | None:
@@ -76,10 +95,33 @@ def _on_gpu(settings: RunSettings, situation: Situation) -> str | None:
 
 
 def _fixed_types(settings: RunSettings, situation: Situation) -> str | None:
-    device, engines = situation.device, situation.engines
-    if not all(METHODS[name].fixes_activations(engine, device) for name, engine in engines.items()):
+    device, runs = situation.device, situation.runs
+    own = [(name, engine) for name, engine in runs if engine in IN_PROCESS]
+    if not all(METHODS[name].fixes_activations(engine, device) for name, engine in own):
         return None
-    return f"{', '.join(engines)} on {device} compute in the type of their weights"
+    if not own:
+        return "a server computes in a type of its own"
+    return f"{', '.join(name for name, _ in runs)} on {device} compute in the type of their weights"
+
+
+def _no_server(settings: RunSettings, situation: Situation) -> str | None:
+    return None if situation.served else "no engine behind a server is measured (see --engine, --base-url)"
+
+
+def _not_started(settings: RunSettings, situation: Situation) -> str | None:
+    if settings.load.base_url is not None:
+        return "the server at --base-url runs already"
+    return _no_server(settings, situation)
+
+
+def _elsewhere(settings: RunSettings, situation: Situation) -> str | None:
+    if settings.load.base_url is None or situation.engines & IN_PROCESS:
+        return None
+    return "the server at --base-url runs already"
+
+
+def _no_address(settings: RunSettings, situation: Situation) -> str | None:
+    return None if settings.load.base_url else "no --base-url is given"
 
 
 def _no_perplexity(settings: RunSettings, situation: Situation) -> str | None:
@@ -102,4 +144,8 @@ NEEDS: dict[str, Unmet] = {
     FREE_TYPE: _fixed_types,
     NOISE: _noiseless,
     PERPLEXITY: _no_perplexity,
+    SERVER: _no_server,
+    STARTED: _not_started,
+    ADDRESS: _no_address,
+    OWN: _elsewhere,
 }

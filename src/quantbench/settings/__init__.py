@@ -7,14 +7,17 @@ record keeps the Trial.
 
 from quantbench.settings.base import Settings, options_text
 from quantbench.settings.groups import (
+    IN_PROCESS,
     DistanceSettings,
     Engine,
+    EngineName,
     EvaluationSettings,
     Format,
     GenerationSettings,
     LoadSettings,
     OutputSettings,
     PerplexitySettings,
+    PlaceSettings,
     SpeedSettings,
 )
 from quantbench.settings.option import Facts, flag, option
@@ -23,8 +26,10 @@ from quantbench.settings.run import RunSettings
 from quantbench.settings.sweep_file import merge_files
 
 __all__ = [
+    "IN_PROCESS",
     "DistanceSettings",
     "Engine",
+    "EngineName",
     "EvaluationSettings",
     "Facts",
     "Format",
@@ -32,6 +37,7 @@ __all__ = [
     "LoadSettings",
     "OutputSettings",
     "PerplexitySettings",
+    "PlaceSettings",
     "RunSettings",
     "Settings",
     "SpeedSettings",

@@ -6,9 +6,9 @@ it where it is used (`trial.generation.top_p`).
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from quantbench.settings.base import Settings
 from quantbench.settings.option import Facts, option
@@ -18,6 +18,8 @@ COOLEST, HOTTEST = 0.001, 100.0  # of sampling: colder is greedy, hotter is nois
 PERPLEXITY = "perplexity"
 TASKS, SAMPLING = "tasks", "sampling"  # what an option needs, see planning.unused
 TRANSFORMERS, NATIVE, CPU, FREE_TYPE, NOISE = "transformers", "native", "cpu", "free type", "noise"
+SERVER, STARTED, ADDRESS = "server", "started server", "address"  # of an engine behind one
+OWN = "own"  # not only a server that runs already
 
 DEVICE = option("auto", "Device: auto, cpu, cuda or cuda:N.")
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
@@ -30,6 +32,28 @@ class Engine(StrEnum):
     AUTO = "auto"
     NATIVE = "native"
     TRANSFORMERS = "transformers"
+    LLAMA_CPP = "llama.cpp"
+    VLLM = "vllm"
+    ENDPOINT = "endpoint"  # any OpenAI-compatible server
+
+
+IN_PROCESS = frozenset((Engine.AUTO, Engine.NATIVE, Engine.TRANSFORMERS))
+
+
+class EngineName(StrEnum):
+    """An engine as a user names it."""
+
+    AUTO = "auto"
+    QUANTBENCH = "quantbench"
+    NATIVE = "native"  # the same
+    TRANSFORMERS = "transformers"
+    LLAMA_CPP = "llama.cpp"
+    VLLM = "vllm"
+
+    @property
+    def engine(self) -> Engine:
+        """What it stands for in a trial."""
+        return Engine.NATIVE if self is EngineName.QUANTBENCH else Engine(self.value)
 
 
 def _temperature(value: float) -> float:
@@ -38,16 +62,15 @@ def _temperature(value: float) -> float:
     return value
 
 
-class LoadSettings(Settings):
-    """Where and how a method's weights run."""
+class PlaceSettings(Settings):
+    """Where and how a method's weights run, whatever runs them."""
 
     device: str = DEVICE
     dtype: str = option(
         "auto", "Type of activations: auto, fp16, bf16 or fp32.", facts=Facts(needs=(FREE_TYPE,))
     )
-    engine: Engine = option(Engine.AUTO, "Engine: auto, native or transformers.")
     threads: int | None = option(
-        None, "Number of CPU threads.", facts=Facts(shown="torch's own"), ge=1, le=4096
+        None, "Number of CPU threads.", facts=Facts(shown="torch's own", needs=(OWN,)), ge=1, le=4096
     )
     batch_invariant: bool = option(False, "Give the same answer in any batch, slower on a GPU.")
     exact_prompts: bool = option(
@@ -57,6 +80,57 @@ class LoadSettings(Settings):
     )
     trust_remote_code: bool = option(
         False, "Run code that the model's repository holds.", facts=Facts(needs=(TRANSFORMERS,))
+    )
+    base_url: str | None = option(
+        None,
+        "Address of a server that runs already, as http://localhost:8000; its key from QUANTBENCH_API_KEY.",
+        facts=Facts(shown="none: it is started", before=None),
+    )
+    served_name: str | None = option(
+        None,
+        "The model's name at that server.",
+        facts=Facts(shown="the model's own", needs=(ADDRESS,), before=None),
+    )
+    slots: int | None = option(
+        None,
+        "Requests that a server answers at once.",
+        facts=Facts(shown="the largest batch of the speed sweep", needs=(SERVER,), before=None),
+        ge=1,
+        le=4096,
+    )
+    context: int | None = option(
+        None,
+        "Positions of each request in a started server.",
+        facts=Facts(shown="what the sweep and the tasks need", needs=(STARTED,), before=None),
+        ge=16,
+        le=10**7,
+    )
+
+
+class LoadSettings(PlaceSettings):
+    """The same for one trial, whose engine is known."""
+
+    engine: Engine = Engine.AUTO
+    engine_python: str | None = option(None, "Of its engine.", facts=Facts(before=None))
+
+
+def _engines(value: Any) -> Any:
+    """One engine as a list of it."""
+    return (EngineName(value),) if isinstance(value, str) and value in set(EngineName) else value
+
+
+class AskedLoad(PlaceSettings):
+    """The same for a run, whose trials may have several engines."""
+
+    engine: Annotated[tuple[EngineName, ...], BeforeValidator(_engines)] = option(
+        (EngineName.AUTO,),
+        "Engines, separated by commas: auto, quantbench, transformers, llama.cpp or vllm.",
+        min_length=1,
+    )
+    engine_python: tuple[str, ...] = option(
+        (),
+        "Python or command of a server's own environment: PATH, or ENGINE=PATH,ENGINE=PATH.",
+        facts=Facts(shown="found, see quantbench doctor", needs=(STARTED,)),
     )
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from quantbench.settings.base import Settings
 from quantbench.settings.groups import (
     NOISE,
+    AskedLoad,
     DistanceSettings,
     EvaluationSettings,
     GenerationSettings,
-    LoadSettings,
     OutputSettings,
     PerplexitySettings,
     SpeedSettings,
@@ -43,7 +43,7 @@ class RunSettings(Settings):
     own_baselines: bool = option(
         False, "Compare each model with its own baseline, with a report each and one over all."
     )
-    load: LoadSettings = LoadSettings()
+    load: AskedLoad = AskedLoad()
     evaluation: EvaluationSettings = EvaluationSettings()
     generation: GenerationSettings = GenerationSettings()
     speed: SpeedSettings = SpeedSettings()

@@ -10,7 +10,9 @@ from pathlib import Path
 from quantbench.plan import Trial
 from quantbench.progress import Progress
 from quantbench.records import Record
+from quantbench.settings import IN_PROCESS
 from quantbench.trial.run import Run, describe_failure, new_record
+from quantbench.trial.served import measure_served
 from quantbench.trial.stages import measure
 
 
@@ -38,7 +40,10 @@ def run_trial(
         checkpoint=checkpoint,
     )
     try:
-        measure(run, import_s)
+        if trial.load.engine in IN_PROCESS:
+            measure(run, import_s)
+        else:
+            measure_served(run)
     except Exception as error:
         run.keep(failure=describe_failure(run.stage, error))
     return run.record

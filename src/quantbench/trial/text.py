@@ -4,12 +4,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantbench.decoding import Decoder
+from quantbench.decoding import Decoder, LimitsRows, TellsMostLikely
 from quantbench.evaluation.distance import distance_of, scored_texts
 from quantbench.evaluation.evaluate import evaluate_protocols, limit_task, refusals
 from quantbench.evaluation.generate import Generator, Sample
 from quantbench.evaluation.prompts import Chat, asked_by, read_chat
 from quantbench.plan import Role
+from quantbench.settings import GenerationSettings
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer
 from quantbench.store import Store
 from quantbench.tasks import Task, data_of, load_task
@@ -33,14 +34,24 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
     for ways in by_protocol:
         run.stage = "task"
         evaluate_task(
-            run, ways, chat, Generator(decoder, tokenizer, eos_ids(source), run.trial.generation, ways)
+            run, ways, chat, Generator(decoder, tokenizer, eos_ids(source), generation_of(run, decoder), ways)
         )
     if run.trial.has_distance:
         run.stage = "distance"
         measure_distance(run, decoder, tokenizer, [ways[0] for ways in by_protocol])
     if run.trial.likelihood.perplexity is not None and run.trial.role is Role.METHOD:
+        if isinstance(decoder, TellsMostLikely):
+            run.warn("the perplexity is not known: an engine behind a server hands out no logits")
+            return
         run.stage = "perplexity"
         keep_perplexity(run, decoder, tokenizer, Path(run.trial.likelihood.perplexity))
+
+
+def generation_of(run: Run, decoder: Decoder) -> GenerationSettings:
+    """How answers are generated: at once no more of them than a server takes."""
+    asked = run.trial.generation
+    most = decoder.most_at_once if isinstance(decoder, LimitsRows) else asked.batch_size
+    return asked.changed(batch_size=min(asked.batch_size, most))
 
 
 def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) -> None:
@@ -52,7 +63,7 @@ def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) 
     results = evaluate_protocols(
         ways,
         generator,
-        run.trial.generation,
+        generator.settings,
         sandbox=partial(open_sandbox, unsafe=run.trial.evaluation.unsafe_no_sandbox, limits=limits),
         progress=run.progress,
     )

@@ -26,6 +26,8 @@ PER_REPETITION = (
     "foreign_cores",
     "round_of",
     "joules",
+    "server_ttft_s",
+    "server_decode_s",
 )
 
 

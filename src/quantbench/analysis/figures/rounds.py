@@ -63,6 +63,8 @@ def _merged(point: SpeedPoint, passes: Sequence[tuple[int, Record]]) -> SpeedPoi
             "steal_share": tuple(s for part in parts for s in part.steal_share),
             "foreign_cores": tuple(s for part in parts for s in part.foreign_cores),
             "joules": tuple(s for part in parts for s in part.joules),
+            "server_ttft_s": tuple(s for part in parts for s in part.server_ttft_s),
+            "server_decode_s": tuple(s for part in parts for s in part.server_decode_s),
             "round_of": tuple(number for number, part in found for _ in part.decode_s),
             "failure": next((part.failure for part in parts if part.failure), None),
         }

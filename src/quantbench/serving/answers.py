@@ -1,0 +1,100 @@
+"""One streamed answer on its way: its tokens as they come, when each came, and when it may end."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from quantbench.decoding import FinishReason, Generation, Request
+from quantbench.decoding.sequence import STOP_INTERVAL, BatchRow
+from quantbench.errors import RefusedError, ServerError
+from quantbench.serving.dialects import Piece, Timings, is_forced
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one request has been answered so far."""
+
+    index: int
+    request: Request
+    tokenizer: "Tokenizer | None" = None  # to read text where the server names no ids
+    clock: Callable[[], float] = time.perf_counter
+    token_times: list[float] = field(default_factory=list)  # of each event that brought a token
+    counts: list[int] = field(default_factory=list)  # tokens that each of them brought
+    timings: Timings | None = None
+    _row: BatchRow = field(init=False)
+    _text: str = ""
+    _reason: FinishReason | None = None
+    _told: str | None = None  # how the server says that it ended
+    _tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        self._row = BatchRow(self.index, self.request)
+
+    def take(self, piece: Piece) -> bool:
+        """Add an event's news; whether the answer may end now, before the server ends it."""
+        self.timings = piece.timings or self.timings
+        self._told = piece.finish or self._told
+        self._tokens = piece.tokens if piece.tokens is not None else self._tokens
+        brought = piece.token_ids if piece.token_ids is not None else piece.text
+        if brought:
+            self.token_times.append(self.clock())
+            self.counts.append(len(brought) if piece.token_ids is not None else 1)
+        if piece.token_ids is None:
+            self._text += piece.text
+            if piece.text and len(self.counts) % STOP_INTERVAL == 0:
+                self._look(self._encoded())
+        for token in piece.token_ids or ():
+            if self._reason is None:
+                self._reason = self._row.take(token)
+        return self._reason in (FinishReason.EOS, FinishReason.STOP)
+
+    def _look(self, ids: list[int]) -> None:
+        """Ask the request whether a text that came without ids may end."""
+        if self.request.should_stop is not None and self.request.should_stop(ids, len(ids)):
+            self._reason = FinishReason.STOP
+
+    def _encoded(self) -> list[int]:
+        if self.tokenizer is None:
+            return []
+        return list(self.tokenizer.encode(self._text, add_special_tokens=False).ids)
+
+    @property
+    def started(self) -> bool:
+        """Whether the first token has come."""
+        return bool(self.token_times)
+
+    @property
+    def generation(self) -> Generation:
+        """The whole answer; ServerError for a stream that ended before its answer did."""
+        if self._told is None and self._reason is None:
+            raise ServerError(
+                f"the stream of request {self.index} ended after {sum(self.counts)} tokens without an end of "
+                "its answer; look into the server's log"
+            )
+        named = self._row.token_ids or None
+        if named is None and self._text:
+            ids = self._encoded()
+            self._look(ids)
+            told = FinishReason.LENGTH if self._told == "length" else FinishReason.EOS
+            return Generation(token_ids=tuple(ids), finish_reason=self._reason or told)
+        told = FinishReason.LENGTH if self._told == "length" else FinishReason.EOS
+        return Generation(token_ids=tuple(self._row.token_ids), finish_reason=self._reason or told)
+
+    def check_forced(self) -> None:
+        """RefusedError where a length was forced and another one came."""
+        asked = self.request.max_new_tokens
+        came = sum(self.counts) if self._tokens is None else self._tokens
+        if is_forced(self.request) and came != asked:
+            raise RefusedError(
+                f"the server ended an answer after {came} of {asked} tokens, although it was asked to go on "
+                "(ignore_eos, min_tokens): lengths cannot be forced there, so its speed is not measured"
+            )
+
+    def gaps(self) -> Iterator[float]:
+        """Seconds between neighbouring events that brought tokens."""
+        pairs = zip(self.token_times, self.token_times[1:], strict=False)
+        return (later - earlier for earlier, later in pairs)
