@@ -34,8 +34,9 @@ from quantbench.settings import Engine
 from quantbench.sources import ModelSource, load_tokenizer, open_source
 
 DEFAULT = (
-    "int8-head16,rtn-g128,search-g128,search-g128-cal,nf4-g64,q4_0,int4-nocal-head16,int4-head16,"
-    "int4-hq-nocal-head16,int4-hq-head16,int4,int4-hq"
+    "int8-head16,int8-g128-head16,int8-g32-head16,rtn-g128,search-g128,search-g128-cal,nf4-g64,q4_0,q4_k-like,"
+    "int4-nocal-head16,int4-head16,int4-gptq-head16,int4-hq-nocal-head16,int4-hq-head16,int4-hq-gptq-head16,"
+    "int4,int4-hq,int4-gptq"
 )
 
 
@@ -55,6 +56,7 @@ def main() -> None:
         engine=Engine.NATIVE,
         threads=arguments.threads,
         exact_prompts=True,
+        calibration=arguments.calibration,
     )
     tokens = sum(len(w.token_ids) - 1 for w in windows)
     facts = {
@@ -85,6 +87,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--blur", action="store_true")
     parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--calibration", help="text file in place of those that ship")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 

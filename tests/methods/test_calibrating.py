@@ -1,32 +1,44 @@
 import hashlib
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import torch
 
 from quantbench.methods import METHODS, Loaded, LoadSettings, calibrating
-from quantbench.methods.calibrating import TOKENS, WINDOW, calibrate, windows
+from quantbench.methods.calibrating import OF_MOMENTS, OF_SQUARES, Extent, calibrate, windows
 from quantbench.sources import open_source
 from tests.model_folders import tiny_source
 
 TEXT = (files("quantbench.assets") / "calibration.txt").read_bytes()
 
 
-def load(method: str, source: object) -> Loaded:
-    settings = LoadSettings(device="cpu", dtype="float32", threads=1)
+SETTINGS = LoadSettings(device="cpu", dtype="float32", threads=1)
+
+
+def load(method: str, source: object, **changes: object) -> Loaded:
+    settings = SETTINGS.model_copy(update=changes)
     return METHODS[method].load(source, settings)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GPTQ by few tokens."""
+    few = Extent(shipped=OF_MOMENTS.shipped, tokens=512, window=64)
+    monkeypatch.setattr(calibrating, "OF_MOMENTS", few)
+
+
 def test_the_text_that_was_run_is_recorded_by_its_hash() -> None:
-    found = calibrate(open_source("builtin"), "cpu").calibration
+    found = calibrate(open_source("builtin"), SETTINGS).calibration
     assert found is not None
     assert found.sha256 == hashlib.sha256(TEXT).hexdigest()
-    assert found.tokens == TOKENS
+    assert found.tokens == OF_SQUARES.tokens
 
 
 def test_windows_are_the_beginning_of_the_text_without_gaps() -> None:
-    found = windows(open_source("builtin"), TEXT.decode())
-    assert [len(window) for window in found] == [WINDOW] * (TOKENS // WINDOW)
+    found = windows(open_source("builtin"), TEXT.decode(), OF_SQUARES)
+    size = OF_SQUARES.window
+    assert [len(window) for window in found] == [size] * (OF_SQUARES.tokens // size)
 
 
 def test_a_model_without_a_tokenizer_is_told_to_be_uncalibrated() -> None:
@@ -48,3 +60,43 @@ def test_calibrated_weights_differ_from_uncalibrated_ones_and_are_the_same_every
     ]
     assert torch.equal(held[0], held[1])
     assert not torch.equal(held[0], held[2])
+
+
+def test_a_text_by_path_is_read_in_place_of_the_shipped_one_and_recorded(tmp_path: Path) -> None:
+    text = tmp_path / "mine.txt"
+    text.write_text("def f(x):\n    return x\n" * 40)
+    found = load("int4", open_source("builtin"), calibration=str(text)).calibration
+    assert found is not None
+    assert (found.text, found.sha256) == ("mine.txt", hashlib.sha256(text.read_bytes()).hexdigest())
+
+
+def test_the_long_text_is_as_long_as_gptq_wants_it_for_any_tokenizer_at_hand() -> None:
+    text = (files("quantbench.assets") / OF_MOMENTS.shipped).read_text()
+    assert sum(map(len, windows(open_source("builtin"), text, OF_MOMENTS))) == OF_MOMENTS.tokens
+    assert len(text) > 4 * OF_MOMENTS.tokens  # characters a token, of most tokenizers
+
+
+@pytest.mark.usefixtures("short")
+def test_gptq_is_closer_to_the_model_on_its_text_than_calibrated_scales_alone() -> None:
+    source = open_source("builtin")
+    text = (files("quantbench.assets") / OF_MOMENTS.shipped).read_text()
+    texts = windows(source, text, calibrating.OF_MOMENTS)
+    exact = list(load("fp32", source).decoder.score(texts))
+
+    def far(method: str) -> float:
+        found = load(method, source).decoder.score(texts)
+        return float(sum((a - b).square().mean() for a, b in zip(found, exact, strict=True)))
+
+    assert far("int4-gptq-head16") < far("int4-head16")
+
+
+@pytest.mark.usefixtures("short")
+def test_gptq_has_the_bytes_and_formats_of_int4() -> None:
+    held = [
+        {
+            name: (tensor.shape, tensor.dtype)
+            for name, tensor in load(m, open_source("builtin")).decoder.resident_tensors()
+        }
+        for m in ("int4", "int4-gptq")
+    ]
+    assert held[0] == held[1]

@@ -28,8 +28,9 @@ def wide(**changes: object) -> ModelSource:
 def test_all_variants_are_methods() -> None:
     parts = ("int4-hq", "int4-nocal", "int4-hq-nocal")
     wide_groups = ("int8-g128", "int8-g32")
-    heads = ("int8-head16", "int4-head16", *(f"{part}-head16" for part in (*parts, *wide_groups)))
-    assert set(VARIANTS) == {*parts, *wide_groups, *heads}
+    gptq = ("int4-gptq", "int4-hq-gptq")
+    heads = ("int8-head16", "int4-head16", *(f"{part}-head16" for part in (*parts, *wide_groups, *gptq)))
+    assert set(VARIANTS) == {*parts, *wide_groups, *gptq, *heads}
     assert VARIANTS.keys() <= METHODS.keys()
 
 

@@ -34,3 +34,10 @@ def test_an_option_of_tasks_is_refused_where_none_is_run(name: str) -> None:
 
 def test_a_default_is_refused_nowhere() -> None:
     check_unused(RunSettings(), ALONE)
+
+
+def test_a_calibration_text_is_refused_where_no_method_reads_one() -> None:
+    asked = read_settings(RunSettings, {"calibration": "text.txt"})
+    with pytest.raises(UsageError, match="--calibration has no effect here: no text calibrates fp16"):
+        check_unused(asked, ALONE)
+    check_unused(asked, Situation(device="cpu", runs=(("int4", Engine.NATIVE),), tasks=()))

@@ -64,20 +64,20 @@ class Pass:
         self, config: ModelConfig, lengths: Sequence[int], device: torch.device, dtype: torch.dtype
     ) -> None:
         self.operations = PlainOperations(config)
-        self._config, self._lengths, self._device, self._dtype = config, lengths, device, dtype
+        self._config, self._lengths, self._device, self.dtype = config, lengths, device, dtype
         self.rotation = Rotation(config, device, dtype)
         self.rotation.reserve(max(lengths))
 
     def norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """Of float32 states, in the type of the products."""
-        return self.operations.norm(x, weight.float()).to(self._dtype)
+        return self.operations.norm(x, weight.float()).to(self.dtype)
 
     def layer(self, number: int, layer: Layer, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Float32 states [tokens, hidden_size] behind a layer, and its inputs' mean squares."""
         alone = replace(self._config, layers=1, windows=self._config.windows[number : number + 1])
         rows = range(len(self._lengths))
         cache = KeyValueCache(
-            alone, rows=len(rows), capacity=max(self._lengths), device=self._device, dtype=self._dtype
+            alone, rows=len(rows), capacity=max(self._lengths), device=self._device, dtype=self.dtype
         )
         attention = PlainOperations(alone).prompt_attention(cache, self.rotation, self._lengths, rows)
         normed = self.norm(x, layer.input_norm)

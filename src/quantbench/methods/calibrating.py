@@ -1,70 +1,126 @@
-"""The text that ships with the package, and what a pass of it says of each matrix's inputs."""
+"""Texts that calibrate a method, and what a pass of them through the model gives it."""
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantbench.records import Calibration
+from quantbench.settings import LoadSettings
 from quantbench.sources import ModelSource, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-TEXT = "calibration.txt"
+    from quantbench.engine.sequential import QuantizeTogether
+    from quantbench.weights.formats import Weight
+
+    Passed = tuple[Mapping[str, Tensor], Mapping[str, Weight]]  # mean squares, weights; both by name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much of which text is read, unless the user names another text."""
+
+    shipped: str  # among the assets
+    tokens: int
+    window: int
+
+
 # Attention of many models rests on a text's first token, whose activations are far stronger than all others:
 # many short windows give it the weight that its products need.
-TOKENS, WINDOW = 4096, 64
+OF_SQUARES = Extent(shipped="calibration.txt", tokens=4096, window=64)
+# Second moments of thousands of inputs take more text than their squares: with 4,096 tokens GPTQ fits those.
+OF_MOMENTS = Extent(shipped="calibration-long.txt", tokens=32768, window=64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strengths:
-    """Mean square of each input by matrix name; none with a reason where there was no pass."""
+    """Mean square of each input by matrix name, and weights made on the way; none where there was no pass."""
 
     squares: "Mapping[str, Tensor]" = field(default_factory=dict)
+    weights: "Mapping[str, Weight]" = field(default_factory=dict)
     calibration: Calibration | None = None
     warning: str | None = None
     seconds: float = 0.0
 
 
-def calibrate(source: ModelSource, device: str) -> Strengths:
-    """Run the shipped text through the unquantized model on `device`. ModelError as for loading it."""
+def calibrate(source: ModelSource, settings: LoadSettings) -> Strengths:
+    """Run a text through the unquantized model on its device. ModelError as for loading it."""
+
+    def run(ids: Sequence[Sequence[int]]) -> "Passed":
+        from quantbench.engine.calibration import input_mean_squares
+
+        device = settings.device
+        return input_mean_squares(source, ids, device=device, dtype=pass_dtype(device)), {}
+
+    return passed(source, settings, OF_SQUARES, run)
+
+
+def quantize_in_sequence(
+    source: ModelSource, settings: LoadSettings, quantize: "QuantizeTogether"
+) -> Strengths:
+    """Quantize matrix by matrix while a text runs; `squares` has the head's alone. ModelError as above."""
+
+    def run(ids: Sequence[Sequence[int]]) -> "Passed":
+        from quantbench.engine.sequential import Sequential
+
+        device = settings.device
+        sequence = Sequential(source, ids, quantize, device=device, dtype=pass_dtype(device))
+        sequence.run()
+        return sequence.squares, sequence.weights
+
+    return passed(source, settings, OF_MOMENTS, run)
+
+
+def passed(
+    source: ModelSource,
+    settings: LoadSettings,
+    extent: Extent,
+    run: "Callable[[Sequence[Sequence[int]]], Passed]",
+) -> Strengths:
+    """What `run` finds on a text's windows; none with a warning for a model that cannot read it."""
     start = time.perf_counter()
-    text = (files("quantbench.assets") / TEXT).read_bytes()
-    ids = windows(source, text.decode())
+    label, text = read_text(settings.calibration, extent.shipped)
+    ids = windows(source, text.decode(), extent)
     if not ids:
         return Strengths(
             warning="not calibrated, since the model has no tokenizer that reads the text for it"
         )
-    from quantbench.engine.calibration import input_mean_squares
-
-    squares = input_mean_squares(source, ids, device=device, dtype=pass_dtype(device))
+    squares, weights = run(ids)
     kept = {name: values for name, values in squares.items() if bool(values.isfinite().all())}
     lost = len(squares) - len(kept)
     return Strengths(
         squares=kept,
+        weights=weights,
         calibration=Calibration(
-            text=f"quantbench's own {TEXT}",
-            sha256=hashlib.sha256(text).hexdigest(),
-            tokens=sum(map(len, ids)),
+            text=label, sha256=hashlib.sha256(text).hexdigest(), tokens=sum(map(len, ids))
         ),
         warning=f"{lost} matrices are not calibrated, since their inputs are not finite" if lost else None,
         seconds=time.perf_counter() - start,
     )
 
 
-def windows(source: ModelSource, text: str) -> Sequence[Sequence[int]]:
+def read_text(path: str | None, shipped: str) -> tuple[str, bytes]:
+    """What a text is called, and its bytes: the user's, or one of the package's."""
+    if path is not None:
+        return Path(path).name, Path(path).read_bytes()
+    return f"quantbench's own {shipped}", (files("quantbench.assets") / shipped).read_bytes()
+
+
+def windows(source: ModelSource, text: str, extent: Extent) -> Sequence[Sequence[int]]:
     """Token ids of the text's beginning; none without a tokenizer, or where the model lacks a token."""
     tokenizer = load_tokenizer(source)
     if tokenizer is None:
         return []
-    ids = tokenizer.encode(text, add_special_tokens=False).ids[:TOKENS]
+    ids = tokenizer.encode(text, add_special_tokens=False).ids[: extent.tokens]
     if not ids or max(ids) >= int(source.config["vocab_size"]):
         return []
-    return [ids[at : at + WINDOW] for at in range(0, len(ids), WINDOW)]
+    return [ids[at : at + extent.window] for at in range(0, len(ids), extent.window)]
 
 
 def pass_dtype(device: str) -> "torch.dtype":

@@ -38,7 +38,9 @@ GROUPS_OF_8 = MethodOption(
     key="g", what="weights that share a scale", parts={"row": "", "128": "-g128", "32": "-g32"}
 )
 CALIBRATION = MethodOption(
-    key="cal", what="the text by which scales are chosen", parts={"text": "", "none": "-nocal"}
+    key="cal",
+    what="what a text is for: scales, nothing or GPTQ",
+    parts={"text": "", "none": "-nocal", "gptq": "-gptq"},
 )
 
 OPTIONS: dict[str, tuple[MethodOption, ...]] = {  # in the order in which an own name has their parts

@@ -2,7 +2,8 @@
 
 A variant's name is its method's with what it changes, in this order: `-hq` for 4 bits in groups of 32,
 `-g128` and `-g32` for 8 bits in groups instead of a scale per output channel, `-nocal` without calibration,
-`-head16` for an embedding and a head that stay at 16 bits, as in most published checkpoints.
+`-gptq` with error feedback (GPTQ), `-head16` for an embedding and a head that stay at 16 bits, as in most
+published checkpoints.
 
 Each matrix is quantized on the target device as it is read, so that the model never exists unquantized.
 Calibrated methods first run a short text through it, layer by layer. What cannot be quantized stays at 16
@@ -14,13 +15,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import UsageError
-from quantbench.methods.calibrating import Strengths, calibrate
+from quantbench.methods.calibrating import Strengths, calibrate, quantize_in_sequence
+from quantbench.methods.feedback import Feedback
+from quantbench.methods.groups import Int4Groups, Int8Groups
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import EMBEDDING, HEAD
-from quantbench.weights.formats import Int4DoubleWeight, Int4Weight, Int8GroupsWeight, Int8Weight
+from quantbench.weights.formats import Int4Weight, Int8Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
 
     # name, weight [out, in], mean squares of its inputs if known -> None: this matrix cannot be quantized
     Quantize = Callable[[str, Tensor, Tensor | None], Weight | None]
-
-PAIRED = (64, 32)  # groups of double quantization, of which kernels take pairs
-LEAST = 32  # the group with 16-bit scales and zeros where no pair divides the input width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,7 @@ class QuantizedMethod:
     matrix_bytes: Callable[[int, int], int]  # of [out, in]
     kept: frozenset[str] = frozenset()  # matrices that stay at 16 bits by choice
     calibrated: bool = False
+    feedback: Int4Groups | None = None  # the groups of matrices that are rounded with error feedback
     paired: bool = False  # whether kernels take groups two at a time
 
     def unavailable(self, device: str) -> str | None:
@@ -67,12 +68,20 @@ class QuantizedMethod:
         """Quantize each matrix on its way to the engine; UsageError for another engine."""
         if reason := self.unsupported_reason(settings.engine):
             raise UsageError(f"this method cannot run: {reason}")
-        strengths = calibrate(source, settings.device) if self.calibrated else Strengths()
+        strengths = self._strengths(source, settings)
         noted = Noted(self, strengths, device=settings.device, dtype=settings.dtype)
         loaded = load_quantized(source, settings, noted, before=strengths.seconds)
         told = (strengths.warning,) if strengths.warning else ()
         warnings = (*told, *noted.warnings(), *loaded.warnings)
         return replace(loaded, warnings=warnings, calibration=strengths.calibration)
+
+    def _strengths(self, source: ModelSource, settings: LoadSettings) -> Strengths:
+        """What a text says of the matrices' inputs, and with feedback what they become."""
+        if self.feedback is not None:
+            feedback = Feedback(self.feedback)
+            found = quantize_in_sequence(source, settings, feedback)
+            return replace(found, squares={**feedback.squares, **found.squares})
+        return calibrate(source, settings) if self.calibrated else Strengths()
 
 
 class Noted:
@@ -82,7 +91,7 @@ class Noted:
         self._quantize, self._chosen = method.quantize, method.kept
         self._group_size = method.group_size
         self._whole = f"{'pair' if method.paired else 'group'} of {method.group_size}"
-        self._squares = strengths.squares
+        self._squares, self._made = strengths.squares, strengths.weights
         self._device = device
         self._kept_dtype = "bfloat16" if dtype == "bfloat16" else "float16"
         self._kept: list[str] = []
@@ -91,7 +100,9 @@ class Noted:
     def __call__(self, name: str, tensor: "Tensor") -> "Weight":
         chosen = name in self._chosen
         squares = self._squares.get(name)
-        weight = None if chosen else self._quantize(name, tensor.to(self._device), squares)
+        weight: Weight | None = self._made.get(name)
+        if weight is None or weight.is_float:
+            weight = None if chosen else self._quantize(name, tensor.to(self._device), squares)
         if weight is None:
             import torch
 
@@ -127,69 +138,6 @@ def int8(name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | Non
     from quantbench.weights.quantizers.int8 import quantize_int8
 
     return quantize_int8(name, weight)
-
-
-@dataclass(frozen=True, slots=True)
-class Int8Groups:
-    """W8 in groups of `most` inputs, or of the largest half, quarter or so down to 32 that divides the width.
-
-    Where none does, a scale per output channel.
-    """
-
-    most: int
-
-    def group_of(self, columns: int) -> int | None:
-        """The group for an input width; None where there is none."""
-        sizes = (self.most >> halvings for halvings in range(self.most.bit_length()))
-        return next((size for size in sizes if size >= LEAST and columns % size == 0), None)
-
-    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
-        from quantbench.weights.quantizers.int8 import quantize_int8, quantize_int8_groups
-
-        if group := self.group_of(weight.shape[1]):
-            return quantize_int8_groups(name, weight, group_size=group)
-        return quantize_int8(name, weight)
-
-    def matrix_bytes(self, rows: int, columns: int) -> int:
-        """Of [rows, columns]."""
-        if group := self.group_of(columns):
-            return Int8GroupsWeight.bytes_of(rows, columns, group)
-        return Int8Weight.bytes_of(rows, columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Int4Groups:
-    """W4 with double quantization in groups of at most `most`, in pairs.
-
-    Where no pair divides the width, groups of 32 with 16-bit scales and zeros; None where those do not
-    either.
-    """
-
-    most: int
-
-    def group_of(self, columns: int) -> int | None:
-        """The group of double quantization for an input width; None where there is none."""
-        sizes = (size for size in PAIRED if size <= self.most)
-        return next((size for size in sizes if columns % (2 * size) == 0), None)
-
-    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
-        from quantbench.weights.quantizers.int4 import quantize_int4
-        from quantbench.weights.quantizers.int4_double import quantize_int4_double
-
-        columns = weight.shape[1]
-        if group := self.group_of(columns):
-            return quantize_int4_double(name, weight, group_size=group, importance=squares)
-        if columns % LEAST == 0:
-            return quantize_int4(name, weight, group_size=LEAST, importance=squares)
-        return None
-
-    def matrix_bytes(self, rows: int, columns: int) -> int:
-        """Of [rows, columns]; 16 bits a weight where nothing divides the width."""
-        if group := self.group_of(columns):
-            return Int4DoubleWeight.bytes_of(rows, columns, group)
-        if columns % LEAST == 0:
-            return Int4Weight.bytes_of(rows, columns, LEAST)
-        return 2 * rows * columns
 
 
 def int4_rtn(name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
@@ -265,15 +213,25 @@ def int8_in(size: int) -> QuantizedMethod:
     )
 
 
+def with_feedback(method: QuantizedMethod, groups: Int4Groups) -> QuantizedMethod:
+    """The method, its layers by GPTQ."""
+    description = method.description.replace("calibrated on a short text", "by GPTQ on a text")
+    return replace(method, description=description, feedback=groups)
+
+
 FINE = {"int4-hq": int4_in(32)}
 GROUPED = {f"int8-g{size}": int8_in(size) for size in (128, 32)}
 BLIND = {
     f"{name}-nocal": without_calibration(method) for name, method in {"int4": PLAIN["int4"], **FINE}.items()
 }
+GPTQ = {
+    "int4-gptq": with_feedback(PLAIN["int4"], Int4Groups(64)),
+    "int4-hq-gptq": with_feedback(FINE["int4-hq"], Int4Groups(32)),
+}
 HEAD16 = {
     f"{name}-head16": with_head16(method)
-    for name, method in {**PLAIN, **FINE, **GROUPED, **BLIND}.items()
+    for name, method in {**PLAIN, **FINE, **GROUPED, **BLIND, **GPTQ}.items()
     if name != "int4-rtn"
 }
-VARIANTS = {**FINE, **GROUPED, **BLIND, **HEAD16}
+VARIANTS = {**FINE, **GROUPED, **BLIND, **GPTQ, **HEAD16}
 QUANTIZED = {**PLAIN, **VARIANTS}

@@ -20,7 +20,11 @@ def check_machine(settings: RunSettings) -> None:
     threads, cores = settings.load.threads, os.cpu_count() or 1
     if threads is not None and threads > cores:
         raise UsageError(f"--threads {threads} is more than this machine's {cores} cores")
-    texts = {"--text": settings.distance.text, "--perplexity": settings.likelihood.perplexity}
+    texts = {
+        "--text": settings.distance.text,
+        "--perplexity": settings.likelihood.perplexity,
+        "--calibration": settings.load.calibration,
+    }
     for name, text in texts.items():
         if text is not None:
             check_text(Path(text), name)

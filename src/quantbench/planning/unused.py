@@ -13,6 +13,7 @@ from quantbench.settings import IN_PROCESS, Engine, RunSettings, flag
 from quantbench.settings.base import places_of
 from quantbench.settings.groups import (
     ADDRESS,
+    CALIBRATED,
     CPU,
     FREE_TYPE,
     NATIVE,
@@ -135,6 +136,12 @@ def _noiseless(settings: RunSettings, situation: Situation) -> str | None:
     return "the noise of answers drawn with --temperature is that of their seeds" if sampled else None
 
 
+def _uncalibrated(settings: RunSettings, situation: Situation) -> str | None:
+    if any(getattr(METHODS.get(name), "calibrated", False) for name, _ in situation.runs):
+        return None
+    return f"no text calibrates {', '.join(name for name, _ in situation.runs)}"
+
+
 NEEDS: dict[str, Unmet] = {
     TASKS: _no_tasks,
     SAMPLING: _greedy,
@@ -148,4 +155,5 @@ NEEDS: dict[str, Unmet] = {
     STARTED: _not_started,
     ADDRESS: _no_address,
     OWN: _elsewhere,
+    CALIBRATED: _uncalibrated,
 }

@@ -20,6 +20,7 @@ TASKS, SAMPLING = "tasks", "sampling"  # what an option needs, see planning.unus
 TRANSFORMERS, NATIVE, CPU, FREE_TYPE, NOISE = "transformers", "native", "cpu", "free type", "noise"
 SERVER, STARTED, ADDRESS = "server", "started server", "address"  # of an engine behind one
 OWN = "own"  # not only a server that runs already
+CALIBRATED = "calibrated"
 
 DEVICE = option("auto", "Device: auto, cpu, cuda or cuda:N.")
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
@@ -80,6 +81,11 @@ class PlaceSettings(Settings):
     )
     trust_remote_code: bool = option(
         False, "Run code that the model's repository holds.", facts=Facts(needs=(TRANSFORMERS,))
+    )
+    calibration: str | None = option(
+        None,
+        "Text file by which methods are calibrated.",
+        facts=Facts(shown="texts that ship with quantbench", needs=(CALIBRATED,), before=None),
     )
     base_url: str | None = option(
         None,

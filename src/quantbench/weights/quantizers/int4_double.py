@@ -53,6 +53,13 @@ def double_search(w: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor, Tenso
     by_row = torch.maximum(
         step.amax(1, keepdim=True) / MOST_STEP, zero.abs().amax(1, keepdim=True) / (ZERO_STEP * MOST_ZERO)
     )
+    return (by_row, *held_in(w, root, by_row, step, zero))
+
+
+def held_in(
+    w: Tensor, root: Tensor | None, by_row: Tensor, step: Tensor, zero: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Step and zero [rows, groups, 1] in 8 bits under the row's scale, from those found without a bound."""
     inverse = torch.where(by_row == 0, 0.0, 1 / by_row)
     nearest = (step * inverse).round_()
     best = None
@@ -65,7 +72,7 @@ def double_search(w: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor, Tenso
             found: Candidate = (error, tried, integer)
             best = found if best is None else better(best, found)
     assert best is not None
-    return by_row, best[1], best[2]
+    return best[1], best[2]
 
 
 def mean_of(values: Tensor, root: Tensor | None) -> Tensor:

@@ -1,0 +1,77 @@
+"""Which groups a matrix's width allows, what it becomes in them, and what it then weighs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from quantbench.weights.formats import Int4DoubleWeight, Int4Weight, Int8GroupsWeight, Int8Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from quantbench.weights.formats import Weight
+
+PAIRED = (64, 32)  # groups of double quantization, of which kernels take pairs
+LEAST = 32  # the group with 16-bit scales and zeros where no pair divides the input width
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Groups:
+    """W8 in groups of `most` inputs, or of the largest half, quarter or so down to 32 that divides the width.
+
+    Where none does, a scale per output channel.
+    """
+
+    most: int
+
+    def group_of(self, columns: int) -> int | None:
+        """The group for an input width; None where there is none."""
+        sizes = (self.most >> halvings for halvings in range(self.most.bit_length()))
+        return next((size for size in sizes if size >= LEAST and columns % size == 0), None)
+
+    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
+        from quantbench.weights.quantizers.int8 import quantize_int8, quantize_int8_groups
+
+        if group := self.group_of(weight.shape[1]):
+            return quantize_int8_groups(name, weight, group_size=group)
+        return quantize_int8(name, weight)
+
+    def matrix_bytes(self, rows: int, columns: int) -> int:
+        """Of [rows, columns]."""
+        if group := self.group_of(columns):
+            return Int8GroupsWeight.bytes_of(rows, columns, group)
+        return Int8Weight.bytes_of(rows, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Int4Groups:
+    """W4 with double quantization in groups of at most `most`, in pairs.
+
+    Where no pair divides the width, groups of 32 with 16-bit scales and zeros; None where those do not
+    either.
+    """
+
+    most: int
+
+    def group_of(self, columns: int) -> int | None:
+        """The group of double quantization for an input width; None where there is none."""
+        sizes = (size for size in PAIRED if size <= self.most)
+        return next((size for size in sizes if columns % (2 * size) == 0), None)
+
+    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
+        from quantbench.weights.quantizers.int4 import quantize_int4
+        from quantbench.weights.quantizers.int4_double import quantize_int4_double
+
+        columns = weight.shape[1]
+        if group := self.group_of(columns):
+            return quantize_int4_double(name, weight, group_size=group, importance=squares)
+        if columns % LEAST == 0:
+            return quantize_int4(name, weight, group_size=LEAST, importance=squares)
+        return None
+
+    def matrix_bytes(self, rows: int, columns: int) -> int:
+        """Of [rows, columns]; 16 bits a weight where nothing divides the width."""
+        if group := self.group_of(columns):
+            return Int4DoubleWeight.bytes_of(rows, columns, group)
+        if columns % LEAST == 0:
+            return Int4Weight.bytes_of(rows, columns, LEAST)
+        return 2 * rows * columns
