@@ -66,6 +66,24 @@ class Environment(Frozen):
     extra: dict[str, Any] = Field(default_factory=dict)  # clocks, power state, foreign load
 
 
+class Parting(Frozen):
+    """Where two greedy answers to one problem part."""
+
+    task_id: str
+    token: Count  # the first that differs, from 0
+    margin: NotNegative | None = None  # nats by which this trial's model prefers its own token there
+
+
+class Agreement(Frozen):
+    """Greedy answers of this trial beside those of another engine with the same checkpoint."""
+
+    row: str  # the other's
+    task: str
+    answers: Several  # problems that both have answered
+    identical: Count
+    partings: tuple[Parting, ...] = ()
+
+
 class Served(Frozen):
     """A trial's server: how it was started or found, and what it says of itself."""
 

@@ -14,10 +14,12 @@ from pydantic import Field, field_validator, model_validator
 from quantbench.kernels import Kernels
 from quantbench.parts import Apart
 from quantbench.plan import Role, Trial
+from quantbench.record_base import Agreement as Agreement
 from quantbench.record_base import Count, Figure, Frozen, NotNegative, Rate, Seconds, Several, Share, Taken
 from quantbench.record_base import Environment as Environment
 from quantbench.record_base import Failure as Failure
 from quantbench.record_base import ModelInfo as ModelInfo
+from quantbench.record_base import Parting as Parting
 from quantbench.record_base import Served as Served
 from quantbench.record_base import Startup as Startup
 from quantbench.schema import SCHEMA_VERSION
@@ -259,6 +261,7 @@ class Record(Frozen):
     stages: dict[str, float] = Field(default_factory=dict)  # stage -> share of a step's layers
     tasks: tuple[TaskResult, ...] = ()
     other_protocols: tuple[TaskResult, ...] = ()  # the same tasks asked in other ways than the first
+    agreements: tuple[Agreement, ...] = ()  # with other engines
     distance: Distance | None = None
     perplexity: Annotated[Sequence[Perplexity], Apart(Perplexity)] = ()
     took_s: Seconds | None = None  # from the start of the trial's process to its end

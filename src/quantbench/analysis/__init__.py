@@ -35,6 +35,7 @@ from quantbench.analysis.findings.balance import inside_noise, normalise
 from quantbench.analysis.findings.caveats import caveats_of
 from quantbench.analysis.findings.crossover import Crossover, crossovers
 from quantbench.analysis.findings.diagnosis import Diagnosis, diagnose_rows
+from quantbench.analysis.findings.engines import EnginePair, Engines, ServerTimes, compare_engines
 from quantbench.analysis.findings.interference import MARK, interference_alert
 from quantbench.analysis.findings.issues import Issue, find_issues
 from quantbench.analysis.findings.kl_ranking import ranking_caveat
@@ -78,6 +79,7 @@ class Analysis:
     anatomies: tuple[Anatomy, ...]  # how answers failed, by method and task
     perplexities: tuple[TextPerplexity, ...]
     spreads: tuple[ProtocolSpread, ...]  # of tasks that were asked in several ways
+    engines: Engines  # servers, and one checkpoint in several engines
 
 
 def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = ()) -> Analysis:
@@ -112,6 +114,7 @@ def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = (
         anatomies=anatomies(results),
         perplexities=perplexities(results),
         spreads=protocol_spreads(results),
+        engines=compare_engines(results),
     )
 
 
@@ -131,6 +134,8 @@ __all__ = [
     "Choice",
     "Crossover",
     "Ending",
+    "EnginePair",
+    "Engines",
     "Figure",
     "FloorFlips",
     "FrontPlace",
@@ -148,6 +153,7 @@ __all__ = [
     "Row",
     "Rows",
     "Score",
+    "ServerTimes",
     "Speed",
     "Standing",
     "Statement",

@@ -25,7 +25,7 @@ def doctor(settings: DoctorSettings, out: Output, err: Console) -> int:
 
     Example: quantbench doctor
     """
-    parts = (check_torch, check_gpu, check_kernels, check_sandbox, check_tasks, check_disk)
+    parts = (check_torch, check_gpu, check_kernels, check_sandbox, check_engines, check_tasks, check_disk)
     findings = [finding for part in parts for finding in part()]
     listed = [{"part": name, "works": works, "found": found} for name, works, found in findings]
     out.give({"findings": listed}, lambda console: show_findings(findings, console))
@@ -93,6 +93,17 @@ def check_sandbox() -> list[Finding]:
     from quantbench.sandbox.pool import diagnose
 
     return [(f"sandbox: {name}", works, finding) for name, works, finding in diagnose()]
+
+
+def check_engines() -> list[Finding]:
+    """Which engines behind servers are found, and how to install the others."""
+    from quantbench.serving.finding import INSTALLABLE, find_engine
+
+    def describe(engine: str) -> str:
+        found = find_engine(engine, None)
+        return f"{found.version}, {found.path}"
+
+    return [attempt(f"engine: {name}", lambda name=name: describe(name)) for name in INSTALLABLE]  # type: ignore[misc]
 
 
 def check_tasks() -> list[Finding]:

@@ -169,6 +169,15 @@ class TellsMostLikely(Protocol):
 
 
 @runtime_checkable
+class TellsNext(Protocol):
+    """A Decoder without logits that may tell the most likely next tokens."""
+
+    def next_log_p(self, prefix: Sequence[int], other: int) -> Mapping[int, float] | None:
+        """Token -> log-probability behind a prefix, `other` too where it is told; None if nothing is."""
+        ...
+
+
+@runtime_checkable
 class LimitsRows(Protocol):
     """A Decoder that runs no more rows at once, whatever batch size it is asked for."""
 

@@ -31,6 +31,8 @@ class Sample:
     extracted: Extracted
     finish_reason: FinishReason
     tokens: int
+    prompt_ids: tuple[int, ...] = ()
+    token_ids: tuple[int, ...] = ()  # of the answer, which may go on behind its text's end
     refused: str | None = None  # why the model could not be given the prompt; it then has no program
 
     @property
@@ -69,7 +71,7 @@ class Generator:
         tasks: Sequence[Task],
     ) -> None:
         """`tasks` are the same problems under each protocol that will be asked by."""
-        self._decoder, self._tokenizer, self._eos_ids = decoder, tokenizer, eos_ids
+        self.decoder, self._tokenizer, self._eos_ids = decoder, tokenizer, eos_ids
         self.settings = settings
         self._stops: dict[tuple[object, ...], set[tuple[str, ...]]] = defaultdict(set)
         self._limits: dict[tuple[object, ...], int] = {}
@@ -86,7 +88,7 @@ class Generator:
         found = []
         for number, problem in enumerate(task.problems):
             prompt_ids = encode_prompt(task, problem, self._tokenizer)
-            refused = refusal_reason(prompt_ids, self._decoder)
+            refused = refusal_reason(prompt_ids, self.decoder)
             found += [
                 Question(
                     problem=problem,
@@ -94,7 +96,7 @@ class Generator:
                     number=number,
                     prompt_ids=prompt_ids,
                     ends=ends,
-                    limit=min(limit, self._decoder.max_positions - len(prompt_ids)),
+                    limit=min(limit, self.decoder.max_positions - len(prompt_ids)),
                     refused=refused,
                 )
                 for index in range(self.settings.completions_per_problem)
@@ -132,7 +134,7 @@ class Generator:
 
         if requests:
             batch = self.settings.batch_size
-            answers = self._decoder.generate(requests, batch_size=batch, on_finish=on_finish)
+            answers = self.decoder.generate(requests, batch_size=batch, on_finish=on_finish)
             self._answers |= {question.key: answer for question, answer in zip(new, answers, strict=True)}
         return [
             unanswered(question)
@@ -212,4 +214,6 @@ def extract(task: Task, question: Question, generation: Generation, tokenizer: "
         extracted=extractor_of(task.protocol)(Extracted(text=cut), question.problem),
         finish_reason=reason,
         tokens=len(ids),
+        prompt_ids=question.prompt_ids,
+        token_ids=tuple(ids),
     )

@@ -16,10 +16,10 @@ from quantbench.decoding.sequence import check_requests
 from quantbench.errors import ServerError
 from quantbench.kernels import Kernel, named_kernels
 from quantbench.serving.answers import Answer
-from quantbench.serving.dialects import VLLM, Dialect, Prompt
+from quantbench.serving.dialects import LLAMA_CPP, VLLM, Dialect, Prompt
 from quantbench.serving.http import Server
 from quantbench.serving.metrics import Reading, read_metrics, timings_between
-from quantbench.serving.scoring import Scorer
+from quantbench.serving.scoring import Scorer, next_llama_cpp, next_vllm
 
 if TYPE_CHECKING:
     import torch
@@ -140,6 +140,14 @@ class ServedDecoder:
         """Of every token but the first of each sequence what the server holds most likely there."""
         assert self._scorer is not None
         return self._scorer(self._server, self._model.name, sequences, k)
+
+    def next_log_p(self, prefix: Sequence[int], other: int) -> Mapping[int, float] | None:
+        """See `decoding.TellsNext`."""
+        if self.unscored_reason():
+            return None
+        if self._dialect.name == LLAMA_CPP.name:
+            return next_llama_cpp(self._server, prefix)
+        return next_vllm(self._server, self._model.name, prefix, other)
 
     def start_timing(self) -> None:
         """See `decoding.TimesItself`: vLLM tells sums over all requests, of which two readings are needed."""

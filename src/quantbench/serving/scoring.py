@@ -16,6 +16,7 @@ from quantbench.serving.http import Server
 FAVOUR = 10_000.0  # of a logit: nothing else can be chosen
 VLLM_MOST = 128  # --max-logprobs of servers that are started here
 UNASKED_MOST = 20  # vLLM's default
+NEXT_MOST = 64  # tokens among which the other one is looked for
 
 
 class Scorer(Protocol):
@@ -98,6 +99,24 @@ def read_vllm(answer: Any, ids: Sequence[int]) -> Iterator[tuple[int, dict[int, 
         raise ServerError(
             f"vLLM gave no log-probabilities of a prompt ({error}); use another version"
         ) from error
+
+
+def next_llama_cpp(server: Server, prefix: Sequence[int]) -> dict[int, float]:
+    """Log-probabilities of the most likely tokens behind a prefix."""
+    body = {"prompt": list(prefix), "n_predict": 1, "temperature": 0, "n_probs": NEXT_MOST}
+    answer = server.request("/completion", body)
+    try:
+        (found,) = answer["completion_probabilities"]
+        return {int(entry["id"]): float(entry["logprob"]) for entry in found["top_logprobs"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServerError(f"llama.cpp gave no log-probabilities ({error}); use another version") from error
+
+
+def next_vllm(server: Server, model: str, prefix: Sequence[int], other: int) -> dict[int, float]:
+    """The same, the token `other` always among them."""
+    body = {"model": model, "prompt": [*prefix, other], "max_tokens": 1, "prompt_logprobs": UNASKED_MOST}
+    *_, (_, known) = read_vllm(server.request("/v1/completions", body), [*prefix, other])
+    return known
 
 
 def gathered(rows: Sequence[tuple[int, Mapping[int, float]]], k: int) -> MostLikely:

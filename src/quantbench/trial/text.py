@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantbench.decoding import Decoder, LimitsRows, TellsMostLikely
+from quantbench.evaluation.agreement import compare_answers
 from quantbench.evaluation.distance import distance_of, scored_texts
 from quantbench.evaluation.evaluate import evaluate_protocols, limit_task, refusals
 from quantbench.evaluation.generate import Generator, Sample
@@ -72,6 +73,9 @@ def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) 
         found = {"samples_file": write_samples(run, task, samples, others), "protocol_reason": chat.sentence}
         section = "other_protocols" if others else "tasks"
         run.keep(**{section: (*getattr(run.record, section), result.model_copy(update=found))})
+        if not others:
+            alike = compare_answers(run.trial, task, samples, generator.decoder, run.folder)
+            run.keep(agreements=(*run.record.agreements, *alike))
         if sentence := refusals(task, samples):
             run.warn(sentence)
 

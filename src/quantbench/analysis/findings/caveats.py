@@ -64,7 +64,13 @@ def _speed(results: Rows) -> Iterable[str]:
             f"{100 * DRIFT_BOUND:.0f} % would show are called real. That bound is a convention, which one "
             "process cannot check. A new run has two processes a round."
         )
-    yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it."
+    served = [row.label for row in results.rows if row.record.served]
+    yield "Speed counts the model alone: tokenizing, detokenizing and network are not in it." + (
+        f" Of {listed(served)} it is timed at the client of a server, whose HTTP and text are in it; Engines "
+        "has the server's own times beside it."
+        if served
+        else ""
+    )
 
 
 def _memory(results: Rows) -> Iterable[str]:
@@ -78,6 +84,11 @@ def _memory(results: Rows) -> Iterable[str]:
         yield (
             "Memory is the peak resident set of the whole process, Python and its libraries included; "
             "a small model's weights hardly move it."
+        )
+    if any(row.record.served and row.record.memory for row in results.rows):
+        yield (
+            "Memory of an engine behind a server is the sum of its processes' peaks: pages that they share "
+            "count in each, and what one sets aside for its cache counts once it is touched."
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from quantbench.analysis import Analysis
 from quantbench.report.blocks import Section
 from quantbench.report.sections.distance import distance_sections, perplexity_sections
+from quantbench.report.sections.engines import engine_sections
 from quantbench.report.sections.findings import (
     caveat_section,
     conclusion_section,
@@ -40,6 +41,7 @@ PARTS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     model_section,
     method_section,
     score_sections,
+    engine_sections,
     finding_sections,
     conclusion_section,
     picture_section,

@@ -1,0 +1,101 @@
+"""One checkpoint in two engines: what differs is said as the tests of the report have it."""
+
+from typing import Any
+
+import pytest
+
+from quantbench.analysis import analyse
+from quantbench.analysis.findings.engines import agreement_words
+from quantbench.records import Agreement, Memory, MemoryKind, Parting, Record, Served, SpeedPoint
+from quantbench.report.sections.engines import engine_sections
+from tests.builders import make_record, make_trial
+
+
+def record(engine: str, tpot_ms: float, *, own_ms: float | None = None, **more: Any) -> Record:
+    """A record of 33 new tokens at batch 1, stored in an engine."""
+    name = {"native": "quantbench"}.get(engine, engine)
+    trial = make_trial(
+        method="stored",
+        model="m.gguf",
+        engine=engine,
+        row=f"stored @ {name}",
+        batch_sizes=(1,),
+        prompt_tokens=(8,),
+        new_tokens=33,
+    )
+    times = tuple(32 * tpot_ms / 1000 * (1 + step / 1000) for step in range(8))
+    own = () if own_ms is None else (32 * own_ms / 1000,) * 8
+    point = SpeedPoint(
+        batch_size=1,
+        prompt_tokens=8,
+        new_tokens=33,
+        ttft_s=(0.1,) * 8,
+        decode_s=times,
+        server_ttft_s=() if own_ms is None else (0.09,) * 8,
+        server_decode_s=own,
+        round_of=(0, 0, 0, 0, 1, 1, 1, 1),
+    )
+    memory = Memory(kind=MemoryKind.CPU, process_bytes=more.pop("memory", 500_000_000))
+    return make_record(trial).model_copy(update={"speed": (point,), "memory": memory, **more})
+
+
+def served(**more: Any) -> Served:
+    return Served(url="http://127.0.0.1:1", name="m", started=True, version="llama 1", **more)
+
+
+def engines_of(*records: Record) -> Any:
+    return analyse(list(records), records[0].method).engines
+
+
+def test_a_large_difference_of_speed_is_real_and_named_with_both_engines() -> None:
+    (pair,) = engines_of(record("native", 10), record("llama.cpp", 20, served=served())).pairs
+    assert (pair.one, pair.other) == ("stored @ quantbench", "stored @ llama.cpp")
+    assert pair.speed.startswith("0.50×")
+    assert "a real difference" in pair.speed
+
+
+def test_equal_speeds_are_not_told_to_differ() -> None:
+    (pair,) = engines_of(record("native", 10), record("llama.cpp", 10.05, served=served())).pairs
+    assert "a real difference" not in pair.speed
+
+
+def test_a_missing_memory_is_not_known() -> None:
+    other = record("llama.cpp", 10, served=served()).model_copy(update={"memory": None})
+    (pair,) = engines_of(record("native", 10), other).pairs
+    assert pair.memory == "not known: stored @ llama.cpp has no figure that can be used"
+
+
+@pytest.mark.parametrize(("own", "agrees"), [(9.9, True), (8.0, False), (None, None)])
+def test_the_clients_time_is_held_against_the_servers_own(own: float | None, agrees: bool | None) -> None:
+    (times,) = engines_of(record("llama.cpp", 10, own_ms=own, served=served())).servers
+    assert times.agrees is agrees
+
+
+def test_no_section_without_a_server_or_a_second_engine() -> None:
+    assert list(engine_sections(analyse([record("native", 10)], "stored @ quantbench"))) == []
+
+
+def test_the_section_shows_pairs_and_servers() -> None:
+    records = [
+        record("native", 10),
+        record("llama.cpp", 20, own_ms=19.9, served=served(slots=1, context=256)),
+    ]
+    (section,) = engine_sections(analyse(records, "stored @ quantbench"))
+    assert "1 slot of 256 positions" in str(section)
+    assert "stored @ quantbench → stored @ llama.cpp" in str(section)
+    assert "+0.8" in str(section) or "+0.9" in str(section)
+
+
+def test_answers_that_part_are_told_with_their_margins() -> None:
+    partings = (Parting(task_id="a", token=11, margin=0.2), Parting(task_id="b", token=30, margin=1.5))
+    words = agreement_words(Agreement(row="x", task="humaneval", answers=40, identical=38, partings=partings))
+    assert words == (
+        "HumanEval: 38 of 40 identical; the other 2 part from token 12 on, 1 of 2 at a near tie (less than "
+        "0.5 nats between both tokens), the clearest by 1.50 nats"
+    )
+
+
+def test_an_unknown_margin_is_no_near_tie() -> None:
+    parting = Parting(task_id="a", token=3)
+    words = agreement_words(Agreement(row="x", task="t", answers=2, identical=1, partings=(parting,)))
+    assert words.endswith("by what margin is not known")
