@@ -62,7 +62,7 @@ def test_equal_speeds_are_not_told_to_differ() -> None:
 def test_a_missing_memory_is_not_known() -> None:
     other = record("llama.cpp", 10, served=served()).model_copy(update={"memory": None})
     (pair,) = engines_of(record("native", 10), other).pairs
-    assert pair.memory == "not known: stored @ llama.cpp has no figure that can be used"
+    assert pair.memory == "not known: that of stored @ llama.cpp is missing"
 
 
 @pytest.mark.parametrize(("own", "agrees"), [(9.9, True), (8.0, False), (None, None)])

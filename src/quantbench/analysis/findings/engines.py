@@ -117,8 +117,10 @@ def compared(results: Rows, metric: Metric, one: Row, other: Row) -> str:
     """The other's figure as a multiple of the one's, and whether that difference is real."""
     first, second = metric.value(one), metric.value(other)
     if first is None or second is None:
-        missing = one.label if first is None else other.label
-        return f"not known: {missing} has no figure that can be used"
+        missing = one if first is None else other
+        disturbed = metric is SPEED and missing.disturbed_speed is not None
+        why = "was disturbed by other programs" if disturbed else "is missing"
+        return f"not known: that of {missing.label} {why}"
     found = results.compare(metric.key, other, one)
     said = {
         Verdict.SIGNIFICANT: "a real difference",
