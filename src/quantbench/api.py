@@ -94,19 +94,21 @@ def load_sweep(folder: str | Path, *, console: Console | None = None) -> Sweep:
 def measure(settings: RunSettings, *, command: str, console: Console | None = None) -> Results | Sweep:
     """`run` with settings that are read already; `command` is what the records say was typed."""
     from quantbench.executors.processes import ForkServer
+    from quantbench.planning import place
 
     if settings.dry_run:
         raise UsageError("run() measures; `quantbench run --dry-run` prints the plan alone")
     err = console or Console(stderr=True)
     store = Store(settings.output.output_dir or output_folder(settings))
     with ForkServer() as server:
-        if not has_records(store.folder):  # there will be trials: let their imports begin meanwhile
+        if settings.execution.alone and not has_records(store.folder):  # let trials' imports begin
             server.start()
+        settings = place(settings)
         plan = make_plan(settings, err)
         store.create()
         with store.locked():
             write_plan(plan, store.folder)
-            execute(plan, store, command, err, server)
+            execute(plan, store, settings, command, err, server)
             return reported(store.folder, settings.output.format, err)
 
 
@@ -142,25 +144,30 @@ def make_plan(settings: RunSettings, err: Console) -> Plan:
     return plan
 
 
-def execute(plan: Plan, store: Store, command: str, err: Console, server: "ForkServer") -> None:
-    """Run the plan's missing trials in processes of their own, shown on the terminal."""
+def execute(
+    plan: Plan, store: Store, settings: RunSettings, command: str, err: Console, server: "ForkServer"
+) -> None:
+    """Run the plan's missing trials where the settings say, shown on the terminal."""
+    from quantbench.executors import Job, open_pool
     from quantbench.executors.interruption import Interruption
-    from quantbench.executors.local import LocalExecutor
-    from quantbench.runner import walk_plan
+    from quantbench.runner import OneByOne, walk_plan
     from quantbench.terminal import RunDisplay
 
     names = {trial.id: plan.name_of(trial) for trial in plan.trials}
     clear_running(store.folder)
     with Interruption() as interruption, RunDisplay(err, names, store.folder) as display:
-        executor = LocalExecutor(
-            store.folder,
-            server=server,
+        job = Job(
+            folder=store.folder,
             command=command,
             names=names,
-            progress=display.progress,
+            models=frozenset(trial.model for trial in plan.trials),
+            display=display,
             interruption=interruption,
+            server=server,
         )
-        walk_plan(plan, store, executor, display)
+        with open_pool(settings.execution, job) as pool:
+            several = OneByOne(pool) if callable(pool) else pool
+            walk_plan(plan, store, several, display)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ ten thousand trials takes no more memory than one of ten.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from quantbench.evaluation.distance import has_predictions
@@ -26,22 +27,65 @@ class Watcher(Protocol):
         """A trial has ended and is stored."""
 
 
+class Pool(Protocol):
+    """Where trials run, one or several at a time."""
+
+    def free(self, trial: Trial) -> bool:
+        """Whether this trial can be started now."""
+
+    def full(self) -> bool:
+        """Whether no trial at all can be started now."""
+
+    def start(self, trial: Trial) -> None:
+        """Begin a trial."""
+
+    def wait(self) -> tuple[Trial, Record]:
+        """The next trial to end, and its record; KeyboardInterrupt, with `.records`, when asked to end."""
+
+
+class OneByOne:
+    """A Pool that runs a trial by `execute` when it is waited for."""
+
+    def __init__(self, execute: Callable[[Trial], Record]) -> None:
+        self._execute = execute
+        self._trial: Trial | None = None
+
+    def free(self, trial: Trial) -> bool:
+        """While none is started."""
+        return self._trial is None
+
+    def full(self) -> bool:
+        """Once one is started."""
+        return self._trial is not None
+
+    def start(self, trial: Trial) -> None:
+        """Keep it for `wait`."""
+        self._trial = trial
+
+    def wait(self) -> tuple[Trial, Record]:
+        """Run it; an interruption's own `.record` is handed on."""
+        trial, self._trial = self._trial, None
+        assert trial is not None
+        return trial, self._execute(trial)
+
+
 def run_plan(
     plan: Plan, store: Store, execute: Callable[[Trial], Record], watcher: Watcher
 ) -> tuple[list[Record], list[DamagedLine]]:
-    """`walk_plan`, with the plan's records read from the store in its order."""
-    known, damaged = walk_plan(plan, store, execute, watcher)
+    """`walk_plan` one by one, with the plan's records read from the store in its order."""
+    known, damaged = walk_plan(plan, store, OneByOne(execute), watcher)
     return [store.record(known[trial.id]) for trial in plan.trials], damaged
 
 
 def walk_plan(
-    plan: Plan, store: Store, execute: Callable[[Trial], Record], watcher: Watcher
+    plan: Plan, store: Store, pool: Pool, watcher: Watcher
 ) -> tuple[dict[str, Summary], list[DamagedLine]]:
     """Run what is missing; summaries of this plan's records by trial id, and damaged lines of the store.
 
-    A trial that failed is in the store with its reason and is tried again by the next run, and so is one
-    whose distance is missing although its baseline has left predictions since, and one whose parts are lost.
-    An interruption that carries a record (`.record`) has it stored before it is raised again.
+    A trial starts after the baseline that it is compared with has ended, else in the plan's order. One that
+    failed is in the store with its reason and is tried again by the next run, and so is one whose distance is
+    missing although its baseline has left predictions since, and one whose parts are lost. An interruption
+    that carries records has them stored before it is raised again.
     """
     known, damaged = known_of(plan, store)
     pending = pending_trials(plan, known, store)
@@ -49,22 +93,74 @@ def walk_plan(
     for trial in plan.trials:
         if trial.id not in waiting:
             watcher.on_skip(trial)
-    for number, trial in enumerate(pending, start=1):
-        before = known.get(trial.id)
-        if before and trial.reference and not awaits_distance(trial, known):
-            watcher.on_skip(trial)  # its baseline failed again, so nothing can be added to it
-            continue
-        watcher.on_start(trial, number, len(pending))
-        try:
-            record = execute(trial)
-        except KeyboardInterrupt as interruption:
-            partial = getattr(interruption, "record", None)
-            if isinstance(partial, Record):
-                store.append(with_earlier(partial, before, store))
-            raise
-        known[trial.id] = store.append(with_earlier(record, before, store))
-        watcher.on_record(trial, record)
+    walk = Walk(store=store, pool=pool, watcher=watcher, known=known, pending=list(pending))
+    while walk.pending or walk.running:
+        walk.start_ready()
+        if walk.running:
+            walk.take_next()
     return known, damaged
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """What is still to run, what runs, and what is known so far."""
+
+    store: Store
+    pool: Pool
+    watcher: Watcher
+    known: dict[str, Summary]
+    pending: list[Trial]
+    running: set[str] = field(default_factory=set)
+    unfinished: set[str] = field(init=False)  # pending or running
+    started: int = 0
+    count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.count = len(self.pending)
+        self.unfinished = {trial.id for trial in self.pending}
+
+    def start_ready(self) -> None:
+        """Start, in order, every trial whose baseline has ended and that the pool has room for."""
+        rest: list[Trial] = []
+        for place, trial in enumerate(self.pending):
+            if self.pool.full():
+                rest += self.pending[place:]
+                break
+            if trial.reference in self.unfinished or not self.pool.free(trial):
+                rest.append(trial)
+            elif not self._skipped(trial):
+                self.started += 1
+                self.watcher.on_start(trial, self.started, self.count)
+                self.pool.start(trial)
+                self.running.add(trial.id)
+            else:
+                self.unfinished.discard(trial.id)
+        self.pending = rest
+
+    def _skipped(self, trial: Trial) -> bool:
+        """Whether nothing can be added to what is known of it, as its baseline failed again."""
+        if trial.id in self.known and trial.reference and not awaits_distance(trial, self.known):
+            self.watcher.on_skip(trial)
+            return True
+        return False
+
+    def take_next(self) -> None:
+        """Wait for a trial to end and store its record."""
+        try:
+            trial, record = self.pool.wait()
+        except KeyboardInterrupt as interruption:
+            partial = getattr(interruption, "records", None) or (getattr(interruption, "record", None),)
+            for one in partial:
+                if isinstance(one, Record):
+                    self._store(one)
+            raise
+        self.running.discard(trial.id)
+        self.unfinished.discard(trial.id)
+        self.known[trial.id] = self._store(record)
+        self.watcher.on_record(trial, record)
+
+    def _store(self, record: Record) -> Summary:
+        return self.store.append(with_earlier(record, self.known.get(record.trial_id), self.store))
 
 
 def known_of(plan: Plan, store: Store) -> tuple[dict[str, Summary], list[DamagedLine]]:

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from quantbench.plan import Trial
+from quantbench.progress import Progress as Told
 from quantbench.records import Record
 from quantbench.store import note_ended, note_running
 from quantbench.units import show_seconds
@@ -81,6 +82,18 @@ class RunDisplay:
             self._console.print(reason, style="red", highlight=False, markup=False)
         for warning in record.warnings:
             self._console.print(f"  note: {warning}", highlight=False, markup=False)
+
+    def lane(self, name: str) -> Told:
+        """The progress of trials on one of several devices: a line a stage, without a bar."""
+        stage_before = ""
+
+        def progress(stage: str, done: int, total: int) -> None:
+            nonlocal stage_before
+            if stage != stage_before:
+                stage_before = stage
+                self._console.print(f"{name}: {stage}", highlight=False, markup=False, soft_wrap=True)
+
+        return progress
 
     def _name(self, trial: Trial) -> str:
         return self._names.get(trial.id, trial.label)

@@ -19,6 +19,7 @@ from quantbench.executors import processes
 from quantbench.executors.interruption import TrialInterrupted
 from quantbench.executors.processes import ForkServer
 from quantbench.plan import Plan
+from quantbench.settings import RunSettings
 from quantbench.store import Store
 from tests.builders import make_record, make_trial
 
@@ -49,7 +50,8 @@ def main() -> int:
     store.create()
     try:
         with ForkServer() as server:
-            execute(Plan(trials=(trial,), baseline="fp16"), store, "a test", Console(stderr=True), server)
+            plan = Plan(trials=(trial,), baseline="fp16")
+            execute(plan, store, RunSettings(), "a test", Console(stderr=True), server)
     except TrialInterrupted as interruption:
         return interruption.status
     return 0

@@ -41,9 +41,9 @@ def run(settings: RunSettings, out: Output, err: Console) -> int:
 
 def give_plan(settings: RunSettings, out: Output, err: Console) -> int:
     """Print what would be measured."""
-    from quantbench.planning import build_plan
+    from quantbench.planning import build_plan, place
 
-    plan, source = build_plan(settings)
+    plan, source = build_plan(place(settings))
     for note in plan.notes:
         err.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     planned = describe_plan(plan, source)

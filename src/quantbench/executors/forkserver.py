@@ -54,6 +54,7 @@ def imported() -> Callable[[], None]:
 def serve(prepare: Callable[[], Callable[[], None]]) -> None:
     """Answer requests by what `prepare` returns until the run ends; `argv`: the socket, the run's process."""
     die_with(int(sys.argv[2]))
+    keep_to_cores()
     server = os.getpid()
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         run = prepare()
@@ -71,6 +72,12 @@ def serve(prepare: Callable[[], Callable[[], None]]) -> None:
             begin(connection, os.fsdecode(folder), descriptors, server)
             map_again(pages)
             end_with(run)
+
+
+def keep_to_cores() -> None:
+    """Stay on the cores that the run gave this server's lane, if it did; trials inherit that."""
+    if cores := os.environ.get("QUANTBENCH_CORES"):
+        os.sched_setaffinity(0, map(int, cores.split(",")))
 
 
 def follow(connection: socket.socket, child: int, descriptors: list[int]) -> None:

@@ -23,6 +23,7 @@ class TrialInterrupted(KeyboardInterrupt):
     def __init__(self, record: Record | None, status: int) -> None:
         super().__init__()
         self.record = record
+        self.records: tuple[Record, ...] = () if record is None else (record,)  # of all trials that ran
         self.status = status
 
 

@@ -42,14 +42,16 @@ class LocalExecutor:
         progress: Progress,
         interruption: Interruption | None = None,
         names: Mapping[str, str] | None = None,
+        where: str | None = None,
     ) -> None:
-        """`names` of trials by id, for their files, where they are not their labels."""
+        """`names` of trials by id, for their files, where they are not their labels; `where` is a device."""
         self._folder = folder
         self._server = server
         self._command = command
         self._progress = progress
         self._interruption = interruption or Interruption()
         self._names = names or {}
+        self._where = where
 
     def __call__(self, trial: Trial) -> Record:
         """Run the trial to its end; Ctrl-C and its like kill it at once, raised as TrialInterrupted."""
@@ -77,7 +79,7 @@ class LocalExecutor:
         except KeyboardInterrupt:  # before there was a process
             raise self._interruption.raised(None) from None
         record = read_partial(record_file, trial, None if status == 0 else death(status, log_file))
-        return record.model_copy(update={"took_s": time.monotonic() - began})
+        return placed(record.model_copy(update={"took_s": time.monotonic() - began}), self._where)
 
     def _finish(self, child: TrialProcess, job: bytes, trial: Trial, record_file: Path) -> int:
         """The child's status; TrialInterrupted with its record so far when the run is asked to end."""
@@ -119,6 +121,15 @@ class LocalExecutor:
     def _check(self) -> None:
         if self._interruption.signum is not None:
             raise KeyboardInterrupt
+
+
+def placed(record: Record, where: str | None) -> Record:
+    """The record with the device on which it ran beside other trials, if it did."""
+    if where is None:
+        return record
+    environment = record.environment
+    extra = {**environment.extra, "side_by_side_on": where}
+    return record.model_copy(update={"environment": environment.model_copy(update={"extra": extra})})
 
 
 class ProgressPipe:

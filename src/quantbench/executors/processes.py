@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -50,7 +50,9 @@ class ForkServer:
     One that has ended, killed or because it may serve one trial alone, is replaced for the next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` is added to that of this process."""
+        self._environment = environment or {}
         self._process: Process | None = None
         self._connection = socket.socket()
         self._errors: IO[bytes] | None = None
@@ -77,6 +79,7 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 start_new_session=True,
+                env=os.environ | dict(self._environment),
                 pass_fds=[theirs.fileno()],
             )
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from quantbench.errors import UsageError
 from quantbench.methods import METHODS
-from quantbench.settings import IN_PROCESS, Engine, RunSettings, flag
+from quantbench.settings import IN_PROCESS, Engine, Executor, RunSettings, flag
 from quantbench.settings.base import places_of
+from quantbench.settings.execution import RAY
 from quantbench.settings.groups import (
     ADDRESS,
     CALIBRATED,
@@ -142,6 +143,10 @@ def _uncalibrated(settings: RunSettings, situation: Situation) -> str | None:
     return f"no text calibrates {', '.join(name for name, _ in situation.runs)}"
 
 
+def _no_ray(settings: RunSettings, situation: Situation) -> str | None:
+    return None if settings.execution.executor is Executor.RAY else "--executor ray is not given"
+
+
 NEEDS: dict[str, Unmet] = {
     TASKS: _no_tasks,
     SAMPLING: _greedy,
@@ -156,4 +161,5 @@ NEEDS: dict[str, Unmet] = {
     ADDRESS: _no_address,
     OWN: _elsewhere,
     CALIBRATED: _uncalibrated,
+    RAY: _no_ray,
 }

@@ -6,6 +6,7 @@ record keeps the Trial.
 """
 
 from quantbench.settings.base import Settings, options_text
+from quantbench.settings.execution import ExecutionSettings, Executor
 from quantbench.settings.groups import (
     IN_PROCESS,
     DistanceSettings,
@@ -31,6 +32,8 @@ __all__ = [
     "Engine",
     "EngineName",
     "EvaluationSettings",
+    "ExecutionSettings",
+    "Executor",
     "Facts",
     "Format",
     "GenerationSettings",

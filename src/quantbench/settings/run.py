@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from quantbench.settings.base import Settings
+from quantbench.settings.execution import ExecutionSettings
 from quantbench.settings.groups import (
     NOISE,
     AskedLoad,
@@ -55,6 +56,7 @@ class RunSettings(Settings):
     )
     distance: DistanceSettings = DistanceSettings()
     likelihood: PerplexitySettings = PerplexitySettings()
+    execution: ExecutionSettings = ExecutionSettings()
     output: OutputSettings = OutputSettings()
     config: Path | None = option(
         None,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from quantbench.decoding import Decoder, TimesStages, held_scheme, scheme_by_phase
 from quantbench.methods import METHODS, Loaded
 from quantbench.plan import Role
+from quantbench.quiet import timed
 from quantbench.records import Bandwidth, ModelInfo
 from quantbench.settings import Engine
 from quantbench.sources import ModelSource, open_source
@@ -22,7 +23,8 @@ def measure(run: Run, import_s: float | None) -> None:
 
     trial = run.trial
     run.stage = "bandwidth"
-    bandwidth = measure_bandwidth(trial.load.device) if trial.role is Role.METHOD else None
+    with timed():
+        bandwidth = measure_bandwidth(trial.load.device) if trial.role is Role.METHOD else None
     run.stage = "load"
     run.progress("loading", 0, 0)
     source = open_source(trial.model, revision=trial.revision, seed=trial.generation.seed)
@@ -33,7 +35,8 @@ def measure(run: Run, import_s: float | None) -> None:
     keep_loaded(run, source, loaded, bandwidth, import_s)
     check_predictions(decoder)
     if trial.role is not Role.SCALE:
-        time_decoder(run, decoder, meter)
+        with timed():
+            time_decoder(run, decoder, meter)
     run.stage = "size"
     run.keep(size=measure_size(decoder, source), storage=audit(decoder, source))
     if trial.reads_text:

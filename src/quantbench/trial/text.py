@@ -1,5 +1,7 @@
 """The stages of a trial that read text: its tasks, and the distance from the baseline."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,10 +9,12 @@ from typing import TYPE_CHECKING
 from quantbench.decoding import Decoder, LimitsRows, TellsMostLikely
 from quantbench.evaluation.agreement import compare_answers
 from quantbench.evaluation.distance import distance_of, scored_texts
-from quantbench.evaluation.evaluate import evaluate_protocols, limit_task, refusals
+from quantbench.evaluation.evaluate import OpenSandbox, evaluate_protocols, limit_task, refusals
 from quantbench.evaluation.generate import Generator, Sample
 from quantbench.evaluation.prompts import Chat, asked_by, read_chat
 from quantbench.plan import Role
+from quantbench.quiet import disturbing
+from quantbench.sandbox.pool import Sandbox
 from quantbench.settings import GenerationSettings
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer
 from quantbench.store import Store
@@ -65,7 +69,7 @@ def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) 
         ways,
         generator,
         generator.settings,
-        sandbox=partial(open_sandbox, unsafe=run.trial.evaluation.unsafe_no_sandbox, limits=limits),
+        sandbox=quietly(partial(open_sandbox, unsafe=run.trial.evaluation.unsafe_no_sandbox, limits=limits)),
         progress=run.progress,
     )
     for task, (result, samples) in zip(ways, results, strict=True):
@@ -78,6 +82,17 @@ def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) 
             run.keep(agreements=(*run.record.agreements, *alike))
         if sentence := refusals(task, samples):
             run.warn(sentence)
+
+
+def quietly(open_box: OpenSandbox) -> OpenSandbox:
+    """The sandbox, opened and held while nothing on this host is timed."""
+
+    @contextmanager
+    def opened() -> Iterator[Sandbox]:
+        with disturbing(), open_box() as box:
+            yield box
+
+    return opened
 
 
 def keep_perplexity(run: Run, decoder: Decoder, tokenizer: "Tokenizer", path: Path) -> None:
