@@ -1,5 +1,6 @@
 """Entries a problem lie beside their record: read when looked at, told when lost, never taken for none."""
 
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from quantbench import api
 from quantbench.parts import Part, PartDamaged
 from quantbench.plan import Plan
 from quantbench.records import Distance, Perplexity, ProblemDistance, Record
-from quantbench.runner import pending_trials, walk_plan
+from quantbench.runner import pending_trials, run_plan
 from quantbench.selection import write_plan
 from quantbench.store import Store, parse_record, whole
 from tests.report_records import reference_records
@@ -82,6 +83,16 @@ def test_a_record_that_is_written_again_leaves_the_older_parts(store: Store) -> 
     assert stored(store) == RECORD
 
 
+def packed(path: Path, keep: slice = slice(None)) -> None:
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes())[keep])
+    path.unlink()
+
+
+def test_a_folder_whose_parts_were_packed_is_read_as_before(store: Store) -> None:
+    packed(part_file(store))
+    assert whole(stored(store)) == RECORD
+
+
 def test_a_part_outside_the_folder_is_not_read(store: Store, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("[]")
     line = (store.folder / "records.jsonl").read_text()
@@ -96,6 +107,8 @@ DAMAGE: list[tuple[str, Callable[[Path], object]]] = [
     ("is missing", Path.unlink),
     ("is damaged", lambda path: path.write_bytes(path.read_bytes()[:100])),
     ("is damaged", lambda path: path.write_bytes(path.read_bytes().replace(b"p", b"q"))),
+    ("is damaged", lambda path: packed(path, slice(200))),
+    ("is damaged", lambda path: path.rename(path.with_name(f"{path.name}.gz"))),
 ]
 
 
@@ -143,7 +156,7 @@ def test_a_trial_whose_parts_are_gone_is_measured_again(store: Store) -> None:
         def on_start(self, trial: object, number: int, count: int) -> None: ...
         def on_record(self, trial: object, record: object) -> None: ...
 
-    walk_plan(plan, store, lambda trial: measured.append(trial) or RECORD, Watcher())  # type: ignore[func-returns-value]
+    run_plan(plan, store, lambda trial: measured.append(trial) or RECORD, Watcher())  # type: ignore[func-returns-value]
     assert measured == [trial]
     assert whole(stored(store)) == RECORD
 

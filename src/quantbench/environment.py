@@ -120,4 +120,6 @@ def _nvml_facts(uuid: str) -> dict[str, Any]:
 
 def command_line() -> str:
     """How this process was started, for the record."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    return " ".join([name, *sys.argv[1:]])

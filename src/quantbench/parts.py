@@ -1,17 +1,20 @@
 """Big parts of a record (one entry a problem): beside the record on disk, read when they are first looked at.
 
 In a Record such a field is a tuple, or a Part: a sequence that knows its file. A Part never looks like an
-empty one when its file is gone: it raises PartDamaged, one sentence. Knows files, not what the entries mean.
+empty one when its file is gone: it raises PartDamaged, one sentence. `gzip parts/*` makes a folder
+that is kept a third as large, and is read as before. Knows files, not what the entries mean.
 """
 
+import gzip
 import hashlib
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import GenericAlias
-from typing import Any, TypeVar, overload
+from typing import IO, Any, TypeVar, overload
 
 from pydantic import GetCoreSchemaHandler, SerializationInfo, TypeAdapter, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
@@ -73,9 +76,11 @@ class Part(Sequence[Entry]):
     def _load(self) -> tuple[Entry, ...]:
         place = self.place
         try:
-            with (self._folder / place.file).open("rb") as handle:
+            with opened(self._folder / place.file) as handle:
                 handle.seek(place.start)
                 content = handle.read(place.nbytes)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            content = b""
         except OSError as error:
             raise PartDamaged(missing_sentence(place.file, error)) from error
         if hashlib.sha256(content).hexdigest() != place.sha256:
@@ -108,6 +113,14 @@ class Part(Sequence[Entry]):
 
     def __repr__(self) -> str:
         return f"<Part of {self.place.count} entries in '{self.place.file}'>"
+
+
+def opened(file: Path) -> IO[bytes] | gzip.GzipFile:
+    """A part's file to be read, which may have been packed by gzip since it was written."""
+    packed = file.with_name(f"{file.name}.gz")
+    if file.exists() or not packed.exists():
+        return file.open("rb")
+    return gzip.open(packed)
 
 
 def missing_sentence(file: str, error: OSError) -> str:
