@@ -16,6 +16,7 @@ from typing import Any, Self
 from pydantic import model_serializer, model_validator
 
 from quantbench.settings import (
+    ArrivalSettings,
     DistanceSettings,
     EvaluationSettings,
     GenerationSettings,
@@ -54,6 +55,7 @@ class Trial(Settings):
     task_digests: tuple[str, ...] = ()  # of the problems' content, so that changed data make another trial
     generation: GenerationSettings = GenerationSettings()
     speed: SpeedSettings = SpeedSettings()
+    arrivals: ArrivalSettings = ArrivalSettings()
     distance: DistanceSettings = DistanceSettings()
     likelihood: PerplexitySettings = PerplexitySettings()
     reference: str | None = None  # id of the baseline's trial whose predictions this one is compared with

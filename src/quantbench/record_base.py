@@ -3,9 +3,9 @@
 `records.py` gives all of them under its own name.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # What arithmetic on a record may rely on: figures that no machine has are damage, not measurements.
 Count = Annotated[int, Field(ge=0, le=10**18)]
@@ -103,3 +103,23 @@ class Served(Frozen):
         NotNegative, ...
     ] = ()  # of a server without a model, for a prompt of the headline's length
     http_token_s: tuple[NotNegative, ...] = ()  # between its events
+
+
+class ArrivalPoint(Frozen):
+    """A server under requests that arrive at random times, at one rate; one entry an answered request."""
+
+    rate: Taken  # requests a second
+    prompt_tokens: Several
+    new_tokens: Several  # forced
+    duration_s: Taken  # from the first arrival to the last answer
+    ttft_s: tuple[NotNegative, ...]  # from sending
+    decode_s: tuple[NotNegative, ...]  # first token to last
+    late_s: Figure = 0.0  # by which a request was sent after its time, at most
+    failed: Count = 0
+    failure: str | None = None  # of the first that failed
+
+    @model_validator(mode="after")
+    def _one_entry_a_request(self) -> Self:
+        if len(self.ttft_s) != len(self.decode_s):
+            raise ValueError("its lists of requests are of unequal lengths")
+        return self

@@ -15,6 +15,7 @@ from quantbench.kernels import Kernels
 from quantbench.parts import Apart
 from quantbench.plan import Role, Trial
 from quantbench.record_base import Agreement as Agreement
+from quantbench.record_base import ArrivalPoint as ArrivalPoint
 from quantbench.record_base import Count, Figure, Frozen, NotNegative, Rate, Seconds, Several, Share, Taken
 from quantbench.record_base import Environment as Environment
 from quantbench.record_base import Failure as Failure
@@ -256,6 +257,7 @@ class Record(Frozen):
     memory: Memory | None = None
     bandwidth: Bandwidth | None = None
     speed: tuple[SpeedPoint, ...] = ()
+    arrivals: tuple[ArrivalPoint, ...] = ()  # requests at random times
     experiments: tuple[SpeedPoint, ...] = ()  # the headline's step with more rows, and at a longer context
     prompt_effect: PromptEffect | None = None  # None where prompts have all bits
     stages: dict[str, float] = Field(default_factory=dict)  # stage -> share of a step's layers

@@ -26,6 +26,7 @@ from quantbench.analysis.comparison.pairing import MCNEMAR
 from quantbench.analysis.comparison.perplexity import TextPerplexity, perplexities
 from quantbench.analysis.comparison.protocol_spread import ProtocolSpread, Way, protocol_spreads
 from quantbench.analysis.comparison.rows import Row, Rows, read_results
+from quantbench.analysis.figures.arrivals import Arrivals, read_arrivals
 from quantbench.analysis.figures.row import read_row
 from quantbench.analysis.figures.scores import Score, read_score, task_title
 from quantbench.analysis.figures.speeds import MedianEstimate, Speed
@@ -79,6 +80,7 @@ class Analysis:
     anatomies: tuple[Anatomy, ...]  # how answers failed, by method and task
     perplexities: tuple[TextPerplexity, ...]
     spreads: tuple[ProtocolSpread, ...]  # of tasks that were asked in several ways
+    arrivals: tuple[Arrivals, ...]  # of servers under requests at random times
     engines: Engines  # servers, and one checkpoint in several engines
 
 
@@ -114,7 +116,8 @@ def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = (
         anatomies=anatomies(results),
         perplexities=perplexities(results),
         spreads=protocol_spreads(results),
-        engines=compare_engines(results),
+        arrivals=tuple(found for row in results.rows for found in read_arrivals(row.record)),
+        engines=compare_engines(results, measured),
     )
 
 
@@ -130,6 +133,7 @@ __all__ = [
     "Absent",
     "Analysis",
     "Anatomy",
+    "Arrivals",
     "Changes",
     "Choice",
     "Crossover",

@@ -168,6 +168,28 @@ class TellsMostLikely(Protocol):
         ...
 
 
+@dataclass(slots=True, kw_only=True)
+class TimedAnswer:
+    """One request of many that arrive over time; seconds on the client's clock."""
+
+    due_s: float
+    sent_s: float = 0.0
+    first_s: float = 0.0  # first token
+    last_s: float = 0.0
+    failure: str | None = None
+
+
+@runtime_checkable
+class TakesArrivals(Protocol):
+    """A Decoder that takes requests while it answers others."""
+
+    vocab_size: int
+
+    def answer_arrivals(self, requests: Sequence[Request], offsets: Sequence[float]) -> list[TimedAnswer]:
+        """Send each request so many seconds from now; when each was sent and answered, in their order."""
+        ...
+
+
 @runtime_checkable
 class TellsNext(Protocol):
     """A Decoder without logits that may tell the most likely next tokens."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
+from typing import Protocol
 
 from quantbench.decoding import Decoder, Request, TimesItself
 from quantbench.errors import RefusedError
@@ -126,7 +127,13 @@ def sweep(decoder: Decoder, trial: Trial, progress: Progress, meters: Meters) ->
         yield speed_point(decoder, requests, times, failure)
 
 
-def forced_requests(decoder: Decoder, batch: int, prompt: int, new: int, seed: int) -> list[Request]:
+class HasVocabulary(Protocol):
+    """Whatever knows how many tokens there are."""
+
+    vocab_size: int
+
+
+def forced_requests(decoder: HasVocabulary, batch: int, prompt: int, new: int, seed: int) -> list[Request]:
     """`batch` rows of `prompt` random tokens each, to be continued by exactly `new` tokens."""
     draw = random.Random(f"{seed}:{batch}:{prompt}")
     return [

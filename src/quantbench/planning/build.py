@@ -173,6 +173,7 @@ def base_trial(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ..
         task_digests=tuple(task.data_sha256 for task in tasks),
         generation=settings.generation,
         speed=settings.speed.changed(speed_budget_s=budget_s),
+        arrivals=settings.arrivals,
         distance=settings.distance,
         likelihood=settings.likelihood,
     )

@@ -11,7 +11,7 @@ from quantbench.planning.refusals import positions_of
 from quantbench.serving.engines import unsupported_reason
 from quantbench.serving.finding import INSTALLABLE, find_engine
 from quantbench.serving.http import parse_url
-from quantbench.settings import IN_PROCESS, Engine, EngineName, RunSettings
+from quantbench.settings import IN_PROCESS, ArrivalSettings, Engine, EngineName, RunSettings
 from quantbench.sources import ModelSource, is_quantized, load_tokenizer
 from quantbench.support import AUTO, DEFAULT_METHODS, STORED, measurable, support_of
 from quantbench.tasks import Task
@@ -166,7 +166,8 @@ def server_values(
     """The options of a trial that only servers have, nothing of them open; those of others are None."""
     load = settings.load
     if engine in IN_PROCESS:
-        return dict.fromkeys(("base_url", "served_name", "slots", "context", "engine_python"))
+        nothing = ("base_url", "served_name", "slots", "context", "engine_python")
+        return {**dict.fromkeys(nothing), **ArrivalSettings().flat()}
     started = load.base_url is None
     needed = positions_needed(settings, source, tasks, protocols) if started else None
     return {

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from quantbench.evaluation.prompts import COMPLETION
 from quantbench.plan import Role, Trial
-from quantbench.settings import IN_PROCESS
+from quantbench.settings import IN_PROCESS, ArrivalSettings
 
 
 def compared(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
@@ -64,7 +64,7 @@ def bf16_row(row: str) -> str:
 def speed_only(trial: Trial) -> Trial:
     """The same trial without anything that reads text."""
     asked = {"tasks": (), "protocols": (COMPLETION,), "task_data": None, "task_digests": ()}
-    return trial.changed(**asked, text=None, perplexity=None, reference=None)
+    return trial.changed(**asked, **ArrivalSettings().flat(), text=None, perplexity=None, reference=None)
 
 
 def later_passes(trials: tuple[Trial, ...], passes: int) -> tuple[Trial, ...]:

@@ -21,6 +21,7 @@ from quantbench.settings.groups import (
     NOISE,
     OWN,
     PERPLEXITY,
+    RATES,
     SAMPLING,
     SERVER,
     STARTED,
@@ -116,6 +117,10 @@ def _not_started(settings: RunSettings, situation: Situation) -> str | None:
     return _no_server(settings, situation)
 
 
+def _no_rates(settings: RunSettings, situation: Situation) -> str | None:
+    return None if settings.arrivals.request_rates else "no --request-rates are given"
+
+
 def _elsewhere(settings: RunSettings, situation: Situation) -> str | None:
     if settings.load.base_url is None or situation.engines & IN_PROCESS:
         return None
@@ -162,4 +167,5 @@ NEEDS: dict[str, Unmet] = {
     OWN: _elsewhere,
     CALIBRATED: _uncalibrated,
     RAY: _no_ray,
+    RATES: _no_rates,
 }

@@ -6,12 +6,13 @@ server's own. Teacher-forced predictions come through `most_likely`, where a ser
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from quantbench.decoding import Generation, MostLikely, Phase, Request
+from quantbench.decoding import Generation, MostLikely, Phase, Request, TimedAnswer
 from quantbench.decoding.sequence import check_requests
 from quantbench.errors import ServerError
 from quantbench.kernels import Kernel, named_kernels
@@ -140,6 +141,27 @@ class ServedDecoder:
         """Of every token but the first of each sequence what the server holds most likely there."""
         assert self._scorer is not None
         return self._scorer(self._server, self._model.name, sequences, k)
+
+    def answer_arrivals(self, requests: Sequence[Request], offsets: Sequence[float]) -> list[TimedAnswer]:
+        """See `decoding.TakesArrivals`: a thread a request, so that none waits for another one's answer."""
+        start = time.perf_counter()
+        answers = [TimedAnswer(due_s=start + offset) for offset in offsets]
+
+        def send(number: int) -> None:
+            timed, answer = answers[number], Answer(number, requests[number], self._tokenizer)
+            time.sleep(max(0.0, timed.due_s - time.perf_counter()))
+            timed.sent_s = time.perf_counter()
+            try:
+                self._stream(answer, self._prompt(answer.request), Starts(0, lambda: None), threading.Event())
+                answer.check_forced()
+            except ServerError as error:
+                timed.failure = str(error)
+                return
+            timed.first_s, timed.last_s = answer.token_times[0], answer.token_times[-1]
+
+        with ThreadPoolExecutor(max_workers=len(requests)) as pool:
+            list(pool.map(send, range(len(requests))))
+        return answers
 
     def next_log_p(self, prefix: Sequence[int], other: int) -> Mapping[int, float] | None:
         """See `decoding.TellsNext`."""

@@ -5,6 +5,7 @@ configuration file and the Python API make RunSettings, the plan puts its groups
 record keeps the Trial.
 """
 
+from quantbench.settings.arrivals import ArrivalSettings
 from quantbench.settings.base import Settings, options_text
 from quantbench.settings.execution import ExecutionSettings, Executor
 from quantbench.settings.groups import (
@@ -28,6 +29,7 @@ from quantbench.settings.sweep_file import merge_files
 
 __all__ = [
     "IN_PROCESS",
+    "ArrivalSettings",
     "DistanceSettings",
     "Engine",
     "EngineName",

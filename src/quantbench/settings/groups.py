@@ -19,6 +19,7 @@ PERPLEXITY = "perplexity"
 TASKS, SAMPLING = "tasks", "sampling"  # what an option needs, see planning.unused
 TRANSFORMERS, NATIVE, CPU, FREE_TYPE, NOISE = "transformers", "native", "cpu", "free type", "noise"
 SERVER, STARTED, ADDRESS = "server", "started server", "address"  # of an engine behind one
+RATES, NO_LIMIT = "rates", "no limit"
 OWN = "own"  # not only a server that runs already
 CALIBRATED = "calibrated"
 

@@ -6,7 +6,7 @@ Every mistake is a UsageError of one sentence. Knows no option by name, save tho
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -121,11 +121,12 @@ def read_list(name: str, value: Any, entry: Any) -> tuple[Any, ...]:
     whole = value.split(",") if isinstance(value, str) else value
     parts = whole if isinstance(whole, list | tuple) else [whole]
     numbers = choices_of(entry) is None and entry is not str
-    if not all(isinstance(part, str | int) and len(str(part)) < LONGEST for part in parts):
+    if not all(isinstance(part, str | int | float) and len(str(part)) < LONGEST for part in parts):
         raise UsageError(f"{flag(name)} takes a list of {'numbers' if numbers else 'names'}, nothing nested")
     texts = [str(part).strip() for part in parts if str(part).strip()]
     try:
-        values = tuple(int(text) for text in texts) if numbers else tuple(texts)
+        number = float if float in (entry, *get_args(entry)) else int
+        values = tuple(number(text) for text in texts) if numbers else tuple(texts)
     except ValueError:
         raise UsageError(f"{flag(name)} takes whole numbers separated by commas, as in 1,8,64") from None
     for one in values:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from quantbench.settings.arrivals import ArrivalSettings
 from quantbench.settings.base import Settings
 from quantbench.settings.execution import ExecutionSettings
 from quantbench.settings.groups import (
@@ -48,6 +49,7 @@ class RunSettings(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     generation: GenerationSettings = GenerationSettings()
     speed: SpeedSettings = SpeedSettings()
+    arrivals: ArrivalSettings = ArrivalSettings()
     rounds: int = option(1, "Interleaved rounds of speed measurements.", ge=1, le=1000)
     floor: bool = option(
         True,

@@ -218,6 +218,7 @@ def info_of(source: ModelSource) -> ModelInfo:
 def time_served(run: Run, found: Opened, decoder: ServedDecoder) -> None:
     """The speed sweep and the memory of the server's processes."""
     from quantbench.measure import measure_speed
+    from quantbench.measure.arrivals import measure_arrivals
     from quantbench.measure.served import ServerMemory, server_meters
 
     run.stage = "speed"
@@ -228,6 +229,9 @@ def time_served(run: Run, found: Opened, decoder: ServedDecoder) -> None:
     meters = server_meters(tree, found.served.threads or 1)
     points = measure_speed(decoder, run.trial, run.progress, meters)
     run.keep(speed=points, memory=memory.finish() if memory else None)
+    if run.trial.role is Role.METHOD and run.trial.arrivals.request_rates:
+        run.stage = "arrivals"
+        run.keep(arrivals=measure_arrivals(decoder, run.trial, run.progress))
     if memory is None:
         run.warn("memory is not known: the server was not started here")
 

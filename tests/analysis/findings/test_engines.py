@@ -6,7 +6,17 @@ import pytest
 
 from quantbench.analysis import analyse
 from quantbench.analysis.findings.engines import agreement_words
-from quantbench.records import Agreement, Memory, MemoryKind, Parting, Record, Served, SpeedPoint
+from quantbench.records import (
+    Agreement,
+    Distance,
+    Memory,
+    MemoryKind,
+    Parting,
+    ProblemDistance,
+    Record,
+    Served,
+    SpeedPoint,
+)
 from quantbench.report.sections.engines import engine_sections
 from tests.builders import make_record, make_trial
 
@@ -99,3 +109,16 @@ def test_an_unknown_margin_is_no_near_tie() -> None:
     parting = Parting(task_id="a", token=3)
     words = agreement_words(Agreement(row="x", task="t", answers=2, identical=1, partings=(parting,)))
     assert words.endswith("by what margin is not known")
+
+
+@pytest.mark.parametrize(("kl", "doubted"), [(0.001, False), (2.0, True)])
+def test_a_large_distance_between_engines_of_one_checkpoint_raises_a_doubt(kl: float, doubted: bool) -> None:
+    problems = tuple(
+        ProblemDistance(task_id=str(n), tokens=2, nll=1.0, baseline_nll=1.0, kl=(kl, kl * 1.1))
+        for n in range(5)
+    )
+    distance = Distance(text="t", top_k=4, problems=problems)
+    other = record("llama.cpp", 20, served=served(), distance=distance)
+    baseline = record("native", 10, distance=distance)
+    (pair,) = engines_of(baseline, other).pairs
+    assert ("same model" in (pair.distance or "")) is doubted

@@ -1,11 +1,12 @@
 """Engines side by side: what each server says of itself, and the same checkpoint in two engines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 
 from quantbench.analysis.comparison.comparisons import Verdict
+from quantbench.analysis.comparison.distance import MethodDistance
 from quantbench.analysis.comparison.metrics import MEMORY, SPEED, Metric
 from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.figures.scores import task_title
@@ -14,6 +15,7 @@ from quantbench.analysis.formatting import ratio
 from quantbench.records import Agreement, Served
 
 NEAR_TIE = 0.5  # nats: what rounding of activations to 8 bits moves
+OTHER_WEIGHTS = 0.5  # nats: more than what 4 bits change
 SAME = 0.03  # of the server's own time: within it client and server agree
 
 
@@ -51,6 +53,7 @@ class EnginePair:
     other: str
     speed: str
     memory: str
+    distance: str | None  # None: neither is the baseline
     answers: tuple[str, ...]
 
 
@@ -62,10 +65,14 @@ class Engines:
     pairs: tuple[EnginePair, ...]
 
 
-def compare_engines(results: Rows) -> Engines:
+def compare_engines(results: Rows, distances: Sequence[MethodDistance]) -> Engines:
     """Every served row, and every two rows that differ in their engine alone."""
     servers = tuple(times for row in results.rows if (times := server_times(row)))
-    pairs = tuple(pair_of(results, one, other) for one, other in same_checkpoints(results))
+    far = {found.label: found for found in distances}
+    pairs = tuple(
+        pair_of(results, one, other, far.get(other.label) if one.is_baseline else None)
+        for one, other in same_checkpoints(results)
+    )
     return Engines(servers=servers, pairs=pairs)
 
 
@@ -102,15 +109,27 @@ def same_checkpoints(results: Rows) -> Iterator[tuple[Row, Row]]:
             yield one, other
 
 
-def pair_of(results: Rows, one: Row, other: Row) -> EnginePair:
+def pair_of(results: Rows, one: Row, other: Row, found: MethodDistance | None) -> EnginePair:
     """Two rows in words; what differs says only what the tests of this report show."""
     return EnginePair(
         one=one.label,
         other=other.label,
         speed=compared(results, SPEED, one, other),
         memory=compared(results, MEMORY, one, other),
+        distance=distance_words(found),
         answers=tuple(answers_of(one, other)),
     )
+
+
+def distance_words(found: MethodDistance | None) -> str | None:
+    """The mean divergence, and the doubt that a large one raises; None where it was not measured."""
+    if found is None or found.mean_kl is None:
+        return None
+    mean = found.mean_kl.value
+    text = f"KL {mean:.2g} nats a token"
+    if mean < OTHER_WEIGHTS:
+        return text
+    return f"{text}, more than engines of the same weights differ by: see whether both have the same model"
 
 
 def compared(results: Rows, metric: Metric, one: Row, other: Row) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from quantbench.analysis import Analysis
 from quantbench.report.blocks import Section
+from quantbench.report.sections.arrivals import arrival_sections
 from quantbench.report.sections.distance import distance_sections, perplexity_sections
 from quantbench.report.sections.engines import engine_sections
 from quantbench.report.sections.findings import (
@@ -42,6 +43,7 @@ PARTS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     method_section,
     score_sections,
     engine_sections,
+    arrival_sections,
     finding_sections,
     conclusion_section,
     picture_section,

@@ -35,7 +35,8 @@ def pairs(found: Sequence[EnginePair]) -> Bullets:
     return Bullets(
         tuple(
             Bullet(
-                f"speed {pair.speed}. Memory {pair.memory}. Greedy answers: {'; '.join(pair.answers)}.",
+                f"speed {pair.speed}. Memory {pair.memory}. Greedy answers: {'; '.join(pair.answers)}."
+                + (f" Distance: {pair.distance}." if pair.distance else ""),
                 f"{pair.one} → {pair.other}",
             )
             for pair in found

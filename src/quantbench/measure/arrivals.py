@@ -1,0 +1,64 @@
+"""A server under requests that arrive at random times: a Poisson process of each asked rate. Raw times only.
+
+The definitions are those of vLLM's `bench serve`: a request's time to first token runs from its sending,
+its time per output token is what follows over the tokens but the first, and the duration ends with the last
+answer. (GuideLLM's time per output token has the first one in it.) Requests are sent when they arrive,
+however many are still being answered.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+from quantbench.decoding import Request, TakesArrivals
+from quantbench.measure.speed import forced_requests
+from quantbench.plan import Trial
+from quantbench.progress import Progress
+from quantbench.records import ArrivalPoint
+
+SEED = 7919  # of arrivals, added to the trial's
+
+
+def measure_arrivals(
+    decoder: TakesArrivals, trial: Trial, progress: Progress, clock: Callable[[], float] = time.perf_counter
+) -> tuple[ArrivalPoint, ...]:
+    """One point for each of the trial's request rates, at the headline's lengths."""
+    asked = trial.arrivals
+    return tuple(point(decoder, trial, rate, progress, clock) for rate in asked.request_rates)
+
+
+def point(
+    decoder: TakesArrivals, trial: Trial, rate: float, progress: Progress, clock: Callable[[], float]
+) -> ArrivalPoint:
+    """Requests at one rate, each a prompt of its own."""
+    count, speed = trial.arrivals.requests, trial.speed
+    progress(f"{rate:g} requests/s", 0, 0)
+    requests = requests_of(decoder, trial, count, rate)
+    start = clock()
+    answers = decoder.answer_arrivals(requests, arrival_times(rate, count, trial.generation.seed))
+    done = [answer for answer in answers if answer.failure is None]
+    return ArrivalPoint(
+        rate=rate,
+        prompt_tokens=speed.prompt_tokens[0],
+        new_tokens=speed.new_tokens,
+        duration_s=max(clock() - start, 1e-9),
+        ttft_s=tuple(answer.first_s - answer.sent_s for answer in done),
+        decode_s=tuple(answer.last_s - answer.first_s for answer in done),
+        late_s=max((answer.sent_s - answer.due_s for answer in answers), default=0.0),
+        failed=len(answers) - len(done),
+        failure=next((answer.failure for answer in answers if answer.failure), None),
+    )
+
+
+def arrival_times(rate: float, count: int, seed: int) -> list[float]:
+    """Seconds from the start at which requests arrive: exponential gaps of mean 1/rate, the first at 0."""
+    draw = random.Random(f"{seed + SEED}:{rate}")
+    return [0.0, *accumulate(draw.expovariate(rate) for _ in range(count - 1))]
+
+
+def requests_of(decoder: TakesArrivals, trial: Trial, count: int, rate: float) -> Sequence[Request]:
+    """As many requests of the headline's lengths, no two of them alike."""
+    prompt = trial.speed.prompt_tokens[0]
+    seed = trial.generation.seed + SEED + round(1000 * rate)
+    return forced_requests(decoder, count, prompt, trial.speed.new_tokens, seed)
