@@ -7,8 +7,9 @@ import pytest
 
 from quantbench.decoding import FinishReason, Generation, Request
 from quantbench.errors import RefusedError, ServerError
+from quantbench.serving.answers import Answer
 from quantbench.serving.decoder import ServedDecoder, ServedModel
-from quantbench.serving.dialects import LLAMA_CPP, VLLM, OpenAi
+from quantbench.serving.dialects import LLAMA_CPP, VLLM, OpenAi, Piece
 from quantbench.serving.http import Server
 from tests.decoders import byte_level
 from tests.serving.fake_server import END, VOCABULARY, continued, fake_server
@@ -145,3 +146,19 @@ def test_a_timed_request_is_not_repeated_since_waiting_is_no_time_of_a_token() -
 def test_what_ended_a_server_of_our_own_is_told_in_place_of_a_broken_connection() -> None:
     with fake_server(closes_after=1) as (url, _), pytest.raises(ServerError, match="the server ended: why"):
         decoder(url, died=lambda: "the server ended: why").generate([FORCED], batch_size=1)
+
+
+def test_tokens_that_end_inside_a_character_are_read_from_the_text() -> None:
+    request = Request(prompt_ids=(3,), max_new_tokens=5, eos_ids=frozenset((END,)))
+    answer = Answer(0, request, byte_level())
+    answer.take(Piece(token_ids=(65,), text="d", tokens=1))
+    answer.take(Piece(token_ids=(99,), text="ef", tokens=3))
+    answer.take(Piece(token_ids=(), finish="length", tokens=5))
+    assert answer.generation.token_ids == tuple(byte_level().encode("def").ids)
+
+
+def test_an_answer_without_a_single_token_of_its_own_has_no_times() -> None:
+    answer = Answer(0, FORCED)
+    answer.take(Piece(token_ids=(), finish="length", tokens=6))
+    with pytest.raises(RefusedError, match="its times are not known"):
+        answer.check_forced()

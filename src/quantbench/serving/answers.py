@@ -30,6 +30,7 @@ class Answer:
     _reason: FinishReason | None = None
     _told: str | None = None  # how the server says that it ended
     _tokens: int | None = None
+    _withheld: bool = False  # a token that ended inside a character came without its id
 
     def __post_init__(self) -> None:
         self._row = BatchRow(self.index, self.request)
@@ -38,15 +39,17 @@ class Answer:
         """Add an event's news; whether the answer may end now, before the server ends it."""
         self.timings = piece.timings or self.timings
         self._told = piece.finish or self._told
-        self._tokens = piece.tokens if piece.tokens is not None else self._tokens
         brought = piece.token_ids if piece.token_ids is not None else piece.text
+        if piece.tokens is not None:
+            skipped = piece.tokens - (self._tokens or 0) > len(piece.token_ids or ())
+            self._withheld |= bool(piece.token_ids) and skipped
+            self._tokens = piece.tokens
+        self._text += piece.text
         if brought:
             self.token_times.append(self.clock())
             self.counts.append(len(brought) if piece.token_ids is not None else 1)
-        if piece.token_ids is None:
-            self._text += piece.text
-            if piece.text and len(self.counts) % STOP_INTERVAL == 0:
-                self._look(self._encoded())
+        if piece.token_ids is None and piece.text and len(self.counts) % STOP_INTERVAL == 0:
+            self._look(self._encoded())
         for token in piece.token_ids or ():
             if self._reason is None:
                 self._reason = self._row.take(token)
@@ -75,20 +78,26 @@ class Answer:
                 f"the stream of request {self.index} ended after {sum(self.counts)} tokens without an end of "
                 "its answer; look into the server's log"
             )
-        named = self._row.token_ids or None
-        if named is None and self._text:
+        ids = self._row.token_ids
+        unnamed = self._text and (self._withheld or not ids)
+        if unnamed and self.tokenizer is not None:
             ids = self._encoded()
             self._look(ids)
-            told = FinishReason.LENGTH if self._told == "length" else FinishReason.EOS
-            return Generation(token_ids=tuple(ids), finish_reason=self._reason or told)
         told = FinishReason.LENGTH if self._told == "length" else FinishReason.EOS
-        return Generation(token_ids=tuple(self._row.token_ids), finish_reason=self._reason or told)
+        return Generation(token_ids=tuple(ids), finish_reason=self._reason or told)
 
     def check_forced(self) -> None:
-        """RefusedError where a length was forced and another one came."""
+        """RefusedError where a length was forced and another one came, or no token can be timed."""
+        if not is_forced(self.request):
+            return
         asked = self.request.max_new_tokens
         came = sum(self.counts) if self._tokens is None else self._tokens
-        if is_forced(self.request) and came != asked:
+        if not self.started:
+            raise RefusedError(
+                "the server named no token of an answer by itself, as all of them end inside characters: its "
+                "times are not known"
+            )
+        if came != asked:
             raise RefusedError(
                 f"the server ended an answer after {came} of {asked} tokens, although it was asked to go on "
                 "(ignore_eos, min_tokens): lengths cannot be forced there, so its speed is not measured"

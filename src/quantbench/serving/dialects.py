@@ -30,7 +30,7 @@ class Piece:
     token_ids: tuple[int, ...] | None = None
     text: str = ""
     finish: str | None = None  # 'eos' or 'length', once
-    tokens: int | None = None  # of the whole answer, as the server counted them
+    tokens: int | None = None  # of the answer so far, as the server counts them
     prompt_tokens: int | None = None
     timings: Timings | None = None
 
@@ -96,7 +96,7 @@ class LlamaCpp:
         ids = ids_of(event.get("tokens") or [], self.name)
         text = str(event.get("content") or "")
         if not event.get("stop"):
-            return Piece(token_ids=ids, text=text)
+            return Piece(token_ids=ids, text=text, tokens=whole(event.get("tokens_predicted")))
         if event.get("truncated"):
             raise ServerError(
                 "llama.cpp cut an answer at the end of its context; start it with more context for each slot"

@@ -74,7 +74,7 @@ def described(times: ServerTimes) -> Iterator[str]:
     yield "started for each trial" if served.started else f"ran already at {served.url}"
     yield f"prompts as {served.prompts}"
     if served.threads:
-        yield f"{served.threads} threads"
+        yield counted(served.threads, "thread")
     if served.slots and served.context:
         yield f"{counted(served.slots, 'slot')} of {served.context:,} positions"
     yield from (f"{name}: {value}" for name, value in served.facts.items() if name != "slots")
