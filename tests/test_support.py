@@ -17,29 +17,31 @@ from quantbench.settings.commands import MethodsSettings
 from tests.gguf_files import write_tiny
 from tests.model_folders import tiny_config, write_folder
 
-ELSEWHERE = (
-    "gemma",
-    "gemma2",
-    "gemma3_text",
-    "phi",
-    "phi3",
-    "olmo2",
-    "smollm3",
-    "granite",
-    "gpt2",
-    "gpt_neox",
-    "falcon",
-    "qwen3_moe",
-    "mixtral",
-    "mamba2",
-)
-HERE = ("qwen2", "qwen3", "llama", "mistral")
+ELSEWHERE = ("gemma", "phi", "gpt2", "falcon", "mamba2")
+EXPERTS = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 64}
+HERE: dict[str, dict[str, Any]] = {
+    "qwen2": {},
+    "qwen3": {},
+    "llama": {},
+    "mistral": {},
+    "gemma2": {"hidden_activation": "gelu_pytorch_tanh"},
+    "gemma3_text": {},
+    "phi3": {},
+    "olmo2": {},
+    "smollm3": {},
+    "granite": {},
+    "gpt_neox": {},
+    "qwen2_moe": EXPERTS | {"shared_expert_intermediate_size": 64},
+    "qwen3_moe": EXPERTS,
+    "mixtral": {"num_local_experts": 2},
+}
 
 
 def folder(path: Path, kind: str, **settings: Any) -> str:
     """A folder of this model_type; families without a layout may hold any tensors."""
     if kind in HERE:
-        config = tiny_config(model_type=kind, architectures=None, head_dim=32, **settings)
+        changes = {"architectures": None, "head_dim": 32, **HERE[kind], **settings}
+        config = tiny_config(model_type=kind, **changes)
         from quantbench.sources.random_weights import RandomSource
 
         source = RandomSource("m", config, seed=0)

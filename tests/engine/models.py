@@ -1,6 +1,6 @@
 """Small random models of every family, as a transformers model and as a source for our engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +9,11 @@ import transformers
 from torch import Tensor
 
 from quantbench.decoding import Decoder
+from quantbench.engine.config import read_config
+from quantbench.engine.cuda.support import model_unsupported_reason
 from quantbench.engine.load import load_decoder
 from quantbench.kernels import Kernel, find_kernel
+from quantbench.sources.families import parameter_name
 from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.readers import Quantizer, Quantizing, WeightReader
 
@@ -40,6 +43,26 @@ YARN = {
     "factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+LOCAL_AND_GLOBAL = ["sliding_attention", "full_attention", "sliding_attention"]
+GEMMA = {"head_dim": 16, "query_pre_attn_scalar": 24, "sliding_window": 6}
+TWO_ROPES = {
+    "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1e3},
+}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "partial_rotary_factor": 0.75,
+    "short_factor": [1.0, 1.5, 2.0, 2.5, 3.0, 4.0],
+    "long_factor": [8.0] * 6,
+}
+MULTIPLIERS = {
+    "embedding_multiplier": 12.0,
+    "residual_multiplier": 0.22,
+    "attention_multiplier": 0.25,
+    "logits_scaling": 8.0,
+}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 VARIANTS: dict[str, dict[str, Any]] = {
     "qwen2": {"model_type": "qwen2"},
     "qwen2-tied": {"model_type": "qwen2", "tie_word_embeddings": True},
@@ -61,7 +84,68 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "mistral": {"model_type": "mistral", "sliding_window": None, "head_dim": 16},
     "mistral-window": {"model_type": "mistral", "sliding_window": 6},
+    "gemma2": {
+        "model_type": "gemma2",
+        **GEMMA,
+        "attn_logit_softcapping": 2.0,
+        "final_logit_softcapping": 3.0,
+    },
+    "gemma3": {"model_type": "gemma3_text", **GEMMA, "num_hidden_layers": 3, "layer_types": LOCAL_AND_GLOBAL},
+    "gemma3-linear": {"model_type": "gemma3_text", **GEMMA, "rope_parameters": TWO_ROPES},
+    "phi3": {"model_type": "phi3", "sliding_window": 6},
+    "phi4-mini": {
+        "model_type": "phi3",
+        "tie_word_embeddings": True,
+        "head_dim": 16,
+        "hidden_size": 64,
+        "rope_parameters": LONGROPE,
+        "original_max_position_embeddings": 64,
+    },
+    "olmo2": {"model_type": "olmo2"},
+    "olmo2-biases": {"model_type": "olmo2", "attention_bias": True, "num_key_value_heads": 4},
+    "smollm3": {"model_type": "smollm3", "no_rope_layers": [1, 0]},
+    "smollm3-interval": {"model_type": "smollm3", "no_rope_layer_interval": 2, "attention_bias": True},
+    "granite": {"model_type": "granite", **MULTIPLIERS},
+    "granite-tied": {"model_type": "granite", **MULTIPLIERS, "tie_word_embeddings": True, "mlp_bias": True},
+    "gpt-neox": {"model_type": "gpt_neox", "hidden_size": 64},
+    "gpt-neox-serial": {
+        "model_type": "gpt_neox",
+        "hidden_size": 64,
+        "use_parallel_residual": False,
+        "hidden_act": "gelu_fast",
+        "rope_parameters": {"rope_type": "default", "rope_theta": 5e3, "partial_rotary_factor": 1.0},
+        "attention_bias": False,
+    },
+    "qwen2-moe": {"model_type": "qwen2_moe", **EXPERTS, "shared_expert_intermediate_size": 64},
+    "qwen2-moe-mixed": {
+        "model_type": "qwen2_moe",
+        **EXPERTS,
+        "shared_expert_intermediate_size": 32,
+        "num_hidden_layers": 3,
+        "mlp_only_layers": [0],
+        "decoder_sparse_step": 2,
+        "norm_topk_prob": True,
+        "qkv_bias": False,
+        "use_sliding_window": True,
+        "sliding_window": 5,
+        "max_window_layers": 3,
+    },
+    "qwen3-moe": {"model_type": "qwen3_moe", **EXPERTS, "head_dim": 16, "norm_topk_prob": True},
+    "qwen3-moe-window": {
+        "model_type": "qwen3_moe",
+        **EXPERTS,
+        "head_dim": 16,
+        "use_sliding_window": True,
+        "sliding_window": 6,
+    },
+    "mixtral": {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2},
+    "mixtral-window": {"model_type": "mixtral", "num_local_experts": 3, "sliding_window": 5},
 }
+
+
+def with_kernels(settings: dict[str, Any]) -> bool:
+    """Whether the kernels of the GPU know all of a variant."""
+    return model_unsupported_reason(read_config({**SHAPE, **settings}), torch.float16) is None
 
 
 @dataclass
@@ -90,12 +174,14 @@ def reference_model(variant: str, **changes: Any) -> Any:
     settings = {**SHAPE, **VARIANTS[variant], **changes}
     config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model = transformers.AutoModelForCausalLM.from_config(
+        config, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
-            elif "embed_tokens" not in name:
+            elif "embed" not in name:
                 parameter.mul_(6)  # so that attention and logits are far from uniform
     return model
 
@@ -103,8 +189,25 @@ def reference_model(variant: str, **changes: Any) -> Any:
 def source_of(model: Any) -> DictSource:
     config = model.config.to_dict()
     config["architectures"] = [type(model).__name__]
-    tensors = {k: v for k, v in model.state_dict().items() if not (k == "lm_head.weight" and tied(model))}
+    tensors = dict(stored_tensors(model))
+    if tied(model):
+        tensors.pop("lm_head.weight", None)
     return DictSource(config=config, tensors=tensors)
+
+
+def stored_tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
+    """A model's tensors under our names, experts one by one as in a checkpoint."""
+    for name, tensor in model.state_dict().items():
+        stem, _, last = name.rpartition(".experts.")
+        for number, expert in enumerate(tensor if stem else ()):
+            prefix = f"{stem}.experts.{number}"
+            if last == "down_proj":
+                yield f"{prefix}.down_proj.weight", expert
+            else:
+                gate, up = expert.chunk(2)
+                yield from ((f"{prefix}.gate_proj.weight", gate), (f"{prefix}.up_proj.weight", up))
+        if not stem:
+            yield parameter_name(model.config.to_dict(), name), tensor
 
 
 def tied(model: Any) -> bool:

@@ -15,12 +15,11 @@ QWEN = {**SHAPE, "model_type": "qwen2"}
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"model_type": "gemma2"}, "model_type 'gemma2'"),
+        ({"model_type": "falcon"}, "model_type 'falcon'"),
         ({"architectures": ["Qwen2ForSequenceClassification"]}, "Qwen2ForSequenceClassification"),
         ({"quantization_config": {"quant_method": "quip"}}, "quantized by 'quip'"),
         ({"hidden_act": "mish"}, "hidden_act 'mish'"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_type 'dynamic'"),
-        ({"rope_parameters": {"rope_type": "longrope"}}, "rope_type 'longrope'"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
         ({"rope_parameters": {"full_attention": {}, "sliding_attention": {}}}, "layer to layer"),
         ({"layer_types": ["chunked_attention"] * 2}, "layer_types holds 'chunked_attention'"),

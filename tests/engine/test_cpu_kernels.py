@@ -14,7 +14,7 @@ from quantbench.engine.cpu.linear import CpuLinear
 from quantbench.engine.cpu.operations import CpuOperations, cpu_operations
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.operations import HeadNorms, Rotation
-from quantbench.engine.parameters import Matrix
+from quantbench.engine.parameters import Matrix, Norm
 from quantbench.engine.plain.linear import PlainLinear
 from quantbench.engine.plain.operations import PlainOperations
 from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
@@ -134,7 +134,10 @@ def test_norms_equal_those_of_torch() -> None:
     shape = config()
     x, scale = torch.randn(9, 48) * 5, torch.randn(48)
     torch.testing.assert_close(
-        operations(shape).norm(x, scale), PlainOperations(shape).norm(x, scale), rtol=2e-6, atol=2e-6
+        operations(shape).norm(x, Norm(scale)),
+        PlainOperations(shape).norm(x, Norm(scale)),
+        rtol=2e-6,
+        atol=2e-6,
     )
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from quantbench.engine import sequential
 from quantbench.engine.calibration import input_mean_squares
 from quantbench.engine.sequential import Moments, Sequential
+from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
 from quantbench.weights.formats import FloatWeight, Weight
 from tests.model_folders import tiny_source
@@ -61,3 +62,16 @@ def test_texts_that_run_in_several_parts_give_the_same_moments(monkeypatch: pyte
     for name in together:
         assert torch.allclose(together[name].hessian, apart[name].hessian, rtol=1e-4, atol=1e-7), name
         assert torch.allclose(together[name].drift, apart[name].drift, rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model_type": "gemma2"}, "norms elsewhere than before attention and MLP"),
+        ({"model_type": "mixtral", "num_local_experts": 2}, "experts"),
+        ({"model_type": "phi3", "partial_rotary_factor": 0.5}, "heads that are rotated in part"),
+    ],
+)
+def test_layers_that_it_does_not_know_are_refused(changes: dict[str, object], named: str) -> None:
+    with pytest.raises(ModelError, match=f"has {named}.*; use int4"):
+        ran(tiny_source(architectures=None, **changes))

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from quantbench.methods import METHODS, Loaded, LoadSettings, calibrating
-from quantbench.methods.calibrating import OF_MOMENTS, OF_SQUARES, Extent, calibrate, windows
+from quantbench.methods.calibrating import (
+    OF_MOMENTS,
+    OF_SQUARES,
+    Extent,
+    calibrate,
+    uncalibrated,
+    unreached_experts,
+    windows,
+)
 from quantbench.sources import open_source
 from tests.model_folders import tiny_source
 
@@ -100,3 +108,11 @@ def test_gptq_has_the_bytes_and_formats_of_int4() -> None:
         for m in ("int4", "int4-gptq")
     ]
     assert held[0] == held[1]
+
+
+def test_experts_that_no_token_reached_are_counted() -> None:
+    source = tiny_source(model_type="mixtral", architectures=None, num_local_experts=2)
+    reached = {f"model.layers.0.mlp.experts.0.{kind}_proj.weight" for kind in ("gate", "up", "down")}
+    assert unreached_experts(source, reached) == 3
+    assert uncalibrated(0, 3) == "3 matrices of experts are not calibrated, since no token reached them"
+    assert uncalibrated(0, 0) is None

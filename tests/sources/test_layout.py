@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from quantbench.engine.config import read_config, unsupported
 from quantbench.sources.architectures import ARCHITECTURES
 from quantbench.sources.layout import parameter_count, tensor_shapes
 from tests.model_folders import tiny_config
@@ -14,12 +15,25 @@ PUBLISHED = {  # parameters as the models' own cards and checkpoints give them
     "llama-3.2-1b": 1_235_814_400,
     "llama-3.1-8b": 8_030_261_248,
     "smollm2-135m": 134_515_008,
+    "gemma-2-2b": 2_614_341_888,
+    "gemma-3-1b": 999_885_952,
+    "phi-3-mini-4k": 3_821_079_552,
+    "phi-4": 14_659_507_200,
+    "olmo-2-1b": 1_484_916_736,
+    "smollm3-3b": 3_075_098_624,
+    "granite-3.3-2b": 2_533_539_840,
+    "pythia-1.4b": 1_414_647_808,
+    "qwen1.5-moe-a2.7b": 14_315_784_192,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "mixtral-8x7b": 46_702_792_704,
 }
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_known_architecture_has_the_published_number_of_parameters(name: str) -> None:
     assert parameter_count(ARCHITECTURES[name]) == PUBLISHED[name]
+    assert unsupported(ARCHITECTURES[name]) is None
+    assert read_config(ARCHITECTURES[name]).vocab_size == ARCHITECTURES[name]["vocab_size"]
 
 
 @pytest.mark.parametrize(

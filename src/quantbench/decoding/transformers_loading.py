@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from quantbench.decoding.module_slots import slots_of
 from quantbench.decoding.module_tensors import FormOf, plain_tensors
 from quantbench.decoding.transformers import TransformersDecoder
 from quantbench.errors import ModelError
@@ -113,7 +114,7 @@ def load_transformers_model(source: ModelSource, *, dtype: str, trust_remote_cod
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"transformers cannot load '{source.name}': {reason}") from error
     with torch.no_grad():
-        slots = dict(model.named_parameters())
+        slots = slots_of(model, source.config)
         for name in source.names():
             slots[name].copy_(source.tensor(name))
     return model

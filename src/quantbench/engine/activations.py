@@ -16,10 +16,13 @@ class Activation:
 
 
 SILU = Activation(0, F.silu)
+GELU_TANH = Activation(2, lambda x: F.gelu(x, approximate="tanh"))
 ACTIVATIONS: dict[str, Activation] = {  # by `hidden_act`
     "silu": SILU,
     "swish": SILU,
     "gelu": Activation(1, F.gelu),
-    "gelu_pytorch_tanh": Activation(2, lambda x: F.gelu(x, approximate="tanh")),
+    "gelu_pytorch_tanh": GELU_TANH,
+    "gelu_new": GELU_TANH,
+    "gelu_fast": GELU_TANH,
     "relu": Activation(3, F.relu),
 }

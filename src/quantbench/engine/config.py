@@ -1,7 +1,7 @@
 """What the engine must know of a model: read from a config.json dictionary, or refused with the reason.
 
-Families: Qwen2, Qwen3, Llama and Mistral. Every key that changes numbers is either read here or makes
-`unsupported` name it; keys that cannot change what is computed (dropout, initializers) are ignored.
+What tells families apart stands in `sources.families`. Every key that changes numbers is either read here or
+makes `unsupported` name it; keys that cannot change what is computed (dropout, initializers) are ignored.
 Defaults for missing keys are those of the transformers configuration class of the family.
 """
 
@@ -10,69 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantbench.engine.activations import ACTIVATIONS
-from quantbench.engine.rope import ROPE_TYPES, Rope, read_rope
+from quantbench.engine.rope import ROPE_TYPES, Rope, layer_ropes, rope_settings
 from quantbench.errors import ModelError
+from quantbench.sources.families import complete, has_bias, windows_of
+from quantbench.sources.family import TYPED, Family, HeadNorm, Window
+from quantbench.sources.family_table import FAMILIES
+from quantbench.sources.layout import head_dim_of, kv_heads_of
 from quantbench.weights.readers.stored import unread_checkpoint
 
 REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFamily:
-    """How one architecture differs from the others."""
-
-    architecture: str
-    max_positions: int  # when the configuration does not say
-    qkv_bias: bool | None  # None: the key attention_bias decides, for the output projection too
-    mlp_bias: bool  # whether the key mlp_bias is known
-    qk_norm: bool
-    head_dim: int | None  # when the configuration does not say; None is hidden_size / heads
-    window: str  # 'never', 'always' (sliding_window alone decides), 'asked' (use_sliding_window decides)
-
-
-FAMILIES = {
-    "qwen2": ModelFamily(
-        architecture="Qwen2ForCausalLM",
-        max_positions=32768,
-        qkv_bias=True,
-        mlp_bias=False,
-        qk_norm=False,
-        head_dim=None,
-        window="asked",
-    ),
-    "qwen3": ModelFamily(
-        architecture="Qwen3ForCausalLM",
-        max_positions=32768,
-        qkv_bias=None,
-        mlp_bias=False,
-        qk_norm=True,
-        head_dim=128,
-        window="asked",
-    ),
-    "llama": ModelFamily(
-        architecture="LlamaForCausalLM",
-        max_positions=2048,
-        qkv_bias=None,
-        mlp_bias=True,
-        qk_norm=False,
-        head_dim=None,
-        window="never",
-    ),
-    "mistral": ModelFamily(
-        architecture="MistralForCausalLM",
-        max_positions=131072,
-        qkv_bias=False,
-        mlp_bias=False,
-        qk_norm=False,
-        head_dim=None,
-        window="always",
-    ),
-}
+REQUIRED_OF_EXPERTS = ("num_experts", "moe_intermediate_size", "num_experts_per_tok")
+MLP_WIDTHS = ("intermediate_size", "moe_intermediate_size", "shared_expert_intermediate_size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """One model's shape; lengths in elements, positions in tokens."""
+    """One model's shape and arithmetic; lengths in elements, positions in tokens."""
 
     family: str  # a key of FAMILIES
     architecture: str
@@ -92,7 +45,19 @@ class ModelConfig:
     tied: bool  # the head is the embedding
     max_positions: int
     windows: tuple[int | None, ...]  # a layer: positions that a token sees, itself included; None is all
-    rope: Rope
+    ropes: tuple[Rope, ...]  # a layer's rotation
+    mlp_widths: tuple[int, ...]  # of all kinds of MLPs: dense, experts', the shared expert's
+    gated: bool = True  # the MLP has gates
+    parallel: bool = False  # attention and MLP of a layer read the same states
+    centered_norms: bool = False  # LayerNorm instead of RMS norm
+    norm_offset: float = 0.0  # added to stored norm weights
+    embedding_scale: float = 1.0  # of the rows that are looked up
+    residual_scale: float = 1.0  # of what attention and MLP add
+    logit_scale: float = 1.0
+    attention_cap: float | None = None  # scores s become cap * tanh(s / cap)
+    logit_cap: float | None = None
+    chosen_experts: int = 0  # of a token, in layers that have experts
+    experts_sum_to_one: bool = False  # weights of the chosen experts are divided by their sum
 
     @property
     def groups(self) -> int:
@@ -107,6 +72,11 @@ class ModelConfig:
     def kv_size(self) -> int:
         return self.kv_heads * self.head_dim
 
+    @property
+    def rope(self) -> Rope:
+        """The rotation of all layers, where they have one; else of the first."""
+        return self.ropes[0]
+
 
 def unsupported(config: Mapping[str, Any]) -> str | None:
     """Why the engine cannot run this configuration, as a phrase that names the key; None when it can."""
@@ -120,40 +90,58 @@ def unsupported(config: Mapping[str, Any]) -> str | None:
         return f"architecture '{architectures[0]}' is not {family.architecture}"
     if unread := unread_checkpoint(config):
         return unread
-    activation = config.get("hidden_act", "silu")
+    if config.get("quantization_config") and family.interleaved:
+        return "its queries, keys and values lie head by head, which is not read from quantized checkpoints"
+    full = complete(config)
+    activation = full.get("hidden_act", "silu")
     if activation not in ACTIVATIONS:
         return f"hidden_act '{activation}' is not among {', '.join(ACTIVATIONS)}"
-    return _unsupported_attention(config, family) or _unsupported_rope(config)
+    return _unsupported_attention(full, family) or _unsupported_rope(full, family)
 
 
-def _unsupported_attention(config: Mapping[str, Any], family: ModelFamily) -> str | None:
+def _unsupported_attention(config: Mapping[str, Any], family: Family) -> str | None:
+    if key := next((key for key in family.refused if config.get(key)), None):
+        return f"{key} is set, which is not read"
     if family.qkv_bias is False and config.get("attention_bias"):
         return "attention_bias is set, which this family does not have"
-    if not family.mlp_bias and config.get("mlp_bias"):
+    if family.mlp_bias is False and config.get("mlp_bias"):
         return "mlp_bias is set, which this family does not have"
-    if family.window == "never" and config.get("sliding_window"):
+    if family.window is Window.NEVER and config.get("sliding_window"):
         return "sliding_window is set, which this family does not have"
-    known = {"full_attention", "sliding_attention"}
-    if other := set(config.get("layer_types") or ()) - known:
+    types, known = config.get("layer_types") or (), {"full_attention", "sliding_attention"}
+    if other := set(types) - known:
         return f"layer_types holds '{min(other)}'"
-    if family.window != "asked" and "sliding_attention" in (config.get("layer_types") or ()):
+    if family.window not in TYPED and "sliding_attention" in types:
         return "layer_types holds 'sliding_attention', which this family does not have"
+    if short := _too_short(config, types):
+        return short
     heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")
     if heads and kv_heads and heads % kv_heads:
         return f"num_attention_heads {heads} is not a multiple of num_key_value_heads {kv_heads}"
     return None
 
 
-def _unsupported_rope(config: Mapping[str, Any]) -> str | None:
-    rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if any(isinstance(value, dict) for value in rope.values()):
-        return "rope_parameters differ from layer to layer"
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind not in ROPE_TYPES:
-        return f"rope_type '{kind}' is not among {', '.join(ROPE_TYPES)}"
-    partial = rope.get("partial_rotary_factor", config.get("partial_rotary_factor"))
-    if partial not in (None, 1, 1.0):
-        return f"partial_rotary_factor is {partial}"
+def _too_short(config: Mapping[str, Any], types: Any) -> str | None:
+    """Why a list with an entry a layer has too few."""
+    layers = config.get("num_hidden_layers") or 0
+    for key, entries in (("layer_types", types), ("no_rope_layers", config.get("no_rope_layers") or ())):
+        if entries and len(entries) < layers:
+            return f"{key} has {len(entries)} entries for {layers} layers"
+    return None
+
+
+def _unsupported_rope(config: Mapping[str, Any], family: Family) -> str | None:
+    kinds = (True, False) if family.local_rope else (False,)
+    for local in kinds:
+        rope = rope_settings(config, local=local)
+        if any(isinstance(value, dict) for value in rope.values()):
+            return "rope_parameters differ from layer to layer"
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind not in ROPE_TYPES:
+            return f"rope_type '{kind}' is not among {', '.join(ROPE_TYPES)}"
+        partial = rope.get("partial_rotary_factor", config.get("partial_rotary_factor"))
+        if partial not in (None, 1, 1.0) and not family.partial_rotary:
+            return f"partial_rotary_factor is {partial}"
     return None
 
 
@@ -161,56 +149,54 @@ def read_config(config: Mapping[str, Any]) -> ModelConfig:
     """The engine's view of a configuration; ModelError for what it cannot run or what is missing."""
     if reason := unsupported(config):
         raise ModelError(f"the native engine cannot run this model: {reason}; use --engine transformers")
-    for key in REQUIRED:
-        if not isinstance(config.get(key), int) or config[key] < 1:
+    full = complete(config)
+    family = FAMILIES[full["model_type"]]
+    for key in (*REQUIRED, *(REQUIRED_OF_EXPERTS if family.experts else ())):
+        if not isinstance(full.get(key), int) or full[key] < 1:
             raise ModelError(
                 f"the model's config.json lacks a positive '{key}'; get a complete copy of the model folder"
             )
-    name = str(config["model_type"])
-    family = FAMILIES[name]
-    heads = config["num_attention_heads"]
-    head_dim = config.get("head_dim") or family.head_dim or config["hidden_size"] // heads
-    bias = bool(config.get("attention_bias", False)) if family.qkv_bias is None else family.qkv_bias
-    max_positions = config.get("max_position_embeddings", family.max_positions)
+    head_dim, windows = head_dim_of(full), windows_of(full)
+    ropes = layer_ropes(full, head_dim=head_dim, windows=windows)
     return ModelConfig(
-        family=name,
+        family=full["model_type"],
         architecture=family.architecture,
-        vocab_size=config["vocab_size"],
-        hidden_size=config["hidden_size"],
-        intermediate_size=config["intermediate_size"],
-        layers=config["num_hidden_layers"],
-        heads=heads,
-        kv_heads=_kv_heads(config, name),
+        vocab_size=full["vocab_size"],
+        hidden_size=full["hidden_size"],
+        intermediate_size=full["intermediate_size"],
+        layers=full["num_hidden_layers"],
+        heads=full["num_attention_heads"],
+        kv_heads=kv_heads_of(full),
         head_dim=head_dim,
-        norm_eps=float(config.get("rms_norm_eps", 1e-6)),
-        activation=config.get("hidden_act", "silu"),
-        qkv_bias=bias,
-        out_bias=bias and family.qkv_bias is None,
-        mlp_bias=family.mlp_bias and bool(config.get("mlp_bias", False)),
-        qk_norm=family.qk_norm,
-        tied=bool(config.get("tie_word_embeddings", False)),
-        max_positions=max_positions,
-        windows=_windows(config, family),
-        rope=read_rope(config, head_dim=head_dim, max_positions=max_positions),
+        norm_eps=float(full["rms_norm_eps"]),
+        activation=full.get("hidden_act", "silu"),
+        qkv_bias=has_bias(full, family.qkv_bias),
+        out_bias=has_bias(full, family.out_bias),
+        mlp_bias=has_bias(full, family.mlp_bias),
+        qk_norm=family.head_norm is HeadNorm.HEAD,
+        tied=bool(full["tie_word_embeddings"]),
+        max_positions=min(rope.positions or full["max_position_embeddings"] for rope in ropes),
+        windows=windows,
+        ropes=ropes,
+        mlp_widths=tuple(full[key] for key in MLP_WIDTHS if full.get(key)),
+        gated=family.gated,
+        parallel=family.parallel is not None and bool(full[family.parallel]),
+        centered_norms=family.centered_norms,
+        norm_offset=family.norm_offset,
+        **_scales(full, family),
     )
 
 
-def _kv_heads(config: Mapping[str, Any], family: str) -> int:
-    """Missing means 8 for Mistral, 32 for Qwen, as many as heads for Llama; null means as many as heads."""
-    heads = int(config["num_attention_heads"])
-    missing = {"mistral": 8, "qwen2": 32, "qwen3": 32}.get(family, heads)
-    return int(config.get("num_key_value_heads", missing) or heads)
-
-
-def _windows(config: Mapping[str, Any], family: ModelFamily) -> tuple[int | None, ...]:
-    layers = int(config["num_hidden_layers"])
-    window = config.get("sliding_window", 4096)
-    if family.window == "always":
-        return (window,) * layers
-    if family.window == "never" or not config.get("use_sliding_window", False) or window is None:
-        return (None,) * layers
-    first = config.get("max_window_layers", 28)
-    types = config.get("layer_types") or [
-        "sliding_attention" if layer >= first else "full_attention" for layer in range(layers)
-    ]
-    return tuple(window if kind == "sliding_attention" else None for kind in types)
+def _scales(config: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    """Factors and caps that a family reads, and what concerns experts."""
+    read = {key: config[key] for key in family.reads if config.get(key) is not None}
+    embedding = float(read.get("embedding_multiplier", 1.0))
+    return {
+        "embedding_scale": config["hidden_size"] ** 0.5 if family.scaled_embedding else embedding,
+        "residual_scale": float(read.get("residual_multiplier", 1.0)),
+        "logit_scale": 1 / float(read.get("logits_scaling", 1.0)),
+        "attention_cap": read.get("attn_logit_softcapping"),
+        "logit_cap": read.get("final_logit_softcapping"),
+        "chosen_experts": config["num_experts_per_tok"] if family.experts else 0,
+        "experts_sum_to_one": bool(config.get("norm_topk_prob", False)),
+    }

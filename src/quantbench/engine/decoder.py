@@ -119,8 +119,7 @@ class NativeDecoder:
         head = f"; as the head {model.head.kernel}" if parameters.tied else ""
         yield from parameters.embedding.held((rows + head, rows))
         for layer, held in zip(model.layers, parameters.layers, strict=True):
-            products = (layer.qkv, layer.output, layer.gate_up, layer.down)
-            for product, matrix in zip(products, held.matrices, strict=True):
+            for product, matrix in zip(layer.products(), held.matrices, strict=True):
                 parts = product.products if isinstance(product, JoinedLinear) else (product,)
                 yield from matrix.held(*(self._kernels_of(part) for part in parts))
         if not parameters.tied:
@@ -156,7 +155,7 @@ def own_products_only(model: Model) -> bool:
 def layer_matrices(model: Model) -> Iterator[Linear]:
     """The matrices of all layers, without the head."""
     for layer in model.layers:
-        yield from (layer.qkv, layer.output, layer.gate_up, layer.down)
+        yield from layer.products()
 
 
 class GenerationRun:

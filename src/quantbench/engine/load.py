@@ -11,9 +11,30 @@ from torch import Tensor
 
 from quantbench.decoding import Decoder
 from quantbench.engine.config import ModelConfig, read_config
-from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
+from quantbench.engine.head_rows import qkv_order, rows_in_order
+from quantbench.engine.parameters import (
+    ExpertParameters,
+    LayerNorms,
+    LayerParameters,
+    Matrix,
+    MlpParameters,
+    Norm,
+    Parameters,
+)
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
+from quantbench.sources.families import complete
+from quantbench.sources.layout import (
+    EMBEDDING,
+    HEAD,
+    NORM,
+    ExpertTensors,
+    MatrixTensors,
+    MlpTensors,
+    bias_of,
+    layer_tensors,
+    stays_float,
+)
 from quantbench.weights.finite import OF_ACTIVATIONS, cast_finite
 from quantbench.weights.formats import FloatWeight, MixedWeight, Weight, stack
 from quantbench.weights.readers import WeightReader, read_tensor
@@ -72,67 +93,98 @@ class ParameterLoader:
         dtype: torch.dtype,
     ) -> None:
         self._source = source
+        self._settings = complete(source.config)
         self._config = config
         self._reader = reader
         self._device = device
         self._dtype = dtype
+        self._qkv_order = qkv_order(self._settings, config)
         self._unused = set(source.names())
 
     def load(self) -> Parameters:
         """All parameters; ModelError names a tensor that is missing, misshapen or unknown."""
         config = self._config
         vocabulary = (config.vocab_size, config.hidden_size)
-        embedding = self._matrix("model.embed_tokens", [("weight", vocabulary)], bias=False)
+        embedding = self._matrix(MatrixTensors(((EMBEDDING, vocabulary),)))
         layers = tuple(self.layer(number) for number in range(config.layers))
-        norm = self.vector("model.norm.weight", config.hidden_size)
-        head = embedding if config.tied else self._matrix("lm_head", [("weight", vocabulary)], bias=False)
+        norm = self.final_norm()
+        head = embedding if config.tied else self._matrix(MatrixTensors(((HEAD, vocabulary),)))
         self._check_unused()
-        return Parameters(config=config, embedding=embedding, layers=layers, norm=norm, head=head)
+        return Parameters(config=config, embedding=embedding, layers=layers, final_norm=norm, head=head)
 
     def layer(self, number: int) -> LayerParameters:
         """One layer; its tensors count as used."""
-        config, prefix = self._config, f"model.layers.{number}"
-        hidden, wide = config.hidden_size, config.intermediate_size
-        heads = [("q_proj.weight", (config.q_size, hidden))]
-        heads += [(f"{name}_proj.weight", (config.kv_size, hidden)) for name in "kv"]
-        ups = [(f"{name}_proj.weight", (wide, hidden)) for name in ("gate", "up")]
-        outs = [("o_proj.weight", (hidden, config.q_size))]
-        downs = [("down_proj.weight", (hidden, wide))]
-        attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
-        head_norms = [
-            self.vector(f"{attention}.{name}.weight", config.head_dim) if config.qk_norm else None
-            for name in ("q_norm", "k_norm")
-        ]
+        tensors = layer_tensors(self._settings, number)
+        norms = [name and self._norm(name) for name in tensors.norms]
+        heads = [self._weight_of_norm(f"{name}.weight", length) for name, length in tensors.head_norms]
+        each, wide = (heads, []) if self._config.qk_norm else ([], [Norm(weight) for weight in heads])
         return LayerParameters(
-            input_norm=self.vector(f"{prefix}.input_layernorm.weight", hidden),
-            qkv=self._matrix(attention, heads, bias=config.qkv_bias),
-            q_norm=head_norms[0],
-            k_norm=head_norms[1],
-            output=self._matrix(attention, outs, bias=config.out_bias),
-            post_norm=self.vector(f"{prefix}.post_attention_layernorm.weight", hidden),
-            gate_up=self._matrix(mlp, ups, bias=config.mlp_bias),
-            down=self._matrix(mlp, downs, bias=config.mlp_bias),
+            norms=LayerNorms(
+                before_attention=norms[0] or None,
+                behind_attention=norms[1] or None,
+                before_mlp=norms[2] or None,
+                behind_mlp=norms[3] or None,
+                queries=wide[0] if wide else None,
+                keys=wide[1] if wide else None,
+            ),
+            qkv=self._matrix(tensors.qkv, self._qkv_order),
+            q_norm=each[0] if each else None,
+            k_norm=each[1] if each else None,
+            output=self._matrix(tensors.output),
+            mlp=self._experts(tensors.mlp)
+            if isinstance(tensors.mlp, ExpertTensors)
+            else self._mlp(tensors.mlp),
         )
 
-    def _matrix(self, prefix: str, parts: list[tuple[str, tuple[int, int]]], *, bias: bool) -> Matrix:
-        """The parts read one by one and stacked; biases joined likewise."""
-        names = [(f"{prefix}.{name}", shape) for name, shape in parts]
-        weights = [self._weight(name, shape) for name, shape in names]
-        biases = [
-            self.vector(name.removesuffix("weight") + "bias", shape[0]) for name, shape in names if bias
-        ]
-        weight = stack(weights)
+    def final_norm(self) -> Norm:
+        """With the logits' scale, which is a factor of what the head reads."""
+        return self._norm(NORM, scale=self._config.logit_scale)
+
+    def _mlp(self, tensors: MlpTensors) -> MlpParameters:
+        return MlpParameters(self._matrix(tensors.up), self._matrix(tensors.down))
+
+    def _experts(self, tensors: ExpertTensors) -> ExpertParameters:
+        return ExpertParameters(
+            router=self._matrix(tensors.router),
+            experts=tuple(self._mlp(expert) for expert in tensors.experts),
+            shared=self._mlp(tensors.shared) if tensors.shared else None,
+            shared_gate=self._matrix(tensors.shared_gate) if tensors.shared_gate else None,
+        )
+
+    def _matrix(self, tensors: MatrixTensors, order: Tensor | None = None) -> Matrix:
+        """The parts read one by one and stacked, their rows in `order` if given; biases joined likewise."""
+        weights = [self._weight(name, shape) for name, shape in tensors.parts]
+        biases = [self.vector(bias_of(name), shape[0]) for name, shape in tensors.parts if tensors.bias]
+        weight = stack(weights if order is None else rows_in_order(weights, order))
+        bias = torch.cat(biases) if biases else None
         if isinstance(weight, MixedWeight) and self._device.type == "cuda":  # whose kernels know no mixtures
             weight = FloatWeight(weight.as_dtype(self._dtype))
         return Matrix(
             weight=weight,
-            bias=torch.cat(biases) if biases else None,
-            parts=tuple((name, shape[0]) for name, shape in names),
+            bias=bias if bias is None or order is None else bias[order.to(bias.device)],
+            parts=tuple((name, shape[0]) for name, shape in tensors.parts),
         )
 
     def _weight(self, name: str, shape: tuple[int, int]) -> Weight:
         self._unused -= set(self._reader.stored(name))
+        if stays_float(name):
+            return FloatWeight(read_tensor(self._source, name, shape).to(self._device))
         return self._reader(name, shape).map(lambda tensor: tensor.to(self._device))
+
+    def _norm(self, name: str, scale: float = 1.0) -> Norm:
+        length = self._config.hidden_size
+        bias = self.vector(f"{name}.bias", length) if self._config.centered_norms else None
+        weight = self._weight_of_norm(f"{name}.weight", length, scale)
+        return Norm(weight, bias if bias is None else bias * scale)
+
+    def _weight_of_norm(self, name: str, length: int, scale: float = 1.0) -> Tensor:
+        """As stored, plus what the family adds; rounded once."""
+        offset = self._config.norm_offset
+        if not offset and scale == 1:
+            return self.vector(name, length)
+        self._unused.discard(name)
+        tensor = (read_tensor(self._source, name, (length,)).float() + offset) * scale
+        return cast_finite(name, tensor, dtype=self._dtype, device=self._device, fixes=OF_ACTIVATIONS)
 
     def vector(self, name: str, length: int) -> Tensor:
         """A norm or a bias in the activations' type."""
@@ -142,7 +194,7 @@ class ParameterLoader:
 
     def _check_unused(self) -> None:
         """A tensor nobody asked for means another architecture than the configuration says."""
-        tied = {"lm_head.weight"} if self._config.tied else set()
+        tied = {HEAD} if self._config.tied else set()
         left = sorted(n for n in self._unused - tied if not n.endswith(UNUSED_SUFFIXES))
         if left:
             raise ModelError(

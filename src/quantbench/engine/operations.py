@@ -4,8 +4,9 @@
 `cpu` is faster on a CPU.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import Linear
-from quantbench.engine.parameters import Matrix
+from quantbench.engine.parameters import Matrix, Norm
+from quantbench.engine.rope import Rope
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,32 @@ class Rotation:
     """Cosine and sine tables [positions, head_dim] that grow with the longest text; see `rope`."""
 
     def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
-        self._rope, self._device, self._dtype = config.rope, device, dtype
-        self.cos = self.sin = torch.empty(0, config.head_dim, device=device, dtype=dtype)
+        self._ropes, self._device, self._dtype = config.ropes, device, dtype
+        empty = torch.empty(0, config.head_dim, device=device, dtype=dtype)
+        self._tables = dict.fromkeys(config.ropes, (empty, empty))
+        self._positions = 0
 
     def reserve(self, positions: int) -> None:
         """Make room for texts of this many tokens."""
-        if positions > len(self.cos):
-            cos, sin = self._rope.tables(positions)
-            self.cos, self.sin = (table.to(self._device, self._dtype) for table in (cos, sin))
+        if positions > self._positions:
+            self._positions = positions
+            for rope in self._tables:
+                cos, sin = (table.to(self._device, self._dtype) for table in rope.tables(positions))
+                self._tables[rope] = (cos, sin)
+
+    def of(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of a layer."""
+        return self._tables[self._ropes[layer]]
+
+    def picked(self, pick: Callable[[Tensor], Tensor]) -> Callable[[int], tuple[Tensor, Tensor]]:
+        """A layer -> its tables for certain tokens, as `pick` takes them; made once a table."""
+
+        @cache
+        def take(rope: Rope) -> tuple[Tensor, Tensor]:
+            cos, sin = self._tables[rope]
+            return pick(cos), pick(sin)
+
+        return lambda layer: take(self._ropes[layer])
 
 
 class Attention(Protocol):
@@ -52,12 +72,19 @@ class Operations(Protocol):
 
     def linear(self, matrix: Matrix) -> Linear: ...
 
-    def norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        """RMS norm of rows [tokens, n] or heads [..., n]."""
+    def norm(self, x: Tensor, norm: Norm) -> Tensor:
+        """RMS norm, or LayerNorm where the family centers, of rows [tokens, n]."""
         ...
 
     def gated(self, product: Linear, x: Tensor, *, prompt: bool) -> Tensor:
-        """activation(gate) * up of product(x), [tokens, 2 n], gate first -> [tokens, n]."""
+        """activation(gate) * up of product(x), [tokens, 2 n], gate first -> [tokens, n].
+
+        activation(product(x)) where the family has no gates.
+        """
+        ...
+
+    def capped(self, x: Tensor, cap: float) -> Tensor:
+        """cap * tanh(x / cap), float32 [rows, n]."""
         ...
 
     def token_attention(

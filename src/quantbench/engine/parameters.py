@@ -1,12 +1,12 @@
 """All parameters of one model as the engine holds them: packed matrices, norms and biases, nothing twice.
 
 Projections that read the same input are one matrix (queries, keys and values; gate and up), so that a step
-makes four matrix products a layer. Nothing is computed here; `load` fills these, `model` and the CUDA
-decoder read them. Another layout of the weights is the same Parameters over other weights (`map`).
+makes four matrix products a layer, more where it has experts. Nothing is computed here; `load` fills these,
+`model` and the CUDA decoder read them. Another layout of the weights is Parameters over others (`map`).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -61,33 +61,144 @@ class Matrix:
         return weight.parts if isinstance(weight, MixedWeight) else (weight,) * len(self.parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerParameters:
-    """One decoder layer; norms [hidden_size] in the activations' dtype."""
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Weight of a norm, in the activations' dtype, and the bias of a LayerNorm."""
 
-    input_norm: Tensor
-    qkv: Matrix  # rows: queries, keys, values
-    q_norm: Tensor | None  # [head_dim]
-    k_norm: Tensor | None  # [head_dim]
-    output: Matrix
-    post_norm: Tensor
-    gate_up: Matrix  # rows: gate, up
+    weight: Tensor
+    bias: Tensor | None = None
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor held."""
+        yield "weight", self.weight
+        if self.bias is not None:
+            yield "bias", self.bias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerNorms:
+    """The norms of a layer by their place, [hidden_size] each; None where the family has none."""
+
+    before_attention: Norm | None = None
+    behind_attention: Norm | None = None  # of what attention adds
+    before_mlp: Norm | None = None
+    behind_mlp: Norm | None = None  # of what the MLP adds
+    queries: Norm | None = None  # over all heads together, [q_size]
+    keys: Norm | None = None  # [kv_size]
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor held, by its place."""
+        for field in fields(self):
+            norm = getattr(self, field.name)
+            if norm is not None:
+                for name, tensor in norm.tensors():
+                    yield f"{field.name}.{name}", tensor
+
+
+@dataclass(frozen=True, slots=True)
+class MlpParameters:
+    """An MLP; the rows of `up` are gate, up where it has gates."""
+
+    up: Matrix
     down: Matrix
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
-        return (self.qkv, self.output, self.gate_up, self.down)
+        return (self.up, self.down)
 
-    def norms(self) -> Iterator[tuple[str, Tensor]]:
-        named = (
-            ("input_norm", self.input_norm),
-            ("q_norm", self.q_norm),
-            ("k_norm", self.k_norm),
-            ("post_norm", self.post_norm),
+    def map(self, change: Callable[[Matrix], Matrix]) -> "MlpParameters":
+        """With every matrix changed."""
+        return MlpParameters(change(self.up), change(self.down))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertParameters:
+    """Experts, the router that chooses among them, and the expert that every token passes with its gate."""
+
+    router: Matrix
+    experts: tuple[MlpParameters, ...]
+    shared: MlpParameters | None
+    shared_gate: Matrix | None
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        shared = self.shared.matrices if self.shared else ()
+        gate = (self.shared_gate,) if self.shared_gate else ()
+        return (self.router, *(m for expert in self.experts for m in expert.matrices), *shared, *gate)
+
+    def map(self, change: Callable[[Matrix], Matrix]) -> "ExpertParameters":
+        """With every matrix changed."""
+        return ExpertParameters(
+            router=change(self.router),
+            experts=tuple(expert.map(change) for expert in self.experts),
+            shared=self.shared.map(change) if self.shared else None,
+            shared_gate=change(self.shared_gate) if self.shared_gate else None,
         )
-        for name, tensor in named:
+
+    def unread_bytes(self, rows: int, chosen: int) -> int:
+        """Bytes of the experts that a step of so many rows does not need, if routers choose evenly."""
+        held = sum(m.weight.nbytes for expert in self.experts for m in expert.matrices)
+        return round(held * (1 - chosen / len(self.experts)) ** rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerParameters:
+    """One decoder layer; norms in the activations' dtype."""
+
+    norms: LayerNorms
+    qkv: Matrix  # rows: queries, keys, values
+    q_norm: Tensor | None = None  # of each head, [head_dim]
+    k_norm: Tensor | None = None
+    output: Matrix
+    mlp: MlpParameters | ExpertParameters
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        return (self.qkv, self.output, *self.mlp.matrices)
+
+    @property
+    def input_norm(self) -> Tensor:
+        """Of a layer whose norms stand before attention and MLP alone, as in the CUDA kernels."""
+        return weight_of(self.norms.before_attention)
+
+    @property
+    def post_norm(self) -> Tensor:
+        """Of such a layer, before the MLP."""
+        return weight_of(self.norms.before_mlp)
+
+    @property
+    def gate_up(self) -> Matrix:
+        """Of a layer without experts; rows: gate, up."""
+        return self._one_mlp.up
+
+    @property
+    def down(self) -> Matrix:
+        """Of a layer without experts."""
+        return self._one_mlp.down
+
+    @property
+    def _one_mlp(self) -> MlpParameters:
+        if not isinstance(self.mlp, MlpParameters):
+            raise TypeError("a layer with experts has more than one MLP")
+        return self.mlp
+
+    def vectors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every norm's tensors."""
+        yield from self.norms.tensors()
+        for name, tensor in (("q_norm", self.q_norm), ("k_norm", self.k_norm)):
             if tensor is not None:
                 yield name, tensor
+
+    def map(self, change: Callable[[Matrix], Matrix]) -> "LayerParameters":
+        """With every matrix changed."""
+        return replace(self, qkv=change(self.qkv), output=change(self.output), mlp=self.mlp.map(change))
+
+
+def weight_of(norm: Norm | None) -> Tensor:
+    """TypeError where there is no norm."""
+    if norm is None:
+        raise TypeError("the layer has no norm there")
+    return norm.weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +208,13 @@ class Parameters:
     config: ModelConfig
     embedding: Matrix
     layers: tuple[LayerParameters, ...]
-    norm: Tensor
+    final_norm: Norm
     head: Matrix
+
+    @property
+    def norm(self) -> Tensor:
+        """Weight of the final norm."""
+        return self.final_norm.weight
 
     @property
     def tied(self) -> bool:
@@ -120,26 +236,22 @@ class Parameters:
             return replace(matrix, weight=change(matrix.weight))
 
         embedding = changed(self.embedding)
-        layers = tuple(
-            replace(
-                layer,
-                qkv=changed(layer.qkv),
-                output=changed(layer.output),
-                gate_up=changed(layer.gate_up),
-                down=changed(layer.down),
-            )
-            for layer in self.layers
-        )
+        layers = tuple(layer.map(changed) for layer in self.layers)
         head = embedding if self.tied else changed(self.head)
         return replace(self, embedding=embedding, layers=layers, head=head)
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
-        """(weight bytes, KV cache bytes) that a decode step reads; see `decoding.Decoder`."""
+        """(weight bytes, KV cache bytes) that a decode step reads; see `decoding.Decoder`.
+
+        Of experts those that so many rows need, if routers choose evenly.
+        """
         config = self.config
         weights = sum(tensor.nbytes for _, tensor in self.tensors())
         if not self.tied:  # of the embedding only the tokens' rows are read
             table = self.embedding.weight
             weights += table.read_bytes(batch_size) - table.nbytes
+        mixtures = [layer.mlp for layer in self.layers if isinstance(layer.mlp, ExpertParameters)]
+        weights -= sum(mlp.unread_bytes(batch_size, config.chosen_experts) for mlp in mixtures)
         seen = sum(min(context, window or context) for window in config.windows)
         return weights, batch_size * seen * 2 * config.kv_size * self.dtype.itemsize
 
@@ -160,6 +272,7 @@ class Parameters:
         for matrix in self.matrices():
             yield from matrix.tensors()
         for number, layer in enumerate(self.layers):
-            for name, tensor in layer.norms():
+            for name, tensor in layer.vectors():
                 yield f"layers.{number}.{name}", tensor
-        yield "norm", self.norm
+        for name, tensor in self.final_norm.tensors():
+            yield f"norm.{name}", tensor

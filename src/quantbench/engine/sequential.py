@@ -19,6 +19,8 @@ from quantbench.engine.load import ParameterLoader
 from quantbench.engine.operations import HeadNorms
 from quantbench.engine.parameters import LayerParameters, Matrix
 from quantbench.engine.plain.operations import PlainOperations
+from quantbench.engine.plain_layers import beyond_plain_layers
+from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import EMBEDDING, HEAD
 from quantbench.weights.formats import FloatWeight, Weight
@@ -86,6 +88,7 @@ class Sequential:
         dtype: torch.dtype,
     ) -> None:
         self._config = read_config(source.config)
+        check_layers(source, self._config)
         self._source, self._quantize = source, quantize
         self._device = torch.device(device)
         self._run = Pass(self._config, [len(text) for text in texts], self._device, dtype)
@@ -102,7 +105,7 @@ class Sequential:
             chunks = self._chunks()
             for number in range(config.layers):
                 self._layer(number, loader.layer(number), chunks)
-            norm = loader.vector("model.norm.weight", config.hidden_size)
+            norm = loader.final_norm().weight
             ends = torch.cat([chunk.normed(norm)[1] for chunk in chunks])
         self.squares[EMBEDDING if config.tied else HEAD] = mean_square(ends)
 
@@ -121,7 +124,8 @@ class Sequential:
 
     def _layer(self, number: int, layer: LayerParameters, chunks: Sequence[Chunk]) -> None:
         """Quantize a layer's matrices in the order in which they are used."""
-        alone = replace(self._config, layers=1, windows=self._config.windows[number : number + 1])
+        config, only = self._config, slice(number, number + 1)
+        alone = replace(config, layers=1, windows=config.windows[only], ropes=config.ropes[only])
         operations = PlainOperations(alone)
 
         def products(matrix: Matrix, inputs: Callable[[Chunk], Both]) -> list[Linear]:
@@ -152,6 +156,17 @@ class Sequential:
         self.weights |= zip(names, weights, strict=True)
         joined = torch.cat([weight.as_dtype(self._run.dtype) for weight in weights])
         return replace(matrix, weight=FloatWeight(joined))
+
+
+def check_layers(source: ModelSource, config: ModelConfig) -> None:
+    """ModelError for layers whose matrices are used in another order, or have rows in another than stored."""
+    reason = beyond_plain_layers(config)
+    if config.rope.turned < config.head_dim:
+        reason = "heads that are rotated in part"
+    if reason:
+        raise ModelError(
+            f"'{source.name}' has {reason}, for which no method with error feedback is made; use int4"
+        )
 
 
 def moments(inputs: Iterable[Both]) -> Moments:

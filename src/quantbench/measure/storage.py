@@ -18,6 +18,10 @@ KINDS = {
     "gate_proj": "gate",
     "up_proj": "up",
     "down_proj": "down",
+    "qkv_proj": "q, k, v",
+    "gate_up_proj": "gate, up",
+    "gate": "router",
+    "shared_expert_gate": "gate of the shared expert",
 }
 REST = "norms, biases"
 
@@ -55,6 +59,8 @@ def module_of(name: str, *, tied: bool) -> str:
     """'q' of 'model.layers.3.self_attn.q_proj.weight'."""
     last = name.removesuffix(".weight").rpartition(".")[2]
     kind = KINDS.get(last, last)
+    if ".experts." in name:
+        return f"{kind} of experts"
     return f"{kind}, tied head" if tied and kind == KINDS["embed_tokens"] else kind
 
 

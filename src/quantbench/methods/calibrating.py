@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from quantbench.records import Calibration
 from quantbench.settings import LoadSettings
 from quantbench.sources import ModelSource, load_tokenizer
+from quantbench.sources.layout import tensor_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +101,7 @@ def passed(
         calibration=Calibration(
             text=label, sha256=hashlib.sha256(text).hexdigest(), tokens=sum(map(len, ids))
         ),
-        warning=f"{lost} matrices are not calibrated, since their inputs are not finite" if lost else None,
+        warning=uncalibrated(lost, unreached_experts(source, squares)),
         seconds=time.perf_counter() - start,
     )
 
@@ -110,6 +111,24 @@ def read_text(path: str | None, shipped: str) -> tuple[str, bytes]:
     if path is not None:
         return Path(path).name, Path(path).read_bytes()
     return f"quantbench's own {shipped}", (files("quantbench.assets") / shipped).read_bytes()
+
+
+def unreached_experts(source: ModelSource, found: Collection[str]) -> int:
+    """Matrices of experts to which no token of the text went."""
+    names = tensor_shapes(source.config) or {}
+    return sum(
+        1 for name, shape in names.items() if ".experts." in name and name not in found and len(shape) == 2
+    )
+
+
+def uncalibrated(infinite: int, unreached: int) -> str | None:
+    """Which matrices were quantized without data, as a sentence; None for none."""
+    reasons = []
+    if infinite:
+        reasons.append(f"{infinite} matrices are not calibrated, since their inputs are not finite")
+    if unreached:
+        reasons.append(f"{unreached} matrices of experts are not calibrated, since no token reached them")
+    return "; ".join(reasons) or None
 
 
 def windows(source: ModelSource, text: str, extent: Extent) -> Sequence[Sequence[int]]:

@@ -7,7 +7,7 @@ is less than 0.1 % of a model.
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from quantbench.sources.layout import count, tensor_shapes
+from quantbench.sources.layout import count, stays_float, tensor_shapes
 
 VECTOR_BYTES = 2
 
@@ -17,14 +17,14 @@ def total_bytes(
 ) -> int | None:
     """Bytes of all tensors, tied ones once; `matrix_bytes(out_features, in_features)` for each matrix.
 
-    Those whose names are in `kept` stay at 16 bits.
+    Those whose names are in `kept`, and routers of experts, stay at 16 bits.
     """
     shapes = tensor_shapes(config)
     if shapes is None:
         return None
     return sum(
         matrix_bytes(shape[0], shape[1])
-        if len(shape) == 2 and name not in kept
+        if len(shape) == 2 and name not in kept and not stays_float(name)
         else VECTOR_BYTES * count(shape)
         for name, shape in shapes.items()
     )

@@ -5,6 +5,8 @@ Each is the config.json of the named repository without the keys that change nei
 
 from typing import Any
 
+from quantbench.sources.more_architectures import MORE
+
 _QWEN25: dict[str, Any] = {
     "architectures": ["Qwen2ForCausalLM"],
     "model_type": "qwen2",
@@ -160,6 +162,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "vocab_size": 49152,
     },
 }
+
+ARCHITECTURES |= MORE
 
 TINY: dict[str, Any] = _QWEN25 | {
     "hidden_size": 128,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from quantbench.errors import ModelError
-from quantbench.sources.layout import FAMILIES
+from quantbench.sources.family_table import FAMILIES
 
 MOST = 2**31 - 1
 MOST_LAYERS = 10_000
@@ -21,11 +21,35 @@ SIZES = {
     "head_dim": MOST,
     "max_position_embeddings": MOST,
     "sliding_window": MOST,
+    "sliding_window_pattern": MOST,
+    "original_max_position_embeddings": MOST,
+    "no_rope_layer_interval": MOST,
+    "num_experts": MOST_LAYERS,
+    "num_local_experts": MOST_LAYERS,
+    "num_experts_per_tok": MOST_LAYERS,
+    "moe_intermediate_size": MOST,
+    "decoder_sparse_step": MOST_LAYERS,
 }
-NUMBERS = ("rms_norm_eps", "rope_theta")
+NUMBERS = (
+    "rms_norm_eps",
+    "layer_norm_eps",
+    "rope_theta",
+    "rope_local_base_freq",
+    "rotary_emb_base",
+    "rotary_pct",
+    "partial_rotary_factor",
+    "query_pre_attn_scalar",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "attention_multiplier",
+    "embedding_multiplier",
+    "residual_multiplier",
+    "logits_scaling",
+)
 OBJECTS = ("rope_scaling", "rope_parameters", "quantization_config")
-TEXTS = ("model_type", "hidden_act")
+TEXTS = ("model_type", "hidden_act", "hidden_activation")
 LISTS_OF_TEXTS = ("architectures", "layer_types")
+LISTS_OF_NUMBERS = ("no_rope_layers", "mlp_only_layers")
 ROPE_NUMBERS = (
     "rope_theta",
     "factor",
@@ -50,7 +74,9 @@ def check_config(config: Mapping[str, Any], name: str) -> None:
     if config.get("model_type") in FAMILIES:
         rules += [((key,), _within(most), f"a whole number from 1 to {most}") for key, most in SIZES.items()]
         rules.append((NUMBERS, is_positive, "a positive number"))
-    _check(config, rules, name)
+        rules.append((LISTS_OF_NUMBERS, _is_list_of_numbers, "a list of whole numbers"))
+    unused = {"sliding_window"} if config.get("use_sliding_window") is False else set()
+    _check({key: value for key, value in config.items() if key not in unused or value != 0}, rules, name)
     for key in ("rope_scaling", "rope_parameters"):
         inner = config.get(key) or {}
         texts = (("rope_type", "type"), lambda value: isinstance(value, str), "a text")
@@ -68,6 +94,10 @@ def _within(most: int) -> Callable[[Any], bool]:
 
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
+def _is_list_of_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, int) for entry in value)
 
 
 def _check(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quantbench.sources.families import family_of, parameter_name
 from quantbench.sources.layout import EMBEDDING, HEAD, is_tied, tensor_shapes
 
 PREFIX = "model"  # transformers' base_model_prefix of every family that has a layout here
@@ -34,17 +35,23 @@ def resolve_names(
     A family without a known layout keeps its names as they are. KeyError, TypeError or ValueError where the
     configuration lacks a size.
     """
-    parameters = tensor_shapes({**config, "tie_word_embeddings": False})
-    if parameters is None:
+    parameters, family = tensor_shapes({**config, "tie_word_embeddings": False}), family_of(config)
+    if parameters is None or family is None:
         return StoredNames(stored={name: name for name in names}, config=dict(config))
     stored: dict[str, str] = {}
     for name in sorted(names, key=natural_order):
-        if (parameter := parameter_of(name, parameters)) is not None:
+        if (parameter := parameter_of(parameter_name(config, name), parameters)) is not None:
             stored.setdefault(parameter, name)
     resolved, tie_note = _tie(stored, config, equal)
     used = set(stored.values())
-    left = [n for n in names if n not in used and parameter_of(n, parameters) != HEAD]
-    notes = [tie_note, _unused_note([name for name in left if not name.endswith(COMPUTED)], config)]
+    left = [
+        name
+        for name in names
+        if name not in used
+        and parameter_of(parameter_name(config, name), parameters) != HEAD
+        and not name.endswith((*COMPUTED, *family.computed))
+    ]
+    notes = [tie_note, _unused_note(left, config)]
     return StoredNames(stored=stored, config=resolved, notes=tuple(note for note in notes if note))
 
 

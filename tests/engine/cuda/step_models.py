@@ -7,7 +7,14 @@ from torch import Tensor
 
 from quantbench.engine.config import read_config
 from quantbench.engine.cuda.state import StepState, allocate_state
-from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
+from quantbench.engine.parameters import (
+    LayerNorms,
+    LayerParameters,
+    Matrix,
+    MlpParameters,
+    Norm,
+    Parameters,
+)
 from quantbench.weights.formats import FloatWeight, Int4DoubleWeight, Int4Weight, Int8Weight, Weight
 
 CPU = torch.device("cpu")
@@ -60,20 +67,27 @@ def random_model(
     embedding = matrix(config.vocab_size, config.hidden_size)
     layers = tuple(
         LayerParameters(
-            input_norm=vector(config.hidden_size),
+            norms=LayerNorms(
+                before_attention=Norm(vector(config.hidden_size)), before_mlp=Norm(vector(config.hidden_size))
+            ),
             qkv=matrix(config.q_size + 2 * config.kv_size, config.hidden_size, config.qkv_bias),
             q_norm=vector(config.head_dim) if config.qk_norm else None,
             k_norm=vector(config.head_dim) if config.qk_norm else None,
             output=matrix(config.hidden_size, config.q_size, config.out_bias),
-            post_norm=vector(config.hidden_size),
-            gate_up=matrix(2 * config.intermediate_size, config.hidden_size, config.mlp_bias),
-            down=matrix(config.hidden_size, config.intermediate_size, config.mlp_bias),
+            mlp=MlpParameters(
+                matrix(2 * config.intermediate_size, config.hidden_size, config.mlp_bias),
+                matrix(config.hidden_size, config.intermediate_size, config.mlp_bias),
+            ),
         )
         for _ in range(config.layers)
     )
     head = embedding if config.tied else matrix(config.vocab_size, config.hidden_size)
     return Parameters(
-        config=config, embedding=embedding, layers=layers, norm=vector(config.hidden_size), head=head
+        config=config,
+        embedding=embedding,
+        layers=layers,
+        final_norm=Norm(vector(config.hidden_size)),
+        head=head,
     )
 
 

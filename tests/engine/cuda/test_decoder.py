@@ -22,9 +22,17 @@ from quantbench.engine.cuda.triton_step import TritonStep
 from quantbench.engine.decoder import NativeDecoder
 from quantbench.errors import NotFiniteError, UsageError
 from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
-from tests.engine.models import VARIANTS, keep_float, native, prompts, ran, reference_model
+from tests.engine.models import (
+    VARIANTS,
+    keep_float,
+    native,
+    prompts,
+    ran,
+    reference_model,
+    with_kernels,
+)
 
-KNOWN = [name for name in VARIANTS if name != "llama-biases"]  # its activation has no kernel
+KNOWN = [name for name, settings in VARIANTS.items() if with_kernels(settings)]
 LENGTHS = (3, 11, 1, 7, 20, 5)
 
 

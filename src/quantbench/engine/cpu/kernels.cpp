@@ -122,15 +122,29 @@ void quantbench_gate(int kind, const float* x, int64_t rows, int64_t length, flo
         }
 }
 
+// y [length] = activation(x); length: multiple of 16. kind as in `quantbench_gate`.
+void quantbench_activate(int kind, const float* x, int64_t length, float* y) {
+#pragma omp parallel for schedule(static) if (length > FEW_FLOATS)
+    for (int64_t i = 0; i < length; i += W) store(y + i, activate(kind, load(x + i)));
+}
+
+// x [length] = cap * tanh(x / cap), in place.
+void quantbench_cap(float* x, int64_t length, float cap) {
+    const int64_t whole = length / W * W;
+#pragma omp parallel for schedule(static) if (length > FEW_FLOATS)
+    for (int64_t i = 0; i < whole; i += W) store(x + i, capped(load(x + i), cap));
+    for (int64_t i = whole; i < length; ++i) x[i] = capped(fill(x[i]), cap)[0];
+}
+
 // Tokens that follow what is in the cache: norms (if given) and rotation of queries and keys, writing keys and
 // values into the cache, attention over the positions up to each one's own. Token i stands at positions[i] of cache
 // row i; with `places` [tokens] of cache row places[i], and may then see others of this call. qkv [tokens, (heads +
 // 2 kv_heads) * dim], cos and sin [positions, dim], keys and values [cache rows, kv_heads, capacity, dim], out
-// [tokens, heads * dim]. window 0 is no window. dim is a multiple of 16. The projections are overwritten.
+// [tokens, heads * dim]. window 0 is no window, cap 0 no cap of scores. dim is a multiple of 16. The projections are overwritten.
 void quantbench_attend(float* qkv, int64_t tokens, int64_t heads, int64_t kv_heads, int64_t dim,
                        const int64_t* positions, const int64_t* places, const float* cos, const float* sin,
                        const float* q_norm, const float* k_norm, float eps, float* keys, float* values,
-                       int64_t capacity, int64_t window, float* out) {
+                       int64_t capacity, int64_t window, float cap, float* out) {
     const int64_t groups = heads / kv_heads, width = (heads + 2 * kv_heads) * dim;
     const auto cached = [=](int64_t b, int64_t h) { return ((places ? places[b] : b) * kv_heads + h) * capacity * dim; };
     const auto keep = [=](int64_t b, int64_t h) {
@@ -163,7 +177,7 @@ void quantbench_attend(float* qkv, int64_t tokens, int64_t heads, int64_t kv_hea
                     float* query = qkv + b * width + (h * groups + g) * dim;
                     if (q_norm) norm_row(query, q_norm, dim, eps, query);
                     rotate(query, cos + at * dim, sin + at * dim, dim);
-                    attend_head(query, keys + first, values + first, length, dim, scores,
+                    attend_head(query, keys + first, values + first, length, dim, cap, scores,
                                 out + (b * heads + h * groups + g) * dim);
                 }
             }
@@ -176,8 +190,8 @@ void quantbench_attend(float* qkv, int64_t tokens, int64_t heads, int64_t kv_hea
 void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t* rows, int64_t count, int64_t heads,
                                int64_t kv_heads, int64_t dim, const float* cos, const float* sin,
                                const float* q_norm, const float* k_norm, float eps, float* keys, float* values,
-                               int64_t capacity, int64_t window, float* out) {
-    const Prompts p{qkv, count, heads, kv_heads, dim, window, begins, rows};
+                               int64_t capacity, int64_t window, float cap, float* out) {
+    const Prompts p{qkv, count, heads, kv_heads, dim, window, cap, begins, rows};
     for (int64_t prompt = 0; prompt < count; ++prompt) {
 #pragma omp parallel for schedule(static) if (p.length(prompt) * p.width() > FEW_FLOATS)
         for (int64_t at = 0; at < p.length(prompt); ++at) {

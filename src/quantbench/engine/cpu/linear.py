@@ -37,8 +37,10 @@ ARGUMENTS = {
     "quantbench_linear_prompt": "ipqqqpppqpppi",
     "quantbench_norm": "ppqqfp",
     "quantbench_gate": "ipqqp",
-    "quantbench_attend": "pqqqqppppppfppqqp",
-    "quantbench_attend_prompts": "pppqqqqppppfppqqp",
+    "quantbench_activate": "ipqp",
+    "quantbench_cap": "pqf",
+    "quantbench_attend": "pqqqqppppppfppqqfp",
+    "quantbench_attend_prompts": "pppqqqqppppfppqqfp",
 }
 TYPES = {"i": ctypes.c_int, "p": ctypes.c_void_p, "q": ctypes.c_int64, "f": ctypes.c_float}
 

@@ -20,7 +20,7 @@ from quantbench.engine.cpu.workspace import Workspace
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import Linear
 from quantbench.engine.operations import Attention, HeadNorms, Operations, Rotation
-from quantbench.engine.parameters import Matrix
+from quantbench.engine.parameters import Matrix, Norm
 from quantbench.engine.plain.operations import PlainOperations
 from quantbench.weights.formats import MixedWeight, PermutedWeight
 from quantbench.weights.formats.weight import VECTOR
@@ -57,7 +57,7 @@ class CpuOperations:
     ) -> None:
         self._library, self._config, self._plain, self._exact = library, config, plain, exact
         self._workspace = Workspace()
-        shapes = (config.hidden_size, config.intermediate_size, config.head_dim)
+        shapes = (config.hidden_size, config.head_dim, *config.mlp_widths)
         self._own = dtype is torch.float32 and all(size % VECTOR == 0 for size in shapes)
         self.name = "own C++" if self._own else plain.name
 
@@ -71,25 +71,33 @@ class CpuOperations:
             return self._plain.linear(matrix)
         return CpuLinear(self._library, matrix, self._workspace, exact=self._exact)
 
-    def norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        if not self._own:
-            return self._plain.norm(x, weight)
+    def norm(self, x: Tensor, norm: Norm) -> Tensor:
+        if not self._own or self._config.centered_norms:  # torch too norms each row by itself
+            return self._plain.norm(x, norm)
         y = torch.empty_like(x)
         rows, length = x.shape
         self._library.quantbench_norm(
-            x.data_ptr(), weight.data_ptr(), rows, length, self._config.norm_eps, y.data_ptr()
+            x.data_ptr(), norm.weight.data_ptr(), rows, length, self._config.norm_eps, y.data_ptr()
         )
         return y
 
     def gated(self, product: Linear, x: Tensor, *, prompt: bool) -> Tensor:
         kind = ACTIVATIONS[self._config.activation].number
-        if self._own and prompt and isinstance(product, CpuLinear) and product.own_prompts:
+        own = self._own and self._config.gated
+        if own and prompt and isinstance(product, CpuLinear) and product.own_prompts:
             return product.gated(x, kind)
         return self._gate(product(x, prompt=prompt), kind)
+
+    def capped(self, x: Tensor, cap: float) -> Tensor:
+        self._library.quantbench_cap(x.data_ptr(), x.numel(), cap)
+        return x
 
     def _gate(self, x: Tensor, kind: int) -> Tensor:
         if not self._own:
             return self._plain.gate(x)
+        if not self._config.gated:
+            self._library.quantbench_activate(kind, x.data_ptr(), x.numel(), x.data_ptr())
+            return x
         rows, length = x.shape[0], x.shape[1] // 2
         y = self._workspace.take("gate", rows, length)
         self._library.quantbench_gate(kind, x.data_ptr(), rows, length, y.data_ptr())
@@ -140,7 +148,7 @@ class CpuTokenAttention:
     ) -> None:
         self._call = library.quantbench_attend
         self._config, self._kv, self._positions, self._places = config, kv, positions, places
-        self._tables = (rotation.cos.data_ptr(), rotation.sin.data_ptr())
+        self._rotation = rotation
 
     def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
         config, rows = self._config, len(projections)
@@ -153,7 +161,7 @@ class CpuTokenAttention:
             config.head_dim,
             self._positions.data_ptr(),
             address(self._places),
-            *self._tables,
+            *map(address, self._rotation.of(layer)),
             address(norms.queries),
             address(norms.keys),
             config.norm_eps,
@@ -161,6 +169,7 @@ class CpuTokenAttention:
             self._kv.values[layer].data_ptr(),
             self._kv.capacity,
             config.windows[layer] or 0,
+            config.attention_cap or 0,
             out.data_ptr(),
         )
         return out
@@ -187,8 +196,7 @@ class CpuPromptAttention:
         places: Places,
     ) -> None:
         self._call = library.quantbench_attend_prompts
-        self._config, self._kv, self._places = config, kv, places
-        self._tables = (rotation.cos.data_ptr(), rotation.sin.data_ptr())
+        self._config, self._kv, self._places, self._rotation = config, kv, places, rotation
 
     def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
         config, kv, places = self._config, self._kv, self._places
@@ -201,7 +209,7 @@ class CpuPromptAttention:
             config.heads,
             config.kv_heads,
             config.head_dim,
-            *self._tables,
+            *map(address, self._rotation.of(layer)),
             address(norms.queries),
             address(norms.keys),
             config.norm_eps,
@@ -209,6 +217,7 @@ class CpuPromptAttention:
             kv.values[layer].data_ptr(),
             kv.capacity,
             config.windows[layer] or 0,
+            config.attention_cap or 0,
             out.data_ptr(),
         )
         return out

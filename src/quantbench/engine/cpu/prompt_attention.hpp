@@ -13,6 +13,7 @@ constexpr int KEYS = 4 * W;  // scored together
 struct Prompts {
     float* qkv;  // [tokens, (heads + 2 kv_heads) * dim]
     int64_t count, heads, kv_heads, dim, window;
+    float cap;  // of scores; 0 is none
     const int64_t *begins, *rows;  // [count + 1] first tokens; [count] rows of the cache
     int64_t width() const { return (heads + 2 * kv_heads) * dim; }
     int64_t length(int64_t prompt) const { return begins[prompt + 1] - begins[prompt]; }
@@ -102,6 +103,8 @@ void attend_block(const Prompts& p, const Head& h, int64_t first, float* scores,
     const float factor = 1.0f / std::sqrt(static_cast<float>(dim));
     for (int64_t j = 0; j < room; j += KEYS)
         score_block<R>(queries, stride, h.keys + (start + j) * dim, dim, factor, scores + j, room);
+    if (p.cap > 0)
+        for (int64_t j = 0; j < R * room; j += W) store(scores + j, capped(load(scores + j), p.cap));
     float factors[R];
     for (int i = 0; i < R; ++i) {
         const int64_t end = first + i + 1, begin = p.window > 0 && end > p.window ? end - p.window : 0;

@@ -16,6 +16,9 @@ inline vec activate(int kind, vec x) {
     return x;
 }
 
+// cap * tanh(x / cap).
+inline vec capped(vec x, float cap) { return (1.0f - 2.0f / (exponential(x * (2.0f / cap)) + 1.0f)) * cap; }
+
 float dot(const float* a, const float* b, int64_t length) {
     vec total = {};
     for (int64_t i = 0; i < length; i += W) total = multiply_add(load(a + i), load(b + i), total);
@@ -78,10 +81,15 @@ void mix(const float* weights, const float* values, int64_t length, int64_t dim,
     }
 }
 
-// Attention of one query over its row's keys and values [length, dim]; `scores` has room for length + 16.
+// Attention of one query over its row's keys and values [length, dim], scores capped where `cap` is not 0; `scores` has
+// room for length + 16.
 void attend_head(const float* query, const float* keys, const float* values, int64_t length, int64_t dim,
-                 float* scores, float* out) {
-    const float top = score(query, keys, length, dim, scores);
+                 float cap, float* scores, float* out) {
+    float top = score(query, keys, length, dim, scores);
+    if (cap > 0) {
+        for (int64_t i = 0; i < length; i += W) store(scores + i, capped(load(scores + i), cap));
+        top = capped(fill(top), cap)[0];
+    }
     for (int64_t i = length; i % W != 0; ++i) scores[i] = -INFINITY;
     vec total = {};
     for (int64_t i = 0; i < length; i += W) {

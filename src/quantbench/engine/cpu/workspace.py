@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class Workspace:
-    """The buffers of one prompt pass; each is overwritten at its next use."""
+    """The buffers of one prompt pass, each as long as its longest use; it is overwritten at its next use."""
 
     def __init__(self) -> None:
         self._open = False
-        self._held: dict[tuple[str, int, int], Tensor] = {}
+        self._held: dict[tuple[str, int], Tensor] = {}
 
     def open(self) -> None:
         """A prompt pass begins: its buffers are new."""
@@ -30,7 +30,7 @@ class Workspace:
         """Uninitialised float32 [rows, columns]."""
         if not self._open:
             return torch.empty(rows, columns)
-        key = (use, rows, columns)
-        if key not in self._held:
-            self._held[key] = torch.empty(rows, columns)
-        return self._held[key]
+        held = self._held.get((use, columns))
+        if held is None or len(held) < rows:
+            held = self._held[use, columns] = torch.empty(rows, columns)
+        return held[:rows]

@@ -11,6 +11,7 @@ from quantbench.engine.activations import ACTIVATIONS, SILU
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.triton.language import MISSING
 from quantbench.engine.parameters import Parameters
+from quantbench.engine.plain_layers import beyond_plain_layers
 
 OLDEST = (8, 0)  # compute capability that the kernels' instructions need
 
@@ -50,7 +51,8 @@ def model_unsupported_reason(config: ModelConfig, dtype: torch.dtype) -> str | N
         return f"the activation '{config.activation}' has no kernel"
     if config.head_dim % 8:
         return f"head_dim {config.head_dim} is not a multiple of 8"
-    return None
+    unknown = beyond_plain_layers(config)
+    return f"{unknown} have no kernels" if unknown else None
 
 
 def unsupported_format(parameters: Parameters) -> str | None:

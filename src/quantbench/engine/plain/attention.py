@@ -54,30 +54,62 @@ class PromptAttention:
         self._config = config
         self._lengths, self._windows = list(lengths), config.windows
         self._kv, self._rows = kv, rows
-        self._cos, self._sin = (
-            torch.cat([table[:length] for length in lengths])[:, None]
-            for table in (rotation.cos, rotation.sin)
+        self._tables = rotation.picked(
+            lambda table: torch.cat([table[:length] for length in lengths])[:, None]
         )
 
     def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
-        flat = rotated_heads(self._config, projections, norms, self._cos, self._sin)
+        flat = rotated_heads(self._config, projections, norms, *self._tables(layer))
         outputs = []
         parts = zip(*(torch.split(tensor, self._lengths) for tensor in flat), strict=True)
         for number, part in enumerate(parts):
             query, key, value = (tensor.transpose(0, 1) for tensor in part)
             self._kv.write_prompt(layer, self._rows[number], key, value)
-            outputs.append(causal_attention(query, key, value, self._windows[layer]))
+            outputs.append(
+                causal_attention(query, key, value, self._windows[layer], self._config.attention_cap)
+            )
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 
-def causal_attention(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
+def causal_attention(
+    query: Tensor, key: Tensor, value: Tensor, window: int | None, cap: float | None = None
+) -> Tensor:
     """query [heads, length, head_dim], key and value [kv_heads, ...] -> [length, heads * head_dim]."""
     length = query.shape[1]
-    mask = None if window is None or length <= window else _band(length, window, query.device)
-    out = F.scaled_dot_product_attention(
-        query[None], key[None], value[None], attn_mask=mask, is_causal=mask is None, enable_gqa=True
-    )
+    causal = cap is None and (window is None or length <= window)
+    mask = None if causal else _band(length, window or length, query.device)
+    out = attend(query[None], key[None], value[None], mask, cap, causal=causal)
     return out[0].transpose(0, 1).reshape(length, -1)
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    cap: float | None,
+    *,
+    causal: bool = False,
+) -> Tensor:
+    """Attention [rows, heads, queries, head_dim] over [rows, kv_heads, keys, head_dim] where `mask` is true.
+
+    With `cap` scores are capped softly; it takes a mask, never `causal`.
+    """
+    if cap is None:
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, is_causal=causal, enable_gqa=True
+        )
+    shared = query.shape[1] // key.shape[1]
+    keys, values = (t.repeat_interleave(shared, dim=1) for t in (key, value))
+    scores = soft_cap(query @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5, cap)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.float().softmax(-1).to(value.dtype) @ values
+
+
+def soft_cap(x: Tensor, cap: float) -> Tensor:
+    """cap * tanh(x / cap)."""
+    return (x / cap).tanh() * cap
 
 
 def _band(length: int, window: int, device: torch.device) -> Tensor:
@@ -99,13 +131,12 @@ class ContinuationAttention:
     ) -> None:
         self._config, self._kv, self._windows = config, kv, config.windows
         self._spans, self._rows = spans, rows
-        self._cos, self._sin = (
-            torch.cat([table[span.start : span.stop] for span in spans])[:, None]
-            for table in (rotation.cos, rotation.sin)
+        self._tables = rotation.picked(
+            lambda table: torch.cat([table[span.start : span.stop] for span in spans])[:, None]
         )
 
     def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
-        flat = rotated_heads(self._config, projections, norms, self._cos, self._sin)
+        flat = rotated_heads(self._config, projections, norms, *self._tables(layer))
         lengths = [len(span) for span in self._spans]
         parts = zip(*(torch.split(tensor, lengths) for tensor in flat), strict=True)
         outputs = []
@@ -114,13 +145,8 @@ class ContinuationAttention:
             keys, values = (held[layer][row] for held in (self._kv.keys, self._kv.values))
             keys[:, span.start : span.stop], values[:, span.start : span.stop] = key, value
             mask = _band(span.stop, self._windows[layer] or span.stop, query.device)[span.start :]
-            out = F.scaled_dot_product_attention(
-                query[None],
-                keys[None, :, : span.stop],
-                values[None, :, : span.stop],
-                attn_mask=mask,
-                enable_gqa=True,
-            )
+            seen, read = (held[None, :, : span.stop] for held in (keys, values))
+            out = attend(query[None], seen, read, mask, self._config.attention_cap)
             outputs.append(out[0].transpose(0, 1).reshape(len(span), -1))
         return torch.cat(outputs)
 
@@ -140,21 +166,23 @@ class TokenAttention:
         """Row i's new token stands at `positions[i]`, behind that many tokens in row i of the cache."""
         self._config, self._kv = config, kv
         self._positions = positions
-        self._cos, self._sin = (table[positions][:, None] for table in (rotation.cos, rotation.sin))
+        at = positions.clone()  # which the caller moves on
+        self._tables = rotation.picked(lambda table: table[at][:, None])
         self._rows = torch.arange(len(positions), device=positions.device)
         self._longest, self._uniform = longest + 1, uniform
         self._mask = cache(self._make_mask)
 
     def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
-        queries, keys, values = rotated_heads(self._config, projections, norms, self._cos, self._sin)
+        queries, keys, values = rotated_heads(self._config, projections, norms, *self._tables(layer))
         count, config = len(projections), self._config
         self._write(layer, keys, values)
         # query heads that share keys stand as the rows of one small attention: nothing is repeated
-        out = F.scaled_dot_product_attention(
+        out = attend(
             queries.view(count, config.kv_heads, config.groups, config.head_dim),
             self._kv.keys[layer][:count, :, : self._longest],
             self._kv.values[layer][:count, :, : self._longest],
-            attn_mask=self._mask(config.windows[layer]),
+            self._mask(config.windows[layer]),
+            config.attention_cap,
         )
         return out.reshape(count, config.q_size)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from quantbench.engine.activations import ACTIVATIONS
@@ -9,12 +10,13 @@ from quantbench.engine.config import ModelConfig
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import Linear
 from quantbench.engine.operations import Attention, Rotation
-from quantbench.engine.parameters import Matrix
+from quantbench.engine.parameters import Matrix, Norm
 from quantbench.engine.plain.attention import (
     ContinuationAttention,
     PromptAttention,
     TokenAttention,
     rms_norm,
+    soft_cap,
 )
 from quantbench.engine.plain.linear import PlainLinear
 
@@ -31,14 +33,21 @@ class PlainOperations:
     def linear(self, matrix: Matrix) -> Linear:
         return PlainLinear(matrix)
 
-    def norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return rms_norm(self.config, x, weight)
+    def norm(self, x: Tensor, norm: Norm) -> Tensor:
+        if self.config.centered_norms:
+            return F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, self.config.norm_eps)
+        return rms_norm(self.config, x, norm.weight)
 
     def gated(self, product: Linear, x: Tensor, *, prompt: bool) -> Tensor:
         return self.gate(product(x, prompt=prompt))
 
+    def capped(self, x: Tensor, cap: float) -> Tensor:
+        return soft_cap(x, cap)
+
     def gate(self, x: Tensor) -> Tensor:
-        """The gates [tokens, n] and ups beside them, joined."""
+        """The gates [tokens, n] and ups beside them, joined; without gates the activation alone."""
+        if not self.config.gated:
+            return self._activation(x)
         gate, up = x.chunk(2, dim=-1)
         return self._activation(gate) * up
 

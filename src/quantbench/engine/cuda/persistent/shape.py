@@ -166,6 +166,8 @@ def unsupported_reason(model: Parameters) -> str | None:
         return f"activations are {model.dtype}"
     if ACTIVATIONS[config.activation] is not SILU:
         return f"the activation '{config.activation}' has no kernel"
+    if not config.rope.uniform:
+        return "a part of each head is rotated and scaled"
     floats = {FLOAT} if model.dtype == torch.bfloat16 else {FLOAT, INT8, INT4}
     layers = {kind_of(m.weight) for layer in model.layers for m in layer.matrices}
     if len(layers) > 1 or not layers | {kind_of(model.head.weight)} <= floats:
