@@ -60,11 +60,10 @@ def engines(model: str, **settings: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
-def test_a_default_run_measures_what_can_be_measured(kind: str, tmp_path: Path) -> None:
-    plan, _ = build_plan(RunSettings(model=folder(tmp_path, kind), tasks=("none",), device="cpu"))
-    assert {(trial.method, trial.load.engine) for trial in plan.trials} == {("fp16", "transformers")}
-    assert len(plan.notes) == 1
-    assert "int8, int4, int4-rtn, q8_0 and q4_0 need the native engine" in plan.notes[0]
+def test_a_default_run_measures_every_architecture_under_the_default_methods(
+    kind: str, tmp_path: Path
+) -> None:
+    assert engines(folder(tmp_path, kind)) == dict.fromkeys(("fp16", "int8", "int4"), "transformers")
 
 
 @pytest.mark.parametrize("kind", HERE)
@@ -79,7 +78,7 @@ def test_a_family_of_the_native_engine_runs_under_every_method(kind: str, tmp_pa
 def test_following_a_refusals_advice_leads_to_a_run(settings: dict[str, str], tmp_path: Path) -> None:
     model = folder(tmp_path, "gpt2")
     with pytest.raises(UsageError) as refusal:
-        planned(model, methods=("int8",), **settings)
+        planned(model, methods=("q4_k_m",), **settings)
     advice = str(refusal.value).rpartition("; ")[2]
     methods = advice.removeprefix("use --methods ").split(",")
     assert planned(model, methods=tuple(methods), **settings)
@@ -87,9 +86,9 @@ def test_following_a_refusals_advice_leads_to_a_run(settings: dict[str, str], tm
 
 def test_every_method_runs_with_the_engine_that_can_run_it(tmp_path: Path) -> None:
     model = folder(tmp_path, "llama")
-    assert engines(model, engine="transformers", methods=("fp16", "int8")) == {
+    assert engines(model, engine="transformers", methods=("fp16", "q4_k_m")) == {
         "fp16": "transformers",
-        "int8": "native",
+        "q4_k_m": "native",
     }
     assert set(engines(model, methods=("fp16", "int8")).values()) == {"native"}
 
@@ -100,19 +99,20 @@ def test_a_plan_of_two_engines_says_which_runs_what(tmp_path: Path) -> None:
         tasks=("none",),
         device="cpu",
         engine="transformers",
-        methods=("fp16", "int8", "int4"),
+        methods=("fp16", "int8", "q4_k_m"),
     )
     plan, _ = build_plan(settings)
     (note,) = plan.notes
-    assert note.startswith("two engines run: fp16 with transformers, int8 and int4 with native")
+    assert note.startswith("two engines run: fp16 and int8 with transformers, q4_k_m with native")
 
 
 def test_methods_left_to_us_run_with_the_engine_that_was_asked_for(tmp_path: Path) -> None:
-    assert engines(folder(tmp_path, "llama"), engine="transformers") == {"fp16": "transformers"}
+    every = engines(folder(tmp_path, "llama"), engine="transformers")
+    assert every == dict.fromkeys(("fp16", "int8", "int4"), "transformers")
 
 
 def test_batch_invariance_is_refused_for_the_methods_that_cannot_promise_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is to run under fp16 with transformers"):
+    with pytest.raises(UsageError, match="is to run under fp16, int8 with transformers"):
         planned(
             folder(tmp_path, "llama"), engine="transformers", methods=("fp16", "int8"), batch_invariant=True
         )
@@ -165,7 +165,7 @@ def test_a_model_with_code_of_its_own_asks_for_trust(tmp_path: Path) -> None:
     model = folder(tmp_path, "mine", auto_map=code)
     with pytest.raises(ModelError, match="add --trust-remote-code"):
         planned(model)
-    assert planned(model, trust_remote_code=True) == ["fp16"]
+    assert planned(model, trust_remote_code=True) == ["fp16", "int8", "int4"]
 
 
 def shown(model: str | None) -> str:
@@ -177,8 +177,9 @@ def shown(model: str | None) -> str:
 
 def test_methods_of_a_model_are_told_in_one_sentence_and_a_table(tmp_path: Path) -> None:
     text = shown(folder(tmp_path, "gpt2"))
-    assert "runs with transformers under fp32, bf16 and fp16" in text
-    assert text.count("no: its weights are packed for the native engine") >= 3
+    assert "runs with transformers under fp32, bf16, fp16, int8" in text
+    assert "q4_k_m needs the native engine, and it cannot run this model" in text
+    assert "no: its mixture is known for the native engine's models alone" in text
     assert "runs with the native engine under every method" in shown(folder(tmp_path / "llama", "llama"))
 
 

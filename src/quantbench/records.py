@@ -109,6 +109,7 @@ class Memory(Frozen):
     peak_reserved_bytes: Count | None = None  # cuda only, while running
     process_bytes: Count | None = None  # cuda: the driver's figure; cpu: peak resident set of the processes
     baseline_process_bytes: Count | None = None  # the process before the model was loaded
+    cache_bytes: Count | None = None  # KV cache of the largest batch and length that ran
 
     @property
     def headline_bytes(self) -> int | None:

@@ -1,7 +1,7 @@
 """Which methods can run a model, each with which engine: said in one sentence, before anything is loaded.
 
-The native engine reads some families; every other causal language model runs with transformers, unquantized.
-A method that the preferred engine does not run runs with the other one, if that runs it.
+The native engine reads some families; every other causal language model runs with transformers. A method
+that the preferred engine does not run runs with the other one, if that runs it.
 """
 
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = Fa
     if engine == "native":
         raise UsageError(
             f"the native engine cannot run '{source.name}': {unread}; leave --engine out, and transformers "
-            "runs it unquantized"
+            "runs it"
         )
     check_known(source, trust_remote_code)
     reason = "transformers was asked for" if unread is None else f"it cannot run this model: {unread}"

@@ -116,10 +116,12 @@ def test_seconds_of_quantizing_are_part_of_loading(method: str) -> None:
     assert 0 < (startup.quantize_s or 0) < (startup.load_s or 0)
 
 
-@pytest.mark.parametrize("method", ["int8", "int4", "int4-rtn"])
-def test_a_packed_method_refuses_the_other_engine(method: str) -> None:
-    with pytest.raises(UsageError, match="packed for the native engine"):
-        load(method, tiny_source(), engine="transformers")
+def test_a_mixture_refuses_the_other_engine() -> None:
+    pytest.importorskip("gguf")
+    with pytest.raises(UsageError, match="known for the native engine's models alone"):
+        METHODS["q4_k_m"].load(
+            tiny_source(), LoadSettings(device="cpu", dtype="float32", engine="transformers")
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)

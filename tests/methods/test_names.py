@@ -73,7 +73,7 @@ def test_parts_may_be_options_too(name: str, own: str) -> None:
             "int8:cal=none",
             "'cal=none' in 'int8:cal=none' is no option of int8; it takes g=row|128|32 and head=8|16",
         ),
-        ("fp16:head=16", "'fp16' takes no options, as in 'fp16:head=16'; int8, int4 .* do"),
+        ("fp16:head=16", "'fp16' takes no options, as in 'fp16:head=16'; int8, int4.* do"),
         ("q4_0:g=32", "'q4_0' takes no options"),
         ("int4-rtn:head=16", "'int4-rtn' takes no options"),
         ("bnb-nf4-dq:dq=off", "says dq twice"),

@@ -29,6 +29,7 @@ from quantbench.analysis.comparison.rows import Row, Rows, read_results
 from quantbench.analysis.figures.arrivals import Arrivals, read_arrivals
 from quantbench.analysis.figures.row import read_row
 from quantbench.analysis.figures.scores import Score, read_score, task_title
+from quantbench.analysis.figures.space import MemoryPart, memory_parts
 from quantbench.analysis.figures.speeds import MedianEstimate, Speed
 from quantbench.analysis.figures.step_parts import headline_point
 from quantbench.analysis.findings.answer import answer
@@ -146,6 +147,7 @@ __all__ = [
     "Issue",
     "Kind",
     "MedianEstimate",
+    "MemoryPart",
     "MethodDistance",
     "MethodEffect",
     "Metric",
@@ -170,6 +172,7 @@ __all__ = [
     "floor_label",
     "headline_point",
     "inside_noise",
+    "memory_parts",
     "normalise",
     "overview_of",
     "read_results",

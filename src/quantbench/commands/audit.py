@@ -1,5 +1,6 @@
 """`quantbench audit`: how every matrix is held and multiplied, of a results folder or of a model."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,35 +10,42 @@ from quantbench.output import Output
 from quantbench.settings.commands import AuditSettings
 
 if TYPE_CHECKING:
+    from quantbench.analysis import MemoryPart
     from quantbench.records import HeldKind
 
 Held = list[tuple[str, tuple["HeldKind", ...]]]  # method -> its matrices by kind
+Parts = list[tuple[str, tuple["MemoryPart", ...]]]  # method -> its memory
 
 
 def audit(settings: AuditSettings, out: Output, err: Console) -> int:
-    """Show how every matrix is held and what multiplies it, of measured records or of a model.
+    """Show how every matrix is held, what multiplies it and where memory goes, of records or of a model.
 
     Example: quantbench audit model.gguf
     """
     from quantbench.report.formats.console import print_table
-    from quantbench.report.sections.setup import kernel_table, storage_table
+    from quantbench.report.sections.setup import kernel_table, memory_table, storage_table
     from quantbench.selection import is_results
 
-    held = held_of_records(settings, err) if is_results(Path(settings.subject)) else held_of_model(settings)
+    measured = is_results(Path(settings.subject))
+    held, memory = held_of_records(settings, err) if measured else held_of_model(settings)
     document = {label: [kind.model_dump() for kind in kinds] for label, kinds in held}
+    parts = {label: [asdict(part) for part in parts] for label, parts in memory}
 
     def show(console: Console) -> None:
         print_table("What is held how", storage_table(held), console)
         print_table("What multiplies it", kernel_table(held), console)
+        if memory:
+            print_table("Where the memory went", memory_table(memory), console)
 
-    out.give({"held": document}, show)
+    out.give({"held": document, "memory": parts}, show)
     return 0
 
 
-def held_of_records(settings: AuditSettings, err: Console) -> Held:
+def held_of_records(settings: AuditSettings, err: Console) -> tuple[Held, Parts]:
     """Each method's own account in a results folder; StoreError where no record has one."""
     from quantbench import api
     from quantbench.errors import StoreError, UsageError
+    from quantbench.report.sections.setup import memory_of
 
     if settings.method is not None:
         raise UsageError("--method has no effect here: a results folder holds its own methods; leave it out")
@@ -47,11 +55,13 @@ def held_of_records(settings: AuditSettings, err: Console) -> Held:
         raise StoreError(
             f"no record in '{settings.subject}' says how its matrices are held; run `quantbench run` again"
         )
-    return held
+    return held, memory_of(rows)
 
 
-def held_of_model(settings: AuditSettings) -> Held:
-    """A model loaded under one method, after its first run."""
+def held_of_model(settings: AuditSettings) -> tuple[Held, Parts]:
+    """A model loaded under one method, after its first run; its memory is that of this run."""
+    from quantbench.analysis import memory_parts
+    from quantbench.measure import MemoryMeter, measure_size, warm_up
     from quantbench.measure import audit as account
     from quantbench.methods import METHODS, check_fits
     from quantbench.methods.names import own_name
@@ -74,6 +84,9 @@ def held_of_model(settings: AuditSettings) -> Held:
         dtype=resolve_dtype("auto", device),
         engine=Engine(support.engine_of(method) or support.engine),
     )
+    meter = MemoryMeter(device)
     decoder = METHODS[method].load(source, load).decoder
-    list(decoder.score([(0, 1)]))
-    return [(method, account(decoder, source))]
+    meter.loaded()
+    warm_up(decoder)
+    memory = memory_parts(meter.finish(decoder), measure_size(decoder, source).weight_bytes)
+    return [(method, account(decoder, source))], [(method, memory)]

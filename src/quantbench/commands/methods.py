@@ -32,7 +32,7 @@ def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
         for name, reason in reasons.items():
             method = METHODS[name]
             runs = "yes" if reason is None else f"no: {reason}"
-            cells = (name, method.scheme or "as stored", runs, method.description)
+            cells = (name, method.scheme or "by matrix", runs, method.description)
             table.add_row(*(Text(cell) for cell in cells))
         console.print(table)
         console.print(Text("\n" + option_lines()), soft_wrap=True)

@@ -243,6 +243,13 @@ class Audited(Protocol):
 
 
 @runtime_checkable
+class HoldsCache(Protocol):
+    """A Decoder that says how much its KV cache takes."""
+
+    cache_bytes: int | None  # of the largest batch and length that ran; None where it cannot be seen
+
+
+@runtime_checkable
 class TimesStages(Protocol):
     """A Decoder whose decode step can note where its time goes."""
 

@@ -5,8 +5,7 @@ offset of positions, a scale of embeddings) stays as it is. Where that code read
 dequantized values, made on use.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +13,23 @@ from torch import Tensor, nn
 from quantbench.decoding.module_tensors import ModuleForm
 from quantbench.weights.formats import Weight
 
-Product = Callable[[Tensor], Tensor]  # [rows, in] -> [rows, out], bias included, in the type of its input
 CONV = "Conv1D"  # of transformers: a linear layer whose parameter is [in, out]
 PLAIN = ("FalconLinear", CONV)  # classes with a forward of their own that is a linear layer's
 
 
+class Product(Protocol):
+    """What multiplies a matrix, bias included."""
+
+    kernel: str
+    bits: int  # of activations; 0 where they keep all
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """x [rows, in] -> [rows, out], in the type of x."""
+        ...
+
+
 class PackedMatrix:
-    """A layer whose matrix is a Weight: `packed` [out, in], its product, and what computes that."""
+    """A layer whose matrix is a Weight: `packed` [out, in], its product, and what the layer runs."""
 
     packed: Weight
     product: Product
@@ -92,7 +101,7 @@ def packed_class(kind: type[nn.Module], base: type[PackedMatrix], own: bool) -> 
     return type(f"Packed{kind.__name__}", (kind, base) if own else (base, kind), {})
 
 
-def pack(module: nn.Module, weight: Weight, product: Product, kernel: str, dtype: torch.dtype) -> None:
+def pack(module: nn.Module, weight: Weight, product: Product, dtype: torch.dtype) -> None:
     """Let a layer hold `weight` in place of its parameter; `base_of` knows which layers can."""
     kind, base, own = type(module), base_of(module), has_own_code(module)
     assert base is not None
@@ -100,4 +109,4 @@ def pack(module: nn.Module, weight: Weight, product: Product, kernel: str, dtype
     module.__class__ = packed_class(kind, base, own)
     packed: Any = module
     packed.packed, packed.product, packed.dtype = weight, product, dtype
-    packed.kernel = f"{kind.__name__}'s own code, {weight.format} dequantized" if own else kernel
+    packed.kernel = f"{kind.__name__}'s own code, {weight.format} dequantized" if own else product.kernel

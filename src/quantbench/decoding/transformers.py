@@ -18,6 +18,7 @@ from torch import Tensor
 from quantbench.decoding.account import Account
 from quantbench.decoding.decoder import NO_TOKEN, Generation, HeldMatrix, Phase, Request
 from quantbench.decoding.module_tensors import FormOf, float_form, matrix_of
+from quantbench.decoding.packed_modules import PackedLinear, PackedTransposed
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import BatchRow, check_requests
 from quantbench.kernels import Kernel, named_kernels
@@ -47,6 +48,7 @@ class TransformersDecoder:
         self._activation_bits = activation_bits
         self._text = model.config.get_text_config()
         self._batches = batches_of(model)
+        self.cache_bytes: int | None = None
         self.device = device
         self.vocab_size = int(self._text.vocab_size)
         self.max_positions = int(getattr(self._text, "max_position_embeddings", UNLIMITED_POSITIONS))
@@ -92,17 +94,20 @@ class TransformersDecoder:
             max_new_tokens=max(request.max_new_tokens for request in requests),
             do_sample=False,
             pad_token_id=0,
+            return_dict_in_generate=True,  # for the cache, whose size is asked
         )
         drawn = any(request.temperature > 0 for request in requests)
         chooser = [Chooser(sampler, ids.shape[1])] if drawn else []
         with torch.inference_mode():
-            self._model.generate(
+            made = self._model.generate(
                 ids,
                 attention_mask=mask,
                 generation_config=settings,
                 stopping_criteria=StoppingCriteriaList([news]),
                 logits_processor=LogitsProcessorList([news.look_at, *chooser]),
             )
+        if (size := bytes_of_cache(getattr(made, "past_key_values", None))) is not None:
+            self.cache_bytes = max(self.cache_bytes or 0, size)
 
     def score(
         self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None
@@ -114,7 +119,11 @@ class TransformersDecoder:
             yield logits.float()
 
     def activation_bits(self) -> Mapping[Phase, int]:
-        return dict.fromkeys(Phase, self._activation_bits or torch.finfo(self._model.dtype).bits)
+        whole = self._activation_bits or torch.finfo(self._model.dtype).bits
+        packed = [
+            m.product.bits for m in self._model.modules() if isinstance(m, PackedLinear | PackedTransposed)
+        ]
+        return dict.fromkeys(Phase, min([whole, *filter(None, packed)]))
 
     def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
         return self._account().tensors()
@@ -157,6 +166,15 @@ class TransformersDecoder:
     def synchronize(self) -> None:
         if self.device.startswith("cuda"):
             torch.cuda.synchronize(self.device)
+
+
+def bytes_of_cache(cache: Any) -> int | None:
+    """Keys, values and states of a cache of transformers; None for a kind that is not known."""
+    layers = getattr(cache, "layers", None)
+    if not layers:
+        return None
+    tensors = [value for layer in layers for value in vars(layer).values() if isinstance(value, Tensor)]
+    return sum(tensor.nbytes for tensor in tensors) or None
 
 
 def batches_of(model: Any) -> str | None:

@@ -53,6 +53,7 @@ class NativeDecoder:
         self.vocab_size = config.vocab_size
         self.max_positions = config.max_positions
         self.exact_prompts = exact_prompts
+        self.cache_bytes: int | None = 0
         self._parameters = parameters
         operations, reason = cpu_operations(config, device, dtype, exact=exact_prompts)
         self._fallback = fallback or reason
@@ -74,6 +75,7 @@ class NativeDecoder:
         with torch.inference_mode():
             rows = min(batch_size, len(requests))
             run = GenerationRun(self._model, requests, rows, on_finish, exact_prompts=self.exact_prompts)
+            self.cache_bytes = max(self.cache_bytes or 0, run.cache_bytes)
             return run.finish(on_first_token)
 
     def score(
@@ -184,6 +186,11 @@ class GenerationRun:
         self._prompts = PromptRows(request.prompt_ids for request in requests)
         width = model.config.hidden_size
         self._ends = torch.empty(rows, width, device=model.device, dtype=model.dtype)  # of each row's prompt
+
+    @property
+    def cache_bytes(self) -> int:
+        """Of keys and values."""
+        return self._cache.nbytes
 
     def finish(self, on_first_token: Callable[[], None] | None) -> list[Generation]:
         """Run until every request has ended."""

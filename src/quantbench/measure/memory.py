@@ -6,6 +6,7 @@ model. On Linux its peak begins anew when the meter is made and when the model i
 before, a calibration for one, does not count; elsewhere it is the peak of all.
 """
 
+from quantbench.decoding import Decoder, HoldsCache
 from quantbench.measure.nvml import DriverView
 from quantbench.measure.resident import peak_resident_bytes, reset_peak, resident_bytes
 from quantbench.records import Memory, MemoryKind
@@ -41,8 +42,12 @@ class MemoryMeter:
         self._load_peak = torch.cuda.max_memory_allocated(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
 
-    def finish(self) -> Memory:
-        """All peaks up to now."""
+    def finish(self, decoder: Decoder | None = None) -> Memory:
+        """All peaks up to now, and the cache of what the decoder has run."""
+        cache = decoder.cache_bytes if isinstance(decoder, HoldsCache) else None
+        return self._peaks().model_copy(update={"cache_bytes": cache})
+
+    def _peaks(self) -> Memory:
         if not self._cuda:
             return Memory(
                 kind=MemoryKind.CPU,

@@ -7,6 +7,7 @@ quantization configuration.
 """
 
 from quantbench.methods import fits
+from quantbench.methods.float8 import FLOAT8
 from quantbench.methods.floats import FLOATS
 from quantbench.methods.ggml import GGML
 from quantbench.methods.libraries import LIBRARIES
@@ -17,7 +18,7 @@ from quantbench.sources import ModelSource
 
 __all__ = ["LIBRARIES", "METHODS", "VARIANTS", "LoadSettings", "Loaded", "Method", "check_fits"]
 
-METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **GGML, **LIBRARIES, **STORED}
+METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **FLOAT8, **GGML, **LIBRARIES, **STORED}
 
 
 def check_fits(method: Method, source: ModelSource, device: str) -> None:

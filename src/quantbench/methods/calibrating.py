@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from quantbench.engine.sequential import QuantizeTogether
     from quantbench.weights.formats import Weight
 
+    Measure = Callable[[Sequence[Sequence[int]]], Mapping[str, Tensor]]  # texts -> squares by matrix name
     Passed = tuple[Mapping[str, Tensor], Mapping[str, Weight]]  # mean squares, weights; both by name
 
 
@@ -50,10 +51,15 @@ class Strengths:
     seconds: float = 0.0
 
 
-def calibrate(source: ModelSource, settings: LoadSettings) -> Strengths:
-    """Run a text through the unquantized model on its device. ModelError as for loading it."""
+def calibrate(source: ModelSource, settings: LoadSettings, measure: "Measure | None" = None) -> Strengths:
+    """Run a text through the unquantized model on its device. ModelError as for loading it.
+
+    `measure` does that with a model that is loaded already; without it our engine reads the source's.
+    """
 
     def run(ids: Sequence[Sequence[int]]) -> "Passed":
+        if measure is not None:
+            return measure(ids), {}
         from quantbench.engine.calibration import input_mean_squares
 
         device = settings.device
@@ -137,7 +143,8 @@ def windows(source: ModelSource, text: str, extent: Extent) -> Sequence[Sequence
     if tokenizer is None:
         return []
     ids = tokenizer.encode(text, add_special_tokens=False).ids[: extent.tokens]
-    if not ids or max(ids) >= int(source.config["vocab_size"]):
+    known = source.config.get("vocab_size")  # not where the text model's settings are nested
+    if not ids or (known is not None and max(ids) >= int(known)):
         return []
     return [ids[at : at + extent.window] for at in range(0, len(ids), extent.window)]
 

@@ -1,20 +1,24 @@
-"""q8_0 and q4_0: every matrix in GGUF blocks, made by gguf-py's quantizers as llama.cpp's own make them.
+"""q8_0, q4_0 and q4_k_m: matrices in GGUF blocks, made as llama.cpp makes them.
 
-They are pure: llama.cpp's files of these names may keep the head in another type. The blocks run on the
-CPU's kernels; no GPU kernel here multiplies them.
+q8_0 and q4_0 are pure: llama.cpp's files of these names may keep the head in another type. The blocks run on
+the CPU's kernels; no GPU kernel here multiplies them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import UsageError
+from quantbench.methods.calibrating import Strengths
 from quantbench.methods.method import Loaded, LoadSettings
+from quantbench.methods.mixtures import Mixture, pure, q4_k_m
 from quantbench.methods.native import load_quantized
-from quantbench.methods.sizes import total_bytes
+from quantbench.methods.sizes import VECTOR_BYTES
 from quantbench.sources import ModelSource
 from quantbench.sources.ggml_types import TYPES_BY_NAME
+from quantbench.sources.layout import count, tensor_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,26 +26,28 @@ if TYPE_CHECKING:
     from quantbench.weights.formats import Weight
 
 INSTALL = "pip install 'quantbench[gguf]'"
+FLOAT_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GgmlMethod:
-    """Blocks of one type; a matrix whose width is no whole number of blocks stays at 16 bits."""
+    """Blocks of the types that a mixture names; a matrix that has none stays at 16 bits."""
 
     description: str
-    kind: str  # of TYPES_BY_NAME
-    scheme: str
-    group_size: int | None = 32
+    mixture: Callable[[Mapping[str, Any]], Mixture]  # of a model's configuration
+    scheme: str = ""  # where the matrices differ
+    group_size: int | None = None
 
     def unavailable(self, device: str) -> str | None:
-        """gguf-py quantizes; the kernels are the CPU's."""
+        """gguf-py quantizes what has no K in its name; the kernels are the CPU's."""
         if find_spec("gguf") is None:
             return f"it needs the package gguf: {INSTALL}"
         return "no GPU kernel here multiplies GGUF blocks; use --device cpu" if device != "cpu" else None
 
     def unsupported_reason(self, engine: str) -> str | None:
-        """Only our engine reads this packing."""
-        return "its weights are packed for the native engine" if engine == "transformers" else None
+        """A mixture needs the matrices' names, and those of other architectures are their own."""
+        mixed = not self.scheme and engine == "transformers"
+        return "its mixture is known for the native engine's models alone" if mixed else None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""
@@ -49,53 +55,92 @@ class GgmlMethod:
 
     def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
         """Whole blocks, and 16 bits for what stays."""
-        return total_bytes(config, self._matrix_bytes)
-
-    def _matrix_bytes(self, rows: int, columns: int) -> int:
-        kind = TYPES_BY_NAME[self.kind]
-        if columns % kind.values:
-            return 2 * rows * columns
-        return rows * columns // kind.values * kind.nbytes
+        shapes = tensor_shapes(config)
+        if shapes is None:
+            return None
+        mixture = self.mixture(config)
+        return sum(
+            matrix_bytes(mixture(name, shape[1]), *shape) if len(shape) == 2 else VECTOR_BYTES * count(shape)
+            for name, shape in shapes.items()
+        )
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
-        """Quantize each matrix on its way to the engine."""
+        """Quantize each matrix on its way to our engine, or in a model that transformers has loaded."""
         if reason := self.unavailable(settings.device) or self.unsupported_reason(settings.engine):
             raise UsageError(f"this method cannot run: {reason}")
-        kept: list[str] = []
+        quantizer = partial(Blocks, self.mixture(source.config))
+        if settings.engine == "transformers":
+            from quantbench.methods.packing import load_packed
 
-        def quantize(name: str, tensor: "Tensor") -> "Weight":
-            weight = blocks_of(name, tensor, self.kind)
-            if weight.is_float:
-                kept.append(name)
-            return weight
+            return load_packed(source, settings, quantizer)
+        blocks = quantizer(Strengths())
+        loaded = load_quantized(source, settings, blocks)
+        return replace(loaded, warnings=(*blocks.warnings(), *loaded.warnings))
 
-        loaded = load_quantized(source, settings, quantize)
-        if not kept:
-            return loaded
-        sentence = (
-            f"{len(kept)} matrices stay at 16 bits, because {self.group_size} does not divide their width"
+
+def matrix_bytes(kind: str | None, rows: int, columns: int) -> int:
+    """Bytes of a matrix in blocks of a type, or as float16."""
+    if kind is None:
+        return FLOAT_BYTES * rows * columns
+    return rows * columns // TYPES_BY_NAME[kind].values * TYPES_BY_NAME[kind].nbytes
+
+
+class Blocks:
+    """A quantizer that counts what stays a float."""
+
+    def __init__(self, mixture: Mixture, strengths: Strengths) -> None:
+        self._mixture = mixture
+        self._kept: list[str] = []
+
+    def __call__(self, name: str, tensor: "Tensor") -> "Weight":
+        kind = self._mixture(name, tensor.shape[1])
+        if kind is None:
+            self._kept.append(name)
+        return blocks_of(name, tensor, kind)
+
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence where something stayed."""
+        if not self._kept:
+            return ()
+        return (
+            f"{len(self._kept)} matrices stay at 16 bits, because their width is no whole number of "
+            f"blocks: {', '.join(self._kept[:3])}{', ...' if len(self._kept) > 3 else ''}",
         )
-        return replace(loaded, warnings=(sentence, *loaded.warnings))
 
 
-def blocks_of(name: str, tensor: "Tensor", kind: str) -> "Weight":
-    """A matrix [out, in] in blocks; as float16 where the width is no whole number of them."""
+def blocks_of(name: str, tensor: "Tensor", kind: str | None) -> "Weight":
+    """A matrix [out, in] in blocks; as float16 where there is no type."""
     import gguf
     import torch
 
     from quantbench.weights.finite import cast_finite
     from quantbench.weights.formats import BlockWeight, FloatWeight
+    from quantbench.weights.quantizers.k_quants import quantize_k
 
-    if tensor.shape[1] % TYPES_BY_NAME[kind].values:
+    if kind is None:
         return FloatWeight(cast_finite(name, tensor, dtype=torch.float16, device="cpu"))
     values = cast_finite(name, tensor, dtype=torch.float32, device="cpu")
+    if kind.endswith("_K"):
+        return quantize_k(values, kind)
     data = gguf.quantize(values.numpy(), gguf.GGMLQuantizationType[kind])
     return BlockWeight(torch.from_numpy(data), kind)
 
 
 GGML = {
-    "q8_0": GgmlMethod(description="GGUF's 8 bits: a 16-bit scale for 32 weights", kind="Q8_0", scheme="W8"),
+    "q8_0": GgmlMethod(
+        description="GGUF's 8 bits: a 16-bit scale for 32 weights",
+        mixture=pure("Q8_0"),
+        scheme="W8",
+        group_size=32,
+    ),
     "q4_0": GgmlMethod(
-        description="GGUF's plain 4 bits: symmetric, a 16-bit scale for 32 weights", kind="Q4_0", scheme="W4"
+        description="GGUF's plain 4 bits: symmetric, a 16-bit scale for 32 weights",
+        mixture=pure("Q4_0"),
+        scheme="W4",
+        group_size=32,
+    ),
+    "q4_k_m": GgmlMethod(
+        description="llama.cpp's mixture of 4 and 6 bits; of 5 and 8 where 256 does not divide a width",
+        mixture=q4_k_m,
     ),
 }

@@ -1,4 +1,4 @@
-"""int8, int4, int4-rtn and their variants: packed weights in our own engine.
+"""int8, int4, int4-rtn and their variants: packed weights in our own engine, or in layers of transformers.
 
 A variant's name is its method's with what it changes, in this order: `-hq` for 4 bits in groups of 32,
 `-g128` and `-g32` for 8 bits in groups instead of a scale per output channel, `-nocal` without calibration,
@@ -12,8 +12,10 @@ bits and is named in the warnings; norms and biases always stay.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from quantbench.decoding import Phase
 from quantbench.errors import UsageError
 from quantbench.methods.calibrating import Strengths, calibrate, quantize_in_sequence
 from quantbench.methods.feedback import Feedback
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     # name, weight [out, in], mean squares of its inputs if known -> None: this matrix cannot be quantized
     Quantize = Callable[[str, Tensor, Tensor | None], Weight | None]
 
+NO_FLOAT8 = "products of 8-bit floats need a GPU of compute capability 8.9 or more"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedMethod:
@@ -46,6 +50,7 @@ class QuantizedMethod:
     kept: frozenset[str] = frozenset()  # matrices that stay at 16 bits by choice
     calibrated: bool = False
     feedback: Int4Groups | None = None  # the groups of matrices that are rounded with error feedback
+    activation_bits: int | None = None  # that weights ask for, where the device multiplies such
     paired: bool = False  # whether kernels take groups two at a time
 
     def unavailable(self, device: str) -> str | None:
@@ -53,8 +58,9 @@ class QuantizedMethod:
         return None
 
     def unsupported_reason(self, engine: str) -> str | None:
-        """Only our engine reads this packing."""
-        return "its weights are packed for the native engine" if engine == "transformers" else None
+        """Layers of transformers hold the same weights; error feedback runs through our own engine's."""
+        needs_own = self.feedback is not None and engine == "transformers"
+        return "error feedback runs layer by layer in the native engine alone" if needs_own else None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""
@@ -65,15 +71,33 @@ class QuantizedMethod:
         return total_bytes(config, self.matrix_bytes, self.kept)
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
-        """Quantize each matrix on its way to the engine; UsageError for another engine."""
+        """Quantize each matrix on its way to our engine, or in a model that transformers has loaded."""
         if reason := self.unsupported_reason(settings.engine):
             raise UsageError(f"this method cannot run: {reason}")
+        on_transformers = settings.engine == "transformers"
+        loaded = (self._load_packed if on_transformers else self._load_native)(source, settings)
+        bits = loaded.decoder.activation_bits()[Phase.DECODE]
+        if self.activation_bits is None or bits == self.activation_bits:
+            return loaded
+        sentence = f"activations have {bits} bits instead of {self.activation_bits}: {NO_FLOAT8}"
+        return replace(loaded, warnings=(sentence, *loaded.warnings))
+
+    def _load_native(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         strengths = self._strengths(source, settings)
         noted = Noted(self, strengths, device=settings.device, dtype=settings.dtype)
         loaded = load_quantized(source, settings, noted, before=strengths.seconds)
         told = (strengths.warning,) if strengths.warning else ()
         warnings = (*told, *noted.warnings(), *loaded.warnings)
         return replace(loaded, warnings=warnings, calibration=strengths.calibration)
+
+    def _load_packed(self, source: ModelSource, settings: LoadSettings) -> Loaded:
+        from quantbench.methods.packing import Layers, load_packed
+
+        def strengths(layers: Layers) -> Strengths:
+            return calibrate(source, settings, layers.mean_squares)
+
+        noted = partial(Noted, self, device=settings.device, dtype=settings.dtype)
+        return load_packed(source, settings, noted, strengths if self.calibrated else None)
 
     def _strengths(self, source: ModelSource, settings: LoadSettings) -> Strengths:
         """What a text says of the matrices' inputs, and with feedback what they become."""

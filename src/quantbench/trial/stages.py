@@ -89,7 +89,7 @@ def time_decoder(run: Run, decoder: Decoder, meter: "MemoryMeter") -> None:
 
     run.stage = "speed"
     points = measure_speed(decoder, run.trial, run.progress)
-    run.keep(speed=points, memory=meter.finish(), kernels=tuple(decoder.kernels()))
+    run.keep(speed=points, memory=meter.finish(decoder), kernels=tuple(decoder.kernels()))
     if run.trial.role is Role.METHOD:
         run.stage = "experiments"
         find_bounds(run, decoder)

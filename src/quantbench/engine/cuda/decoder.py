@@ -71,6 +71,7 @@ class CudaDecoder:
         self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant)
         self._tables: Tables = rotation_tables(model.config, 1, model.device)
         self._runner: ModelRunner | None = None
+        self.cache_bytes: int | None = 0
         self._warmup_s = 0.0
         self._ran: dict[int | None, Kernel] = {}  # steps, by the most rows that each takes
 
@@ -115,6 +116,7 @@ class CudaDecoder:
             device=self._model.device,
             with_logits=sampled,
         )
+        self.cache_bytes = max(self.cache_bytes or 0, state.keys.nbytes + state.values.nbytes)
         self._runner = ModelRunner(state, self._prompt_pass, self._tables, self._make_step)
         return self._runner
 

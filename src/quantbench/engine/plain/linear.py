@@ -7,8 +7,14 @@ packed tensors.
 import torch.nn.functional as F
 from torch import Tensor
 
-from quantbench.engine.linear import AS_LINEAR
+from quantbench.engine.linear import AS_LINEAR, Linear
 from quantbench.engine.parameters import Matrix
+from quantbench.engine.plain.float8 import Float8Linear, multiplies
+
+
+def plain_linear(matrix: Matrix) -> Linear:
+    """The product of a matrix in torch: of 8-bit floats where it asks for them and the device has them."""
+    return Float8Linear(matrix) if multiplies(matrix.weight) else PlainLinear(matrix)
 
 
 class PlainLinear:

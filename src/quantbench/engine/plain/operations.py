@@ -18,7 +18,7 @@ from quantbench.engine.plain.attention import (
     rms_norm,
     soft_cap,
 )
-from quantbench.engine.plain.linear import PlainLinear
+from quantbench.engine.plain.linear import plain_linear
 
 
 class PlainOperations:
@@ -31,7 +31,7 @@ class PlainOperations:
         self._activation = ACTIVATIONS[config.activation].apply
 
     def linear(self, matrix: Matrix) -> Linear:
-        return PlainLinear(matrix)
+        return plain_linear(matrix)
 
     def norm(self, x: Tensor, norm: Norm) -> Tensor:
         if self.config.centered_norms:

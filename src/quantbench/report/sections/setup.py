@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from quantbench.analysis import Analysis, Row, Rows
+from quantbench.analysis import Analysis, MemoryPart, Row, Rows, memory_parts
 from quantbench.analysis.formatting import MISSING, counted, significant
 from quantbench.kernels import find_kernel
 from quantbench.records import NO_SANDBOX, Environment, HeldKind, Record
@@ -180,16 +180,44 @@ LEGEND = (
     "included, as held in memory, which may differ from the file's. Kinds that are held alike share a row; "
     "in brackets the number of matrices."
 )
+MEMORY_LEGEND = (
+    "At the peak of the speed trials, loading apart. Weights and cache are counted tensor by tensor, the "
+    "others are what two measured figures leave between them; a dash stands where none was measured, with "
+    "its reason."
+)
 STORAGE = ("Group", "Parameters", "Bits", "Bytes")
 KERNELS = ("New tokens", "Prompts")
 
 
 def audit_section(analysis: Analysis) -> Iterator[Section]:
-    """Two tables, where any record has an account of its matrices."""
+    """Tables of matrices and of memory, where any record has an account of them."""
     held = [(row.label, row.record.storage) for row in analysis.results.rows if row.record.storage]
     if held:
-        blocks = (storage_table(held), kernel_table(held), Text(LEGEND))
-        yield Section(key="audit", title="What is held how", blocks=blocks)
+        tables = (storage_table(held), kernel_table(held))
+        yield Section(key="audit", title="What is held how", blocks=(*tables, Text(LEGEND)))
+    if memory := memory_of(analysis.results.rows):
+        told = (memory_table(memory), Text(MEMORY_LEGEND))
+        yield Section(key="memory-parts", title="Where the memory went", blocks=told)
+
+
+def memory_of(rows: Sequence[Row]) -> list[tuple[str, tuple[MemoryPart, ...]]]:
+    """Each method's memory in parts."""
+    return [
+        (row.label, memory_parts(record.memory, record.size.weight_bytes if record.size else None))
+        for row in rows
+        if (record := row.record).memory
+    ]
+
+
+def memory_table(memory: Sequence[tuple[str, Sequence[MemoryPart]]]) -> Table:
+    """A row for each part of a method's memory; a dash where it is not known, with the reason."""
+    columns = (Column("Method", number=False), Column("Part", number=False), Column("Bytes"))
+    cells = tuple(
+        (label, part.name, MISSING if part.nbytes is None else f"{part.nbytes:,}", part.how)
+        for label, parts in memory
+        for part in parts
+    )
+    return Table((*columns, Column("What it is", number=False)), cells)
 
 
 def storage_table(held: Held) -> Table:

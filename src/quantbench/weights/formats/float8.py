@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 class Float8Weight(Weight):
     """w = value * scale: values float8_e4m3fn [out, in], scale float32 [out, in / group_size].
 
-    A scale per tensor or per square of the matrix stands here once a row.
+    A scale per tensor or per square of the matrix stands here once a row. `dynamic` asks for activations of
+    8 bits, a scale a token, where the device multiplies 8-bit floats.
     """
 
     values: "Tensor"
     scale: "Tensor"
+    dynamic: bool = False
+
+    @staticmethod
+    def bytes_of(rows: int, columns: int) -> int:
+        """A byte a weight and a float32 scale a row."""
+        return rows * columns + 4 * rows
 
     @property
     def shape(self) -> tuple[int, int]:

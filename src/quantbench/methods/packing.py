@@ -1,0 +1,198 @@
+"""Packed weights for architectures that our engine does not know: the layers of a transformers model.
+
+The model is loaded as transformers loads it, then each linear layer and embedding holds a Weight of ours, one
+after the other. What is in no such layer (experts in one tensor, convolutions) stays a float, which is told.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from quantbench.methods.calibrating import Strengths
+from quantbench.methods.method import Loaded, LoadSettings
+from quantbench.sources import ModelSource
+from quantbench.sources.layout import EMBEDDING, HEAD
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from quantbench.decoding.packed_modules import Product
+    from quantbench.weights.formats import Weight
+
+
+class Quantizer(Protocol):
+    """Makes weights and counts its exceptions."""
+
+    def __call__(self, name: str, tensor: "Tensor", /) -> "Weight": ...
+
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what it could not quantize."""
+        ...
+
+
+def load_packed(
+    source: ModelSource,
+    settings: LoadSettings,
+    quantizer: "Callable[[Strengths], Quantizer]",
+    calibrate: "Callable[[Layers], Strengths] | None" = None,
+) -> Loaded:
+    """A transformers decoder whose layers hold what `quantizer` makes of them, calibrated first if asked."""
+    from quantbench.decoding.transformers_loading import Change
+    from quantbench.methods.transformers_engine import load_transformers
+
+    packing = Packing(quantizer, calibrate, settings.device)
+    loaded = load_transformers(source, settings, Change(convert=packing))
+    seconds = {"quantize_s": packing.seconds + packing.strengths.seconds}
+    return replace(
+        loaded,
+        startup=loaded.startup.model_copy(update=seconds),
+        warnings=(*packing.warnings, *loaded.warnings),
+        calibration=packing.strengths.calibration,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One matrix: its name, for embedding and head that of our engine, and the modules that hold it."""
+
+    name: str
+    modules: "tuple[nn.Module, ...]"
+
+    def matrix(self) -> "Tensor":
+        """The values [out, in]."""
+        from quantbench.decoding.packed_modules import CONV
+
+        weight: Any = self.modules[0].weight
+        values: Tensor = weight.data
+        return values.T.contiguous() if type(self.modules[0]).__name__ == CONV else values
+
+
+class Layers:
+    """The layers of a model that can be packed, each matrix once."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+        found: dict[int, list[tuple[str, nn.Module]]] = {}
+        for name, module in packable(model):
+            found.setdefault(id(module.weight), []).append((name, module))
+        self.layers = [
+            Layer(
+                own_name(name, [module for _, module in shared], embedding, head),
+                tuple(module for _, module in shared),
+            )
+            for shared in found.values()
+            for name, _ in shared[:1]
+        ]
+
+    def mean_squares(self, texts: Sequence[Sequence[int]]) -> "dict[str, Tensor]":
+        """Matrix name -> mean square of each input over all tokens of `texts`; tables looked up have none."""
+        import torch
+
+        sums: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+
+        def note(name: str, x: "Tensor") -> None:
+            rows = x.detach().reshape(-1, x.shape[-1]).float()
+            sums[name] = sums.get(name, 0) + rows.square().sum(dim=0)
+            counts[name] = counts.get(name, 0) + len(rows)
+
+        hooks = [
+            module.register_forward_pre_hook(lambda _, given, name=layer.name: note(name, given[0]))
+            for layer in self.layers
+            for module in layer.modules
+            if not isinstance(module, torch.nn.Embedding)
+        ]
+        with torch.inference_mode():
+            for text in texts:
+                self.model(torch.tensor([list(text)], device=self.model.device), use_cache=False)
+        for hook in hooks:
+            hook.remove()
+        return {name: total / counts[name] for name, total in sums.items()}
+
+
+def packable(model: Any) -> "Iterator[tuple[str, Any]]":
+    """Linear layers and embeddings whose parameter is a float."""
+    from quantbench.decoding.module_tensors import FLOAT_SCHEMES
+    from quantbench.decoding.packed_modules import base_of
+
+    for name, module in model.named_modules():
+        parameter = module._parameters.get("weight")
+        if base_of(module) is not None and parameter is not None and parameter.dtype in FLOAT_SCHEMES:
+            yield name, module
+
+
+def own_name(name: str, modules: "Sequence[nn.Module]", embedding: Any, head: Any) -> str:
+    """A matrix's name, those of embedding and head as our engine calls them."""
+    if any(module is embedding for module in modules):
+        return EMBEDDING
+    return HEAD if any(module is head for module in modules) else f"{name}.weight"
+
+
+class Packing:
+    """Packs a model's layers, calibrated first where that is asked; keeps what is to be told of it."""
+
+    def __init__(
+        self,
+        quantizer: "Callable[[Strengths], Quantizer]",
+        calibrate: "Callable[[Layers], Strengths] | None",
+        device: str,
+    ) -> None:
+        self.seconds = 0.0
+        self.strengths = Strengths()
+        self.warnings: tuple[str, ...] = ()
+        self._quantizer, self._calibrate, self._device = quantizer, calibrate, device
+
+    def __call__(self, model: Any) -> None:
+        """Change the model's layers in place."""
+        from quantbench.decoding.packed_modules import pack
+
+        layers = Layers(model)
+        if self._calibrate is not None:
+            self.strengths = self._calibrate(layers)
+        quantize = self._quantizer(self.strengths)
+        start = time.perf_counter()
+        for layer in layers.layers:
+            weight = quantize(layer.name, layer.matrix())
+            for module in layer.modules:
+                pack(module, weight, product_of(weight, bias_of(module), self._device), model.dtype)
+        self.seconds = time.perf_counter() - start
+        told = (self.strengths.warning,) if self.strengths.warning else ()
+        self.warnings = (*told, *quantize.warnings(), *floats_left(model))
+
+
+def bias_of(module: "nn.Module") -> "Tensor | None":
+    """A layer's bias; None where it has none."""
+    bias = module._parameters.get("bias")
+    return None if bias is None else bias.data
+
+
+def product_of(weight: "Weight", bias: "Tensor | None", device: str) -> "Product":
+    """What multiplies a weight here; activations keep their bits, save those of 8-bit floats."""
+    from quantbench.engine.cpu.build import load_kernels
+    from quantbench.engine.cpu.linear import CpuLinear, declare
+    from quantbench.engine.parameters import Matrix
+    from quantbench.engine.plain.linear import plain_linear
+
+    matrix = Matrix(weight=weight, bias=bias, parts=(("weight", weight.shape[0]),))
+    library = load_kernels().kernels if device == "cpu" else None
+    if library is None or weight.cpu_operand() is None:
+        return plain_linear(matrix)
+    declare(library)
+    return CpuLinear(library, matrix, exact=True)
+
+
+def floats_left(model: Any) -> tuple[str, ...]:
+    """A sentence for the matrices that no layer multiplies alone."""
+    from quantbench.decoding.account import is_matrix
+
+    left = [name for name, parameter in model.named_parameters() if is_matrix(parameter)]
+    if not left:
+        return ()
+    kind = str(model.dtype).removeprefix("torch.")
+    named = f"{', '.join(left[:3])}{', ...' if len(left) > 3 else ''}"
+    return (
+        f"{len(left)} tensors stay {kind}, since no linear layer or embedding holds them "
+        f"(experts in one tensor, convolutions): {named}",
+    )
