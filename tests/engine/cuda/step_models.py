@@ -1,5 +1,6 @@
 """Random models and states in the kernels' layout, small enough for any machine."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -89,6 +90,28 @@ def random_model(
         final_norm=Norm(vector(config.hidden_size)),
         head=head,
     )
+
+
+def on_gpu(model: Parameters, device: torch.device) -> Parameters:
+    """The same model with all its tensors on a GPU."""
+
+    def matrix(m: Matrix) -> Matrix:
+        return replace(
+            m,
+            weight=m.weight.map(lambda tensor: tensor.to(device)),
+            bias=None if m.bias is None else m.bias.to(device),
+        )
+
+    names = ("qkv", "output", "gate_up", "down")
+    norms = ("input_norm", "post_norm", "q_norm", "k_norm")
+    layers = []
+    for layer in model.layers:
+        changes: dict[str, object] = {name: matrix(getattr(layer, name)) for name in names}
+        changes |= {n: None if getattr(layer, n) is None else getattr(layer, n).to(device) for n in norms}
+        layers.append(replace(layer, **changes))
+    embedding = matrix(model.embedding)
+    head = embedding if model.head is model.embedding else matrix(model.head)
+    return replace(model, embedding=embedding, head=head, layers=tuple(layers), norm=model.norm.to(device))
 
 
 def random_state(

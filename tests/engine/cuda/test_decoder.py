@@ -11,7 +11,7 @@ import torch
 from quantbench.decoding import FinishReason, Generation, Request
 from quantbench.engine.cpu import build
 from quantbench.engine.cuda import decoder as cuda_decoder
-from quantbench.engine.cuda import runner as cuda_runner
+from quantbench.engine.cuda import prompt_graphs
 from quantbench.engine.cuda.decoder import CudaDecoder, PersistentStep
 from quantbench.engine.cuda.graphs import buckets_of
 from quantbench.engine.cuda.operations import PLAIN
@@ -305,13 +305,13 @@ def test_a_prompt_is_computed_once_for_all_its_answers(
     batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[int] = []
-    lay_out = cuda_runner.lay_out
+    numbers_of = prompt_graphs.numbers_of
 
-    def counted(texts: Any, rows: Any, device: Any) -> Any:
+    def counted(texts: Any, *arguments: Any, **options: Any) -> Any:
         computed.extend(map(len, texts))
-        return lay_out(texts, rows, device)
+        return numbers_of(texts, *arguments, **options)
 
-    monkeypatch.setattr(cuda_runner, "lay_out", counted)
+    monkeypatch.setattr(prompt_graphs, "numbers_of", counted)
     _, ours = pair()
     asked = [
         Request(prompt_ids=prompt, max_new_tokens=count)

@@ -1,15 +1,12 @@
 """The persistent step on a GPU of compute capability 9.0: against the reference, and captured in a graph."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from quantbench.decoding import NO_TOKEN
 from quantbench.engine.cuda.persistent import launch as persistent
 from quantbench.engine.cuda.persistent.reference import reference_step
-from quantbench.engine.parameters import Matrix, Parameters
-from tests.engine.cuda.step_models import moved, random_model, random_state
+from tests.engine.cuda.step_models import moved, on_gpu, random_model, random_state
 
 pytestmark = [
     pytest.mark.gpu,
@@ -19,28 +16,6 @@ pytestmark = [
     ),
 ]
 CAPACITY = 600
-
-
-def on_gpu(model: Parameters, device: torch.device) -> Parameters:
-    """The same model with all its tensors on a GPU."""
-
-    def matrix(m: Matrix) -> Matrix:
-        return replace(
-            m,
-            weight=m.weight.map(lambda tensor: tensor.to(device)),
-            bias=None if m.bias is None else m.bias.to(device),
-        )
-
-    names = ("qkv", "output", "gate_up", "down")
-    norms = ("input_norm", "post_norm", "q_norm", "k_norm")
-    layers = []
-    for layer in model.layers:
-        changes: dict[str, object] = {name: matrix(getattr(layer, name)) for name in names}
-        changes |= {n: None if getattr(layer, n) is None else getattr(layer, n).to(device) for n in norms}
-        layers.append(replace(layer, **changes))
-    embedding = matrix(model.embedding)
-    head = embedding if model.head is model.embedding else matrix(model.head)
-    return replace(model, embedding=embedding, head=head, layers=tuple(layers), norm=model.norm.to(device))
 
 
 @pytest.mark.parametrize("scheme", ["float", "int8", "int4", "double"])

@@ -16,7 +16,8 @@ from quantbench.engine.cuda.graphs import Step
 from quantbench.engine.cuda.operations import TRITON, StepOperations
 from quantbench.engine.cuda.packing import packed_parameters
 from quantbench.engine.cuda.persistent.shape import MAX_ROWS
-from quantbench.engine.cuda.prefill import PromptPass, lay_out
+from quantbench.engine.cuda.prefill import PromptPass
+from quantbench.engine.cuda.prompt_layout import lay_out
 from quantbench.engine.cuda.runner import ModelRunner
 from quantbench.engine.cuda.scheduler import PREFILL_TOKENS, Scheduler
 from quantbench.engine.cuda.state import StepState, allocate_state
@@ -77,8 +78,8 @@ class CudaDecoder:
 
     @property
     def warmup_s(self) -> float:
-        """Seconds spent so far compiling kernels and capturing graphs of decode steps."""
-        return self._warmup_s + (self._runner.graphs.warmup_s if self._runner else 0.0)
+        """Seconds spent so far compiling kernels of decode steps and capturing graphs."""
+        return self._warmup_s + (self._runner.warmup_s if self._runner else 0.0)
 
     def generate(
         self,
@@ -105,7 +106,7 @@ class CudaDecoder:
             state = self._runner.state
             if (state.rows, state.capacity, state.logits is not None) == (rows, capacity, sampled):
                 return self._runner
-            self._warmup_s += self._runner.graphs.warmup_s
+            self._warmup_s += self._runner.warmup_s
             self._runner = None
         self._reserve(capacity)
         state = allocate_state(

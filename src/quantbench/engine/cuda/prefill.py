@@ -1,18 +1,15 @@
 """Whole prompts through the model: laid out one after another, no padding, cache filled on the way.
 
-Few tokens use the decode step's products; from `CUBLAS` or `DEQUANTIZED` tokens on, a packed matrix is
+Few tokens use the decode step's products; from `CUBLAS` tokens on, a packed matrix is
 dequantized into one buffer and multiplied by cuBLAS, unless results must not depend on the batch.
 """
-
-from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
 
 import torch
 from torch import Tensor
 
 from quantbench.engine.cuda.operations import StepOperations
+from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.prompt_layout import SHORT, PromptLayout
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.cuda.triton.argmax import chosen_of
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleave_of
@@ -21,43 +18,11 @@ from quantbench.engine.cuda.triton.prompt_attention import Prompts
 from quantbench.engine.cuda.triton.tiles import tile_for
 from quantbench.engine.cuda.triton_step import Tables, rotation_of
 from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
+from quantbench.weights.formats import GpuKind
 
-CUBLAS = 33  # tokens from which on cuBLAS multiplies float weights: its launches cost the host less
-DEQUANTIZED = 1025  # the same of packed weights: dequantizing costs the host four more launches a layer
+# tokens from which on cuBLAS multiplies: where captured passes of Qwen2.5-0.5B became faster on an H100
+CUBLAS = {GpuKind.FLOAT: 257, GpuKind.INT8: 1025, GpuKind.INT4: 257}
 HEAD_ROWS = 256  # tokens whose logits are computed at once
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptLayout:
-    """Where the tokens of some prompts lie, on the device."""
-
-    ids: Tensor  # int32 [tokens]
-    slot_mapping: Tensor  # int32 [2, tokens]: row of the cache, position
-    starts: Tensor  # int32 [prompts + 1]: first token of each prompt, and the end
-    longest: int
-
-
-def lay_out(prompts: Sequence[Sequence[int]], rows: Sequence[int], device: torch.device) -> PromptLayout:
-    """One copy to the device, which the host does not wait for."""
-    counts = [len(prompt) for prompt in prompts]
-    lengths, tokens = torch.tensor(counts), sum(counts)
-    starts = torch.cat((torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)))
-    ids = torch.frombuffer(array("i", chain.from_iterable(prompts)), dtype=torch.int32)
-    in_rows = torch.tensor(rows).repeat_interleave(lengths)
-    positions = torch.arange(tokens) - starts[:-1].repeat_interleave(lengths)
-    data = to_device(torch.cat((ids, in_rows.int(), positions.int(), starts.int())), device)
-    return PromptLayout(
-        ids=data[:tokens],
-        slot_mapping=data[tokens : 3 * tokens].view(2, tokens),
-        starts=data[3 * tokens :],
-        longest=max(counts),
-    )
-
-
-def to_device(numbers: Sequence[int] | Tensor, device: torch.device) -> Tensor:
-    """int32 [len(numbers)] on the device."""
-    data = torch.as_tensor(numbers, dtype=torch.int32)
-    return data.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else data
 
 
 class PromptPass:
@@ -68,7 +33,7 @@ class PromptPass:
     ) -> None:
         self._model, self._ops = model, operations
         self._invariant = batch_invariant
-        self._few_tokens = CUBLAS if model.layers[0].qkv.weight.is_float else DEQUANTIZED
+        self._few_tokens = CUBLAS[operand_of(model.layers[0].qkv.weight).kind]
         self.width = model.config.hidden_size  # of a final state
 
     def __call__(self, layout: PromptLayout, tables: Tables, state: StepState | None) -> Tensor:
@@ -127,7 +92,9 @@ class PromptPass:
         self._ops.rotate_prompts(config, rotation_of(layer, tables), qkv, layout.slot_mapping, cache)
         attended = self._buffer(len(normed), config.q_size)
         window = config.windows[number]
-        prompts, order = Prompts(layout.starts, layout.longest), self._order(layer.output, len(normed))
+        few = self._invariant or layout.longest <= SHORT  # one tile for all, or the faster one
+        prompts = Prompts(layout.starts, layout.longest, queries=64 if few else 128)
+        order = self._order(layer.output, len(normed))
         self._ops.prompt_attention(config, qkv, prompts, attended, window, order)
         return self._product(layer.output, attended)
 

@@ -12,7 +12,9 @@ from torch import Tensor
 from quantbench.decoding import Request
 from quantbench.decoding.sampler import Sampler
 from quantbench.engine.cuda.graphs import StepGraphs
-from quantbench.engine.cuda.prefill import PromptPass, lay_out, to_device
+from quantbench.engine.cuda.prefill import PromptPass
+from quantbench.engine.cuda.prompt_graphs import Prefill, PromptGraphs, put
+from quantbench.engine.cuda.prompt_layout import to_device
 from quantbench.engine.cuda.state import IDLE, StepState
 from quantbench.engine.cuda.triton_step import StepMaker, Tables
 
@@ -39,13 +41,19 @@ class ModelRunner:
     ) -> None:
         self.state = state
         self.graphs = StepGraphs(state, make_step)
-        self._prompt_pass, self._tables = prompt_pass, tables
+        self._prompt_pass = prompt_pass
         self._device = state.tokens.device
         self._sampler: Sampler | None = None
         self._lengths = torch.zeros(state.rows, dtype=torch.int64, device=self._device)
         width = prompt_pass.width
         self._ends = torch.empty(state.rows, width, dtype=state.keys.dtype, device=self._device)
+        self._compute = PromptGraphs(Prefill(state, prompt_pass, tables, self._lengths, self._ends))
         self._spare: list[Tensor] = []
+
+    @property
+    def warmup_s(self) -> float:
+        """Seconds spent compiling and capturing."""
+        return self.graphs.warmup_s + self._compute.warmup_s
 
     def reset(self) -> None:
         """All rows idle."""
@@ -58,30 +66,28 @@ class ModelRunner:
 
         Those without a source are computed, the others copied from the row that is their source.
         """
-        prompts = [request.prompt_ids for request in requests]
         new = [place for place, source in enumerate(sources) if source is None]
         if new:
-            self._compute([prompts[place] for place in new], [slots[place] for place in new])
-        for prompt, slot, source in zip(prompts, slots, sources, strict=True):
+            self._compute([requests[place].prompt_ids for place in new], [slots[place] for place in new])
+        for request, slot, source in zip(requests, slots, sources, strict=True):
             if source is not None and source != slot:
-                self._copy(source, slot, len(prompt))
-        lengths = to_device([len(prompt) for prompt in prompts], self._device).long()
-        rows = to_device(slots, self._device).long()
-        ends = self._ends[rows]
-        if self.state.logits is None:
-            tokens = self._prompt_pass.best(ends)
-        else:
-            counts = torch.zeros_like(lengths)
-            tokens = Sampler(requests, self._device)(self._prompt_pass.logits(ends), counts)
-        self._lengths[rows] = lengths
-        self.state.tokens[rows] = tokens.int()
-        self.state.positions[rows] = lengths.int()
-        self.state.output[rows, lengths] = tokens.int()
+                self._copy(source, slot, len(request.prompt_ids))
+        chosen = new if self.state.logits is None else []  # what is computed chooses the best token itself
+        left = [place for place in range(len(requests)) if place not in chosen]
+        if left:
+            self._choose([requests[place] for place in left], [slots[place] for place in left])
 
-    def _compute(self, prompts: Sequence[tuple[int, ...]], slots: Sequence[int]) -> None:
-        layout = lay_out(prompts, slots, self._device)
-        hidden = self._prompt_pass(layout, self._tables, self.state)
-        self._ends[to_device(slots, self._device).long()] = hidden[(layout.starts[1:] - 1).long()]
+    def _choose(self, requests: Sequence[Request], slots: Sequence[int]) -> None:
+        """The first tokens after the final states of prompts in these rows."""
+        rows = to_device(slots, self._device).long()
+        lengths = to_device([len(request.prompt_ids) for request in requests], self._device).long()
+        if self.state.logits is None:
+            tokens = self._prompt_pass.best(self._ends[rows])
+        else:
+            logits = self._prompt_pass.logits(self._ends[rows])
+            tokens = Sampler(requests, self._device)(logits, torch.zeros_like(lengths))
+        self._lengths[rows] = lengths
+        put(self.state, rows, lengths, tokens.int())
 
     def _copy(self, source: int, target: int, length: int) -> None:
         """The first positions of one row, and the final state of its prompt, onto another."""

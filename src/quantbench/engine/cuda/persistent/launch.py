@@ -7,6 +7,8 @@ the kernel computes in plain torch is `engine.model.Model` with greedy choice; n
 import ctypes
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
@@ -163,7 +165,21 @@ def build_persistent_step(model: Parameters, state: StepState) -> Callable[[], N
         blocks=blocks_for(model, properties.multi_processor_count),
         shared_bytes=shared_limit(model.device.index or 0),
     )
+    compile_together(model, shape)
     return launcher(model, state, shape)
+
+
+def compile_together(model: Parameters, shape: StepShape) -> None:
+    """Compile for each number of rows that a run comes to, in a thread each: they are asked for soon."""
+    rows = {shape.rows, *(1 << power for power in range(MAX_ROWS.bit_length()))}
+    variants = [replace(shape, rows=count) for count in sorted(rows)]
+    with ThreadPoolExecutor(len(variants)) as threads:
+        list(threads.map(lambda variant: machine_code(model, variant), variants))
+
+
+def machine_code(model: Parameters, shape: StepShape) -> bytes:
+    """The kernel compiled for one shape."""
+    return compiled(source(), shape.defines(model), "sm_90a")
 
 
 def launcher(
@@ -171,7 +187,7 @@ def launcher(
 ) -> Callable[[], None]:
     """The step compiled for one shape, as `build_persistent_step` returns it."""
     arguments = arguments or StepArguments(model, state, shape)
-    code = compiled(source(), shape.defines(model), "sm_90a")
+    code = machine_code(model, shape)
     kernel = CompiledKernel(code, "decode_step", shared_bytes=shape.shared_bytes, device=model.device)
     threads = (shape.warps + 1) * 32
 

@@ -33,7 +33,7 @@ def add_norm_reference(
     out.copy_(interleaved(residual.float() * scale * weight.float(), order))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _add_norm(
     residual,
     delta,

@@ -31,7 +31,7 @@ def chosen_of(best: Tensor, ids: Tensor) -> Tensor:
     return torch.where(greatest.isfinite(), ids.gather(0, tile[None])[0], NO_TOKEN)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tiles", "rows", "capacity"])
 def _argmax(
     best,
     ids,

@@ -21,7 +21,7 @@ except ImportError as error:
         def __getattr__(self, name: str) -> Any:
             return self
 
-        def __call__(self, *arguments: Any) -> Any:
+        def __call__(self, *arguments: Any, **options: Any) -> Any:
             return arguments[0] if arguments else self
 
     triton: Any = _Nothing()  # type: ignore[no-redef]

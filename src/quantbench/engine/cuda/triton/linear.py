@@ -146,7 +146,7 @@ def _scaled(acc, more, scale, bias, n, BY_ROW: tl.constexpr, BIAS: tl.constexpr)
     return acc, more
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])  # one kernel for any number of tokens
 def _linear(
     w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride, SCHEME: tl.constexpr,
     GROUP: tl.constexpr, DOUBLE: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr, EPILOGUE: tl.constexpr,

@@ -23,6 +23,7 @@ class Prompts:
 
     starts: Tensor
     longest: int  # tokens
+    queries: int = 64  # that a block takes: 64 or 128
 
 
 def prompt_attention_reference(
@@ -36,6 +37,8 @@ def prompt_attention_reference(
     """qkv [tokens, (heads + 2 kv_heads) * head_dim], rotated; out [tokens, heads * head_dim] in `order`."""
     bounds = prompts.starts.tolist()
     for first, end in pairwise(bounds):
+        if first == end:
+            continue
         heads = qkv[first:end].view(end - first, -1, config.head_dim).transpose(0, 1).float()
         q, k, v = torch.split(heads, [config.heads, config.kv_heads, config.kv_heads])
         k, v = (x.repeat_interleave(config.groups, dim=0) for x in (k, v))
@@ -47,7 +50,7 @@ def prompt_attention_reference(
         out[first:end] = interleaved(result, order).to(out.dtype)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["starts"])
 def _prompt_attention(
     qkv, starts, out, window, scale,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, PAD: tl.constexpr, WINDOW: tl.constexpr,
@@ -98,7 +101,7 @@ def prompt_attention(
     order: int = NATURAL,
 ) -> None:
     """`prompt_attention_reference` on the device."""
-    queries = 64 if prompts.longest <= 256 else 128
+    queries = prompts.queries
     grid = (triton.cdiv(prompts.longest, queries), config.heads, len(prompts.starts) - 1)
     _prompt_attention[grid](
         qkv,

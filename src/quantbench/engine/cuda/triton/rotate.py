@@ -59,7 +59,7 @@ def rotate_prompts_reference(
     """qkv [tokens, (heads + 2 kv_heads) * head_dim], turned in place.
 
     slot_mapping int32 [2, tokens]: each token's row and position. cache: keys and values [rows, kv_heads,
-    capacity, head_dim] of one layer, written at each token's place.
+    capacity, head_dim] of one layer, written at each token's place; not where the row is negative.
     """
     turning = config.heads + config.kv_heads
     for token, (row, position) in enumerate(slot_mapping.t().tolist()):
@@ -67,12 +67,12 @@ def rotate_prompts_reference(
         heads[:turning] = torch.cat(rotate_reference(config, rotation, heads[:turning], position)).to(
             qkv.dtype
         )
-        if cache is not None:
+        if cache is not None and row >= 0:
             cache[0][row, :, position] = heads[config.heads : turning]
             cache[1][row, :, position] = heads[turning:]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"], do_not_specialize_on_alignment=["slot_mapping"])
 def _rotate(
     qkv, q_norm, k_norm, cosines, sines, slot_mapping, keys, values, tokens, row_stride, head_stride, eps,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr, PAD_HEADS: tl.constexpr,
@@ -105,11 +105,11 @@ def _rotate(
     tl.store(at, turned_a, mask=turning)
     tl.store(at + HALF, turned_b, mask=turning)
     if CACHE:
-        key = (h >= HEADS) & turning
+        key = (h >= HEADS) & turning & (row >= 0)
         place = row * row_stride + (h - HEADS) * head_stride + position * DIM + i
         tl.store(keys + place, turned_a, mask=key)
         tl.store(keys + place + HALF, turned_b, mask=key)
-        value = (h >= HEADS + KV_HEADS) & (h < HEADS + 2 * KV_HEADS) & (i < HALF)
+        value = (h >= HEADS + KV_HEADS) & (h < HEADS + 2 * KV_HEADS) & (i < HALF) & (row >= 0)
         place = row * row_stride + (h - HEADS - KV_HEADS) * head_stride + position * DIM + i
         tl.store(values + place, tl.load(at, mask=value), mask=value)
         tl.store(values + place + HALF, tl.load(at + HALF, mask=value), mask=value)
