@@ -80,7 +80,7 @@ def main() -> None:
     except QuantbenchError as error:
         fail(str(error))
     except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         status = 1
     except OSError as error:
         if error.errno is None:  # raised by a program, not by the system
@@ -95,6 +95,11 @@ def main() -> None:
             give_error(STOPPED)
             ERR.print(STOPPED)
     sys.exit(status)
+
+
+def drop_output() -> None:
+    """What is still to be written to standard output goes nowhere: it takes no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def refuse_empty(arguments: list[str]) -> None:
@@ -112,7 +117,11 @@ def refuse_empty(arguments: list[str]) -> None:
 
 def fail(sentence: str) -> NoReturn:
     """Print one sentence and leave with exit code 2."""
-    give_error(sentence)
+    try:
+        give_error(sentence)
+        sys.stdout.flush()
+    except OSError:  # a full disk behind standard output, which may be what the sentence is about
+        drop_output()
     ERR.print(f"quantbench: {sentence}", style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(2)
 

@@ -129,6 +129,7 @@ class Walk:
             if trial.reference in self.unfinished or not self.pool.free(trial):
                 rest.append(trial)
             elif not self._skipped(trial):
+                self.store.check_there()
                 self.started += 1
                 self.watcher.on_start(trial, self.started, self.count)
                 self.pool.start(trial)

@@ -74,7 +74,8 @@ class RunDisplay:
         name = self._name(trial)
         if self._folder:
             note_ended(self._folder, trial.id)
-        took = show_seconds(time.perf_counter() - self._started)
+        waited = time.perf_counter() - self._started
+        took = show_seconds(record.took_s if record.took_s is not None else waited)
         if record.failure is None:
             self._console.print(f"{name}: measured in {took}", highlight=False)
         else:

@@ -19,7 +19,7 @@ ARGUMENTS = (
     "builtin --device cpu --limit 3 --max-new-tokens 8 --speed-budget 0.2 --new-tokens 4 --prompt-tokens 8"
 )
 MORE = "--methods fp16,int8 --threads 1 --format json"
-RUNS = 12
+RUNS = 25  # of four disturbances each
 LIMIT_S = 600
 
 
@@ -40,15 +40,17 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def disturb(process: "subprocess.Popen[bytes]", draw: random.Random) -> None:
-    """Kill the trial, kill the run, or ask the run to end."""
-    what = draw.choice(["trial", signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    if what != "trial":
+    """Kill the trial, the run, or both, or ask the run to end."""
+    what = draw.choice(["trial", "both", signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    if what not in ("trial", "both"):
         process.send_signal(what)
         return
     for server in psutil.Process(process.pid).children():
         if any("executors.forkserver" in part for part in server.cmdline()):
             for trial in server.children():
                 trial.kill()
+    if what == "both":
+        process.kill()
 
 
 def facts(record: Record) -> dict[str, Any]:

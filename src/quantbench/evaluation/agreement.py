@@ -15,7 +15,7 @@ from quantbench.decoding import Decoder, TellsNext
 from quantbench.evaluation.generate import Sample
 from quantbench.plan import Role, Trial
 from quantbench.records import Agreement, Parting
-from quantbench.store import write_atomically
+from quantbench.store import make_folder, write_atomically
 from quantbench.tasks.problem import Task
 
 FOLDER = "answers"
@@ -113,7 +113,7 @@ def preference(decoder: Decoder, prefix: Sequence[int], own: int, other: int) ->
 def keep(folder: Path, trial: Trial, task: Task, asked: Mapping[str, Any], own: Answers) -> None:
     """Write a trial's answers for those that come after it."""
     path = folder / FOLDER / f"{trial.id}-{task.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     content = {"asked": asked, "row": own.row, "engine": trial.load.engine, "texts": dict(own.texts)}
     content["token_ids"] = {name: list(ids) for name, ids in own.token_ids.items()}
     write_atomically(path, json.dumps(content).encode())

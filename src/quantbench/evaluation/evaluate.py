@@ -75,11 +75,22 @@ def evaluate_protocols(
             generate_s=generated - start,
             execute_s=executed - generated,
             generated_tokens=sum(sample.tokens for sample in samples),
-            batch_size=settings.batch_size,
+            batch_size=generator.batch_size,
             temperature=settings.temperature,
-            note=task.note,
+            note=noted(task, settings.batch_size, generator.batch_size),
         )
         yield result, samples
+
+
+def noted(task: Task, asked: int, used: int) -> str | None:
+    """The task's note, and where memory ran out what that changed."""
+    if used == asked:
+        return task.note
+    ran_out = (
+        f"memory ran out at batch {asked}, so the rest was answered at batch {used}; answers that depend on "
+        "their batch may differ in near ties"
+    )
+    return f"{task.note}; {ran_out}" if task.note else ran_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from quantbench.decoding import Decoder, FinishReason, Generation, Request
 from quantbench.evaluation.answers import StopStrings, answer_text
 from quantbench.evaluation.extraction import Extracted, extractor_of
 from quantbench.evaluation.grading import Answer
+from quantbench.evaluation.shrinking import answer_all
 from quantbench.progress import Progress
 from quantbench.settings import GenerationSettings
 from quantbench.tasks.problem import Problem, Task
@@ -73,6 +74,7 @@ class Generator:
         """`tasks` are the same problems under each protocol that will be asked by."""
         self.decoder, self._tokenizer, self._eos_ids = decoder, tokenizer, eos_ids
         self.settings = settings
+        self.batch_size = settings.batch_size  # smaller once memory has run out
         self._stops: dict[tuple[object, ...], set[tuple[str, ...]]] = defaultdict(set)
         self._limits: dict[tuple[object, ...], int] = {}
         self._answers: dict[tuple[object, ...], Generation] = {}
@@ -124,17 +126,17 @@ class Generator:
         """All answers to a task, in the problems' order; empty ones where the model cannot be asked."""
         questions = self.questions(task)
         new = [q for q in questions if q.refused is None and q.key not in self._answers]
-        requests = [self.request(question) for question in new]
         finished = 0
 
         def on_finish(index: int, generation: Generation) -> None:
             nonlocal finished
             finished += 1
-            progress(f"{task.name}: generating", finished, len(requests))
+            progress(f"{task.name}: generating", finished, len(new))
 
-        if requests:
-            batch = self.settings.batch_size
-            answers = self.decoder.generate(requests, batch_size=batch, on_finish=on_finish)
+        if new:
+            answers, self.batch_size = answer_all(
+                self.decoder, lambda place: self.request(new[place]), len(new), self.batch_size, on_finish
+            )
             self._answers |= {question.key: answer for question, answer in zip(new, answers, strict=True)}
         return [
             unanswered(question)

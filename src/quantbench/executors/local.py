@@ -21,7 +21,7 @@ from quantbench.executors.processes import ForkServer, TrialProcess, end, starte
 from quantbench.plan import Trial
 from quantbench.progress import Progress
 from quantbench.records import Failure, Record
-from quantbench.store import parse_record
+from quantbench.store import make_folder, parse_record
 from quantbench.trial import new_record
 
 TAIL_LINES = 8
@@ -61,7 +61,7 @@ class LocalExecutor:
         name = self._names.get(trial.id, trial.label)
         log_file = self._folder / "logs" / f"{name}.log"
         for path in (record_file, log_file):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         remove(record_file)
         job = {
             "trial": trial.to_dict(),

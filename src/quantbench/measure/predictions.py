@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantbench.store import write_atomically
+from quantbench.store import make_folder, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,7 @@ def save_reference(path: Path, reference: Reference) -> None:
         log_rest=log_rest,
         nll=reference.nll,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomically(path, buffer.getvalue())
 
 

@@ -1,6 +1,6 @@
 """The results folder on disk: `Store` is its interface, `Summary` what is known of a record at a glance."""
 
-from quantbench.store.files import write_atomically
+from quantbench.store.files import make_folder, write_atomically
 from quantbench.store.lines import parse_record
 from quantbench.store.running import Running, clear_running, note_ended, note_running, read_running
 from quantbench.store.store import DamagedLine, Store, has_records
@@ -14,6 +14,7 @@ __all__ = [
     "Summary",
     "clear_running",
     "has_records",
+    "make_folder",
     "note_ended",
     "note_running",
     "parse_record",

@@ -42,6 +42,14 @@ def write_at(handle: BinaryIO, end: int, line: bytes) -> None:
     os.fsync(handle.fileno())
 
 
+def make_folder(path: Path) -> None:
+    """A folder within the results folder, which itself is never made again; StoreError when it cannot be."""
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file in one step; StoreError names the file when the disk is full or refuses."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -58,6 +66,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def unwritable(path: Path, error: OSError) -> StoreError:
     """The sentence for a file of the folder that the disk has no room for, or that it refuses."""
+    if not path.parent.exists():
+        return StoreError(f"cannot write '{path}': its folder is gone; put it back, or choose another one")
     return StoreError(
         f"cannot write '{path}' ({error.strerror}); free some space or choose another --output-dir"
     )

@@ -19,7 +19,7 @@ from quantbench.errors import StoreError
 from quantbench.parts import FOLDER as PARTS
 from quantbench.parts import Collector
 from quantbench.records import Record
-from quantbench.store.files import unwritable, whole_lines, write_at, write_atomically
+from quantbench.store.files import make_folder, unwritable, whole_lines, write_at, write_atomically
 from quantbench.store.lines import parse_record, sealed_line
 from quantbench.store.summary import Summary, summary_of
 
@@ -47,6 +47,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._made: tuple[int, int] | None = None  # device and inode, once `create` has seen it
 
     def create(self) -> None:
         """Make the folder and prove that it can be written to; StoreError says what to do if not."""
@@ -55,10 +56,29 @@ class Store:
             probe = self.folder / ".write-test"
             probe.write_text("")
             probe.unlink()
+            self._made = self._identity()
         except OSError as error:
             raise StoreError(
                 f"cannot write to '{self.folder}' ({error.strerror}); choose another --output-dir"
             ) from error
+
+    def _identity(self) -> tuple[int, int]:
+        found = self.folder.stat()
+        return found.st_dev, found.st_ino
+
+    def check_there(self) -> None:
+        """StoreError where the folder that was created is not there any more, or is another one."""
+        if self._made is None:
+            return
+        try:
+            same = self._identity() == self._made
+        except OSError:
+            same = False
+        if not same:
+            raise StoreError(
+                f"'{self.folder}' was removed or moved while it was written to, so nothing more is written; "
+                "put it back, or run the same command again to begin anew"
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -88,12 +108,14 @@ class Store:
 
         A last line that a crash cut off is taken back first; damaged lines before it stay as they are.
         """
+        self.check_there()
         path = self.folder / RECORDS
         collector = Collector(self._free_name(record.trial_id))
         line = sealed_line(record, collector)
         if collector.content:
-            (self.folder / PARTS).mkdir(exist_ok=True)
-            write_atomically(self.folder / collector.file, bytes(collector.content))
+            part = self.folder / collector.file
+            make_folder(part.parent)
+            write_atomically(part, bytes(collector.content))
         try:
             with path.open("r+b" if path.exists() else "x+b") as handle:
                 end = whole_lines(handle)
@@ -178,6 +200,6 @@ class Store:
         """Write rows as JSON lines to a file of the folder, atomically; returns `relative`."""
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         path = self.folder / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_atomically(path, text.encode())
         return relative

@@ -89,6 +89,8 @@ def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) 
             run.keep(agreements=(*run.record.agreements, *alike))
         if sentence := refusals(task, samples):
             run.warn(sentence)
+    if generator.batch_size < generator.settings.batch_size:
+        run.warn(f"{ways[0].name}: memory ran out, so answers were generated at batch {generator.batch_size}")
 
 
 def quietly(open_box: OpenSandbox) -> OpenSandbox:
