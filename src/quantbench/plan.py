@@ -147,6 +147,11 @@ class Plan:
         return f"{group.name}-{trial.label}" if group else trial.label
 
     @cached_property
+    def by_id(self) -> Mapping[str, Trial]:
+        """The trials in their order, by id; ids are hashes, which ten thousand trials make once."""
+        return {trial.id: trial for trial in self.trials}
+
+    @cached_property
     def group_of(self) -> Mapping[str, Group]:
         """Of a sweep: the group of each trial's id."""
         return {trial.id: group for group in self.groups for trial in group.trials}

@@ -89,9 +89,9 @@ def walk_plan(
     """
     known, damaged = known_of(plan, store)
     pending = pending_trials(plan, known, store)
-    waiting = {trial.id for trial in pending}
+    waiting = set(map(id, pending))
     for trial in plan.trials:
-        if trial.id not in waiting:
+        if id(trial) not in waiting:
             watcher.on_skip(trial)
     walk = Walk(store=store, pool=pool, watcher=watcher, known=known, pending=list(pending))
     while walk.pending or walk.running:
@@ -140,7 +140,8 @@ class Walk:
 
     def _skipped(self, trial: Trial) -> bool:
         """Whether nothing can be added to what is known of it, as its baseline failed again."""
-        if trial.id in self.known and trial.reference and not awaits_distance(trial, self.known):
+        own = self.known.get(trial.id)
+        if own and trial.reference and not awaits_distance(own, trial, self.known):
             self.watcher.on_skip(trial)
             return True
         return False
@@ -167,28 +168,34 @@ class Walk:
 def known_of(plan: Plan, store: Store) -> tuple[dict[str, Summary], list[DamagedLine]]:
     """What is recorded of this plan and complete, by trial id; and the store's damaged lines."""
     stored, damaged = store.summaries_or_none()
-    found = (stored.get(trial.id) for trial in plan.trials)
+    found = (stored.get(trial) for trial in plan.by_id)
     known = {one.trial_id: one for one in found if one and one.completed and store.has_parts(one)}
     return known, damaged
 
 
 def pending_trials(plan: Plan, known: Mapping[str, Summary], store: Store) -> tuple[Trial, ...]:
     """What has no completed record, and what must run again so that every comparison can be made."""
-    wanted = {trial.id for trial in plan.trials if trial.id not in known or awaits_distance(trial, known)}
-    references = {trial.reference for trial in plan.trials if trial.id in wanted and trial.reference}
+    wanted = {
+        name
+        for name, trial in plan.by_id.items()
+        if name not in known or awaits_distance(known[name], trial, known)
+    }
+    references = {plan.by_id[name].reference for name in wanted} - {None}
     lost = {
         reference
         for reference in references
-        if reference in known
+        if reference is not None
+        and reference in known
         and known[reference].has_distance
         and not has_predictions(store.folder, reference)
     }
-    return tuple(trial for trial in plan.trials if trial.id in wanted | lost)
+    wanted |= lost
+    return tuple(trial for name, trial in plan.by_id.items() if name in wanted)
 
 
-def awaits_distance(trial: Trial, known: Mapping[str, Summary]) -> bool:
+def awaits_distance(own: Summary, trial: Trial, known: Mapping[str, Summary]) -> bool:
     """Whether a measured trial lacks the distance from a baseline that was scored or is still to run."""
-    if trial.reference is None or known[trial.id].has_distance:
+    if trial.reference is None or own.has_distance:
         return False
     baseline = known.get(trial.reference)
     return baseline is None or baseline.has_distance

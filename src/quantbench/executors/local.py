@@ -28,6 +28,7 @@ TAIL_LINES = 8
 LOOK_S = 1.0  # between two looks whether a silent child still runs
 FAREWELL_S = 0.2  # between two looks whether a child that closed its pipe has ended
 CHUNK = 1 << 16
+SHARED = "its speed was measured beside other trials on the same CPU, whose memory they share"
 
 
 class LocalExecutor:
@@ -129,7 +130,10 @@ def placed(record: Record, where: str | None) -> Record:
         return record
     environment = record.environment
     extra = {**environment.extra, "side_by_side_on": where}
-    return record.model_copy(update={"environment": environment.model_copy(update={"extra": extra})})
+    found: dict[str, object] = {"environment": environment.model_copy(update={"extra": extra})}
+    if where.startswith("cpu") and record.speed:
+        found["warnings"] = (*record.warnings, SHARED)
+    return record.model_copy(update=found)
 
 
 class ProgressPipe:
