@@ -32,7 +32,13 @@ def hooked(model: torch.nn.Module) -> dict[str, Tensor]:
     return {name: torch.cat(parts).float().square().mean(dim=0) for name, parts in inputs.items()}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+SECOND = ("-interval", "-serial", "e-tied", "2-biases", "moe-window", "mixtral-window", "3-linear")
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(v, marks=pytest.mark.long) if v.endswith(SECOND) else v for v in VARIANTS],
+)
 def test_they_are_those_of_transformers(variant: str) -> None:
     model = reference_model(variant)
     source = source_of(model)

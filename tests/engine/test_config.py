@@ -7,8 +7,10 @@ import transformers
 
 from quantbench.engine.config import read_config, unsupported
 from quantbench.errors import ModelError
+from quantbench.sources.family_table import FAMILIES
 from tests.engine.models import SHAPE, VARIANTS
 
+DYNAMIC = {"full_attention": {"rope_type": "dynamic", "factor": 2.0}, "sliding_attention": {}}
 QWEN = {**SHAPE, "model_type": "qwen2"}
 
 
@@ -27,6 +29,12 @@ QWEN = {**SHAPE, "model_type": "qwen2"}
         ({"mlp_bias": True}, "mlp_bias"),
         ({"model_type": "mistral", "attention_bias": True}, "attention_bias"),
         ({"model_type": "llama", "sliding_window": 5}, "sliding_window"),
+        ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ({"model_type": "gemma3_text", "rope_parameters": DYNAMIC}, "rope_type 'dynamic'"),
+        ({"model_type": "smollm3", "layer_types": ["sliding_attention"] * 2}, "sliding_attention"),
+        ({"model_type": "smollm3", "no_rope_layers": [1]}, "no_rope_layers has 1 entries for 2 layers"),
+        ({"model_type": "gpt_neox", "quantization_config": {"quant_method": "gptq"}}, "head by head"),
+        ({"model_type": "granite", "rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary"),
     ],
 )
 def test_what_would_change_numbers_is_refused_by_name(change: dict[str, Any], named: str) -> None:
@@ -49,20 +57,30 @@ def test_a_missing_size_is_named(key: str) -> None:
         read_config(config)
 
 
-@pytest.mark.parametrize("kind", ["qwen2", "qwen3", "llama", "mistral"])
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_missing_keys_mean_what_they_mean_to_transformers(kind: str) -> None:
-    needed = dict.fromkeys(("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads"), 64)
-    needed["num_hidden_layers"] = 30
+    needed = dict.fromkeys(("vocab_size", "hidden_size", "intermediate_size"), 64)
+    needed |= {"num_attention_heads": 4, "num_hidden_layers": 30}
+    if FAMILIES[kind].defaults.get("num_key_value_heads"):  # which must divide the heads
+        needed["num_attention_heads"] = 64
     ours = read_config({"model_type": kind, **needed})
     theirs = transformers.AutoConfig.for_model(kind, **needed)
-    head_dim = getattr(theirs, "head_dim", None) or 1
+    heads, window = needed["num_attention_heads"], getattr(theirs, "sliding_window", None)
     types = getattr(theirs, "layer_types", None) or ["sliding_attention"] * 30
-    window = getattr(theirs, "sliding_window", None)
-    assert (ours.kv_heads, ours.head_dim) == (theirs.num_key_value_heads, head_dim)
-    assert (ours.max_positions, ours.norm_eps) == (theirs.max_position_embeddings, theirs.rms_norm_eps)
-    assert ours.windows == tuple(window if t == "sliding_attention" else None for t in types)
-    assert ours.rope.theta == theirs.rope_parameters["rope_theta"]
+    assert ours.kv_heads == (getattr(theirs, "num_key_value_heads", None) or heads)
+    assert ours.head_dim == (getattr(theirs, "head_dim", None) or 64 // heads)
+    assert ours.norm_eps == (getattr(theirs, "rms_norm_eps", None) or theirs.layer_norm_eps)
+    assert ours.max_positions == theirs.max_position_embeddings
+    assert ours.windows == tuple((window or None) if t == "sliding_attention" else None for t in types)
     assert ours.tied == theirs.tie_word_embeddings
+    rope = theirs.rope_parameters
+    both = rope if "full_attention" in rope else {"sliding_attention": rope, "full_attention": rope}
+    assert [r.theta for r in ours.ropes] == [both[t]["rope_theta"] for t in types]
+    assert ours.activation == (getattr(theirs, "hidden_activation", None) or theirs.hidden_act)
+    assert ours.attention_cap == getattr(theirs, "attn_logit_softcapping", None)
+    assert ours.logit_cap == getattr(theirs, "final_logit_softcapping", None)
+    assert ours.chosen_experts == getattr(theirs, "num_experts_per_tok", 0)
+    assert ours.experts_sum_to_one == (kind == "mixtral")
 
 
 def test_rope_of_older_configurations_reads_like_that_of_newer_ones() -> None:

@@ -42,7 +42,8 @@ class Model:
         With `wanted` (places int64 [n]) only theirs, [n, hidden_size]: the rest of the last layer behind its
         keys and values is not computed, as nothing reads it.
         """
-        x = (self.embedding.rows(ids) * self.config.embedding_scale).to(self.dtype)
+        rows, scale = self.embedding.rows(ids), self.config.embedding_scale
+        x = (rows if scale == 1 else rows * scale).to(self.dtype)
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
             x = layer(number, x, attention, wanted if number == last else None, prompt=prompt)
