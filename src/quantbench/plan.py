@@ -53,7 +53,6 @@ class Trial(Settings):
     load: LoadSettings
     evaluation: EvaluationSettings
     task_digests: tuple[str, ...] = ()  # of the problems' content, so that changed data make another trial
-    text_digests: tuple[str, ...] = option((), "Content of its texts.", facts=Facts(before=()))
     generation: GenerationSettings = GenerationSettings()
     speed: SpeedSettings = SpeedSettings()
     arrivals: ArrivalSettings = ArrivalSettings()
@@ -113,13 +112,12 @@ class Trial(Settings):
     @property
     def has_distance(self) -> bool:
         """Whether the trial has a task, or a text to be scored on."""
-        return bool(self.evaluation.own_tasks) or self.distance.text is not None
+        return bool(self.evaluation.tasks) or self.distance.text is not None
 
     @property
     def reads_text(self) -> bool:
         """Whether the trial needs a tokenizer."""
-        asked = self.evaluation.harness_tasks or self.likelihood.perplexity is not None
-        return self.has_distance or bool(asked)
+        return self.has_distance or self.likelihood.perplexity is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

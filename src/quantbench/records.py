@@ -11,7 +11,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from quantbench.harness_record import HarnessResult
 from quantbench.kernels import Kernels
 from quantbench.parts import Apart
 from quantbench.plan import Role, Trial
@@ -214,11 +213,12 @@ class Perplexity(Frozen):
 
 
 class Calibration(Frozen):
-    """A text that was run through the unquantized model, to learn how strong each matrix's inputs are."""
+    """A text that was run through the model, to learn what each matrix's inputs are like."""
 
     text: str  # 'quantbench's own calibration.txt'
     sha256: str  # of the whole text
     tokens: Count
+    feedback: bool = False  # whether matrices were rounded with error feedback (GPTQ) while it ran
 
 
 class Reading(Frozen):
@@ -268,7 +268,6 @@ class Record(Frozen):
     agreements: tuple[Agreement, ...] = ()  # with other engines
     distance: Distance | None = None
     perplexity: Annotated[Sequence[Perplexity], Apart(Perplexity)] = ()
-    harness: Annotated[Sequence[HarnessResult], Apart(HarnessResult)] = ()  # tasks of lm-eval
     took_s: Seconds | None = None  # from the start of the trial's process to its end
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from quantbench.methods import METHODS, Loaded, LoadSettings, calibrating
 from quantbench.methods.calibrating import (
     OF_MOMENTS,
     OF_SQUARES,
-    Extent,
     calibrate,
     uncalibrated,
     unreached_experts,
@@ -32,8 +32,7 @@ def load(method: str, source: object, **changes: object) -> Loaded:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """GPTQ by few tokens."""
-    few = Extent(shipped=OF_MOMENTS.shipped, tokens=512, window=64)
-    monkeypatch.setattr(calibrating, "OF_MOMENTS", few)
+    monkeypatch.setattr(calibrating, "OF_MOMENTS", replace(OF_MOMENTS, tokens=512))
 
 
 def test_the_text_that_was_run_is_recorded_by_its_hash() -> None:
@@ -73,8 +72,12 @@ def test_calibrated_weights_differ_from_uncalibrated_ones_and_are_the_same_every
 def test_a_text_by_path_is_read_in_place_of_the_shipped_one_and_recorded(tmp_path: Path) -> None:
     text = tmp_path / "mine.txt"
     text.write_text("def f(x):\n    return x\n" * 40)
-    found = load("int4", open_source("builtin"), calibration=str(text)).calibration
+    loaded = load("int4", open_source("builtin"), calibration=str(text))
+    found = loaded.calibration
     assert found is not None
+    assert loaded.warnings[0] == (
+        f"calibrated on {found.tokens} tokens, where 4096 are wanted; give a longer text"
+    )
     assert (found.text, found.sha256) == ("mine.txt", hashlib.sha256(text.read_bytes()).hexdigest())
 
 
@@ -96,6 +99,13 @@ def test_gptq_is_closer_to_the_model_on_its_text_than_calibrated_scales_alone() 
         return float(sum((a - b).square().mean() for a, b in zip(found, exact, strict=True)))
 
     assert far("int4-gptq-head16") < far("int4-head16")
+
+
+@pytest.mark.usefixtures("short")
+def test_the_record_says_what_a_text_was_for() -> None:
+    source = open_source("builtin")
+    found = [load(method, source).calibration for method in ("int4", "int4-gptq")]
+    assert [one is not None and one.feedback for one in found] == [False, True]
 
 
 @pytest.mark.usefixtures("short")

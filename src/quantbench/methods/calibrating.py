@@ -31,13 +31,14 @@ class Extent:
     shipped: str  # among the assets
     tokens: int
     window: int
+    feedback: bool = False
 
 
 # Attention of many models rests on a text's first token, whose activations are far stronger than all others:
 # many short windows give it the weight that its products need.
 OF_SQUARES = Extent(shipped="calibration.txt", tokens=4096, window=64)
 # Second moments of thousands of inputs take more text than their squares: with 4,096 tokens GPTQ fits those.
-OF_MOMENTS = Extent(shipped="calibration-long.txt", tokens=32768, window=64)
+OF_MOMENTS = Extent(shipped="calibration-long.txt", tokens=32768, window=64, feedback=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +101,19 @@ def passed(
         )
     squares, weights = run(ids)
     kept = {name: values for name, values in squares.items() if bool(values.isfinite().all())}
-    lost = len(squares) - len(kept)
+    lost, tokens = len(squares) - len(kept), sum(map(len, ids))
+    short = f"calibrated on {tokens} tokens, where {extent.tokens} are wanted; give a longer text"
+    told = (
+        short if tokens < extent.tokens else None,
+        uncalibrated(lost, unreached_experts(source, squares)),
+    )
     return Strengths(
         squares=kept,
         weights=weights,
         calibration=Calibration(
-            text=label, sha256=hashlib.sha256(text).hexdigest(), tokens=sum(map(len, ids))
+            text=label, sha256=hashlib.sha256(text).hexdigest(), tokens=tokens, feedback=extent.feedback
         ),
-        warning=uncalibrated(lost, unreached_experts(source, squares)),
+        warning="; ".join(sentence for sentence in told if sentence) or None,
         seconds=time.perf_counter() - start,
     )
 

@@ -58,12 +58,14 @@ class Int4Groups:
         return next((size for size in sizes if columns % (2 * size) == 0), None)
 
     def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
+        from quantbench.engine.cpu.search import quantize_compiled
         from quantbench.weights.quantizers.int4 import quantize_int4
         from quantbench.weights.quantizers.int4_double import quantize_int4_double
 
         columns = weight.shape[1]
         if group := self.group_of(columns):
-            return quantize_int4_double(name, weight, group_size=group, importance=squares)
+            made = quantize_compiled(name, weight, group_size=group, importance=squares)
+            return made or quantize_int4_double(name, weight, group_size=group, importance=squares)
         if columns % LEAST == 0:
             return quantize_int4(name, weight, group_size=LEAST, importance=squares)
         return None

@@ -34,8 +34,7 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
         run.warn("the model has no tokenizer, so no task was run")
         return
     asked, chat = run.trial.evaluation, read_chat(source, tokenizer)
-    loaded = [load_task(name, data_of(name, asked.task_data)) for name in asked.own_tasks]
-    tasks = [limit_task(task, asked.limit) for task in loaded]
+    tasks = [limit_task(load_task(name, data_of(name, asked.task_data)), asked.limit) for name in asked.tasks]
     by_protocol = [asked_by(task, asked.protocols, chat) for task in tasks]
     for ways in by_protocol:
         run.stage = "task"
@@ -51,11 +50,6 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
             return
         run.stage = "perplexity"
         keep_perplexity(run, decoder, tokenizer, Path(run.trial.likelihood.perplexity))
-    if asked.harness_tasks and run.trial.role is Role.METHOD:
-        from quantbench.trial.harness import keep_harness
-
-        run.stage = "lm-eval"
-        keep_harness(run, source, decoder, tokenizer)
 
 
 def generation_of(run: Run, decoder: Decoder) -> GenerationSettings:
@@ -70,8 +64,7 @@ def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) 
     from quantbench.evaluation.plus import PLUS_LIMITS
     from quantbench.sandbox.pool import DEFAULT_LIMITS, open_sandbox
 
-    many = ways[0].many_inputs or ways[0].grading is Grading.PLUS
-    limits = PLUS_LIMITS if many else DEFAULT_LIMITS
+    limits = PLUS_LIMITS if ways[0].grading is Grading.PLUS else DEFAULT_LIMITS
     results = evaluate_protocols(
         ways,
         generator,
@@ -136,7 +129,7 @@ def write_samples(run: Run, task: Task, samples: list[Sample], others: bool) -> 
     A whole program stands in `solution`, which EvalPlus takes, and behind the prompt in `completion`.
     """
     store = Store(run.folder)
-    suffix = "" if len(run.trial.evaluation.own_tasks) == 1 else f"-{task.name}"
+    suffix = "" if len(run.trial.evaluation.tasks) == 1 else f"-{task.name}"
     store.write_lines(f"samples/problems{suffix}.jsonl", map(problem_row, task.problems))
     suffix += f"-{task.protocol.name}" if others else ""
     return store.write_lines(f"samples/{samples_name(run, suffix)}", map(sample_row, samples))

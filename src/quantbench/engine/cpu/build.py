@@ -61,16 +61,36 @@ class Built:
     seconds: float = 0.0  # that compiling and loading took in this process
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One library: the first of its sources is compiled, the others are what it includes."""
+
+    stem: str  # of its file's name
+    sources: tuple[Path, ...]
+    flags: tuple[str, ...]
+
+
+def kernels() -> Unit:
+    """The products and the steps between them."""
+    sources = tuple(SOURCE.with_name(name) for name in SOURCES)
+    return Unit(stem="cpu-kernels", sources=sources, flags=FLAGS)
+
+
 @cache
 def load_kernels() -> Built:
     """The kernels, compiled if need be; asked once a process."""
+    return load_unit(kernels())
+
+
+def load_unit(unit: Unit) -> Built:
+    """A library, compiled if need be."""
     if os.environ.get(SWITCH) == "off":
         return Built(None, f"{SWITCH}=off")
     compiler = find_compiler()
     if compiler is None:
         return Built(None, "no C++ compiler found (install g++)")
     start = time.perf_counter()
-    built = build(compiler, user_cache())
+    built = build(compiler, user_cache(), unit)
     return replace(built, seconds=time.perf_counter() - start)
 
 
@@ -80,14 +100,15 @@ def find_compiler() -> str | None:
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
-def build(compiler: str, folder: Path) -> Built:
-    """Load the library from `folder`, compiling it first where it is not there."""
-    reason = "no attempt"
+def build(compiler: str, folder: Path, unit: Unit | None = None) -> Built:
+    """Load a library, by default the kernels, from `folder`, compiling it first where it is not there."""
+    unit, reason = unit or kernels(), "no attempt"
     for compile_flags, link_flags in THREADINGS:
-        path = folder / f"cpu-kernels-{digest(compiler, (*FLAGS, *compile_flags, *link_flags))}.so"
+        flags = (*unit.flags, *compile_flags)
+        path = folder / f"{unit.stem}-{digest(compiler, (*flags, *link_flags), unit.sources)}.so"
         try:
             if not path.exists():
-                compile_to(path, compiler, [*FLAGS, *compile_flags], list(link_flags))
+                compile_to(path, compiler, list(flags), list(link_flags), unit.sources[0])
             return Built(ctypes.CDLL(str(path)))
         except subprocess.CalledProcessError as error:
             reason = f"{compiler} failed: {(error.stderr or '').strip()[-300:]}"
@@ -96,12 +117,14 @@ def build(compiler: str, folder: Path) -> Built:
     return Built(None, reason)
 
 
-def compile_to(path: Path, compiler: str, compile_flags: list[str], link_flags: list[str]) -> None:
+def compile_to(
+    path: Path, compiler: str, compile_flags: list[str], link_flags: list[str], source: Path = SOURCE
+) -> None:
     """Compile into a temporary folder, which a killed run's guard removes; `path` appears in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         object_file, library = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
-        run([compiler, "-c", *compile_flags, str(SOURCE), "-o", str(object_file)])
+        run([compiler, "-c", *compile_flags, str(source), "-o", str(object_file)])
         run([compiler, "-shared", str(object_file), *link_flags, "-o", str(library)])
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -116,10 +139,10 @@ def run(command: list[str]) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_LIMIT_S)
 
 
-def digest(compiler: str, flags: tuple[str, ...]) -> str:
+def digest(compiler: str, flags: tuple[str, ...], files: tuple[Path, ...] | None = None) -> str:
     """Sixteen hex digits for these sources, compiler, flags and CPU."""
     real = Path(compiler).resolve()
-    sources = [SOURCE.with_name(name).read_text() for name in SOURCES]
+    sources = [path.read_text() for path in files or kernels().sources]
     parts = [*sources, str(real), str(real.stat().st_mtime_ns), " ".join(flags), cpu_features()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

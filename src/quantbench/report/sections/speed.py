@@ -32,12 +32,19 @@ STORAGE_LEGEND = (
 )
 
 
+BY_SQUARES = "each weight's error counts by the mean square of its input"
+BY_FEEDBACK = (
+    "through what was quantized so far; each matrix of the layers was rounded with error feedback over its "
+    "inputs' second moments (GPTQ)"
+)
+
+
 def storage_legend(rows: Sequence[Row]) -> str:
     """What the columns mean, and which text calibrated methods have seen."""
     told = dict.fromkeys(row.record.calibration for row in rows if row.record.calibration)
     seen = (
         f" Calibrated: {c.tokens:,} tokens of {c.text} (sha256 {c.sha256[:12]}) were run through the "
-        "unquantized model, and each weight's error counts by the mean square of its input."
+        f"unquantized model, and {BY_FEEDBACK if c.feedback else BY_SQUARES}."
         for c in told
     )
     return STORAGE_LEGEND + "".join(seen)
