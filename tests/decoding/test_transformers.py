@@ -162,15 +162,15 @@ def test_a_model_that_attends_runs_any_lengths_together(adapter: TransformersDec
 
 
 def test_weights_that_are_missing_are_not_drawn_at_random(tmp_path: Path) -> None:
-    config = {**SHAPE, "model_type": "gpt_neox"}
+    config = {**SHAPE, "model_type": "phi"}
     model = transformers.AutoModelForCausalLM.from_config(
         transformers.AutoConfig.for_model(config["model_type"], **SHAPE)
     )
     model.save_pretrained(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
-    del tensors["gpt_neox.layers.0.attention.dense.weight"]
+    del tensors["model.layers.0.self_attn.dense.weight"]
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(
-        ModelError, match=r"lacks 1 of its weights, .* 'gpt_neox.layers.0.attention.dense.weight'"
+        ModelError, match=r"lacks 1 of its weights, .* 'model.layers.0.self_attn.dense.weight'"
     ):
         load_transformers_decoder(open_source(str(tmp_path)), device="cpu", dtype="float32")
