@@ -31,7 +31,7 @@ from quantbench.decoding import Decoder
 from quantbench.measure import MemoryMeter
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.settings import Engine
-from quantbench.sources import ModelSource, load_tokenizer, open_source
+from quantbench.sources import ModelSource, is_quantized, load_tokenizer, open_source
 
 DEFAULT = (
     "int8-head16,int8-g128-head16,int8-g32-head16,rtn-g128,search-g128,search-g128-cal,nf4-g64,q4_0,q4_k-like,"
@@ -44,6 +44,8 @@ def main() -> None:
     """Measure and print."""
     arguments = parse()
     stored = open_source(arguments.model)
+    if arguments.blur and is_quantized(stored):
+        raise SystemExit("--blur takes a model of floats: dequantize this one into a folder first")
     source: ModelSource = Blurred(stored) if arguments.blur else stored
     tokenizer = load_tokenizer(stored)
     if tokenizer is None:
@@ -117,6 +119,8 @@ def measure(
     held = torch.cuda.memory_allocated() if settings.device.startswith("cuda") else 0
     meter = MemoryMeter(settings.device)
     loaded = method.load(source, settings)
+    for sentence in loaded.warnings:
+        print(f"{name}: {sentence}", flush=True)
     meter.loaded()
     memory = meter.finish()
     before = held if memory.kind == "cuda" else memory.baseline_process_bytes or 0
