@@ -140,6 +140,11 @@ def test_a_mistake_is_told_with_its_line_and_key(tmp_path: Path, text: str, said
     assert said in str(raised.value)
 
 
+def test_a_file_that_cannot_be_read_names_its_own_option(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="check --plan"):
+        merge_files(RunSettings, {"plan": tmp_path / "none.yaml"})
+
+
 def test_own_baselines_of_one_model_have_no_effect(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no effect"):
         build_plan(RunSettings(own_baselines=True))

@@ -63,7 +63,10 @@ class SweepFile:
 
 def read_sweep(path: Path) -> SweepFile:
     """The file; UsageError with the line and the key of the first mistake."""
-    content = read_yaml(path)
+    try:
+        content = read_yaml(path)
+    except UsageError as error:  # said of the option that named the file
+        raise UsageError(str(error).replace("--config", "--plan")) from error
     lines = lines_of(path)
     cells = {
         kind: tuple(
