@@ -1,10 +1,11 @@
 """What a GGUF file holds, tensor by tensor: size and storage of an engine that runs the file as it is."""
 
-from quantbench.decoding import FLOAT_SCHEMES, HeldMatrix
+from quantbench.decoding import FLOAT_SCHEMES, HeldMatrix, held_scheme
 from quantbench.measure.storage import REST, kind_of, module_of
 from quantbench.records import HeldKind, Size
 from quantbench.sources.gguf_source import GgufSource
 from quantbench.sources.layout import count, is_tied, parameter_count
+from quantbench.weights.formats.blocks import code_scheme, scale_group
 
 WIDTHS = {"F32": "W32", "F16": "W16", "BF16": "WBF16"}
 
@@ -15,7 +16,7 @@ def size_of_gguf(source: GgufSource, told: int) -> Size:
     kept: list[str] = []
     for name in matrices(source):
         kind = source.kind(name)
-        scheme = WIDTHS.get(kind.name, kind.name)
+        scheme = scheme_of(kind.name)
         schemes[scheme] = schemes.get(scheme, 0) + count(source.shape(name))
         if scheme in FLOAT_SCHEMES:
             kept.append(name)
@@ -41,7 +42,7 @@ def storage_of_gguf(source: GgufSource, engine: str) -> tuple[HeldKind, ...]:
         held = HeldMatrix(
             name=name,
             format=WIDTHS.get(kind.name, kind.name),
-            group_size=kind.values if kind.values > 1 else None,
+            group_size=None if kind.name in WIDTHS else scale_group(kind.name),
             parameters=values,
             nbytes=values // kind.values * kind.nbytes,
             kernel=f"{engine}'s own",
@@ -61,6 +62,19 @@ def storage_of_gguf(source: GgufSource, engine: str) -> tuple[HeldKind, ...]:
         prompt_kernel="as activations",
     )
     return (*kinds, vectors)
+
+
+def scheme_of(kind: str) -> str:
+    """'W5' of Q5_0, 'W16' of F16."""
+    return WIDTHS[kind] if kind in WIDTHS else code_scheme(kind)
+
+
+def scheme_of_gguf(source: GgufSource) -> str:
+    """How the file's quantized matrices are held: 'W4/5/6/8'. What they are multiplied with is not told."""
+    kinds = {
+        name: (scheme_of(source.kind(name).name), count(source.shape(name))) for name in matrices(source)
+    }
+    return held_scheme(kinds)
 
 
 def matrices(source: GgufSource) -> list[str]:

@@ -81,6 +81,7 @@ def at_path(engine: str, path: str, where: str) -> Found:
     resolved = shutil.which(path) or shutil.which(str(Path(path).expanduser()))
     if resolved is None:
         raise UsageError(f"'{path}' ({where}) is no program that can be run; {wanted.install}")
+    resolved = str(Path(resolved).absolute())  # not resolved further: a link is what makes an environment
     if not Path(resolved).name.startswith("python"):
         said = ask([resolved, "--version"])
         return Found(path=resolved, is_python=False, version=version_in(said) or "of unknown version")

@@ -238,11 +238,12 @@ def time_served(run: Run, found: Opened, decoder: ServedDecoder) -> None:
 
 def keep_size(run: Run, source: ModelSource, identity: Identity) -> None:
     """Bytes of the weights as the engine tells them, and how they are held as its file says."""
-    from quantbench.measure.stored_size import size_of_gguf, storage_of_gguf
+    from quantbench.measure.stored_size import scheme_of_gguf, size_of_gguf, storage_of_gguf
 
     run.stage = "size"
     told = identity.meta.get("size")
     if isinstance(source, GgufSource) and isinstance(told, int):
-        run.keep(size=size_of_gguf(source, told), storage=storage_of_gguf(source, identity.dialect.name))
+        storage = storage_of_gguf(source, identity.dialect.name)
+        run.keep(size=size_of_gguf(source, told), storage=storage, scheme=scheme_of_gguf(source))
         return
     run.warn(f"{identity.dialect.name} does not say what its weights take, so their size is not known")

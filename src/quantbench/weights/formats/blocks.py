@@ -24,6 +24,16 @@ CPU_KINDS = {  # of cpu/kernels.cpp
 AT_ONCE = 1 << 22  # values dequantized together: temporaries of some 16 MiB
 
 
+def code_scheme(kind: str) -> str:
+    """The bits of a type's codes: 'W4' of Q4_K."""
+    return "W" + kind.removeprefix("I")[1]
+
+
+def scale_group(kind: str) -> int:
+    """Inputs that share a scale in a type's blocks."""
+    return 16 if kind == "Q6_K" else 32
+
+
 @dataclass(frozen=True, slots=True)
 class BlockWeight(Weight):
     """Blocks uint8 [out, bytes of a row] of the GGUF type `kind`, as 'Q4_K'."""
@@ -39,7 +49,7 @@ class BlockWeight(Weight):
     @property
     def scheme(self) -> str:
         """The bits of a code: 'W4' of Q4_0 and Q4_K; with scales they are a little more."""
-        return "W" + self.kind.removeprefix("I")[1]
+        return code_scheme(self.kind)
 
     @property
     def format(self) -> str:
@@ -47,7 +57,7 @@ class BlockWeight(Weight):
 
     @property
     def group_size(self) -> int | None:
-        return 16 if self.kind == "Q6_K" else 32
+        return scale_group(self.kind)
 
     def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
         import torch
