@@ -50,6 +50,7 @@ def test_a_folder_in_three_engines_has_the_first_fp16_as_baseline(tmp_path: Path
         ("fp16 @ transformers", "transformers"),
         ("fp16 @ vllm", "vllm"),
         ("int4 @ quantbench", "native"),
+        ("int4 @ transformers", "transformers"),
     ]
     assert any("vLLM does not make int4" in note for note in plan.notes)
 
