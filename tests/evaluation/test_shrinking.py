@@ -6,9 +6,16 @@ import pytest
 import torch
 
 from quantbench.decoding import FinishReason, Generation, Request
+from quantbench.evaluation import shrinking
 from quantbench.evaluation.evaluate import noted
 from quantbench.evaluation.shrinking import answer_all
 from quantbench.tasks import load_task
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no device's memory to be given back, and collecting takes its time."""
+    monkeypatch.setattr(shrinking, "free_memory", lambda: None)
 
 
 class Small:
