@@ -18,7 +18,7 @@ from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import VECTOR_BYTES
 from quantbench.sources import ModelSource
 from quantbench.sources.ggml_types import TYPES_BY_NAME
-from quantbench.sources.layout import count, tensor_shapes
+from quantbench.sources.layout import count, stays_float, tensor_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,9 @@ class GgmlMethod:
             return None
         mixture = self.mixture(config)
         return sum(
-            matrix_bytes(mixture(name, shape[1]), *shape) if len(shape) == 2 else VECTOR_BYTES * count(shape)
+            matrix_bytes(mixture(name, shape[1]), *shape)
+            if len(shape) == 2 and not stays_float(name)
+            else VECTOR_BYTES * count(shape)
             for name, shape in shapes.items()
         )
 
