@@ -55,11 +55,7 @@ def plan_sweep(settings: RunSettings) -> tuple[Plan, ModelSource]:
         check_tasks(settings.evaluation.tasks)
     include = tuple(with_methods(cell) for cell in file.include) if file else ()
     excluded = [Exclusion(cell=with_methods(cell)) for cell in (file.exclude if file else ())]
-    listed = (settings.model, *settings.models) if "model" in settings.given else ()
-    if len(set(listed)) < len(listed):
-        raise UsageError(f"'{max(listed, key=listed.count)}' is given twice; name each model once")
-    if settings.revision is not None:
-        raise UsageError("--revision belongs to one model, but several are given; leave it out")
+    listed = listed_models(settings)
     added = (model for cell in include for model in cell.models or ())
     models = tuple(dict.fromkeys((*listed, *added)))
     names = group_names(models)
@@ -78,15 +74,30 @@ def plan_sweep(settings: RunSettings) -> tuple[Plan, ModelSource]:
         baseline = trials[0].name
         groups.append(Group(model=model, name=names[model], baseline=baseline, trials=trials))
         notes += [f"{names[model]}: {note}"] if note else []
-    for exclusion in excluded:
-        if not exclusion.used:
-            raise UsageError(f"{exclusion.cell.where} excludes nothing that the sweep has; remove the entry")
+    check_used(excluded)
     if groups and len(unused) == len(groups):
         raise unused[0]
     if first is None:
         raise UsageError("everything is excluded; leave a model and a method")
     trials = tuple(trial for group in groups for trial in group.trials)
     return Plan(trials=trials, baseline=groups[0].baseline, notes=tuple(notes), groups=tuple(groups)), first
+
+
+def listed_models(settings: RunSettings) -> tuple[str, ...]:
+    """The models of the product; UsageError for one given twice, and for a revision of several."""
+    listed = (settings.model, *settings.models) if "model" in settings.given else ()
+    if len(set(listed)) < len(listed):
+        raise UsageError(f"'{max(listed, key=listed.count)}' is given twice; name each model once")
+    if settings.revision is not None:
+        raise UsageError("--revision belongs to one model, but several are given; leave it out")
+    return listed
+
+
+def check_used(excluded: Sequence[Exclusion]) -> None:
+    """UsageError for an entry of `exclude` that has excluded nothing."""
+    for exclusion in excluded:
+        if not exclusion.used:
+            raise UsageError(f"{exclusion.cell.where} excludes nothing that the sweep has; remove the entry")
 
 
 def plan_of_one(

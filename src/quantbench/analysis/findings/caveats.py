@@ -15,6 +15,7 @@ def caveats_of(results: Rows) -> tuple[str, ...]:
     """Sentences; those about the machine, then speed, memory, quality."""
     return (
         *_machine(results),
+        *_side_by_side(results),
         *_speed(results),
         *_memory(results),
         *_quality(results),
@@ -38,6 +39,29 @@ def _machine(results: Rows) -> Iterable[str]:
         yield "The methods ran on different machines, so their speeds cannot be compared with each other."
     if results.model and results.model.note:
         yield f"About the model: {results.model.note}."
+
+
+def _side_by_side(results: Rows) -> Iterable[str]:
+    """What follows where trials ran beside others, see the executors."""
+    places = [row.record.environment.extra.get("side_by_side_on") for row in results.rows]
+    devices = sorted({str(place) for place in places if place and place != "ray"})
+    if "ray" in places:
+        yield (
+            "Trials ran on a cluster, each on any of its nodes: differences between nodes of one kind are in "
+            "the comparisons, and the machine named here is that of one of them."
+        )
+    if len(devices) > 1:
+        yield (
+            f"The methods ran on {listed(devices)} of one host: differences between devices of one kind are "
+            "in the comparisons."
+        )
+    if devices and devices[0].startswith("cpu"):
+        yield "Trials shared the CPU's memory with others while they were timed, which may have slowed them."
+    elif devices:
+        yield (
+            "Other trials may have run on the host's other GPUs meanwhile; that this changes no speed has "
+            "not been shown."
+        )
 
 
 def _speed(results: Rows) -> Iterable[str]:
