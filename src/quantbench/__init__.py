@@ -2,6 +2,7 @@
 
     results = quantbench.run("builtin", methods="fp16,int8")
     results = quantbench.load("results/builtin")
+    quantbench.export("./my-model", method="int4-sym-head16", format="compressed-tensors")
 
 What these need is imported when they are first named: the sandboxed processes import this package, too.
 """
@@ -10,9 +11,19 @@ from quantbench.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from quantbench.api import QuantbenchError, Results, Sweep, load, load_sweep, run, sweep
+    from quantbench.api import QuantbenchError, Results, Sweep, export, load, load_sweep, run, sweep
 
-__all__ = ["QuantbenchError", "Results", "Sweep", "__version__", "load", "load_sweep", "run", "sweep"]
+__all__ = [
+    "QuantbenchError",
+    "Results",
+    "Sweep",
+    "__version__",
+    "export",
+    "load",
+    "load_sweep",
+    "run",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> object:

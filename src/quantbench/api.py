@@ -4,6 +4,7 @@ import quantbench
 
 results = quantbench.run("builtin", methods="fp16,int8", tasks="quickeval")
 results = quantbench.load("results/builtin")
+quantbench.export("./my-model", method="int4-sym-head16", format="compressed-tensors")
 """
 
 import signal
@@ -21,13 +22,25 @@ from quantbench.plan import Plan
 from quantbench.results import Results
 from quantbench.selection import default_folder, load_selection, write_plan
 from quantbench.settings import Format, RunSettings, merge_files, options_text, read_settings
+from quantbench.settings.commands import ExportSettings
 from quantbench.store import DamagedLine, Store, clear_running, has_records
 from quantbench.sweep import Sweep, is_sweep
 
 if TYPE_CHECKING:
     from quantbench.executors.processes import ForkServer
 
-__all__ = ["QuantbenchError", "Results", "Sweep", "load", "load_sweep", "measure", "run", "sweep"]
+__all__ = [
+    "QuantbenchError",
+    "Results",
+    "Sweep",
+    "export",
+    "export_as",
+    "load",
+    "load_sweep",
+    "measure",
+    "run",
+    "sweep",
+]
 
 
 def run(model: str = "builtin", *, console: Console | None = None, **options: Any) -> Results:
@@ -81,6 +94,31 @@ def load(folder: str | Path, *, console: Console | None = None) -> Results:
             f"{label} was planned and has no readable record in '{folder}'; `quantbench run` measures it", err
         )
     return Results.of(selected, Path(folder), tell=lambda sentence: warn(sentence, err))
+
+
+def export(model: str, *, console: Console | None = None, **options: Any) -> Path:
+    """Write a model under a method as a checkpoint that transformers, vLLM or llama.cpp load; its folder.
+
+    `options` are those of `quantbench export`: `method="int8-head16", format="compressed-tensors"`. Every
+    weight has exactly the value that the method gives it. Raises a QuantbenchError, one sentence that names
+    the fix, where a format cannot say it; then nothing is left behind.
+    """
+    return export_as(read_settings(ExportSettings, {"model": model, **options}), console=console)
+
+
+export.__doc__ = f"{export.__doc__}\n    Options:\n{options_text(ExportSettings)}"
+
+
+def export_as(settings: ExportSettings, *, console: Console | None = None) -> Path:
+    """`export` with settings that are read already; notes go to `console`."""
+    from quantbench.exporting import export_model, find_measured, read_asked
+
+    asked = read_asked(settings)
+    measured = None
+    if settings.results is not None:
+        found = load(settings.results, console=console)
+        measured = find_measured(found.analysis, asked.made, settings.results)
+    return export_model(asked, measured)
 
 
 def load_sweep(folder: str | Path, *, console: Console | None = None) -> Sweep:

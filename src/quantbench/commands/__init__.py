@@ -13,6 +13,7 @@ from rich.console import Console
 from quantbench.commands.audit import audit
 from quantbench.commands.compare import compare
 from quantbench.commands.doctor import doctor
+from quantbench.commands.export import export
 from quantbench.commands.methods import methods
 from quantbench.commands.recommend import recommend
 from quantbench.commands.report import report
@@ -25,6 +26,7 @@ from quantbench.settings.commands import (
     AuditSettings,
     CompareSettings,
     DoctorSettings,
+    ExportSettings,
     MethodsSettings,
     RecommendSettings,
     ReportSettings,
@@ -53,5 +55,6 @@ COMMANDS: dict[str, Command[Any]] = {
     "score": Command(ScoreSettings, score),
     "methods": Command(MethodsSettings, methods),
     "audit": Command(AuditSettings, audit),
+    "export": Command(ExportSettings, export),
     "doctor": Command(DoctorSettings, doctor),
 }

@@ -12,13 +12,16 @@ from quantbench.methods.floats import FLOATS
 from quantbench.methods.ggml import GGML
 from quantbench.methods.libraries import LIBRARIES
 from quantbench.methods.method import Loaded, LoadSettings, Method
-from quantbench.methods.quantized import QUANTIZED, VARIANTS
+from quantbench.methods.quantized import QUANTIZED
+from quantbench.methods.quantized import VARIANTS as OF_ONE_METHOD
 from quantbench.methods.stored import STORED
+from quantbench.methods.symmetric import SYMMETRIC
 from quantbench.sources import ModelSource
 
 __all__ = ["LIBRARIES", "METHODS", "VARIANTS", "LoadSettings", "Loaded", "Method", "check_fits"]
 
-METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **FLOAT8, **GGML, **LIBRARIES, **STORED}
+VARIANTS = {**OF_ONE_METHOD, **SYMMETRIC}
+METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **SYMMETRIC, **FLOAT8, **GGML, **LIBRARIES, **STORED}
 
 
 def check_fits(method: Method, source: ModelSource, device: str) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from quantbench.weights.formats import Weight
+    from quantbench.weights.readers import WeightReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,12 @@ class FloatMethod:
     def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
         """Bytes of all weights at this type's width."""
         return total_bytes(config, lambda rows, columns: rows * columns * self.bytes_per_weight)
+
+    def reader(self, source: ModelSource, settings: LoadSettings) -> "WeightReader":
+        """Each matrix cast on its way."""
+        from quantbench.weights.readers import Quantizing
+
+        return Quantizing(source, partial(cast, dtype=self.dtype, device=settings.device))
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Cast each matrix on its way; transformers loads by itself and computes in the weights' type."""

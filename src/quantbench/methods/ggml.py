@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from quantbench.weights.formats import Weight
+    from quantbench.weights.readers import WeightReader
 
 INSTALL = "pip install 'quantbench[gguf]'"
 FLOAT_BYTES = 2
@@ -65,6 +66,14 @@ class GgmlMethod:
             else VECTOR_BYTES * count(shape)
             for name, shape in shapes.items()
         )
+
+    def reader(self, source: ModelSource, settings: LoadSettings) -> "WeightReader":
+        """Each matrix in blocks on its way; UsageError where they cannot be made here."""
+        from quantbench.weights.readers import Quantizing
+
+        if find_spec("gguf") is None:
+            raise UsageError(f"this method cannot run: {self.unavailable('cpu')}")
+        return Quantizing(source, Blocks(self.mixture(source.config), Strengths()))
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Quantize each matrix on its way to our engine, or in a model that transformers has loaded."""

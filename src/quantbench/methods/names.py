@@ -47,6 +47,7 @@ OPTIONS: dict[str, tuple[MethodOption, ...]] = {  # in the order in which an own
     "int8": (GROUPS_OF_8, head_option("8")),
     "int4": (GROUPS, CALIBRATION, head_option("4")),
     "fp8": (MethodOption(key="a", what="bits of activations", parts={"8": "", "16": "-a16"}),),
+    "int4-sym": (head_option("4"),),
     "bnb-nf4": (MethodOption(key="dq", what="scales quantized once more", parts={"off": "", "on": "-dq"}),),
 }
 

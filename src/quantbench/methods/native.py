@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.records import Startup
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
     from quantbench.weights.formats import Weight
     from quantbench.weights.readers import Quantizer, WeightReader
+
+
+class MakesWeights(Protocol):
+    """A method of the native engine, as far as its weights are concerned: what an export writes."""
+
+    def reader(self, source: ModelSource, settings: LoadSettings) -> "WeightReader":
+        """What makes the matrices that `load` gives the engine, one at a time."""
+        ...
 
 
 NOT_INVARIANT = "batch invariance was asked for, but plain torch ran, which cannot promise it"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from quantbench.weights.formats import Weight
+    from quantbench.weights.readers import WeightReader
 
     # name, weight [out, in], mean squares of its inputs if known -> None: this matrix cannot be quantized
     Quantize = Callable[[str, Tensor, Tensor | None], Weight | None]
@@ -69,6 +70,13 @@ class QuantizedMethod:
     def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
         """Packed bytes with scales and zero points, and 16 bits for what stays."""
         return total_bytes(config, self.matrix_bytes, self.kept)
+
+    def reader(self, source: ModelSource, settings: LoadSettings) -> "WeightReader":
+        """Each matrix quantized on its way, after the pass of calibration."""
+        from quantbench.weights.readers import Quantizing
+
+        strengths = self._strengths(source, settings)
+        return Quantizing(source, Noted(self, strengths, device=settings.device, dtype=settings.dtype))
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Quantize each matrix on its way to our engine, or in a model that transformers has loaded."""

@@ -42,6 +42,12 @@ class StoredMethod:
         """Not known from a configuration."""
         return None
 
+    def reader(self, source: ModelSource, settings: LoadSettings) -> "WeightReader":
+        """Each matrix as it is stored."""
+        from quantbench.weights.readers import stored_reader
+
+        return stored_reader(source)
+
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Read each matrix as it is stored."""
         from quantbench.weights.readers import stored_reader

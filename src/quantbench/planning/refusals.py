@@ -8,6 +8,7 @@ from typing import Any
 from quantbench.errors import UsageError
 from quantbench.methods import METHODS
 from quantbench.settings import Engine, RunSettings
+from quantbench.settings.commands import ExportSettings
 from quantbench.sources import ModelSource, load_tokenizer
 from quantbench.tasks import Task
 
@@ -58,7 +59,7 @@ def check_available(methods: tuple[str, ...], device: str) -> None:
             raise UsageError(f"method '{name}' cannot run here: {reason}")
 
 
-def check_revision(settings: RunSettings) -> None:
+def check_revision(settings: RunSettings | ExportSettings) -> None:
     """UsageError for a revision of what has none, before anything is opened."""
     if settings.revision is not None and is_local(settings.model):
         raise UsageError(

@@ -122,5 +122,35 @@ class AuditSettings(Settings):
     device: str = DEVICE
 
 
+class ExportFormat(StrEnum):
+    """A layout of checkpoints that other programs load."""
+
+    COMPRESSED_TENSORS = "compressed-tensors"
+    GGUF = "gguf"
+    GPTQ = "gptq"
+
+
+class ExportSettings(Settings):
+    """What `quantbench export` was asked for."""
+
+    model: str = option(..., "Model, as for `run`.", facts=Facts(argument=True))
+    method: str | None = option(
+        None, "Method that makes the weights.", facts=Facts(shown="stored where it is quantized")
+    )
+    format: ExportFormat | None = option(
+        None, "Layout: compressed-tensors, gguf or gptq.", facts=Facts(shown="none: name one")
+    )
+    output_dir: Path | None = option(
+        None, "Folder to make.", facts=Facts(shown="exports/MODEL-METHOD-FORMAT", short="-o")
+    )
+    results: Path | None = option(
+        None, "Results folder whose figures its card shows.", facts=Facts(shown="no figures")
+    )
+    revision: str | None = option(
+        None, "Branch, tag or commit of a hub model.", facts=Facts(shown="the hub's default")
+    )
+    device: str = DEVICE
+
+
 class DoctorSettings(Settings):
     """`quantbench doctor` has no options."""

@@ -21,6 +21,7 @@ __all__ = [
     "ModelSource",
     "eos_ids",
     "find_model",
+    "is_hub_id",
     "is_quantized",
     "load_tokenizer",
     "open_source",

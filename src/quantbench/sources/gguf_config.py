@@ -178,3 +178,10 @@ def restore_rows(tensor: "torch.Tensor", heads: int) -> "torch.Tensor":
     half = tensor.shape[0] // heads // 2
     rows = tensor.reshape(heads, half, 2, *tensor.shape[1:])
     return rows.transpose(1, 2).reshape(tensor.shape).contiguous()
+
+
+def reorder_rows(tensor: "torch.Tensor", heads: int) -> "torch.Tensor":
+    """Rows in halves as a file has them, in neighbours: what `restore_rows` takes back."""
+    half = tensor.shape[0] // heads // 2
+    rows = tensor.reshape(heads, 2, half, *tensor.shape[1:])
+    return rows.transpose(1, 2).reshape(tensor.shape).contiguous()

@@ -7,7 +7,14 @@ stores a zero point less one), AutoAWQ's gemm kernels (codes of eight outputs a 
 
 from typing import TYPE_CHECKING, Any
 
-from quantbench.weights.formats import Int4Weight, IntegerWeight, PermutedWeight, Weight
+from quantbench.weights.formats import (
+    Int4Weight,
+    Int8GroupsWeight,
+    Int8Weight,
+    IntegerWeight,
+    PermutedWeight,
+    Weight,
+)
 from quantbench.weights.formats.nibbles import pack_pairs
 from quantbench.weights.readers.packed.bits import codes_along, narrow
 
@@ -21,14 +28,20 @@ GPTQ_BITS, HQQ_BITS = (4, 8), (4, 8)
 
 
 def integer_weight(codes: "Tensor", scale: "Tensor", zero: "Tensor", bits: int) -> Weight:
-    """Of codes uint8 [out, in], scale and zero [out, groups]; symmetric 4 bits become an Int4Weight."""
+    """Of codes uint8 [out, in], scale and zero [out, groups]; symmetric ones in the formats without zeros."""
     import torch
 
     scale, zero = narrow(scale).contiguous(), zero.to(torch.float16).contiguous()
+    halves, symmetric = scale.dtype is torch.float16, bool((zero == 1 << (bits - 1)).all())
     if bits == 8:
+        signed = (codes ^ 128).contiguous().view(torch.int8)
+        if symmetric and scale.shape[1] == 1:
+            return Int8Weight(signed, scale[:, 0].float())
+        if symmetric and halves:
+            return Int8GroupsWeight(signed, scale)
         return IntegerWeight(codes.contiguous(), scale, zero, 8)
     packed = pack_pairs(codes).contiguous()
-    if scale.dtype is torch.float16 and bool((zero == 8).all()):
+    if symmetric and halves:
         return Int4Weight(packed, scale, torch.zeros_like(scale))
     return IntegerWeight(packed, scale, zero, 4)
 
