@@ -44,7 +44,7 @@ def call(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
         (["run", "--device", "gpu"], "unknown device 'gpu'"),
         (["run", "--device", "cuda:99"], "cuda:99"),
         (["run", "--dtype", "fp8"], "unknown dtype 'fp8'"),
-        (["run", "--engine", "vllm"], "unknown engine 'vllm'"),
+        (["run", "--engine", "onnx"], "unknown engine 'onnx'"),
         (["run", "--baseline", "bf16"], "add it there"),
         (["run", "--engine", "transformers", "--batch-invariant", "--methods", "fp16"], "--batch-invariant"),
         (["run", "--format", "pdf"], "unknown format 'pdf'"),

@@ -16,7 +16,7 @@ class ArrivalSettings(Settings):
 
     request_rates: tuple[Rates, ...] = option(
         (),
-        "Requests a second that arrive at a server at random, as 1,2.5,5.",
+        "Requests a second sent to a server, as 1,2.5.",
         facts=Facts(
             shown="none", needs=(SERVER,), before=(), must="be positive rates of requests a second, as 1,2.5"
         ),
@@ -26,14 +26,14 @@ class ArrivalSettings(Settings):
     )
     goodput_ttft_s: float | None = option(
         None,
-        "Seconds to the first token that a good request may take.",
+        "Goodput's limit of seconds to a first token.",
         facts=Facts(shown=NO_LIMIT, needs=(RATES,), before=None),
         gt=0,
         le=10**6,
     )
     goodput_tpot_s: float | None = option(
         None,
-        "Seconds for each later token that a good request may take.",
+        "Goodput's limit of seconds for a later token.",
         facts=Facts(shown=NO_LIMIT, needs=(RATES,), before=None),
         gt=0,
         le=10**6,

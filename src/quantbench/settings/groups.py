@@ -19,7 +19,7 @@ PERPLEXITY = "perplexity"
 TASKS, SAMPLING = "tasks", "sampling"  # what an option needs, see planning.unused
 TRANSFORMERS, NATIVE, CPU, FREE_TYPE, NOISE = "transformers", "native", "cpu", "free type", "noise"
 SERVER, STARTED, ADDRESS = "server", "started server", "address"  # of an engine behind one
-RATES, NO_LIMIT = "rates", "no limit"
+RATES, NO_LIMIT = "rates", "none"
 OWN = "own"  # not only a server that runs already
 CALIBRATED = "calibrated"
 
@@ -90,8 +90,8 @@ class PlaceSettings(Settings):
     )
     base_url: str | None = option(
         None,
-        "Address of a server that runs already, as http://localhost:8000; its key from QUANTBENCH_API_KEY.",
-        facts=Facts(shown="none: it is started", before=None),
+        "Address of a running server: http://HOST:PORT.",
+        facts=Facts(shown="none", before=None),
     )
     served_name: str | None = option(
         None,
@@ -100,15 +100,15 @@ class PlaceSettings(Settings):
     )
     slots: int | None = option(
         None,
-        "Requests that a server answers at once.",
-        facts=Facts(shown="the largest batch of the speed sweep", needs=(SERVER,), before=None),
+        "Requests a server answers at once.",
+        facts=Facts(shown="the largest batch", needs=(SERVER,), before=None),
         ge=1,
         le=4096,
     )
     context: int | None = option(
         None,
-        "Positions of each request in a started server.",
-        facts=Facts(shown="what the sweep and the tasks need", needs=(STARTED,), before=None),
+        "Positions a started server gives a request.",
+        facts=Facts(shown="as needed", needs=(STARTED,), before=None),
         ge=16,
         le=10**7,
     )
@@ -136,8 +136,8 @@ class AskedLoad(PlaceSettings):
     )
     engine_python: tuple[str, ...] = option(
         (),
-        "Python or command of a server's own environment: PATH, or ENGINE=PATH,ENGINE=PATH.",
-        facts=Facts(shown="found, see quantbench doctor", needs=(STARTED,)),
+        "Python of servers, or ENGINE=PATH of each.",
+        facts=Facts(shown="found", needs=(STARTED,)),
     )
 
 
