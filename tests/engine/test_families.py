@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from quantbench.decoding import Request
+from quantbench.decoding.transformers_loading import load_transformers_decoder
 from quantbench.engine.config import read_config
 from quantbench.engine.head_rows import rows_in_order
 from quantbench.engine.load import load_decoder
@@ -15,10 +16,12 @@ from quantbench.errors import ModelError
 from quantbench.methods import METHODS
 from quantbench.methods.method import LoadSettings
 from quantbench.sources import open_source
+from quantbench.sources.family_table import FAMILIES
 from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.quantizers.int8 import quantize_int8
 from quantbench.weights.readers import Quantizing
 from tests.engine.models import VARIANTS, keep_float, native, prompts, reference_greedy, reference_model
+from tests.model_folders import tiny_source
 
 NEW = (
     "gemma2",
@@ -133,3 +136,18 @@ def test_what_is_no_parameter_in_published_files_is_left_out(tmp_path: Path) -> 
     source = open_source(str(tmp_path))
     rope = read_config(source.config).rope
     assert (source.warnings, rope.turned, rope.theta) == ((), 4, 5000)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_random_weights_are_the_same_model_in_both_engines(kind: str) -> None:
+    """The configuration also has keys of other families, which must mean nothing here either."""
+    few = {"num_experts_per_tok": 2, "moe_intermediate_size": 64, "shared_expert_intermediate_size": 64}
+    experts = {"num_experts": 3, **few} if FAMILIES[kind].experts else {}
+    if kind == "mixtral":
+        experts = {"num_local_experts": 3}
+    source = tiny_source(model_type=kind, architectures=None, pad_token_id=0, **experts)
+    (text,) = prompts((9,), vocab=64)
+    theirs = load_transformers_decoder(source, device="cpu", dtype="float32")
+    ours = load_decoder(source, Quantizing(source, keep_float), device="cpu", dtype="float32")
+    for found, wanted in zip(ours.score([text]), theirs.score([text]), strict=True):
+        assert (found - wanted).abs().max() <= 1e-4 * wanted.abs().max()
