@@ -62,7 +62,7 @@ def exit_code(failures: Iterable["Failure"]) -> int:
 
 def describe_plan(plan: "Plan", source: "ModelSource") -> list[dict[str, Any]]:
     """The trials of a plan: id, what, and the weight bytes to expect, None where they are not known."""
-    from quantbench.methods import METHODS
+    from quantbench.methods import METHODS, expected_bytes
 
     return [
         {
@@ -71,7 +71,7 @@ def describe_plan(plan: "Plan", source: "ModelSource") -> list[dict[str, Any]]:
             "engine": str(trial.load.engine),
             "device": trial.load.device,
             "tasks": list(trial.evaluation.tasks),
-            "weight_bytes": METHODS[trial.method].expected_bytes_of(source.config)
+            "weight_bytes": expected_bytes(METHODS[trial.method], source, trial.load.device)
             if trial.model == source.name
             else None,
         }

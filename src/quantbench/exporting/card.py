@@ -79,7 +79,7 @@ def front_matter(made: Made, measured: Measured | None) -> dict[str, Any]:
     """What the hub reads."""
     found: dict[str, Any] = original_facts(made.source)
     if is_hub_id(made.source.name):
-        found |= {"base_model": made.source.name, "base_model_relation": "quantized"}
+        found |= {"base_model": made.source.name.partition(":")[0], "base_model_relation": "quantized"}
     if made.format != "gguf":
         found["library_name"] = "transformers"
     found |= {"pipeline_tag": "text-generation", "tags": [made.format, "quantbench"]}

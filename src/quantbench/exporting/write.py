@@ -10,7 +10,7 @@ from quantbench.exporting.fitting import PACKINGS, fitting_methods, misfit_of
 from quantbench.exporting.gguf_writer import write_gguf
 from quantbench.exporting.matrices import parameters_of, shapes_of
 from quantbench.exporting.target import new_folder
-from quantbench.methods import METHODS, LoadSettings, check_fits
+from quantbench.methods import METHODS, LoadSettings
 from quantbench.settings.commands import ExportFormat
 from quantbench.sources import ModelSource
 
@@ -52,7 +52,6 @@ def export_model(asked: Asked, measured: Measured | None) -> Path:
     if asked.method != "stored" and (reason := misfit_of(asked.method, asked.format)):
         raise unfit(asked, reason)
     shapes_of(source)
-    check_fits(method, source, asked.device)
     load = LoadSettings(device=asked.device, dtype="float32")
     with new_folder(asked.folder) as work:
         parameters = parameters_of(source, method.reader(source, load))  # type: ignore[attr-defined]

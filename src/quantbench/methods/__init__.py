@@ -7,6 +7,7 @@ quantization configuration.
 """
 
 from quantbench.methods import fits
+from quantbench.methods.fits import expected_bytes
 from quantbench.methods.float8 import FLOAT8
 from quantbench.methods.floats import FLOATS
 from quantbench.methods.ggml import GGML
@@ -18,7 +19,16 @@ from quantbench.methods.stored import STORED
 from quantbench.methods.symmetric import SYMMETRIC
 from quantbench.sources import ModelSource
 
-__all__ = ["LIBRARIES", "METHODS", "VARIANTS", "LoadSettings", "Loaded", "Method", "check_fits"]
+__all__ = [
+    "LIBRARIES",
+    "METHODS",
+    "VARIANTS",
+    "LoadSettings",
+    "Loaded",
+    "Method",
+    "check_fits",
+    "expected_bytes",
+]
 
 VARIANTS = {**OF_ONE_METHOD, **SYMMETRIC}
 METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **SYMMETRIC, **FLOAT8, **GGML, **LIBRARIES, **STORED}

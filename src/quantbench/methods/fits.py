@@ -8,6 +8,7 @@ import psutil
 from quantbench.errors import DeviceError
 from quantbench.methods.method import Method
 from quantbench.methods.sizes import largest_matrix
+from quantbench.methods.stored import StoredMethod
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import parameter_count
 from quantbench.units import show_bytes, show_count
@@ -15,6 +16,17 @@ from quantbench.units import show_bytes, show_count
 STAGED_BYTES = 2  # of a weight in the checkpoint: the largest matrix is held once more while it is placed
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 CGROUP_USES = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
+
+
+def expected_bytes(method: Method, source: ModelSource, device: str) -> int | None:
+    """Weight bytes to expect, None where they are not known; of `stored` on a CPU those in its files.
+
+    Scales that files share or quantize once more are held open, which is a few per cent more. On CUDA formats
+    without a kernel are held as floats, so that files do not tell.
+    """
+    if isinstance(method, StoredMethod) and not device.startswith("cuda"):
+        return getattr(source, "tensor_bytes", None)
+    return method.expected_bytes_of(source.config)
 
 
 def check_fits(
@@ -30,7 +42,7 @@ def check_fits(
     `others` are the methods among which a smaller one is looked for. Nothing is checked where the layout is
     not known. KV cache and workspace come on top: they depend on what is asked.
     """
-    weights = method.expected_bytes_of(source.config)
+    weights = expected_bytes(method, source, device)
     if weights is None:
         return
     staged = STAGED_BYTES * largest_matrix(source.config)

@@ -11,7 +11,7 @@ from pathlib import Path
 from quantbench.errors import ModelError
 from quantbench.sources.folder import open_folder
 from quantbench.sources.gguf_source import SUFFIX, GgufSource, find_gguf, open_gguf
-from quantbench.sources.hub import fetch_snapshot, find_on_hub
+from quantbench.sources.hub import fetch_file, fetch_snapshot, find_file_on_hub, find_on_hub
 from quantbench.sources.random_weights import open_random, placeholder
 from quantbench.sources.source import ModelSource
 from quantbench.sources.text import eos_ids, load_tokenizer
@@ -31,9 +31,13 @@ BUILTIN_FOLDER = Path(__file__).parent.parent / "assets" / "quickcoder"
 BUILTIN_NOTE = "the built-in model, trained for the built-in task; not comparable with published models"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
+HUB_FILE = re.compile(rf"(?P<id>{HUB_ID.pattern}):(?P<file>[\w./ -]+\.gguf)", re.IGNORECASE)
+
 
 def open_source(model: str, *, revision: str | None = None, seed: int = 0) -> ModelSource:
-    """Open 'builtin', 'random:NAME', a folder, or a hub id; ModelError with the fix for what cannot be read.
+    """Open 'builtin', 'random:NAME', a folder, a GGUF file, a hub id or a GGUF file there ('ID:FILE.gguf').
+
+    ModelError with the fix for what cannot be read.
 
     `revision` is a hub branch, tag or commit; `seed` draws random weights.
     """
@@ -45,6 +49,9 @@ def open_source(model: str, *, revision: str | None = None, seed: int = 0) -> Mo
         return open_random(model, seed=seed)
     if not is_hub_id(model):
         return open_path(model)
+    if found := HUB_FILE.fullmatch(model):
+        path, commit = fetch_file(found["id"], found["file"], revision)
+        return open_gguf(path, name=model, revision=commit)
     folder, commit = fetch_snapshot(model, revision)
     return open_folder(folder, name=model, revision=commit)
 
@@ -76,15 +83,19 @@ def is_quantized(source: ModelSource) -> bool:
 
 def find_model(model: str, *, revision: str | None = None) -> None:
     """Make sure that there is such a model, without fetching weights; ModelError as `open_source` has it."""
-    if is_hub_id(model):
+    found = HUB_FILE.fullmatch(model)
+    if found and is_hub_id(model):
+        find_file_on_hub(found["id"], found["file"], revision)
+    elif is_hub_id(model):
         find_on_hub(model, revision)
     else:
         open_source(model)
 
 
 def is_hub_id(model: str) -> bool:
-    """Whether a name can only be that of a model of the hub."""
-    if not HUB_ID.fullmatch(model) or model == "builtin" or model.startswith("random:"):
+    """Whether a name can only be that of a model of the hub, or of one GGUF file there (ID:FILE.gguf)."""
+    of_hub = HUB_ID.fullmatch(model) or HUB_FILE.fullmatch(model)
+    if not of_hub or model == "builtin" or model.startswith("random:"):
         return False
     try:
         return not Path(model).exists()

@@ -45,6 +45,11 @@ class FolderSource:
         self.checkpoint_bytes: int | None = sum(path.stat().st_size for path in files)
         self._tensors = found.parameters
 
+    @property
+    def tensor_bytes(self) -> int:
+        """Of all tensors as the files hold them."""
+        return sum(tensor.size for tensor in self._tensors.values())
+
     def names(self) -> list[str]:
         """Names of all parameters, without a head that is tied to the embedding."""
         return list(self._tensors)
@@ -156,7 +161,7 @@ def _advice(folder: Path, missing: str = WEIGHTS) -> str:
     if suffixes & {".bin", ".pt", ".pth"}:
         return "its weights are pickled: load it with transformers and save_pretrained it as safetensors"
     if ".gguf" in suffixes:
-        return "GGUF files of the hub are not fetched: download one and give its path"
+        return "it holds GGUF files: name one of them"
     if missing == WEIGHTS:
         return "give a folder that holds weights"
     return "give a folder saved by transformers' save_pretrained"

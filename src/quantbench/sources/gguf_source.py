@@ -23,15 +23,24 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SUFFIX = ".gguf"
+PARTS = "split.count"  # of the metadata of a file that holds a part of a model
 
 
 class GgufSource:
     """A ModelSource over one GGUF file."""
 
-    def __init__(self, path: Path, header: GgufHeader, *, name: str, config: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: GgufHeader,
+        *,
+        name: str,
+        config: dict[str, Any],
+        revision: str | None = None,
+    ) -> None:
         self.name = name
         self.path = path
-        self.revision: str | None = content_hash(path, header)
+        self.revision: str | None = revision or content_hash(path, header)
         self.note: str | None = None
         self.warnings: tuple[str, ...] = ()
         self.config = config
@@ -43,6 +52,11 @@ class GgufSource:
             for stored, tensor in header.tensors.items()
             if stored != ROPE_FACTORS
         }
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Of all tensors as the file holds them."""
+        return sum(tensor.size for tensor in self._tensors.values())
 
     def names(self) -> list[str]:
         """Names of all tensors, as the model's own checkpoint has them."""
@@ -79,15 +93,19 @@ class GgufSource:
         return self._tensors[name]
 
 
-def open_gguf(path: Path, *, name: str) -> GgufSource:
-    """Open and check a file; ModelError with the fix."""
+def open_gguf(path: Path, *, name: str, revision: str | None = None) -> GgufSource:
+    """Open and check a file; its revision is a content hash unless given. ModelError with the fix."""
     header = read_gguf(path)
+    if (parts := header.metadata.get(PARTS, 1)) != 1:
+        raise ModelError(
+            f"'{name}' is one of {parts} parts of a model; join them with llama-gguf-split --merge"
+        )
     config = config_of(header.metadata, header.tensors, name)
     check_config(config, name)
     if ROPE_FACTORS in header.tensors:
         factors = read_gguf_tensor(header.tensors[ROPE_FACTORS]).float().tolist()
         config["rope_scaling"] = {"rope_type": "factors", "factors": factors}
-    source = GgufSource(path, header, name=name, config=config)
+    source = GgufSource(path, header, name=name, config=config, revision=revision)
     check_tensors(source)
     return source
 

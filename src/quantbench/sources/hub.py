@@ -42,6 +42,26 @@ def fetch_snapshot(model: str, revision: str | None) -> tuple[Path, str]:
     return folder, folder.name
 
 
+def fetch_file(model: str, file: str, revision: str | None) -> tuple[Path, str]:
+    """(one file of a repository, its commit); ModelError with the fix when it cannot be had."""
+    import huggingface_hub
+
+    with _plainly(model, revision, file):
+        path = Path(huggingface_hub.hf_hub_download(model, file, revision=revision))
+    parts = path.parts
+    return path, parts[len(parts) - 1 - parts[::-1].index("snapshots") + 1]
+
+
+def find_file_on_hub(model: str, file: str, revision: str | None) -> None:
+    """ModelError with the fix when a repository has no such file; fetches nothing."""
+    import huggingface_hub
+
+    with _plainly(model, revision, file):
+        if isinstance(huggingface_hub.try_to_load_from_cache(model, file, revision=revision), str):
+            return
+        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(model, file, revision=revision))
+
+
 def find_on_hub(model: str, revision: str | None) -> None:
     """Fetch the configuration alone; ModelError with the fix when there is no such model."""
     import huggingface_hub
@@ -75,8 +95,8 @@ def _is_file(folder: Path, name: str) -> bool:
 
 
 @contextmanager
-def _plainly(model: str, revision: str | None) -> Iterator[None]:
-    """The hub's errors as sentences that name the fix."""
+def _plainly(model: str, revision: str | None, file: str = "config.json") -> Iterator[None]:
+    """The hub's errors as sentences that name the fix; `file` is the one without which nothing is read."""
     from huggingface_hub import errors
 
     try:
@@ -96,12 +116,19 @@ def _plainly(model: str, revision: str | None) -> Iterator[None]:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise ModelError(_not_cached(model, revision)) from None
     except errors.EntryNotFoundError:
-        raise ModelError(
-            f"'{model}' on the hub has no config.json, so it is no transformers model; give one that has"
-        ) from None
+        raise ModelError(_no_file(model, file)) from None
     except (_transport_error(), OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"cannot fetch '{model}' from the hub: {reason}; try again later") from error
+
+
+def _no_file(model: str, file: str) -> str:
+    if file == "config.json":
+        return (
+            f"'{model}' on the hub has no config.json, so it is no transformers model; give one that has, or "
+            f"one GGUF file of it as {model}:FILE.gguf"
+        )
+    return f"'{model}' on the hub has no file '{file}'; see https://huggingface.co/{model}/tree/main"
 
 
 def _transport_error() -> type[Exception]:
