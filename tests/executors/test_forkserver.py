@@ -107,6 +107,15 @@ def test_a_server_that_is_killed_ends_its_trial_and_is_replaced(serving: ForkSer
         assert answer(child, "well") == 0
 
 
+def test_a_trial_that_outlives_its_kill_does_not_hold_up_the_next(
+    serving: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "KILLED_S", 0.0)
+    for _ in range(3):
+        with (tmp_path / "log").open("wb") as log, started(serving, log, never) as child:
+            assert facts_of(child)["pid"] == child.pid
+
+
 def test_a_server_that_cannot_import_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for server in _server(monkeypatch, "import no_such_library"):
         with (tmp_path / "log").open("wb") as log, started(server, log, never) as child:

@@ -156,6 +156,10 @@ def started(server: ForkServer, log: IO[bytes], check: Callable[[], None]) -> It
                 yield child
             finally:
                 end(child.pid, child.wait)
+                if (
+                    child.poll() is None
+                ):  # it hangs in a driver: its server waits for it, the next one does not
+                    server.close()
                 for pipe in (child.stdin, child.stdout):
                     with contextlib.suppress(OSError):
                         pipe.close()
