@@ -19,7 +19,7 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP) install $(TORCH)
-	$(BIN)/$(PIP) install -c constraints.txt -e ".[dev,gguf,bitsandbytes,torchao,hqq]"
+	$(BIN)/$(PIP) install -c constraints.txt -e ".[dev,gguf,bitsandbytes,torchao,hqq,lm-eval]"
 	@touch $(STAMP)
 
 demo: $(STAMP)

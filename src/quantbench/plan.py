@@ -112,12 +112,13 @@ class Trial(Settings):
     @property
     def has_distance(self) -> bool:
         """Whether the trial has a task, or a text to be scored on."""
-        return bool(self.evaluation.tasks) or self.distance.text is not None
+        return bool(self.evaluation.own_tasks) or self.distance.text is not None
 
     @property
     def reads_text(self) -> bool:
         """Whether the trial needs a tokenizer."""
-        return self.has_distance or self.likelihood.perplexity is not None
+        asked = self.evaluation.harness_tasks or self.likelihood.perplexity is not None
+        return self.has_distance or bool(asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

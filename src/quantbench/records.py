@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from quantbench.harness_record import HarnessResult
 from quantbench.kernels import Kernels
 from quantbench.parts import Apart
 from quantbench.plan import Role, Trial
@@ -268,6 +269,7 @@ class Record(Frozen):
     agreements: tuple[Agreement, ...] = ()  # with other engines
     distance: Distance | None = None
     perplexity: Annotated[Sequence[Perplexity], Apart(Perplexity)] = ()
+    harness: Annotated[Sequence[HarnessResult], Apart(HarnessResult)] = ()  # tasks of lm-eval
     took_s: Seconds | None = None  # from the start of the trial's process to its end
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None

@@ -39,7 +39,7 @@ class ToySettings(RunSettings):
 def toy_trial(settings: ToySettings) -> Trial:
     """The settings as a plan makes a trial of them."""
     asked = settings.changed(device="cpu", dtype="float32", protocols=("completion",))
-    return base_trial(asked, open_source("builtin"), ()).changed(method="fp16")
+    return base_trial(asked, open_source("builtin"), {}).changed(method="fp16")
 
 
 def called(*arguments: str) -> list[ToySettings]:

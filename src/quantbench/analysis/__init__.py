@@ -20,6 +20,7 @@ from quantbench.analysis.comparison.distance import (
     scale_label,
 )
 from quantbench.analysis.comparison.floor import FloorFlips, floor_flips, judged_by_floor, scale_pairs
+from quantbench.analysis.comparison.harness import HarnessScore, HarnessVerdict, harness_scores
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED, Metric, metrics_of, score_metric
 from quantbench.analysis.comparison.paired import PairedScore, paired_scores
 from quantbench.analysis.comparison.pairing import MCNEMAR
@@ -80,6 +81,7 @@ class Analysis:
     crossovers: tuple[Crossover, ...]
     anatomies: tuple[Anatomy, ...]  # how answers failed, by method and task
     perplexities: tuple[TextPerplexity, ...]
+    harness: tuple[HarnessScore, ...]  # tasks of lm-eval
     spreads: tuple[ProtocolSpread, ...]  # of tasks that were asked in several ways
     arrivals: tuple[Arrivals, ...]  # of servers under requests at random times
     engines: Engines  # servers, and one checkpoint in several engines
@@ -93,12 +95,12 @@ def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = (
     results = read_results(records, baseline, missing)
     measured, flips = distances(results), floor_flips(results)
     paired = judged_by_floor(paired_scores(results), flips, measured)
-    recommendations = recommend_for_use_cases(results)
+    recommendations, harness = recommend_for_use_cases(results), harness_scores(results)
     return Analysis(
         results=results,
         alert=interference_alert(results),
         prompt_effects=prompt_effects(results),
-        answer=answer(results, paired, measured, recommendations),
+        answer=answer(results, paired, measured, recommendations, harness),
         metrics=metrics_of(results),
         observations=observe(results),
         trade_offs=trade_offs(results),
@@ -116,6 +118,7 @@ def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = (
         crossovers=crossovers(results),
         anatomies=anatomies(results),
         perplexities=perplexities(results),
+        harness=harness,
         spreads=protocol_spreads(results),
         arrivals=tuple(found for row in results.rows for found in read_arrivals(row.record)),
         engines=compare_engines(results, measured),
@@ -144,6 +147,8 @@ __all__ = [
     "Figure",
     "FloorFlips",
     "FrontPlace",
+    "HarnessScore",
+    "HarnessVerdict",
     "Issue",
     "Kind",
     "MedianEstimate",

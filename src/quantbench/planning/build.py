@@ -4,7 +4,7 @@ Everything that would make all trials fail is found here, before anything is loa
 method, task or device, a model that does not fit into memory, a sandbox that cannot contain programs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quantbench.errors import UsageError
@@ -17,6 +17,7 @@ from quantbench.planning.engines import (
     runs_of_several,
     server_values,
 )
+from quantbench.planning.harness import resolve_harness
 from quantbench.planning.models import baseline_of, engine_named, named, reads_alike, reference_of
 from quantbench.planning.protocols import resolve_protocols
 from quantbench.planning.refusals import (
@@ -40,7 +41,6 @@ from quantbench.planning.unused import Situation, check_unused
 from quantbench.settings import Engine, LoadSettings, PlaceSettings, RunSettings
 from quantbench.sources import ModelSource, find_model, is_quantized, open_source
 from quantbench.support import AUTO, DEFAULT_METHODS, STORED
-from quantbench.tasks import Task
 from quantbench.units import listed
 
 
@@ -63,7 +63,8 @@ def plan_of_several(settings: RunSettings) -> tuple[Plan, ModelSource]:
         raise UsageError(f"'{max(models, key=models.count)}' is given twice; name each model once")
     if settings.revision is not None:
         raise UsageError("--revision belongs to one model, but several are given; leave it out")
-    tasks = tuple(task.name for task in resolve_tasks(settings)) or ("none",)
+    own = tuple(task.name for task in resolve_tasks(settings))
+    tasks = (*own, *settings.evaluation.harness_tasks) or ("none",)
     alone = settings.changed(models=(), baseline=None, tasks=tasks)
     planned = [plan_model(alone.changed(model=models[0]), beside_others=True)]
     if tasks != ("none",):  # all are asked alike
@@ -115,7 +116,7 @@ def plan_model(
     resolve_baseline(named, names)
     dtype = resolve_dtype(settings.load.dtype, device)
     find_model(settings.model, revision=settings.revision)  # a wrong one is said before anything else
-    tasks = resolve_tasks(settings)
+    tasks, harness = resolve_tasks(settings), resolve_harness(settings)
     source = open_source(settings.model, revision=settings.revision, seed=settings.generation.seed)
     check_readable(settings, source, tasks)
     asked = beside(settings.methods, is_quantized(source)) if beside_others else settings.methods
@@ -123,7 +124,8 @@ def plan_model(
     pairs = [pair for one in runs for pair in one.engines.items()]
     check_batch_invariant(settings, pairs)
     try:
-        check_unused(settings, Situation(device=device, runs=tuple(pairs), tasks=tasks))
+        use = Situation(device=device, runs=tuple(pairs), tasks=tasks, harness=tuple(harness))
+        check_unused(settings, use)
     except UsageError as error:
         if unused is None:
             raise
@@ -133,7 +135,8 @@ def plan_model(
         check_runs(one, source, device)
     resolved = settings.changed(device=device, dtype=dtype)
     protocols = resolve_protocols(settings, source, tasks)
-    base = base_trial(resolved.changed(protocols=protocols), source, tasks)
+    digests = {task.name: task.data_sha256 for task in tasks} | harness
+    base = base_trial(resolved.changed(protocols=protocols), source, digests)
     methods = tuple(dict.fromkeys(method for method, _ in pairs))
     baseline = resolve_baseline(named, methods)
     ordered = sorted(pairs, key=lambda pair: pair[0] != baseline)
@@ -161,16 +164,19 @@ def beside(methods: tuple[str, ...], quantized: bool) -> tuple[str, ...]:
     return tuple(name for name in methods if name != STORED) or methods
 
 
-def base_trial(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]) -> Trial:
-    """The settings as a Trial of this opened model; its method and that one's engine are still to be set."""
+def base_trial(settings: RunSettings, source: ModelSource, digests: Mapping[str, str]) -> Trial:
+    """The settings as a Trial of this opened model; its method and that one's engine are still to be set.
+
+    `digests` tells the tasks' content by their names.
+    """
     budget_s = settings.speed.speed_budget_s / PASSES_A_ROUND
     return Trial(
         model=settings.model,
         revision=source.revision,
         method="",
         load=load_of(settings),
-        evaluation=settings.evaluation.changed(tasks=tuple(task.name for task in tasks)),
-        task_digests=tuple(task.data_sha256 for task in tasks),
+        evaluation=settings.evaluation.changed(tasks=tuple(digests)),
+        task_digests=tuple(digests.values()),
         generation=settings.generation,
         speed=settings.speed.changed(speed_budget_s=budget_s),
         arrivals=settings.arrivals,

@@ -80,8 +80,9 @@ def is_local(model: str) -> bool:
 def check_readable(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]) -> None:
     """UsageError when there is text to read and the model has no tokenizer."""
     text = settings.distance.text or settings.likelihood.perplexity
-    if (tasks or text) and load_tokenizer(source) is None:
-        what = ", ".join(task.name for task in tasks) or text
+    asked = [*(task.name for task in tasks), *settings.evaluation.harness_tasks]
+    if (asked or text) and load_tokenizer(source) is None:
+        what = ", ".join(asked) or text
         raise UsageError(
             f"'{settings.model}' has no tokenizer, so it cannot read {what}; use --tasks none without a text"
         )

@@ -80,11 +80,11 @@ def resolve_dtype(name: str, device: str) -> str:
 
 def resolve_tasks(settings: RunSettings) -> tuple[Task, ...]:
     """'auto' is the built-in task for the built-in model, none for random weights, HumanEval otherwise."""
-    names = settings.evaluation.tasks
-    if not names:
+    names = settings.evaluation.own_tasks
+    if not settings.evaluation.tasks:
         raise UsageError(f"--tasks names no task; choose from: {', '.join(TASKS)}, none")
     for alone in ("none", "auto"):
-        if alone in names and len(names) > 1:
+        if alone in names and len(settings.evaluation.tasks) > 1:
             raise UsageError(f"--tasks {alone} stands alone; remove it or the other tasks")
     if names == ("none",):
         names = ()
@@ -96,7 +96,7 @@ def resolve_tasks(settings: RunSettings) -> tuple[Task, ...]:
             return ()
         names = ("quickeval",) if settings.model == "builtin" else ("humaneval",)
     data = settings.evaluation.task_data
-    check_data(data, names)
+    check_data(data, (*names, *settings.evaluation.harness_tasks))
     tasks = tuple(load_task(name, data_of(name, data)) for name in names)
     check_tests(tasks)
     if tasks:

@@ -14,6 +14,7 @@ from quantbench.settings.base import places_of
 from quantbench.settings.execution import RAY
 from quantbench.settings.groups import (
     ADDRESS,
+    ANY_TASK,
     CALIBRATED,
     CPU,
     FREE_TYPE,
@@ -31,6 +32,8 @@ from quantbench.settings.groups import (
 from quantbench.settings.option import facts_of
 from quantbench.tasks import Task
 
+NO_TASK = "no task is run (see --tasks)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
@@ -39,6 +42,7 @@ class Situation:
     device: str  # 'cpu' or 'cuda:N'
     runs: tuple[tuple[str, Engine], ...]  # (method, engine)
     tasks: tuple[Task, ...]
+    harness: tuple[str, ...] = ()  # tasks of lm-eval
 
     @property
     def engines(self) -> frozenset[Engine]:
@@ -65,7 +69,13 @@ def check_unused(settings: RunSettings, situation: Situation) -> None:
 
 
 def _no_tasks(settings: RunSettings, situation: Situation) -> str | None:
-    return None if situation.tasks else "no task is run (see --tasks)"
+    if situation.harness and not situation.tasks:
+        return "tasks of lm-eval say themselves how they are asked"
+    return None if situation.tasks else NO_TASK
+
+
+def _no_task_at_all(settings: RunSettings, situation: Situation) -> str | None:
+    return None if situation.tasks or situation.harness else NO_TASK
 
 
 def _greedy(settings: RunSettings, situation: Situation) -> str | None:
@@ -154,6 +164,7 @@ def _no_ray(settings: RunSettings, situation: Situation) -> str | None:
 
 NEEDS: dict[str, Unmet] = {
     TASKS: _no_tasks,
+    ANY_TASK: _no_task_at_all,
     SAMPLING: _greedy,
     TRANSFORMERS: _on_native,
     NATIVE: _on_transformers,

@@ -11,12 +11,13 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from quantbench.settings.base import Settings
+from quantbench.settings.harness_names import is_harness
 from quantbench.settings.option import Facts, option
 
 MOST_POINTS = 1000  # of a speed sweep
 COOLEST, HOTTEST = 0.001, 100.0  # of sampling: colder is greedy, hotter is noise
 PERPLEXITY = "perplexity"
-TASKS, SAMPLING = "tasks", "sampling"  # what an option needs, see planning.unused
+TASKS, ANY_TASK, SAMPLING = "tasks", "any task", "sampling"  # what an option needs, see planning.unused
 TRANSFORMERS, NATIVE, CPU, FREE_TYPE, NOISE = "transformers", "native", "cpu", "free type", "noise"
 SERVER, STARTED, ADDRESS = "server", "started server", "address"  # of an engine behind one
 RATES, NO_LIMIT = "rates", "none"
@@ -146,7 +147,7 @@ class EvaluationSettings(Settings):
 
     tasks: tuple[str, ...] = option(
         ("auto",),
-        "Tasks to answer: humaneval, humaneval+, mbpp+, gsm8k, quickeval or none.",
+        "Tasks to answer: humaneval, humaneval+, mbpp+, gsm8k, quickeval, lm-eval:TASK or none.",
         facts=Facts(shown="quickeval for builtin, none for random weights, else humaneval"),
     )
     protocols: tuple[str, ...] = option(
@@ -158,12 +159,12 @@ class EvaluationSettings(Settings):
     task_data: str | None = option(
         None,
         "File with the task's problems, or TASK=FILE,TASK=FILE.",
-        facts=Facts(shown="the published data", needs=(TASKS,)),
+        facts=Facts(shown="the published data", needs=(ANY_TASK,)),
     )
     limit: int | None = option(
         None,
         "Number of problems to answer, from the first on.",
-        facts=Facts(shown="all", needs=(TASKS,)),
+        facts=Facts(shown="all", needs=(ANY_TASK,)),
         ge=1,
         le=10**9,
     )
@@ -173,12 +174,24 @@ class EvaluationSettings(Settings):
         facts=Facts(needs=(TASKS,)),
     )
 
+    @property
+    def own_tasks(self) -> tuple[str, ...]:
+        """The tasks whose answers are graded here."""
+        return tuple(name for name in self.tasks if not is_harness(name))
+
+    @property
+    def harness_tasks(self) -> tuple[str, ...]:
+        """The tasks of lm-eval."""
+        return tuple(name for name in self.tasks if is_harness(name))
+
 
 class GenerationSettings(Settings):
     """How answers are generated; lengths in tokens."""
 
     seed: int = option(0, "Random seed.", ge=-(2**63), le=2**63 - 1)
-    batch_size: int = option(64, "Answers generated at once.", facts=Facts(needs=(TASKS,)), ge=1, le=65_536)
+    batch_size: int = option(
+        64, "Answers generated at once.", facts=Facts(needs=(ANY_TASK,)), ge=1, le=65_536
+    )
     max_new_tokens: int | None = option(
         None,
         "Most tokens of one answer.",

@@ -73,19 +73,34 @@ class ChatTemplate:
 
 def template_of_gguf(source: GgufSource) -> ChatTemplate | None:
     """The template in a GGUF file's metadata; None without one."""
-    text, tokens = (source.metadata.get(f"tokenizer.{key}") for key in ("chat_template", "ggml.tokens"))
-    if not isinstance(text, str) or not isinstance(tokens, list):
+    text = source.metadata.get("tokenizer.chat_template")
+    if not isinstance(text, str) or not isinstance(source.metadata.get("tokenizer.ggml.tokens"), list):
         return None
+    return ChatTemplate(text=text, origin=source.path.name, special_tokens=tokens_of_gguf(source))
+
+
+def tokens_of_gguf(source: GgufSource) -> dict[str, str]:
+    """The special tokens that a GGUF file's metadata names, as text."""
+    tokens = source.metadata.get("tokenizer.ggml.tokens")
     ids = {
         f"{name}_token": source.metadata.get(f"tokenizer.ggml.{key}_token_id")
         for name, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown"))
     }
-    special = {
+    return {
         name: str(tokens[index])
         for name, index in ids.items()
-        if isinstance(index, int) and 0 <= index < len(tokens)
+        if isinstance(tokens, list) and isinstance(index, int) and 0 <= index < len(tokens)
     }
-    return ChatTemplate(text=text, origin=source.path.name, special_tokens=special)
+
+
+def named_tokens(source: ModelSource) -> dict[str, str]:
+    """The special tokens that a model names, as text: 'bos_token', 'eos_token'."""
+    if isinstance(source, GgufSource):
+        return tokens_of_gguf(source)
+    folder = source.folder
+    if folder is None:
+        return {}
+    return special_tokens(folder, read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {})
 
 
 def load_chat_template(source: ModelSource) -> ChatTemplate | None:

@@ -11,6 +11,7 @@ from quantbench.stats.clustered import (
     clustered_share,
     exponential_of_ratio,
     ratio_of_sums,
+    ratio_t_test,
 )
 from quantbench.stats.corrections import holm, shaffer
 from quantbench.stats.drift import DRIFT_BOUND, Noise, difference_margin, difference_p
@@ -58,6 +59,7 @@ __all__ = [
     "pass_at_k",
     "percentile",
     "ratio_of_sums",
+    "ratio_t_test",
     "shaffer",
     "sign_flip_test",
     "skewed_ratio_of_sums",

@@ -119,6 +119,21 @@ def _binomial_ends(hits: float, trials: float, confidence: float) -> tuple[float
     return low, high
 
 
+def ratio_t_test(above: Sequence[float], below: Sequence[float]) -> float | None:
+    """Two-sided p-value of sum(above) / sum(below) being 0, one pair a cluster: a paired t test.
+
+    None with fewer clusters than an interval needs.
+    """
+    from scipy.special import stdtr
+
+    value, error, clusters = _ratio_and_error(above, below)
+    if clusters < FEWEST_CLUSTERS:
+        return None
+    if error == 0:
+        return 1.0 if value == 0 else 0.0
+    return float(2 * stdtr(clusters - 1, -abs(value / error)))
+
+
 def student_quantile(degrees: int, confidence: float) -> float:
     """The t of a two-sided interval with so many degrees of freedom."""
     from scipy.special import stdtrit

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from quantbench.errors import TaskError, unknown
+from quantbench.settings.harness_names import is_harness
 from quantbench.tasks.evalplus import HUMANEVAL_PLUS, MBPP_PLUS, load_humaneval_plus, load_mbpp_plus
 from quantbench.tasks.gsm8k import load_gsm8k
 from quantbench.tasks.humaneval import load_humaneval
@@ -46,7 +47,7 @@ def check_data(data: str | None, names: Sequence[str]) -> None:
 def files_of(data: str | None) -> dict[str, str] | None:
     """Files by the names of tasks; None for a text that is one file."""
     parts = [part.partition("=") for part in (data or "").split(",")]
-    if not all(name.strip() in TASKS and file for name, _, file in parts):
+    if not all((name.strip() in TASKS or is_harness(name.strip())) and file for name, _, file in parts):
         return None
     return {name.strip(): file.strip() for name, _, file in parts}
 

@@ -34,7 +34,8 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
         run.warn("the model has no tokenizer, so no task was run")
         return
     asked, chat = run.trial.evaluation, read_chat(source, tokenizer)
-    tasks = [limit_task(load_task(name, data_of(name, asked.task_data)), asked.limit) for name in asked.tasks]
+    loaded = [load_task(name, data_of(name, asked.task_data)) for name in asked.own_tasks]
+    tasks = [limit_task(task, asked.limit) for task in loaded]
     by_protocol = [asked_by(task, asked.protocols, chat) for task in tasks]
     for ways in by_protocol:
         run.stage = "task"
@@ -50,6 +51,11 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
             return
         run.stage = "perplexity"
         keep_perplexity(run, decoder, tokenizer, Path(run.trial.likelihood.perplexity))
+    if asked.harness_tasks and run.trial.role is Role.METHOD:
+        from quantbench.trial.harness import keep_harness
+
+        run.stage = "lm-eval"
+        keep_harness(run, source, decoder, tokenizer)
 
 
 def generation_of(run: Run, decoder: Decoder) -> GenerationSettings:
@@ -129,7 +135,7 @@ def write_samples(run: Run, task: Task, samples: list[Sample], others: bool) -> 
     A whole program stands in `solution`, which EvalPlus takes, and behind the prompt in `completion`.
     """
     store = Store(run.folder)
-    suffix = "" if len(run.trial.evaluation.tasks) == 1 else f"-{task.name}"
+    suffix = "" if len(run.trial.evaluation.own_tasks) == 1 else f"-{task.name}"
     store.write_lines(f"samples/problems{suffix}.jsonl", map(problem_row, task.problems))
     suffix += f"-{task.protocol.name}" if others else ""
     return store.write_lines(f"samples/{samples_name(run, suffix)}", map(sample_row, samples))

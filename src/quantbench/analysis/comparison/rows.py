@@ -46,6 +46,11 @@ class Rows:
         return tuple(dict.fromkeys(score.task for row in self.rows for score in row.scores))
 
     @property
+    def asked_harness(self) -> bool:
+        """Whether any row has figures of lm-eval's tasks; they choose no method."""
+        return any(row.record.harness for row in self.rows)
+
+    @property
     def on_gpu(self) -> bool:
         """Whether the memory figures are those of a GPU."""
         kinds = [row.record.memory.kind for row in self.rows if row.record.memory]

@@ -6,6 +6,7 @@ Everything said here stands with its evidence further down; nothing is judged an
 from collections.abc import Iterator, Mapping, Sequence
 
 from quantbench.analysis.comparison.distance import MethodDistance
+from quantbench.analysis.comparison.harness import HarnessScore, HarnessVerdict
 from quantbench.analysis.comparison.metrics import MEMORY, SIZE, SPEED
 from quantbench.analysis.comparison.paired import Change, PairedScore
 from quantbench.analysis.comparison.rows import Row, Rows
@@ -23,6 +24,7 @@ def answer(
     paired: Sequence[PairedScore],
     distances: Sequence[MethodDistance],
     recommendations: Sequence[Statement],
+    harness: Sequence[HarnessScore] = (),
 ) -> tuple[Statement, ...]:
     """A statement for each method beside the baseline, recommended ones first where they are many."""
     baseline = results.baseline
@@ -35,7 +37,8 @@ def answer(
     found = [
         Statement(
             title=row.label,
-            text=f"{_gain(row, baseline, results)}; {_cost(row, results, scores, far.get(row.label))}.",
+            text=f"{_gain(row, baseline, results)}; "
+            f"{_cost(row, results, scores, far.get(row.label), harness)}.",
             choice=row.label,
         )
         for row in named
@@ -70,11 +73,14 @@ def _cost(
     results: Rows,
     scores: Mapping[tuple[str, str], PairedScore],
     distance: MethodDistance | None,
+    harness: Sequence[HarnessScore],
 ) -> str:
     """What is known of the loss on every task; the perplexity where no task can tell."""
     told = [part for task in results.tasks for part in _score(row, task, results, scores)]
     if told:
-        return "; ".join(told)
+        return "; ".join((*told, *_of_harness(row.label, harness)))
+    if by_harness := list(_of_harness(row.label, harness)):
+        return "; ".join(by_harness)
     if distance is None or distance.perplexity_ratio is None:
         return "what it costs in quality was not measured"
     change = distance.perplexity_ratio
@@ -82,6 +88,24 @@ def _cost(
     if change.interval is None:
         return text
     return f"{text} ({significant(change.interval.low)} to {significant(change.interval.high)})"
+
+
+def _of_harness(label: str, scores: Sequence[HarnessScore]) -> Iterator[str]:
+    """The first metric of each of lm-eval's tasks, and whether its change is shown."""
+    firsts: dict[str, HarnessScore] = {}
+    for score in scores:
+        if score.label == label:
+            firsts.setdefault(score.result.task, score)
+    for task, score in firsts.items():
+        name, pair = f"{task} {score.metric.name}", score.pair
+        if pair is None or score.verdict is HarnessVerdict.UNPAIRED:
+            yield f"{name} cannot be compared item by item"
+            continue
+        change = f"{pair.change:.4f} times" if score.is_ratio else f"{pair.change:+.4f}"
+        if score.verdict is HarnessVerdict.UNDECIDED:
+            yield f"no change of {name} shown ({change})"
+        else:
+            yield f"{name} is {score.verdict}, proven ({change})"
 
 
 def _score(

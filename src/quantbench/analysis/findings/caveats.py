@@ -118,7 +118,8 @@ def _memory(results: Rows) -> Iterable[str]:
 
 def _quality(results: Rows) -> Iterable[str]:
     if not results.tasks:
-        yield "No task was run: nothing here says what quantizing costs in quality."
+        if not results.asked_harness:
+            yield "No task was run: nothing here says what quantizing costs in quality."
         return
     for task in results.tasks:
         scores = [score for row in results.rows if (score := row.score(task))]

@@ -176,6 +176,10 @@ def _quality(results: Rows) -> Statement:
 
     The first task on which anything was solved decides; the others can only speak against a method.
     """
+    if not results.tasks and results.asked_harness:
+        return _nothing(
+            QUALITY, "only tasks of lm-eval were run: their table says what differs, none decides"
+        )
     if not results.tasks:
         return _nothing(QUALITY, "no task has a result, so nothing is known about quality")
     metrics = score_metrics(results)

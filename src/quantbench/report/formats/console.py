@@ -7,6 +7,7 @@ from rich.text import Text as RichText
 
 from quantbench.analysis import USE_CASES, Analysis, Statement
 from quantbench.report.blocks import Table
+from quantbench.report.sections.harness import harness_sections
 from quantbench.report.sections.overview import method_table
 from quantbench.report.sections.scores import score_sections
 from quantbench.units import listed
@@ -20,7 +21,7 @@ def print_analysis(analysis: Analysis, console: Console) -> None:
         console.print(RichText(analysis.alert, style="bold red"))
     if results.rows:
         print_table(f"{results.model_name}: quantization methods", method_table(results), console)
-    for section in score_sections(analysis):
+    for section in (*score_sections(analysis), *harness_sections(analysis)):
         for block in section.blocks:
             if isinstance(block, Table):
                 print_table(section.title, block, console)

@@ -40,7 +40,8 @@ SCORE_COLUMNS = ("pass_at_1", "passed", "completions", "problems", "pass_at_1_lo
 def to_csv(analysis: Analysis) -> str:
     """One line a method; each task adds its columns with the task's name in front."""
     tasks = analysis.results.tasks
-    header = [*COLUMNS, *(f"{task}_{name}" for task in tasks for name in SCORE_COLUMNS)]
+    metrics = dict.fromkeys(f"{score.result.task}_{score.metric.name}" for score in analysis.harness)
+    header = [*COLUMNS, *(f"{task}_{name}" for task in tasks for name in SCORE_COLUMNS), *metrics]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, header, lineterminator="\n")
     writer.writeheader()
@@ -104,6 +105,8 @@ def row_figures(row: Row, analysis: Analysis) -> dict[str, Any]:
         interval = score.interval
         values = (score.pass_at_1, score.passed, score.total, score.problems, interval.low, interval.high)
         figures |= {f"{score.task}_{name}": v for name, v in zip(SCORE_COLUMNS, values, strict=True)}
+    for result in record.harness:
+        figures |= {f"{result.task}_{metric.name}": metric.value for metric in result.metrics}
     return figures
 
 

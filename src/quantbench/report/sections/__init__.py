@@ -21,6 +21,7 @@ from quantbench.report.sections.findings import (
     issue_section,
     reason_sections,
 )
+from quantbench.report.sections.harness import harness_pair_sections, harness_sections
 from quantbench.report.sections.latency import latency_sections
 from quantbench.report.sections.overview import (
     method_section,
@@ -44,6 +45,7 @@ PARTS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     score_sections,
     engine_sections,
     arrival_sections,
+    harness_sections,
     finding_sections,
     conclusion_section,
     picture_section,
@@ -51,6 +53,7 @@ PARTS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
 )
 DETAILS: tuple[Callable[[Analysis], Iterable[Section]], ...] = (
     paired_sections,
+    harness_pair_sections,
     anatomy_sections,
     protocol_sections,
     distance_sections,
