@@ -53,6 +53,7 @@ class Trial(Settings):
     load: LoadSettings
     evaluation: EvaluationSettings
     task_digests: tuple[str, ...] = ()  # of the problems' content, so that changed data make another trial
+    text_digests: tuple[str, ...] = option((), "Content of its texts.", facts=Facts(before=()))
     generation: GenerationSettings = GenerationSettings()
     speed: SpeedSettings = SpeedSettings()
     arrivals: ArrivalSettings = ArrivalSettings()

@@ -107,3 +107,14 @@ def test_every_group_of_options_reaches_the_trials(tmp_path: Path) -> None:
     names = settings.given & asked.keys() - {"device"}
     assert {name: asked[name] for name in names} == {name: settings.flat()[name] for name in names}
     assert len(names) == 7
+
+
+def test_a_changed_text_makes_another_trial(tmp_path: Path) -> None:
+    for option in ("text", "perplexity"):
+        file = tmp_path / f"{option}.txt"
+        ids = set()
+        for content in ("one text\n", "another text\n", "one text\n"):
+            file.write_text(content)
+            asked = {"model": "builtin", "tasks": ("none",), option: str(file)}
+            ids.add(build_plan(read_settings(RunSettings, asked))[0].trials[0].id)
+        assert len(ids) == 2

@@ -4,8 +4,10 @@ Everything that would make all trials fail is found here, before anything is loa
 method, task or device, a model that does not fit into memory, a sandbox that cannot contain programs.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from quantbench.errors import UsageError
 from quantbench.plan import PASSES_A_ROUND, Plan, Trial
@@ -177,11 +179,22 @@ def base_trial(settings: RunSettings, source: ModelSource, digests: Mapping[str,
         load=load_of(settings),
         evaluation=settings.evaluation.changed(tasks=tuple(digests)),
         task_digests=tuple(digests.values()),
+        text_digests=text_digests(settings),
         generation=settings.generation,
         speed=settings.speed.changed(speed_budget_s=budget_s),
         arrivals=settings.arrivals,
         distance=settings.distance,
         likelihood=settings.likelihood,
+    )
+
+
+def text_digests(settings: RunSettings) -> tuple[str, ...]:
+    """What identifies the content of --text and --perplexity: a changed file makes another trial."""
+    texts = {"text": settings.distance.text, "perplexity": settings.likelihood.perplexity}
+    return tuple(
+        f"{name} {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
+        for name, path in texts.items()
+        if path is not None
     )
 
 

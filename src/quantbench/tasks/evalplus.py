@@ -2,7 +2,7 @@
 
 The files are EvalPlus's releases (HumanEvalPlus.jsonl.gz, MbppPlus.jsonl.gz), from --task-data, from the
 paths in EvalPlus's own variables, or from its cache. Base and plus inputs are tried in one pass, see
-evaluation/plus.py.
+evaluation/plus.py. Where none is there, the data sets of the hub are taken (hub_plus.py).
 """
 
 import hashlib
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from quantbench.errors import TaskError
+from quantbench.tasks.hub import fetch_file
+from quantbench.tasks.hub_plus import HUB_FILES, file_in, is_hub_form, read_hub_form
 from quantbench.tasks.mbpp_inputs import restored
 from quantbench.tasks.problem import Grading, Problem, PromptProtocol, Task
 from quantbench.tasks.problem_file import content_digest, read_problems
@@ -25,6 +27,7 @@ PLACES = {
     HUMANEVAL_PLUS: ("HUMANEVAL_OVERRIDE_PATH", "HumanEvalPlus"),
     MBPP_PLUS: ("MBPP_OVERRIDE_PATH", "MbppPlus"),
 }
+HUB_DATASETS = {HUMANEVAL_PLUS: "evalplus/humanevalplus", MBPP_PLUS: "evalplus/mbppplus"}
 SIZES = {HUMANEVAL_PLUS: (164,), MBPP_PLUS: (378, 399)}  # of the published releases
 
 
@@ -44,7 +47,10 @@ def _load(
     protocols: Sequence[PromptProtocol],
     restore: Callable[[Problem], Problem],
 ) -> Task:
-    problems = read_problems(Path(data) if data else find_file(name))
+    path = file_in(Path(data) if data else find_file(name) or hub_file(name))
+    if is_hub_form(path):
+        return load_hub_form(name, path, protocols)
+    problems = read_problems(path)
     bare = [problem.task_id for problem in problems if problem.inputs is None]
     if bare:
         raise TaskError(f"{bare[0]} has no plus_input; give EvalPlus's file of {name} with --task-data")
@@ -63,20 +69,39 @@ def _load(
     )
 
 
-def find_file(name: str) -> Path:
-    """The file that EvalPlus's variable names, or the newest in its cache; TaskError names what to give."""
+def load_hub_form(name: str, path: Path, protocols: Sequence[PromptProtocol]) -> Task:
+    """The task of a hub data set's file: each problem's base and plus inputs are one test."""
+    problems = read_hub_form(name, path)
+    whole = len(problems) in SIZES[name]
+    size = "" if whole else f"{len(problems)} problems, not the published {name} of {SIZES[name][0]}; "
+    return Task(
+        name=name,
+        problems=problems,
+        protocol=protocols[0],
+        protocols=tuple(protocols),
+        data_sha256=content_digest(problems),
+        comparable=whole,
+        note=f"{size}the hub's form of the data, base and plus inputs in one test",
+        many_inputs=True,
+    )
+
+
+def find_file(name: str) -> Path | None:
+    """The file that EvalPlus's variable names, or the newest in its cache; None where there is neither."""
     variable, start = PLACES[name]
     if path := os.environ.get(variable):
         return Path(path)
     root = os.environ.get("XDG_CACHE_HOME")
     cache = (Path(root) if root else Path.home() / ".cache") / "evalplus"
     found = sorted(cache.glob(f"{start}-v*.jsonl"))
-    if not found:
-        raise TaskError(
-            f"{name} is not in EvalPlus's cache ({cache}); give its {start}.jsonl.gz with "
-            f"--task-data {name}={start}.jsonl.gz, or set {variable}"
-        )
-    return found[-1]
+    return found[-1] if found else None
+
+
+def hub_file(name: str) -> Path:
+    """The hub's data set, from the cache or from the hub; TaskError names what else to give."""
+    variable, start = PLACES[name]
+    fix = f"give EvalPlus's {start}.jsonl.gz with --task-data {name}={start}.jsonl.gz, or set {variable}"
+    return fetch_file(HUB_DATASETS[name], HUB_FILES, title=name, fix=fix)
 
 
 def digest_of(problems: Sequence[Problem]) -> str:

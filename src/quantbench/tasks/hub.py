@@ -6,7 +6,10 @@ from quantbench.errors import TaskError
 
 
 def fetch_file(dataset: str, file: str, *, title: str, fix: str) -> Path:
-    """The file, from the cache or from the hub; TaskError names the task and the fix where neither has it."""
+    """The file, or the last that fits a pattern, from the cache or the hub.
+
+    TaskError names the task and the fix where neither has it.
+    """
     from huggingface_hub import snapshot_download
 
     try:
@@ -15,4 +18,7 @@ def fetch_file(dataset: str, file: str, *, title: str, fix: str) -> Path:
         raise TaskError(
             f"{title} is not in the cache and cannot be had from the hub ({type(error).__name__}); {fix}"
         ) from error
-    return Path(folder) / file
+    found = sorted(Path(folder).glob(file))
+    if not found:
+        raise TaskError(f"{title} is not complete in the hub's cache; {fix}")
+    return found[-1]

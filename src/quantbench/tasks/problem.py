@@ -89,6 +89,7 @@ class Task:
     comparable: bool  # with published figures: the data are the published ones
     note: str | None = None
     grading: Grading = Grading.PROGRAMS
+    many_inputs: bool = False  # its tests call a program hundreds of times
     protocols: tuple[PromptProtocol, ...] = ()  # the first of its kind is taken for a model of its kind
 
     def under(self, protocol: PromptProtocol) -> "Task":

@@ -70,7 +70,8 @@ def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) 
     from quantbench.evaluation.plus import PLUS_LIMITS
     from quantbench.sandbox.pool import DEFAULT_LIMITS, open_sandbox
 
-    limits = PLUS_LIMITS if ways[0].grading is Grading.PLUS else DEFAULT_LIMITS
+    many = ways[0].many_inputs or ways[0].grading is Grading.PLUS
+    limits = PLUS_LIMITS if many else DEFAULT_LIMITS
     results = evaluate_protocols(
         ways,
         generator,
