@@ -18,13 +18,13 @@ QUESTIONS = [
         "choices": [str(n + 1), "nothing at all", f"{n}{n}"],
         "answer": n % 3,
     }
-    for n in range(10)
+    for n in range(8)
 ]
 TEXTS = [
     {"text": "def add(a: int, b: int) -> int:\n    return a + b\n"},
-    {"text": "for value in values:\n    print(value)\n" * 30},
+    {"text": "for value in values:\n    print(value)\n" * 9},
     {"text": "x"},
-    *({"text": f"def f{n}(x):\n    return x * {n}\n\n\nprint(f{n}(2))\n"} for n in range(8)),
+    *({"text": f"def f{n}(x):\n    return x * {n}\n\n\nprint(f{n}(2))\n"} for n in range(4)),
 ]
 
 
@@ -53,7 +53,7 @@ def write_tasks(folder: Path) -> Path:
         "output_type": "generate_until",
         "doc_to_text": "def f{{answer}}(x: int) -> int:\n",
         "doc_to_target": "{{answer}}",
-        "generation_kwargs": {"until": ["\ndef", "return"], "max_gen_toks": 24, "do_sample": False},
+        "generation_kwargs": {"until": ["\ndef", "return"], "max_gen_toks": 16, "do_sample": False},
         "metric_list": [mean("exact_match")],
     }
     write_task(folder, GENERATION, QUESTIONS, **generation)
