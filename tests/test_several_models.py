@@ -4,15 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from quantbench.analysis import analyse
 from quantbench.analysis.comparison.rows import read_results
 from quantbench.errors import UsageError
 from quantbench.plan import Plan, Role, Trial
 from quantbench.planning import build_plan
 from quantbench.planning.models import named, reference_of
+from quantbench.report.blocks import Bullets
+from quantbench.report.formats.export import row_figures
+from quantbench.report.sections.overview import model_section
 from quantbench.settings import RunSettings
 from tests.gguf_files import write_tiny
 from tests.model_folders import write_folder
-from tests.report_records import record
+from tests.report_records import other_trial, record, reference_records
 
 
 def plan_of(*models: str, **settings: object) -> Plan:
@@ -110,3 +114,21 @@ def test_one_table_holds_the_rows_of_all_models() -> None:
     assert [row.label for row in found.rows] == ["m fp16", "m int8", "b.gguf"]
     assert found.model_name == "m + b.gguf"
     assert found.rows[0].is_baseline
+
+
+def test_a_report_has_the_facts_of_each_model() -> None:
+    first = other_trial(reference_records()[0], row="a fp16", model="org/a")
+    second = other_trial(reference_records()[1], row="b int8", model="org/b")
+    assert first.model is not None
+    facts = {"name": "org/b", "revision": "sha256:b", "parameters": 7}
+    second = second.model_copy(update={"model": first.model.model_copy(update=facts)})
+    first = first.model_copy(update={"model": first.model.model_copy(update={"name": "org/a"})})
+    analysis = analyse([first, second], "a fp16")
+    (section,) = model_section(analysis)
+    (bullets,) = section.blocks
+    assert isinstance(bullets, Bullets)
+    assert [(bullet.lead, "sha256:b" in bullet.text) for bullet in bullets.items] == [
+        ("org/a", False),
+        ("org/b", True),
+    ]
+    assert [row_figures(row, analysis)["model"] for row in analysis.results.rows] == ["org/a", "org/b"]

@@ -85,7 +85,7 @@ def row_figures(row: Row, analysis: Analysis) -> dict[str, Any]:
     """One method as flat names and values."""
     record = row.record
     figures: dict[str, Any] = {
-        "model": analysis.results.model_name,
+        "model": record.trial.model if record.trial.row else analysis.results.model_name,
         "method": row.label,
         "is_baseline": row.is_baseline,
         "completed": record.completed,

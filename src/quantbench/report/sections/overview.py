@@ -55,15 +55,30 @@ def _choice(choice: str, tied: tuple[str, ...]) -> str:
 
 
 def model_section(analysis: Analysis) -> Iterator[Section]:
-    """Always there; a dash for what no trial could read."""
+    """Always there; a dash for what no trial could read. Of several models each has a line."""
     results = analysis.results
     model = results.model
+    if len(found := models_of(results)) > 1:
+        lines = tuple(Bullet(_in_a_line(own), own.name) for own in found)
+        yield Section(key="model", title="Model information", blocks=(Bullets(lines),))
+        return
     items = [Bullet(results.model_name, "Base model")]
     if model is None:
         items += [Bullet(MISSING, "Architecture"), Bullet(MISSING, "Parameter count")]
     else:
         items += _known(model)
     yield Section(key="model", title="Model information", blocks=(Bullets(tuple(items)),))
+
+
+def models_of(results: Rows) -> list[ModelInfo]:
+    """The models of all rows, each once."""
+    known = (row.record.model for row in results.rows if row.record.model)
+    return list({model.name: model for model in known}.values())
+
+
+def _in_a_line(model: ModelInfo) -> str:
+    """The facts of one model of several."""
+    return "; ".join(f"{lower_first(fact.lead)} {fact.text}" for fact in _known(model))
 
 
 def _known(model: ModelInfo) -> Iterator[Bullet]:
