@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -217,6 +218,27 @@ def test_a_compiler_that_fails_is_a_reason_too(tmp_path: Path) -> None:
     assert found.kernels is None
     assert "no such instruction" in str(found.reason)
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_compiler_that_is_too_slow_ends_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    slow = tmp_path / "slow-c++"
+    slow.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {started}\nwait\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(build, "COMPILE_LIMIT_S", 1.0)
+    found = build.build(str(slow), tmp_path / "cache")
+    assert found.kernels is None and "busy" in str(found.reason)
+    assert not alive(int(started.read_text()))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still computes; one that nobody has waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_the_kernels_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
