@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from quantbench.decoding import Request
 from quantbench.decoding.packed_modules import CONV, PackedMatrix
+from quantbench.decoding.packed_stacks import PackedStack, stacks_of
 from quantbench.engine.calibration import input_mean_squares
 from quantbench.measure import audit, measure_size
 from quantbench.methods import METHODS, Loaded, LoadSettings
@@ -16,6 +17,7 @@ from quantbench.methods.calibrating import OF_SQUARES, windows
 from quantbench.methods.packing import Layers
 from quantbench.settings import Engine
 from quantbench.sources import ModelSource, open_source
+from quantbench.weights.quantizers.int8 import quantize_int8
 
 WIDE = {"hidden_size": 64, "num_hidden_layers": 2}
 HEADS = {**WIDE, "num_attention_heads": 4}
@@ -30,6 +32,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "mamba": {**WIDE, "state_size": 8},
     "mixtral": {**GROUPED, "num_local_experts": 4},
     "gemma3_text": {**GROUPED, "head_dim": 32},
+    "gpt_oss": {**GROUPED, "intermediate_size": 64, "head_dim": 16, "num_local_experts": 4},
 }
 
 
@@ -78,6 +81,9 @@ def test_logits_are_those_of_the_dequantized_weights(kind: str, method: str, fol
         for name, layer in packed_layers(model_of(loaded)).items():
             values = layer.packed.dequantize()
             modules[name].weight.copy_(values.T if type(modules[name]).__name__ == CONV else values)
+        for name, module in model_of(loaded).named_modules():
+            for field, stack in stacks_of(module).items():
+                getattr(modules[name], field).copy_(stack.whole())
         ids = (5, 6, 7, 8, 9, 10, 11)
         expected = reference(torch.tensor([ids]), use_cache=False).logits[0]
     (logits,) = loaded.decoder.score([ids])
@@ -129,6 +135,28 @@ def test_what_no_layer_holds_alone_stays_a_float_and_is_told(folders: Path) -> N
     assert told.startswith("4 tensors stay float32, since no linear layer or embedding holds them")
     kinds = audit(loaded.decoder, source)
     assert {kind.module for kind in kinds if kind.format == "W32"} == {"A_log", "conv1d"}
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "gpt_oss"])
+def test_experts_in_one_tensor_are_packed_too(kind: str, folders: Path) -> None:
+    source = open_source(str(folder(folders, kind)))
+    loaded = load(source, "int8")
+    held = {k.module: k for k in audit(loaded.decoder, source)}
+    assert (held["gate, up of experts"].format, held["down of experts"].format) == ("W8", "W8")
+    assert 8 * held["down of experts"].nbytes / held["down of experts"].parameters < 9
+    assert "Experts's own code" in held["down of experts"].kernel
+
+
+def test_one_expert_of_a_stack_is_its_part_of_the_whole() -> None:
+    values = torch.randn(3 * 16, 32, generator=torch.Generator().manual_seed(0))
+    stack = PackedStack(quantize_int8("w", values), torch.Size((3, 16, 32)), torch.float32, "")
+    whole = stack.whole()
+    assert whole.shape == (3, 16, 32)
+    for index in (0, 2, -1, torch.tensor(1)):
+        assert torch.equal(stack[index], whole[index])
+    assert torch.equal(stack[torch.tensor([2, 0])], whole[[2, 0]])
+    assert torch.equal(torch.bmm(whole, stack.transpose(1, 2)), torch.bmm(whole, whole.transpose(1, 2)))
+    assert torch.equal(torch.add(stack, 1), whole + 1)
 
 
 def test_kernels_say_what_multiplies(folders: Path) -> None:

@@ -12,8 +12,10 @@ from quantbench.decoding.module_tensors import (
     ModuleForm,
     matrix_of,
     module_tensors,
+    plain_tensors,
 )
 from quantbench.decoding.packed_modules import PackedMatrix
+from quantbench.decoding.packed_stacks import stacks_of
 
 
 class Account:
@@ -28,6 +30,9 @@ class Account:
         seen: set[int] = set()
         for name, module in self._modules.items():
             yield from module_tensors(name, module, seen)
+            for field, stack in stacks_of(module).items():
+                for part, tensor in stack.packed.tensors():
+                    yield from plain_tensors(f"{name}.{field}:{part}", tensor, seen)
 
     def matrices(self) -> Iterator[tuple[str, ModuleForm, list[nn.Module]]]:
         """Every matrix once, with its form and the modules that share it: layers', then other parameters.
@@ -43,6 +48,8 @@ class Account:
             yield f"{names[0]}.weight", self._form(f"{names[0]}.weight", owners[0]), owners
         seen = set(sharing)
         for name, module in self._modules.items():
+            for field, stack in stacks_of(module).items():
+                yield f"{name}.{field}", stack.form(), [module]
             for field, parameter in module._parameters.items():
                 if parameter is not None and is_matrix(parameter) and id(parameter) not in seen:
                     seen.add(id(parameter))

@@ -1,7 +1,8 @@
 """Packed weights for architectures that our engine does not know: the layers of a transformers model.
 
 The model is loaded as transformers loads it, then each linear layer and embedding holds a Weight of ours, one
-after the other. What is in no such layer (experts in one tensor, convolutions) stays a float, which is told.
+after the other, and so do experts in one tensor. What is in none (convolutions, routers) stays a float, which
+is told.
 """
 
 import time
@@ -147,6 +148,7 @@ class Packing:
     def __call__(self, model: Any) -> None:
         """Change the model's layers in place."""
         from quantbench.decoding.packed_modules import pack
+        from quantbench.decoding.packed_stacks import pack_stacks, stacked_fields
 
         layers = Layers(model)
         if self._calibrate is not None:
@@ -157,9 +159,23 @@ class Packing:
             weight = quantize(layer.name, layer.matrix())
             for module in layer.modules:
                 pack(module, weight, product_of(weight, bias_of(module), self._device), model.dtype)
+        stacked = [(name, module) for name, module in model.named_modules() if stacked_fields(module)]
+        for name, module in stacked:
+            fields = stacked_fields(module)
+            made = {field: quantize(f"{name}.{field}", rows_of(module, field)) for field in fields}
+            pack_stacks(module, made, model.dtype)
+        if stacked and hasattr(model, "set_experts_implementation"):
+            model.set_experts_implementation("eager")  # asks for one expert at a time, others for all
         self.seconds = time.perf_counter() - start
         told = (self.strengths.warning,) if self.strengths.warning else ()
         self.warnings = (*told, *quantize.warnings(), *floats_left(model))
+
+
+def rows_of(module: "nn.Module", field: str) -> "Tensor":
+    """The matrices in a tensor [number, rows, inputs] as one [number x rows, inputs]."""
+    parameter: Any = module._parameters[field]
+    values: Tensor = parameter.data
+    return values.reshape(-1, values.shape[-1])
 
 
 def bias_of(module: "nn.Module") -> "Tensor | None":
@@ -194,5 +210,5 @@ def floats_left(model: Any) -> tuple[str, ...]:
     named = f"{', '.join(left[:3])}{', ...' if len(left) > 3 else ''}"
     return (
         f"{len(left)} tensors stay {kind}, since no linear layer or embedding holds them "
-        f"(experts in one tensor, convolutions): {named}",
+        f"(convolutions, routers): {named}",
     )
