@@ -44,6 +44,7 @@ def test_other_data_make_another_trial(folder: Path) -> None:
 def test_a_trial_keeps_figures_items_and_samples(folder: Path, tmp_path: Path) -> None:
     asked = settings(folder, limit=3, speed_budget_s=0.01, new_tokens=2, prompt_tokens="2")
     trial = build_plan(asked)[0].trials[0]
+    (tmp_path / "out").mkdir()
     kept: list[Record] = []
     record = run_trial(trial, folder=tmp_path / "out", progress=lambda *_: None, checkpoint=kept.append)
     assert record.failure is None
