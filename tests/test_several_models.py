@@ -1,4 +1,4 @@
-"""Several models in one plan: rows named by model and method, one reference, distances where tokens agree."""
+"""Several models in one plan: rows named by model or method, one reference, distances where tokens agree."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from quantbench.report.blocks import Bullets
 from quantbench.report.formats.export import row_figures
 from quantbench.report.sections.overview import model_section
 from quantbench.settings import RunSettings
+from tests.builders import make_trial
 from tests.gguf_files import write_tiny
 from tests.model_folders import write_folder
 from tests.report_records import other_trial, record, reference_records
@@ -35,11 +36,23 @@ def rows_of(plan: Plan) -> list[str]:
     return [trial.name for trial in plan.trials if trial.role is Role.METHOD]
 
 
-def test_rows_are_named_by_model_and_method(two: tuple[str, str]) -> None:
+def test_rows_are_named_by_method_and_files_by_themselves(two: tuple[str, str]) -> None:
     plan = plan_of(*two, methods=("fp16", "int8"))
-    assert rows_of(plan) == ["base fp16", "base int8", "base-q8_0.gguf"]
-    assert plan.baseline == "base fp16"
-    assert [trial.label for trial in plan.trials if trial.role is Role.FLOOR] == ["base-fp16-floor"]
+    assert rows_of(plan) == ["fp16", "int8", "base-q8_0.gguf"]
+    assert plan.baseline == "fp16"
+    assert [trial.label for trial in plan.trials if trial.role is Role.FLOOR] == ["fp16-floor"]
+
+
+def test_rows_are_named_by_model_too_where_several_run_under_methods() -> None:
+    asked = [("a/m", "fp16"), ("a/m", "int8"), ("b/n", "fp16"), ("c.gguf", "stored")]
+    rows = [trial.row for trial in named([make_trial(model=m, method=method) for m, method in asked])]
+    assert rows == ["m fp16", "m int8", "n fp16", "c.gguf"]
+
+
+def test_a_file_that_is_called_as_a_method_is_told_apart_from_it() -> None:
+    asked = [("a/m", "fp16"), ("a/int8", "stored"), ("a/m", "int8")]
+    rows = [trial.row for trial in named([make_trial(model=m, method=method) for m, method in asked])]
+    assert rows == ["m fp16", "int8", "m int8"]
 
 
 def test_the_baseline_may_be_a_row_a_model_or_a_method(two: tuple[str, str]) -> None:
@@ -50,15 +63,13 @@ def test_the_baseline_may_be_a_row_a_model_or_a_method(two: tuple[str, str]) -> 
 
 
 def test_a_baseline_that_is_no_row_is_answered_with_the_rows(two: tuple[str, str]) -> None:
-    with pytest.raises(
-        UsageError, match=r"is no row of this run; name one of 'base fp16', 'base-q8_0\.gguf'"
-    ):
+    with pytest.raises(UsageError, match=r"is no row of this run; name one of 'fp16', 'base-q8_0\.gguf'"):
         plan_of(*two, methods=("fp16",), baseline="int4")
 
 
 def test_stored_concerns_the_models_that_are_quantized(two: tuple[str, str]) -> None:
     plan = plan_of(*two, methods=("fp16", "stored"))
-    assert rows_of(plan) == ["base fp16", "base-q8_0.gguf"]
+    assert rows_of(plan) == ["fp16", "base-q8_0.gguf"]
     with pytest.raises(UsageError, match="is not quantized"):
         plan_of(two[0], methods=("fp16", "stored"))
 
@@ -76,7 +87,7 @@ def test_models_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> Non
 def test_ids_of_a_plan_of_one_model_know_no_rows(two: tuple[str, str]) -> None:
     alone = plan_of(two[0], methods=("fp16",)).trials[0]
     beside = plan_of(*two, methods=("fp16",)).trials[0]
-    assert alone.row is None and beside.row == "base fp16"
+    assert alone.row is None and beside.row == "fp16"
     assert alone.id == beside.changed(row=None).id != beside.id
 
 
@@ -111,7 +122,7 @@ def test_one_table_holds_the_rows_of_all_models() -> None:
     )
     records = [record(trial.method).model_copy(update={"trial": trial}) for trial in trials]
     found = read_results(records, reference_of(None, trials).name)
-    assert [row.label for row in found.rows] == ["m fp16", "m int8", "b.gguf"]
+    assert [row.label for row in found.rows] == ["fp16", "int8", "b.gguf"]
     assert found.model_name == "m + b.gguf"
     assert found.rows[0].is_baseline
 

@@ -17,16 +17,22 @@ SAMPLE = (
 
 
 def named(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials with names of their rows: model and method, the model alone where it runs as stored."""
+    """The trials with names of their rows: the model where it runs as stored, else the method.
+
+    Where several models run under methods, their names stand before those of the methods.
+    """
     models = list(dict.fromkeys(trial.model for trial in trials))
     last = [PurePath(model).name or model for model in models]
     short = {model: model if last.count(name) > 1 else name for model, name in zip(models, last, strict=True)}
-    return [
-        trial.changed(
-            row=short[trial.model] if trial.method == STORED else f"{short[trial.model]} {trial.method}"
-        )
-        for trial in trials
-    ]
+    made = {trial.model for trial in trials if trial.method != STORED}
+    clear = len(made) < 2 and not {trial.method for trial in trials} & set(short.values())
+
+    def row(trial: Trial) -> str:
+        if trial.method == STORED:
+            return short[trial.model]
+        return trial.method if clear else f"{short[trial.model]} {trial.method}"
+
+    return [trial.changed(row=row(trial)) for trial in trials]
 
 
 def engine_named(trials: Sequence[Trial]) -> list[Trial]:
