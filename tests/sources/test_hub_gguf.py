@@ -88,7 +88,7 @@ def test_a_repository_of_gguf_files_says_how_one_is_named(monkeypatch: pytest.Mo
     def refuse(*_: Any, **__: Any) -> str:
         raise hub_error(errors.EntryNotFoundError, "none")
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", refuse)
     with pytest.raises(ModelError, match=r"or one GGUF file of it as org/m-GGUF:FILE.gguf"):
         find_model("org/m-GGUF")
 

@@ -53,21 +53,24 @@ def fetch_file(model: str, file: str, revision: str | None) -> tuple[Path, str]:
 
 
 def find_file_on_hub(model: str, file: str, revision: str | None) -> None:
-    """ModelError with the fix when a repository has no such file; fetches nothing."""
+    """ModelError with the fix when a repository has no such file; fetches nothing, and tries once."""
     import huggingface_hub
+    from huggingface_hub import errors
 
     with _plainly(model, revision, file):
         if isinstance(huggingface_hub.try_to_load_from_cache(model, file, revision=revision), str):
             return
-        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(model, file, revision=revision))
+        try:
+            huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(model, file, revision=revision))
+        except errors.HfHubHTTPError:
+            raise
+        except _transport_error():
+            raise ModelError(_not_cached(model, revision)) from None
 
 
 def find_on_hub(model: str, revision: str | None) -> None:
-    """Fetch the configuration alone; ModelError with the fix when there is no such model."""
-    import huggingface_hub
-
-    with _plainly(model, revision):
-        huggingface_hub.hf_hub_download(model, "config.json", revision=revision)
+    """ModelError with the fix when there is no such model; fetches nothing, and tries once."""
+    find_file_on_hub(model, "config.json", revision)
 
 
 def _lacking(folder: Path) -> str | None:
