@@ -229,7 +229,7 @@ def test_a_machine_without_torch_renders_everything(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "HumanEval results" in done.stdout
-    assert (tmp_path / "performance_tradeoffs.html").stat().st_size > 1_000_000
+    assert (tmp_path / "performance_tradeoffs.html").stat().st_size > 400_000
 
 
 def test_batch_invariance_stands_among_the_settings_and_not_among_the_kernels() -> None:

@@ -184,10 +184,11 @@ def _read_kind(
 ) -> Rope:
     kind = given["rope_type"]
     theta = float(given.get("rope_theta") or config.get("rope_theta") or 10_000.0)
+    rope = Rope(kind=kind, theta=theta, head_dim=head_dim)
     if kind == "default":
-        return Rope(kind=kind, theta=theta, head_dim=head_dim)
+        return rope
     if kind == "factors":
-        return Rope(kind=kind, theta=theta, head_dim=head_dim, factors=_factors(given, head_dim))
+        return replace(rope, factors=_factors(given, head_dim))
     original = (
         config.get("original_max_position_embeddings")
         or given.get("original_max_position_embeddings")
@@ -195,32 +196,20 @@ def _read_kind(
     )
     factor = given.get("factor") or max_positions / original
     if kind == "linear":
-        return Rope(kind=kind, theta=theta, head_dim=head_dim, factor=factor)
+        return replace(rope, factor=factor)
     if kind == "longrope":
-        return Rope(
-            kind=kind,
-            theta=theta,
-            head_dim=head_dim,
+        return replace(
+            rope,
             factors=_factors(given, head_dim, "short_factor"),
             attention_factor=_longrope_factor(given, factor, original),
             positions=min(original, max_positions),
         )
+    rope = replace(rope, factor=factor, original_positions=original)
     if kind == "llama3":
-        return Rope(
-            kind=kind,
-            theta=theta,
-            head_dim=head_dim,
-            factor=factor,
-            original_positions=original,
-            low_freq_factor=_number(given, "low_freq_factor"),
-            high_freq_factor=_number(given, "high_freq_factor"),
-        )
-    return Rope(
-        kind=kind,
-        theta=theta,
-        head_dim=head_dim,
-        factor=factor,
-        original_positions=original,
+        low, high = (_number(given, name) for name in ("low_freq_factor", "high_freq_factor"))
+        return replace(rope, low_freq_factor=low, high_freq_factor=high)
+    return replace(
+        rope,
         beta_fast=given.get("beta_fast") or 32.0,
         beta_slow=given.get("beta_slow") or 1.0,
         truncate=given.get("truncate", True),

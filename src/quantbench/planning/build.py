@@ -125,13 +125,8 @@ def plan_model(
     runs = runs_of_engines(settings, source, engines, asked)
     pairs = [pair for one in runs for pair in one.engines.items()]
     check_batch_invariant(settings, pairs)
-    try:
-        use = Situation(device=device, runs=tuple(pairs), tasks=tasks, harness=tuple(harness))
-        check_unused(settings, use)
-    except UsageError as error:
-        if unused is None:
-            raise
-        unused.append(error)
+    use = Situation(device=device, runs=tuple(pairs), tasks=tasks, harness=tuple(harness))
+    note_unused(settings, use, unused)
     check_positions(settings, source)
     for one in runs:
         check_runs(one, source, device)
@@ -139,12 +134,21 @@ def plan_model(
     protocols = resolve_protocols(settings, source, tasks)
     digests = {task.name: task.data_sha256 for task in tasks} | harness
     base = base_trial(resolved.changed(protocols=protocols), source, digests)
-    methods = tuple(dict.fromkeys(method for method, _ in pairs))
-    baseline = resolve_baseline(named, methods)
+    baseline = resolve_baseline(named, tuple(dict.fromkeys(method for method, _ in pairs)))
     ordered = sorted(pairs, key=lambda pair: pair[0] != baseline)
     values = {engine: server_values(settings, source, tasks, protocols, engine) for _, engine in pairs}
     trials = [base.changed(method=name, engine=engine, **values[engine]) for name, engine in ordered]
     return Planned(trials=trials, source=source, notes=tuple(note for one in runs for note in one.notes))
+
+
+def note_unused(settings: RunSettings, use: Situation, unused: list[UsageError] | None) -> None:
+    """Refuse an option without effect, or keep what is said of it in the list where one is given."""
+    try:
+        check_unused(settings, use)
+    except UsageError as error:
+        if unused is None:
+            raise
+        unused.append(error)
 
 
 def runs_of_engines(

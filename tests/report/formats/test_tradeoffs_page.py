@@ -1,6 +1,7 @@
 """performance_tradeoffs.html stands alone."""
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -52,7 +53,16 @@ def opened(page: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page
     path.write_text(page)
     with browser() as chromium:
         chromium.open(path, width=360, height=740)
+        wait_for_chart(chromium)
         yield chromium
+
+
+def wait_for_chart(page: Page) -> None:
+    """The library is unpacked after the page has loaded."""
+    for _ in range(200):
+        if page.run("document.querySelectorAll('#tradeoffs .scatterlayer').length"):
+            return
+        time.sleep(0.05)
 
 
 @needs_browser

@@ -45,7 +45,12 @@ def answer(
     ]
     left = [row.label for row in others if row not in named]
     if left:
-        found.append(Statement(title="Also measured", text=f"{listed(left)}: their figures are below."))
+        found.append(
+            Statement(
+                title="Also measured",
+                text=f"{listed(left)}: {'its' if len(left) == 1 else 'their'} figures are below.",
+            )
+        )
     return tuple(found)
 
 
