@@ -164,12 +164,13 @@ def answers_of(one: Row, other: Row) -> Iterator[str]:
 
 
 def agreement_words(found: Agreement) -> str:
-    """'HumanEval: 38 of 40 identical; the others part at token 12 or later, 1 of 2 at a near tie'."""
+    """'HumanEval: 38 of 40 identical; the other 2 part from token 12 on, 1 of 2 at a near tie'."""
     text = f"{task_title(found.task)}: {found.identical} of {found.answers} identical"
     if not found.partings:
         return text
     first = min(parting.token for parting in found.partings)
-    text += f"; the other {len(found.partings)} part from token {first + 1} on"
+    others = "one parts" if len(found.partings) == 1 else f"{len(found.partings)} part"
+    text += f"; the other {others} from token {first + 1} on"
     told = [parting.margin for parting in found.partings if parting.margin is not None]
     if not told:
         return f"{text}; by what margin is not known"
