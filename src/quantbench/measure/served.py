@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from quantbench.measure.load import LoadReading, busy_s, queued_s, stolen_s
+from quantbench.measure.load import LoadReading, busy_s, stolen_s
 from quantbench.measure.nvml import DriverView
 from quantbench.measure.speed import Meters
 from quantbench.records import Memory, MemoryKind
@@ -39,11 +39,12 @@ def cpu_s(processes: Sequence[psutil.Process]) -> float:
 
 
 def read_server_load(processes: Sequence[psutil.Process]) -> LoadReading:
-    """The counters now; this process, which asks, counts as the server's own."""
-    waits = [queued_s(PROC / str(process.pid) / "task") for process in processes]
-    known = [wait for wait in waits if wait is not None]
+    """The counters now; this process, which asks, counts as the server's own.
+
+    Waiting for a core is not among them: a server that has more threads than cores waits for itself.
+    """
     return LoadReading(
-        queued=sum(known) if known else None,
+        queued=None,
         stolen=stolen_s(),
         busy=busy_s(),
         own=time.process_time() + cpu_s(processes),
