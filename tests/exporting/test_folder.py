@@ -149,7 +149,7 @@ def test_the_hubs_own_reader_takes_the_card(model: Path, tmp_path: Path) -> None
     measured = results(tmp_path / "r", model, "int8-head16", opened(model).revision)
     folder = export(model, tmp_path / "out", results=measured)
     data = huggingface_hub.ModelCard.load(folder / "README.md").data
-    assert data.library_name == "transformers"
+    assert data.to_dict()["library_name"] == "transformers"
     assert [r.metric_value for r in data.eval_results or []] == [round(52 / 164, 4)]
 
 

@@ -1,5 +1,6 @@
 """`quantbench report`: render a results folder again from its records; needs neither torch nor a GPU."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -33,24 +34,31 @@ def report(settings: ReportSettings, out: Output, err: Console) -> int:
 def give_report(results: "Results", out: Output) -> None:
     """Print the tables of a report that was written, and where it is."""
 
-    def show(console: Console) -> None:
+    def tables(console: Console) -> None:
         from quantbench.report import print_tables
 
         print_tables(results.analysis, console)
-        console.print(f"\nReport: {results.report}", highlight=False, soft_wrap=True)
 
-    described = results.describe() if out.as_json else {}
-    out.give({"folder": results.folder, "report": results.report} | described, show)
+    give_written(results, tables, out)
 
 
 def give_overview(sweep: "Sweep", out: Output) -> None:
     """Print the table over all models of a sweep whose report was written, and where it is."""
 
-    def show(console: Console) -> None:
+    def table(console: Console) -> None:
         from quantbench.report.overview import print_overview
 
         print_overview(sweep.overview, console)
-        console.print(f"\nReport: {sweep.report}", highlight=False, soft_wrap=True)
 
-    described = sweep.describe() if out.as_json else {}
-    out.give({"folder": sweep.folder, "report": sweep.report} | described, show)
+    give_written(sweep, table, out)
+
+
+def give_written(written: "Results | Sweep", tables: Callable[[Console], None], out: Output) -> None:
+    """Print a report's tables, and where it is; as JSON what it describes."""
+
+    def show(console: Console) -> None:
+        tables(console)
+        console.print(f"\nReport: {written.report}", highlight=False, soft_wrap=True)
+
+    described = written.describe() if out.as_json else {}
+    out.give({"folder": written.folder, "report": written.report} | described, show)

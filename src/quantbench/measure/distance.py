@@ -44,21 +44,26 @@ def score_baseline(
         nll = _losses(logits, following, log_p, log_rest, top)
         _require_finite(text.name, nll)
         rows.append([_array(part) for part in (top.int(), log_p.float(), log_rest.float(), nll.float())])
-        total = float(nll.sum())
-        problems.append(
-            ProblemDistance(
-                task_id=text.name,
-                tokens=len(nll),
-                prompt_tokens=text.prompt_tokens,
-                nll=total,
-                baseline_nll=total,
-                same_top=len(nll),
-                confidence=tuple(round(p, CONFIDENCE_PLACES) for p in log_p[:, 0].exp().tolist()),
-            )
-        )
+        confidence = log_p[:, 0].exp().tolist()
+        problems.append(baseline_problem(text, len(nll), float(nll.sum()), confidence))
     ids, log_ps, rests, losses = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     reference = Reference(digest=digest_of(texts), ids=ids, log_p=log_ps, log_rest=rests, nll=losses)
     return Distance(text=title, top_k=k, problems=tuple(problems)), reference
+
+
+def baseline_problem(
+    text: ScoredText, tokens: int, nll: float, confidence: Sequence[float]
+) -> ProblemDistance:
+    """What a problem's distance is of the baseline from itself: its loss in nats, and how sure it was."""
+    return ProblemDistance(
+        task_id=text.name,
+        tokens=tokens,
+        prompt_tokens=text.prompt_tokens,
+        nll=nll,
+        baseline_nll=nll,
+        same_top=tokens,
+        confidence=tuple(round(p, CONFIDENCE_PLACES) for p in confidence),
+    )
 
 
 def score_method(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from quantbench.decoding import MostLikely, TellsMostLikely
 from quantbench.errors import NotFiniteError
-from quantbench.measure.distance import CONFIDENCE_PLACES, KL_DIGITS, STAGE, TOP_K, divergences
+from quantbench.measure.distance import KL_DIGITS, STAGE, TOP_K, baseline_problem, divergences
 from quantbench.measure.predictions import Reference, ScoredText, digest_of
 from quantbench.progress import Progress
 from quantbench.records import Distance, ProblemDistance
@@ -34,20 +34,8 @@ def score_baseline(
     for text, told in _predictions(decoder, texts, progress):
         log_p, nll = np.array(told.log_p), -np.array(told.true_log_p)
         found.append((np.array(told.ids), log_p, log_rest(log_p), nll))
-        total = float(nll.sum())
-        problems.append(
-            ProblemDistance(
-                task_id=text.name,
-                tokens=len(nll),
-                prompt_tokens=text.prompt_tokens,
-                nll=total,
-                baseline_nll=total,
-                same_top=len(nll),
-                confidence=tuple(
-                    round(p, CONFIDENCE_PLACES) for p in np.exp(log_p[:, 0]).clip(0, 1).tolist()
-                ),
-            )
-        )
+        confidence = np.exp(log_p[:, 0]).clip(0, 1).tolist()
+        problems.append(baseline_problem(text, len(nll), float(nll.sum()), confidence))
     ids, log_ps, rests, losses = (np.concatenate(parts) for parts in zip(*found, strict=True))
     reference = Reference(
         digest=digest_of(texts),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from quantbench.methods import METHODS
 from quantbench.plan import Role, Trial
-from quantbench.records import ModelInfo, Served, Startup
+from quantbench.records import Served, Startup
 from quantbench.serving.decoder import ServedDecoder, ServedModel
 from quantbench.serving.dialects import LLAMA_CPP, VLLM
 from quantbench.serving.engines import SERVED, Asked, Launch, check_context
@@ -26,6 +26,7 @@ from quantbench.sources import ModelSource, load_tokenizer, open_source
 from quantbench.sources.gguf_source import GgufSource
 from quantbench.sources.layout import parameter_count
 from quantbench.trial.run import Run
+from quantbench.trial.stages import model_info
 from quantbench.trial.text import read_text
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def keep_loaded(
         "http_token_s": gaps,
     }
     run.keep(
-        model=info_of(source),
+        model=model_info(source, parameter_count(source.config) or 0),
         engine=Engine(identity.dialect.name),
         scheme=(method.scheme if method else "") or None,
         served=found.served.model_copy(update=changes),
@@ -197,22 +198,6 @@ def keep_loaded(
     )
     if trial.load.engine is Engine.VLLM and trial.load.device == "cpu" and found.process:
         run.warn(EAGER)
-
-
-def info_of(source: ModelSource) -> ModelInfo:
-    """What the record says of the model itself, from its files."""
-    config = source.config
-    architectures = config.get("architectures") or [config.get("model_type") or "unknown"]
-    return ModelInfo(
-        name=source.name,
-        revision=source.revision,
-        architecture=str(architectures[0]),
-        parameters=parameter_count(config) or 0,
-        layers=config.get("num_hidden_layers"),
-        hidden_size=config.get("hidden_size"),
-        vocab_size=config.get("vocab_size"),
-        note=source.note,
-    )
 
 
 def time_served(run: Run, found: Opened, decoder: ServedDecoder) -> None:

@@ -66,14 +66,14 @@ def keep_loaded(
     run: Run, source: ModelSource, loaded: Loaded, bandwidth: Bandwidth | None, import_s: float | None
 ) -> None:
     """What is known once the model is loaded; its first run is timed here."""
-    from quantbench.measure import warm_up
+    from quantbench.measure import count_parameters, warm_up
 
     decoder, method = loaded.decoder, METHODS[run.trial.method]
     for sentence in (*source.warnings, *loaded.warnings):
         run.warn(sentence)
     startup = {"import_s": add(import_s, loaded.startup.import_s), "warmup_s": warm_up(decoder)}
     run.keep(
-        model=model_info(source, decoder),
+        model=model_info(source, count_parameters(decoder, source)),
         scheme=scheme_by_phase(method.scheme or held_scheme(decoder.schemes()), decoder.activation_bits()),
         group_size=method.group_size,
         calibration=loaded.calibration,
@@ -114,17 +114,15 @@ def find_bounds(run: Run, decoder: Decoder) -> None:
         run.keep(stages=dict(decoder.stage_shares(headline.batch_size, context)))
 
 
-def model_info(source: ModelSource, decoder: Decoder) -> ModelInfo:
-    """What the record says of the model itself."""
-    from quantbench.measure import count_parameters
-
+def model_info(source: ModelSource, parameters: int) -> ModelInfo:
+    """What the record says of the model itself, from its files."""
     config = source.config
     architectures = config.get("architectures") or [config.get("model_type") or "unknown"]
     return ModelInfo(
         name=source.name,
         revision=source.revision,
         architecture=str(architectures[0]),
-        parameters=count_parameters(decoder, source),
+        parameters=parameters,
         layers=config.get("num_hidden_layers"),
         hidden_size=config.get("hidden_size"),
         vocab_size=config.get("vocab_size"),

@@ -7,7 +7,6 @@ holds its style, script and data; without scripts all texts, tables and flips ar
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from quantbench.analysis import Analysis
 from quantbench.report.blocks import Alert, Bullets, Code, Image, Section, Table, Text
 from quantbench.report.charts.page_charts import chart_data
 from quantbench.report.formats.flips import Flips, read_flips
+from quantbench.report.pages import TEMPLATES, render_template
 from quantbench.report.sections import sections_of
 
 PICTURES = "pictures"  # the section that the page's own charts replace
@@ -24,21 +24,10 @@ KINDS = {Text: "text", Alert: "alert", Bullets: "bullets", Table: "table", Code:
 
 def render_page(analysis: Analysis, folder: Path) -> str:
     """The page as text; `folder` holds the samples for the flip browser."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    templates = files("quantbench.report") / "templates"
-    environment = Environment(
-        loader=FileSystemLoader(str(templates)),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html.j2")
-    return page.render(
+    return render_template(
+        "page.html.j2",
         **page_context(analysis, read_flips(analysis.results, folder)),
-        style=(templates / "page.css").read_text(),
-        script="\n".join((templates / name).read_text() for name in SCRIPTS),
+        script="\n".join((TEMPLATES / name).read_text() for name in SCRIPTS),
     )
 
 
