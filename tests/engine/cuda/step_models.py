@@ -1,6 +1,6 @@
 """Random models and states in the kernels' layout, small enough for any machine."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -93,25 +93,29 @@ def random_model(
 
 
 def on_gpu(model: Parameters, device: torch.device) -> Parameters:
-    """The same model with all its tensors on a GPU."""
+    """The same model with all its tensors on a GPU; what was shared stays shared."""
+    moved_parts: dict[int, Any] = {}
 
-    def matrix(m: Matrix) -> Matrix:
-        return replace(
-            m,
-            weight=m.weight.map(lambda tensor: tensor.to(device)),
-            bias=None if m.bias is None else m.bias.to(device),
-        )
+    def move(part: Any) -> Any:
+        if id(part) not in moved_parts:
+            moved_parts[id(part)] = move_anew(part)
+        return moved_parts[id(part)]
 
-    names = ("qkv", "output", "gate_up", "down")
-    norms = ("input_norm", "post_norm", "q_norm", "k_norm")
-    layers = []
-    for layer in model.layers:
-        changes: dict[str, object] = {name: matrix(getattr(layer, name)) for name in names}
-        changes |= {n: None if getattr(layer, n) is None else getattr(layer, n).to(device) for n in norms}
-        layers.append(replace(layer, **changes))
-    embedding = matrix(model.embedding)
-    head = embedding if model.head is model.embedding else matrix(model.head)
-    return replace(model, embedding=embedding, head=head, layers=tuple(layers), norm=model.norm.to(device))
+    def move_anew(part: Any) -> Any:
+        if isinstance(part, Weight):
+            return part.map(lambda tensor: tensor.to(device))
+        if isinstance(part, Tensor):
+            return part.to(device)
+        if isinstance(part, tuple):
+            return tuple(move(each) for each in part)
+        if isinstance(part, Matrix | LayerNorms | LayerParameters | MlpParameters | Norm | Parameters):
+            return replace(
+                part, **{field.name: move(getattr(part, field.name)) for field in fields(part) if field.init}
+            )
+        return part
+
+    moved_model: Parameters = move(model)
+    return moved_model
 
 
 def random_state(
