@@ -35,7 +35,7 @@ class NotFiniteError(QuantbenchError):
         """`what` names them with a verb: 'the logits of request 3 are'."""
         super().__init__(
             f"{what} not finite: a weight or an activation is beyond the range of its type; use a type of "
-            "wider range (--methods bf16 or fp32), or get an undamaged copy of the model"
+            "wider range (--dtype bf16, or the methods bf16 and fp32), or get an undamaged copy of the model"
         )
 
 

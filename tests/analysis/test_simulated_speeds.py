@@ -161,3 +161,14 @@ def test_rounds_that_are_asked_for_mostly_decide() -> None:
 def found_share_at(speeds: Sequence[float], drift: float, rounds: int) -> float:
     found = reports(World(speeds=speeds, drift=drift, rounds=rounds), 40, seed=2)
     return sum(claims(results) for results in found) / len(found)
+
+
+def test_a_pair_counts_only_the_passes_that_both_were_in() -> None:
+    """A run that was stopped in its second pass does not lend that pass to those that never began it."""
+    records = simulate(World(speeds=[1.0, 2.0, 4.0], drift=0.005, rounds=1), np.random.default_rng(3))
+    stopped = [r for r in records if not (r.trial.round and r.trial.method == METHODS[1])]
+    assert len(stopped) == len(records) - 1
+    found = read_results(stopped, "fp16").comparisons
+    assert found.get(SPEED.key, "fp16", METHODS[2]).why.startswith("paired over 2 passes, p")
+    lent = found.get(SPEED.key, "fp16", METHODS[1]).why
+    assert lent.startswith("paired over 1 pass, with the noise that other rows' passes show")

@@ -146,6 +146,7 @@ LIBRARIES = {
         format="int8",
         package="torchao",
         configuration=torchao.int8,
+        dtype="bfloat16",  # its codes are multiplied before their scale: 127 times a sum is beyond float16
         packed=("Int8Tensor", *TORCHAO_TENSORS),
     ),
     "torchao-int8dq": LibraryMethod(
@@ -175,6 +176,7 @@ LIBRARIES = {
         format="fp8 e4m3",
         package="torchao",
         configuration=torchao.float8,
+        dtype="bfloat16",  # likewise
         packed=("Float8Tensor", *TORCHAO_TENSORS),
     ),
     "torchao-fp8dq": LibraryMethod(

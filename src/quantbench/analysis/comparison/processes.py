@@ -37,10 +37,10 @@ class ProcessTimes:
     def labels(self) -> list[str]:
         return list(dict.fromkeys(process.label for process in self.processes))
 
-    @property
-    def passes(self) -> int:
-        """The most passes that any method has."""
-        return len({process.number for process in self.processes})
+    def passes(self, one: str, other: str) -> int:
+        """The passes in which both methods were measured."""
+        numbers = [{p.number for p in self.processes if p.label == label} for label in (one, other)]
+        return len(numbers[0] & numbers[1])
 
     def model(self) -> RoundModel:
         """Methods and passes fitted to the logarithms."""

@@ -20,7 +20,7 @@ from quantbench.analysis.comparison.comparisons import (
 )
 from quantbench.analysis.comparison.processes import ProcessTimes, decode_times, response_times
 from quantbench.analysis.figures.row import Row
-from quantbench.analysis.formatting import chance, counted
+from quantbench.analysis.formatting import chance
 from quantbench.plan import PASSES_A_ROUND
 from quantbench.records import SpeedPoint
 from quantbench.stats import (
@@ -45,7 +45,7 @@ class SpeedTest:
     noise: Noise
     p: float
     methods: int
-    passes: int
+    passes: int  # in which both were measured
 
 
 def point_key(batch_size: int, prompt_tokens: int) -> str:
@@ -117,7 +117,8 @@ def _test(times: ProcessTimes, model: RoundModel, pair: Pair) -> SpeedTest | Com
         return _undecided("one repetition of one process each says nothing about noise")
     if pair.metric != RESPONSE:
         contrast = Contrast(difference=-contrast.difference, weight=contrast.weight)  # rates, not times
-    return SpeedTest(contrast=contrast, noise=noise, p=p, methods=len(times.labels), passes=times.passes)
+    passes = times.passes(pair.one, pair.other)
+    return SpeedTest(contrast=contrast, noise=noise, p=p, methods=len(times.labels), passes=passes)
 
 
 def _undecided(why: str) -> Comparison:
@@ -152,7 +153,9 @@ def _why(
     interval: Interval | None,
     needed: int | None,
 ) -> str:
-    over = f"over {counted(test.passes, 'pass')}" if test.passes == 1 else f"over {test.passes} passes"
+    over = "over 1 pass" if test.passes == 1 else f"over {test.passes} passes"
+    if test.passes < 2 and test.noise.observed is not None:
+        over += ", with the noise that other rows' passes show"
     if verdict is Verdict.SIGNIFICANT:
         return f"paired {over}, {chance(adjusted)} when corrected for all comparisons of speed"
     if verdict is Verdict.NOT_SIGNIFICANT or interval is None:
