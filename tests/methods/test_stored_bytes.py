@@ -39,6 +39,19 @@ def test_a_file_that_does_not_fit_is_refused_before_loading(tmp_path: Path) -> N
         fits.check_fits(METHODS["stored"], source, "cpu", others={}, available=lambda device: 1000)
 
 
-def test_on_a_gpu_files_do_not_tell(tmp_path: Path) -> None:
+def test_on_a_gpu_blocks_keep_their_bytes_and_floats_have_two(tmp_path: Path) -> None:
     source = open_source(str(write_tiny(tmp_path / "m.gguf")))
+    expected, blocks, floats = expected_bytes(METHODS["stored"], source, "cuda:0"), 0, 0
+    decoder = METHODS["stored"].load(source, LoadSettings(device="cpu", dtype="float16")).decoder
+    for _, tensor in decoder.resident_tensors():
+        if tensor.is_floating_point():
+            floats += tensor.numel()
+        else:
+            blocks += tensor.nbytes
+    assert blocks and floats
+    assert expected == blocks + 2 * floats
+
+
+def test_on_a_gpu_files_of_other_formats_do_not_tell(tmp_path: Path) -> None:
+    source = open_source(str(write_folder(tmp_path / "m")))
     assert expected_bytes(METHODS["stored"], source, "cuda:0") is None

@@ -157,8 +157,8 @@ class ParameterLoader:
         biases = [self.vector(bias_of(name), shape[0]) for name, shape in tensors.parts if tensors.bias]
         weight = stack(weights if order is None else rows_in_order(weights, order))
         bias = torch.cat(biases) if biases else None
-        if isinstance(weight, MixedWeight) and self._device.type == "cuda":  # whose kernels know no mixtures
-            weight = FloatWeight(weight.as_dtype(self._dtype))
+        if isinstance(weight, MixedWeight) and self._device.type == "cuda" and not weight.has_gpu_kernel:
+            weight = FloatWeight(weight.as_dtype(self._dtype))  # whose kernels do not know every mixture
         return Matrix(
             weight=weight,
             bias=bias if bias is None or order is None else bias[order.to(bias.device)],

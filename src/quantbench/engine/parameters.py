@@ -5,8 +5,10 @@ makes four matrix products a layer, more where it has experts. Nothing is comput
 `model` and the CUDA decoder read them. Another layout of the weights is Parameters over others (`map`).
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -56,9 +58,12 @@ class Matrix:
             )
 
     def weights(self) -> tuple[Weight, ...]:
-        """What holds each part: the same weight for all, or one for each where formats differ."""
-        weight = self.weight
-        return weight.parts if isinstance(weight, MixedWeight) else (weight,) * len(self.parts)
+        """What holds each part: the same weight for all, or another where formats differ."""
+        if not isinstance(self.weight, MixedWeight):
+            return (self.weight,) * len(self.parts)
+        ends = list(accumulate(part.shape[0] for part in self.weight.parts))
+        firsts = accumulate((rows for _, rows in self.parts[:-1]), initial=0)
+        return tuple(self.weight.parts[bisect_right(ends, first)] for first in firsts)
 
 
 @dataclass(frozen=True, slots=True)

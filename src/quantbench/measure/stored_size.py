@@ -5,7 +5,7 @@ from quantbench.measure.storage import REST, kind_of, module_of
 from quantbench.records import HeldKind, Size
 from quantbench.sources.gguf_source import GgufSource
 from quantbench.sources.layout import count, is_tied, parameter_count
-from quantbench.weights.formats.blocks import code_scheme, scale_group
+from quantbench.weights.formats.block_rows import code_scheme, scale_group
 
 WIDTHS = {"F32": "W32", "F16": "W16", "BF16": "WBF16"}
 

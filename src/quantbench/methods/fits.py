@@ -10,9 +10,11 @@ from quantbench.methods.method import Method
 from quantbench.methods.sizes import largest_matrix
 from quantbench.methods.stored import StoredMethod
 from quantbench.sources import ModelSource
+from quantbench.sources.gguf_source import GgufSource
 from quantbench.sources.layout import parameter_count
 from quantbench.units import show_bytes, show_count
 
+HALF_BYTES = 2  # of a float beside packed weights on CUDA
 STAGED_BYTES = 2  # of a weight in the checkpoint: the largest matrix is held once more while it is placed
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 CGROUP_USES = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
@@ -21,11 +23,14 @@ CGROUP_USES = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.us
 def expected_bytes(method: Method, source: ModelSource, device: str) -> int | None:
     """Weight bytes to expect, None where they are not known; of `stored` on a CPU those in its files.
 
-    Scales that files share or quantize once more are held open, which is a few per cent more. On CUDA formats
-    without a kernel are held as floats, so that files do not tell.
+    Scales that files share or quantize once more are held open, which is a few per cent more. On CUDA a GGUF
+    file's blocks keep their bytes and its floats get 16 bits; other formats may have no kernel there and be
+    held as floats, so that files do not tell.
     """
-    if isinstance(method, StoredMethod) and not device.startswith("cuda"):
-        return getattr(source, "tensor_bytes", None)
+    if isinstance(method, StoredMethod):
+        if not device.startswith("cuda"):
+            return getattr(source, "tensor_bytes", None)
+        return source.tensor_bytes_of(HALF_BYTES) if isinstance(source, GgufSource) else None
     return method.expected_bytes_of(source.config)
 
 

@@ -1,7 +1,7 @@
 """q8_0, q4_0 and q4_k_m: matrices in GGUF blocks, made as llama.cpp makes them.
 
-q8_0 and q4_0 are pure: llama.cpp's files of these names may keep the head in another type. The blocks run on
-the CPU's kernels; no GPU kernel here multiplies them.
+q8_0 and q4_0 are pure: llama.cpp's files of these names may keep the head in another type. The native engine
+multiplies the blocks as they are, on a CPU and on CUDA; quantizing takes place on the CPU.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,10 +40,8 @@ class GgmlMethod:
     group_size: int | None = None
 
     def unavailable(self, device: str) -> str | None:
-        """gguf-py quantizes what has no K in its name; the kernels are the CPU's."""
-        if find_spec("gguf") is None:
-            return f"it needs the package gguf: {INSTALL}"
-        return "no GPU kernel here multiplies GGUF blocks; use --device cpu" if device != "cpu" else None
+        """gguf-py quantizes what has no K in its name."""
+        return None if find_spec("gguf") else f"it needs the package gguf: {INSTALL}"
 
     def unsupported_reason(self, engine: str) -> str | None:
         """A mixture needs the matrices' names, and those of other architectures are their own."""

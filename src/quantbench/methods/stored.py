@@ -1,8 +1,8 @@
 """stored: a checkpoint that is quantized already, every matrix as its file holds it.
 
-The native engine multiplies the packed weights where it has kernels for their format. On CUDA that are the
-4-bit ones whose scales and zero points fit its own layout exactly; the others are held there as 16-bit
-floats, which the record says.
+The native engine multiplies the packed weights where it has kernels for their format. On CUDA that are GGUF
+blocks and the 4-bit ones whose scales and zero points fit its own layout exactly; the others are held there
+as 16-bit floats, which the record says.
 """
 
 from collections.abc import Collection, Mapping
@@ -74,7 +74,7 @@ class Placed:
         from quantbench.weights.finite import cast_finite
         from quantbench.weights.formats import FloatWeight
 
-        if not weight.is_float and weight.gpu_layout().gpu_operand() is not None:
+        if not weight.is_float and weight.has_gpu_kernel:
             return weight
         if not weight.is_float:
             self._dequantized[weight.format] = self._dequantized.get(weight.format, 0) + 1

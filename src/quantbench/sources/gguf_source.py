@@ -15,7 +15,7 @@ from quantbench.sources.gguf_config import (
     restore_rows,
 )
 from quantbench.sources.gguf_file import GgufHeader, GgufTensor, read_gguf, read_gguf_tensor
-from quantbench.sources.layout import tensor_shapes
+from quantbench.sources.layout import count, tensor_shapes
 from quantbench.sources.sampling import sampled_blocks
 
 if TYPE_CHECKING:
@@ -57,6 +57,13 @@ class GgufSource:
     def tensor_bytes(self) -> int:
         """Of all tensors as the file holds them."""
         return sum(tensor.size for tensor in self._tensors.values())
+
+    def tensor_bytes_of(self, float_bytes: int) -> int:
+        """The same where floats have so many bytes each."""
+        return sum(
+            float_bytes * count(tensor.shape) if tensor.kind.name in FLOATS else tensor.size
+            for tensor in self._tensors.values()
+        )
 
     def names(self) -> list[str]:
         """Names of all tensors, as the model's own checkpoint has them."""

@@ -20,7 +20,9 @@ from quantbench.engine.cuda.support import model_unsupported_reason
 from quantbench.engine.cuda.triton.rotate import rotation_tables
 from quantbench.engine.cuda.triton_step import TritonStep
 from quantbench.engine.decoder import NativeDecoder
+from quantbench.engine.load import load_decoder
 from quantbench.errors import NotFiniteError, UsageError
+from quantbench.methods.ggml import blocks_of
 from quantbench.weights.formats import FloatWeight, Int4Weight, Int8Weight, Weight
 from tests.engine.models import (
     VARIANTS,
@@ -28,7 +30,9 @@ from tests.engine.models import (
     native,
     prompts,
     ran,
+    read,
     reference_model,
+    source_of,
     with_kernels,
 )
 
@@ -320,3 +324,25 @@ def test_a_prompt_is_computed_once_for_all_its_answers(
     ]
     ours.generate(asked, batch_size=batch_size)
     assert sorted(computed) == [5, 12, 30]
+
+
+def test_gguf_blocks_of_several_types_generate_what_the_plain_engine_does() -> None:
+    """Queries, keys and values of one matrix in two types, gates and ups too, an odd one as floats."""
+
+    def quantize(name: str, values: torch.Tensor) -> Weight:
+        kinds = {"v_proj": "Q8_0", "up_proj": "Q5_1", "down_proj": "", "embed_tokens": "Q8_0"}
+        kind = kinds.get(name.split(".")[-2], "Q5_0")
+        return blocks_of(name, values, kind or None)
+
+    pytest.importorskip("gguf")
+    wide = {"hidden_size": 64, "intermediate_size": 64, "head_dim": 32}
+    source = read(source_of(reference_model("qwen2-tied", **wide)), quantize)
+    plain = load_decoder(*source, device="cpu", dtype="float32", exact_prompts=True)
+    assert isinstance(plain, NativeDecoder)
+    ours, asked = fast(plain), requests()
+    assert ours.generate(asked, batch_size=6) == plain.generate(asked, batch_size=6)
+    held = {matrix.name.split(".")[-2]: matrix.format for matrix in ours.held()}
+    assert (held["q_proj"], held["v_proj"], held["up_proj"]) == ("Q5_0", "Q8_0", "Q5_1")
+    assert held["down_proj"] == "W16"
+    sizes = [sum(t.nbytes for _, t in decoder.resident_tensors()) for decoder in (ours, plain)]
+    assert sizes[0] == sizes[1]

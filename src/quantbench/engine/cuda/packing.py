@@ -1,12 +1,12 @@
 """The one copy of the weights that all CUDA kernels share.
 
 Float and 8-bit matrices are used as the engine already holds them: row-major [out, in], 8-bit ones with a
-float32 scale per row beside them. Only 4-bit matrices change (`formats.Int4Rows`). Converting never needs a
-second copy of more than one matrix.
+float32 scale per row beside them. 4-bit matrices change (`formats.Int4Rows`), and GGUF blocks
+(`formats.BlockRows`). Converting never needs a second copy of more than one matrix.
 """
 
 from quantbench.engine.parameters import Parameters
-from quantbench.weights.formats import GpuOperand, Weight
+from quantbench.weights.formats import GpuKind, GpuOperand, MixedWeight, Weight
 
 
 def packed_parameters(parameters: Parameters) -> Parameters:
@@ -20,3 +20,13 @@ def operand_of(weight: Weight) -> GpuOperand:
     if operand is None:
         raise TypeError(f"weights held as {weight.scheme} have no GPU kernel")
     return operand
+
+
+def kind_of(weight: Weight) -> GpuKind:
+    """The kind that chooses a product's tiles and limits; of several formats in one matrix, blocks."""
+    return GpuKind.BLOCKS if isinstance(weight, MixedWeight) else operand_of(weight).kind
+
+
+def parts_of(weight: Weight) -> tuple[Weight, ...]:
+    """What the kernels multiply one by one: the parts of a mixture, else the weight itself."""
+    return weight.parts if isinstance(weight, MixedWeight) else (weight,)

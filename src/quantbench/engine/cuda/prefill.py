@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.cuda.operations import StepOperations
-from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.packing import kind_of
 from quantbench.engine.cuda.prompt_layout import SHORT, PromptLayout
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.cuda.triton.argmax import chosen_of
@@ -21,7 +21,7 @@ from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
 from quantbench.weights.formats import GpuKind
 
 # tokens from which on cuBLAS multiplies: where captured passes of Qwen2.5-0.5B became faster on an H100
-CUBLAS = {GpuKind.FLOAT: 257, GpuKind.INT8: 1025, GpuKind.INT4: 257}
+CUBLAS = {GpuKind.FLOAT: 257, GpuKind.INT8: 1025, GpuKind.INT4: 257, GpuKind.BLOCKS: 257}
 HEAD_ROWS = 256  # tokens whose logits are computed at once
 
 
@@ -33,7 +33,7 @@ class PromptPass:
     ) -> None:
         self._model, self._ops = model, operations
         self._invariant = batch_invariant
-        self._few_tokens = CUBLAS[operand_of(model.layers[0].qkv.weight).kind]
+        self._few_tokens = CUBLAS[kind_of(model.layers[0].qkv.weight)]
         self.width = model.config.hidden_size  # of a final state
 
     def __call__(self, layout: PromptLayout, tables: Tables, state: StepState | None) -> Tensor:

@@ -58,6 +58,6 @@ def model_unsupported_reason(config: ModelConfig, dtype: torch.dtype) -> str | N
 def unsupported_format(parameters: Parameters) -> str | None:
     """Which format of weights has no GPU kernel."""
     for matrix in parameters.matrices():
-        if matrix.weight.gpu_layout().gpu_operand() is None:
+        if not matrix.weight.has_gpu_kernel:
             return f"weights held as {matrix.weight.scheme} have no GPU kernel"
     return None

@@ -1,5 +1,6 @@
 """How a weight matrix is held: one class a format, which owns every fact about it."""
 
+from quantbench.weights.formats.block_rows import BlockRows
 from quantbench.weights.formats.blocks import BlockWeight
 from quantbench.weights.formats.float8 import Float8Weight
 from quantbench.weights.formats.floats import FloatWeight
@@ -14,6 +15,7 @@ from quantbench.weights.formats.tables import TableWeight
 from quantbench.weights.formats.weight import CpuOperand, GpuKind, GpuOperand, Weight
 
 __all__ = [
+    "BlockRows",
     "BlockWeight",
     "CpuOperand",
     "Float8Weight",

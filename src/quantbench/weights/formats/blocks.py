@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantbench.sources.ggml_types import TYPES_BY_NAME
+from quantbench.weights.formats.block_rows import BlockRows, code_scheme, scale_group
 from quantbench.weights.formats.ggml_blocks import DEQUANTIZE
 from quantbench.weights.formats.weight import CpuOperand, Weight, contiguous
 
@@ -22,16 +23,6 @@ CPU_KINDS = {  # of cpu/kernels.cpp
     "IQ4_NL": 24,
 }
 AT_ONCE = 1 << 22  # values dequantized together: temporaries of some 16 MiB
-
-
-def code_scheme(kind: str) -> str:
-    """The bits of a type's codes: 'W4' of Q4_K."""
-    return "W" + kind.removeprefix("I")[1]
-
-
-def scale_group(kind: str) -> int:
-    """Inputs that share a scale in a type's blocks."""
-    return 16 if kind == "Q6_K" else 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +61,14 @@ class BlockWeight(Weight):
             blocks = data[start : start + step].reshape(-1, kind.nbytes)
             out[start : start + step] = DEQUANTIZE[self.kind](blocks).reshape(-1, self.shape[1])
         return out
+
+    def gpu_layout(self) -> BlockRows:
+        """The same bits as the GPU kernels fetch them; `BlockRows.blocks` is the way back."""
+        return BlockRows.of(self.kind, self.data)
+
+    @property
+    def has_gpu_kernel(self) -> bool:
+        return True
 
     def cpu_operand(self) -> CpuOperand | None:
         if not contiguous(self.data):

@@ -47,16 +47,19 @@ def q4_1(blocks: "Tensor") -> "Tensor":
     return halves(blocks, 0) * nibbles(blocks[:, 4:20]).float() + halves(blocks, 2)
 
 
+def five_bits(blocks: "Tensor", at: int) -> "Tensor":
+    """Codes of 32 high bits that begin at byte `at`, and 16 bytes of nibbles behind them: uint8 [n, 32]."""
+    return nibbles(blocks[:, at + 4 : at + 20]) | fifth_bits(blocks[:, at : at + 4])
+
+
 def q5_0(blocks: "Tensor") -> "Tensor":
     """d, 32 high bits, 16 bytes of nibbles: (q - 16) d."""
-    codes = nibbles(blocks[:, 6:22]) | fifth_bits(blocks[:, 2:6])
-    return halves(blocks, 0) * (codes.float() - 16)
+    return halves(blocks, 0) * (five_bits(blocks, 2).float() - 16)
 
 
 def q5_1(blocks: "Tensor") -> "Tensor":
     """d, m, 32 high bits, 16 bytes of nibbles: q d + m."""
-    codes = nibbles(blocks[:, 8:24]) | fifth_bits(blocks[:, 4:8])
-    return halves(blocks, 0) * codes.float() + halves(blocks, 2)
+    return halves(blocks, 0) * five_bits(blocks, 4).float() + halves(blocks, 2)
 
 
 def q8_0(blocks: "Tensor") -> "Tensor":
@@ -84,21 +87,29 @@ def scales_and_mins(packed: "Tensor") -> "tuple[Tensor, Tensor]":
     return scales, minima
 
 
+def q4_k_codes(blocks: "Tensor") -> "Tensor":
+    """128 bytes of nibbles, 32 of each of two sub-blocks: uint8 [n, 256]."""
+    return ((blocks[:, 16:144].reshape(-1, 4, 1, 32) >> _shifts(blocks)) & 15).reshape(-1, 256)
+
+
 def q4_k(blocks: "Tensor") -> "Tensor":
     """d, m, scales and minima, 128 bytes of nibbles: q (s d) - t m."""
-    data = blocks[:, 16:144].reshape(-1, 4, 1, 32)
-    return sub_blocks(blocks, (data >> _shifts(blocks)) & 15)
+    return sub_blocks(blocks, q4_k_codes(blocks))
 
 
-def q5_k(blocks: "Tensor") -> "Tensor":
-    """As Q4_K with 32 bytes of high bits before the nibbles, one bit of each byte a sub-block."""
+def q5_k_codes(blocks: "Tensor") -> "Tensor":
+    """32 bytes of high bits, one bit of each byte a sub-block, then nibbles as in Q4_K: uint8 [n, 256]."""
     import torch
 
     data = blocks[:, 48:176].reshape(-1, 4, 1, 32)
     bits = torch.arange(8, dtype=torch.uint8, device=blocks.device).reshape(1, 8, 1)
     high = ((blocks[:, 16:48].reshape(-1, 1, 32) >> bits) & 1) << 4
-    codes = ((data >> _shifts(blocks)) & 15).reshape(-1, 8, 32) | high
-    return sub_blocks(blocks, codes)
+    return (((data >> _shifts(blocks)) & 15).reshape(-1, 8, 32) | high).reshape(-1, 256)
+
+
+def q5_k(blocks: "Tensor") -> "Tensor":
+    """As Q4_K with 32 bytes of high bits before the nibbles."""
+    return sub_blocks(blocks, q5_k_codes(blocks))
 
 
 def _shifts(blocks: "Tensor") -> "Tensor":
@@ -115,15 +126,22 @@ def sub_blocks(blocks: "Tensor", codes: "Tensor") -> "Tensor":
     return (d * codes.reshape(-1, 8, 32).float() - m).reshape(-1, 256)
 
 
-def q6_k(blocks: "Tensor") -> "Tensor":
-    """128 bytes of nibbles, 64 of two high bits, 16 signed scales, d: (q - 32) (s d)."""
+def q6_k_codes(blocks: "Tensor") -> "Tensor":
+    """128 bytes of nibbles, 64 of two high bits: uint8 [n, 256]."""
     import torch
 
     shifts = torch.tensor((0, 2, 4, 6), dtype=torch.uint8, device=blocks.device).reshape(1, 1, 4, 1)
     low = blocks[:, :128].reshape(-1, 2, 1, 64)
     low = ((low >> _shifts(blocks)) & 15).reshape(-1, 8, 32)
     high = ((blocks[:, 128:192].reshape(-1, 2, 1, 32) >> shifts) & 3).reshape(-1, 8, 32)
-    codes = (low | (high << 4)).float() - 32
+    return (low | (high << 4)).reshape(-1, 256)
+
+
+def q6_k(blocks: "Tensor") -> "Tensor":
+    """128 bytes of nibbles, 64 of two high bits, 16 signed scales, d: (q - 32) (s d)."""
+    import torch
+
+    codes = q6_k_codes(blocks).float() - 32
     scales = blocks[:, 192:208].contiguous().view(torch.int8).float()
     d = (halves(blocks, 208) * scales)[:, :, None]
     return (d * codes.reshape(-1, 16, 16)).reshape(-1, 256)

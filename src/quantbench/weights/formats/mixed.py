@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from quantbench.weights.formats.block_rows import BlockRows
+from quantbench.weights.formats.blocks import BlockWeight
+from quantbench.weights.formats.floats import FloatWeight
 from quantbench.weights.formats.weight import Weight
 
 if TYPE_CHECKING:
@@ -34,6 +37,21 @@ class MixedWeight(Weight):
         if rows is None:
             return torch.cat([part.dequantize() for part in self.parts])
         return torch.cat([part.dequantize() for part in self.parts])[rows]
+
+    def gpu_layout(self) -> Weight:
+        """Neighbours of one format as one part: each is a launch of the GPU kernels."""
+        groups: list[list[Weight]] = []
+        for part in self.parts:
+            if groups and _alike(part, groups[-1][-1]):
+                groups[-1].append(part)
+            else:
+                groups.append([part])
+        return MixedWeight(tuple(stack(group).gpu_layout() for group in groups))
+
+    @property
+    def has_gpu_kernel(self) -> bool:
+        """Where all parts take their inputs in the natural order: floats and blocks."""
+        return all(isinstance(part, FloatWeight | BlockWeight | BlockRows) for part in self.parts)
 
     def tensors(self) -> "Iterator[tuple[str, Tensor]]":
         for number, part in enumerate(self.parts):

@@ -23,6 +23,7 @@ class GpuKind(IntEnum):
     FLOAT = 0
     INT8 = 1
     INT4 = 2
+    BLOCKS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,9 @@ class GpuOperand:
     scale: "Tensor | None" = None  # float32 [out], of 8-bit rows and of 4-bit ones with double quantization;
     # of 8-bit rows with groups float16 [out, in / group_size]
     group_size: int = 0  # 0 without groups; with double quantization of a pair of groups
+    high: "Tensor | None" = None  # of blocks, as `block_rows` says; their `rows` are int32
+    sub: "Tensor | None" = None
+    block: str = ""  # the GGUF type of blocks
 
     @property
     def double(self) -> bool:
@@ -123,6 +127,11 @@ class Weight(ABC):
     def gpu_operand(self) -> GpuOperand | None:
         """For the GPU kernels; None where they do not know the format."""
         return None
+
+    @property
+    def has_gpu_kernel(self) -> bool:
+        """Whether GPU kernels multiply its `gpu_layout`; what is costly to lay out says it without that."""
+        return self.gpu_layout().gpu_operand() is not None
 
     @property
     def gpu(self) -> GpuOperand | None:

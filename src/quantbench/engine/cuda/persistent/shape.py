@@ -7,9 +7,9 @@ import torch
 
 from quantbench.decoding import NO_TOKEN
 from quantbench.engine.activations import ACTIVATIONS, SILU
-from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.packing import kind_of, operand_of
 from quantbench.engine.parameters import Parameters
-from quantbench.weights.formats import GpuKind, Weight
+from quantbench.weights.formats import GpuKind
 
 SLICE = (
     128  # inputs that a warp takes at once: one group of the 4-bit default, a whole number of smaller ones
@@ -33,7 +33,7 @@ STAGES = (
 MARKS = len(STAGES)
 SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most: the ring needs several; larger ones gained int8 nothing
 IN_FLIGHT = 24 * 1024  # bytes of weights on their way to a block at once; see `flight_bytes`
-FLOAT, INT8, INT4 = GpuKind
+FLOAT, INT8, INT4 = GpuKind.FLOAT, GpuKind.INT8, GpuKind.INT4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +125,6 @@ def tile_bytes(kind: GpuKind, rows: int, inputs: int, group: int, *, padded: boo
     return int(rows * (-(-(row + 64) // 128) * 128 - 64 if padded else row))
 
 
-def kind_of(weight: Weight) -> GpuKind:
-    """Which of the kernel's formats a weight has."""
-    return operand_of(weight).kind
-
-
 def group_size(model: Parameters) -> int:
     """Of the 4-bit matrices; 128 where there are none."""
     return max(group_sizes(model), default=128)
@@ -168,6 +163,8 @@ def unsupported_reason(model: Parameters) -> str | None:
         return f"the activation '{config.activation}' has no kernel"
     if not config.rope.uniform:
         return "a part of each head is rotated and scaled"
+    if any(kind_of(m.weight) is GpuKind.BLOCKS for m in model.matrices()):
+        return "weights are GGUF blocks"
     floats = {FLOAT} if model.dtype == torch.bfloat16 else {FLOAT, INT8, INT4}
     layers = {kind_of(m.weight) for layer in model.layers for m in layer.matrices}
     if len(layers) > 1 or not layers | {kind_of(model.head.weight)} <= floats:

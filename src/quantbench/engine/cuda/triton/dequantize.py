@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.triton.block_rows import block_rows
 from quantbench.engine.cuda.triton.language import tl, triton
 from quantbench.engine.cuda.triton.unpack import affine_of
-from quantbench.weights.formats import GpuKind, Weight
+from quantbench.weights.formats import GpuKind, MixedWeight, Weight
 
 
 def dequantize_reference(weight: Weight, out: Tensor) -> None:
@@ -41,12 +42,24 @@ def _dequantize(
 
 
 def dequantize(weight: Weight, out: Tensor) -> None:
-    """`dequantize_reference` on the device, for 8-bit and 4-bit weights.
+    """`dequantize_reference` on the device, for packed weights and mixtures.
 
     Several rows a block keep enough reads in flight; 8-bit ones are left to torch, whose launch costs the
     host less.
     """
+    if isinstance(weight, MixedWeight):
+        start = 0
+        for part in weight.parts:
+            dequantize(part, out[start : start + part.shape[0]])
+            start += part.shape[0]
+        return
+    if weight.is_float:
+        out.copy_(weight.as_dtype(out.dtype))
+        return
     operand = operand_of(weight)
+    if operand.kind is GpuKind.BLOCKS:
+        block_rows(weight, out)
+        return
     data, scale = operand.rows, operand.scale
     if operand.kind is GpuKind.INT8 and scale is not None:
         groups = operand.group_size or data.shape[1]

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.triton.block_rows import block_rows
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2
 from quantbench.engine.cuda.triton.unpack import INT4, INT8, affine_of
 from quantbench.engine.parameters import Matrix
+from quantbench.weights.formats import GpuKind
 
 
 def embed_reference(matrix: Matrix, tokens: Tensor, out: Tensor) -> None:
@@ -51,6 +53,9 @@ def _embed(
 def embed(matrix: Matrix, tokens: Tensor, out: Tensor) -> None:
     """`embed_reference` on the device: one block a token, reads one packed row each."""
     operand = operand_of(matrix.weight)
+    if operand.kind is GpuKind.BLOCKS:
+        block_rows(matrix.weight, out, tokens)
+        return
     width = out.shape[1]
     dependent = dependent_launch(out.device)
     _embed[(len(tokens),)](

@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.packing import kind_of, operand_of
 from quantbench.engine.cuda.triton.language import tl, triton
 from quantbench.weights.formats import GpuKind, Weight
 
@@ -22,9 +22,9 @@ RUNS = (64, 32, 16)
 
 def interleave_of(weight: Weight) -> int:
     """The run within which a matrix's inputs are interleaved; NATURAL where they are not."""
-    operand = operand_of(weight)
-    if operand.kind is GpuKind.FLOAT:
+    if kind_of(weight) in (GpuKind.FLOAT, GpuKind.BLOCKS):  # blocks hold their codes in such an order instead
         return NATURAL
+    operand = operand_of(weight)
     if operand.kind is GpuKind.INT4:
         whole = operand.group_size // 2
     else:

@@ -1,13 +1,16 @@
 """Device functions that sum a slice of inputs for a tile of weights and tokens: the loops of `tiled_linear`.
 
 The weight tile is the left operand, so packed weights go from shared memory through registers straight into
-the tensor cores. Tokens come in the order that the matrix wants its inputs in (`order`). Sums run over the
+the tensor cores. Tokens come in the order that the matrix wants its inputs in (`interleave`); GGUF blocks
+want the natural one. Sums run over the
 inputs in one fixed order, whatever the tile.
 """
 
+from quantbench.engine.cuda.triton.block_tiles import block_tile
 from quantbench.engine.cuda.triton.language import tl, triton
 from quantbench.engine.cuda.triton.prefetch import prefetch
 from quantbench.engine.cuda.triton.unpack import (
+    BLOCKS,
     FLOAT,
     INT8,
     affine_of,
@@ -157,15 +160,45 @@ def sum_int4(
 
 
 @triton.jit
+def sum_blocks(
+    acc, more, codes, scale, high, sub, x, n, token, rows, start, inputs, x_stride, total,
+    TYPE: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, SPAN: tl.constexpr,
+    ASSEMBLY: tl.constexpr,
+):  # fmt: skip
+    """The same with GGUF blocks as `BlockRows` holds them."""
+    COMPUTE: tl.constexpr = tl.float16 if x.dtype.element_ty == tl.float16 else tl.float32
+    k = tl.arange(0, SPAN)
+    near_at, near_there = tokens_at(x, token, rows, x_stride, start + k, TOKENS)
+    far_at, far_there = tokens_at(x, token + TOKENS, rows, x_stride, start + k, MORE if MORE else 16)
+    for done in range(0, inputs, SPAN):
+        span = (start + done) // SPAN
+        weights = block_tile(
+            codes, scale, high, sub, n, span, total, TYPE, SPAN, ROWS, COMPUTE, ASSEMBLY
+        ).to(x.dtype.element_ty)  # fmt: skip
+        acc = tl.dot(weights, tl.load(near_at, mask=near_there, other=0.0), acc)
+        if MORE:
+            more = tl.dot(weights, tl.load(far_at, mask=far_there, other=0.0), more)
+            more = settled(more, ASSEMBLY)
+            far_at += SPAN
+        acc = settled(acc, ASSEMBLY)
+        near_at += SPAN
+    return acc, more
+
+
+@triton.jit
 def prefetch_rows(
-    w, n, start, inputs, w_stride, total, SCHEME: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr
-):
-    """Ask for a tile's slice of inputs, and for the scales behind 4-bit rows."""
+    w, n, start, inputs, w_stride, total, SCHEME: tl.constexpr, RUN: tl.constexpr, BYTES: tl.constexpr,
+    ROWS: tl.constexpr,
+):  # fmt: skip
+    """Ask for a tile's slice of inputs, and for the scales behind 4-bit rows; BYTES: codes of blocks are."""
     same = n.to(tl.int32) * 0
     if SCHEME == FLOAT:
         prefetch(w + n * w_stride + start, inputs * 2 + same, ROWS)
     elif SCHEME == INT8:
         prefetch(w + n * w_stride + (start // 4 if RUN > 1 else start), inputs + same, ROWS)
+    elif SCHEME == BLOCKS:
+        words = start // 4 if BYTES else start // 8
+        prefetch(w + n * w_stride + words, (inputs if BYTES else inputs // 2) + same, ROWS)
     else:
         prefetch(w + n * w_stride + start // 8, inputs // 2 + same, ROWS)
         scales = tl.where(inputs > 0, w_stride * 4 - total // 2, 0)

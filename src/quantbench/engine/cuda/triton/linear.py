@@ -19,12 +19,20 @@ from quantbench.engine.cuda.triton.interleave import (
     interleave_of,
     interleaved,
 )
-from quantbench.engine.cuda.triton.k_loops import prefetch_rows, sum_float, sum_int4, sum_int8
+from quantbench.engine.cuda.triton.k_loops import (
+    prefetch_rows,
+    sum_blocks,
+    sum_float,
+    sum_int4,
+    sum_int8,
+)
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.cuda.triton.launch import dependent_launch, interpreted
-from quantbench.engine.cuda.triton.unpack import INT4, INT8
+from quantbench.engine.cuda.triton.silu_mul import silu_mul
+from quantbench.engine.cuda.triton.unpack import BLOCKS, INT4, INT8
 from quantbench.engine.parameters import Matrix
-from quantbench.weights.formats import GpuKind, Weight
+from quantbench.weights.formats import GpuKind, MixedWeight, Weight
+from quantbench.weights.formats.block_rows import span_of
 
 PREFETCHED = 256  # blocks: where more follow in waves, asking ahead row by row costs more than it hides
 SHARE = 128  # inputs: slices are multiples of it whatever the tile, so that sums do not depend on it
@@ -107,14 +115,14 @@ def _weight_rows(tile, out_features, GATE: tl.constexpr, ROWS: tl.constexpr, ORD
 
 @triton.jit
 def _write(
-    acc, out, ids, tile, split, token, rows, out_features, EPILOGUE: tl.constexpr, ROWS: tl.constexpr,
-    TOKENS: tl.constexpr,
+    acc, out, ids, tile, split, token, rows, out_features, out_stride, EPILOGUE: tl.constexpr,
+    ROWS: tl.constexpr, TOKENS: tl.constexpr,
 ):  # fmt: skip
     """What becomes of the sums [ROWS, TOKENS] of tokens from `token` on."""
     t = token + tl.arange(0, TOKENS)
     row = tile * ROWS + tl.arange(0, ROWS)
     if EPILOGUE == 0:
-        at = out + (split.to(tl.int64) * rows + t[None, :]) * out_features + row[:, None]
+        at = out + (split.to(tl.int64) * rows + t[None, :]) * out_stride + row[:, None]
         inside = (row < out_features)[:, None] & (t < rows)[None, :]
         tl.store(at, acc.to(out.dtype.element_ty), mask=inside)
     elif EPILOGUE == 1:
@@ -148,8 +156,9 @@ def _scaled(acc, more, scale, bias, n, BY_ROW: tl.constexpr, BIAS: tl.constexpr)
 
 @triton.jit(do_not_specialize=["rows"])  # one kernel for any number of tokens
 def _linear(
-    w, scale, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride, SCHEME: tl.constexpr,
-    GROUP: tl.constexpr, DOUBLE: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr, EPILOGUE: tl.constexpr,
+    w, scale, high, sub, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride, out_stride,
+    SCHEME: tl.constexpr, TYPE: tl.constexpr, GROUP: tl.constexpr, DOUBLE: tl.constexpr, RUN: tl.constexpr,
+    ORDER: tl.constexpr, EPILOGUE: tl.constexpr,
     BIAS: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr,
     SHARE: tl.constexpr, EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr,
     PREFETCH: tl.constexpr,
@@ -164,7 +173,7 @@ def _linear(
     more = tl.zeros((ROWS, MORE if MORE else 16), tl.float32)
     if PREFETCH:
         once = tl.where(tl.program_id(0) == 0, inputs, 0)  # for all tiles of tokens
-        prefetch_rows(w, n, start, once, w_stride, in_features, SCHEME, RUN, ROWS)
+        prefetch_rows(w, n, start, once, w_stride, in_features, SCHEME, RUN, TYPE == "Q8_0", ROWS)
     if DEPENDENT:
         gdc_launch_dependents()
         gdc_wait()
@@ -172,6 +181,11 @@ def _linear(
         acc, more = sum_int4(
             acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
             GROUP, DOUBLE, ROWS, TOKENS, MORE, INPUTS, RUN, ASSEMBLY,
+        )  # fmt: skip
+    elif SCHEME == BLOCKS:
+        acc, more = sum_blocks(
+            acc, more, w, scale, high, sub, x, n, token, rows, start, inputs, x_stride, in_features,
+            TYPE, ROWS, TOKENS, MORE, INPUTS, ASSEMBLY,
         )  # fmt: skip
     elif RUN > 1:
         acc, more = sum_int8(
@@ -184,9 +198,11 @@ def _linear(
             GROUP, TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
         )  # fmt: skip
     acc, more = _scaled(acc, more, scale, bias, n, DOUBLE or (SCHEME == INT8 and GROUP == 0), BIAS)
-    _write(acc, out, ids, tile, split, token, rows, out_features, EPILOGUE, ROWS, TOKENS)
+    _write(acc, out, ids, tile, split, token, rows, out_features, out_stride, EPILOGUE, ROWS, TOKENS)
     if MORE:
-        _write(more, out, ids, tile, split, token + TOKENS, rows, out_features, EPILOGUE, ROWS, MORE)
+        _write(
+            more, out, ids, tile, split, token + TOKENS, rows, out_features, out_stride, EPILOGUE, ROWS, MORE
+        )
 
 
 def as_words(data: Tensor, order: int) -> Tensor:
@@ -197,6 +213,8 @@ def as_words(data: Tensor, order: int) -> Tensor:
 def round_inputs(weight: Weight, wanted: int) -> int:
     """Inputs a round: as wanted, within what runs and groups allow."""
     order, operand = interleave_of(weight), operand_of(weight)
+    if operand.kind is GpuKind.BLOCKS:
+        return span_of(weight.shape[1])
     size = operand.group_size
     if not size:
         return max(wanted, order)
@@ -230,8 +248,11 @@ def tiled_linear(
 
     STORE: out [splits, rows, out] or [rows, out]; the inputs are cut in `splits` slices. GATE: out is in
     `order`. Reads the packed weights once for every tile of tokens (from L2 after the first), x once a
-    weight tile.
+    weight tile. A mixture takes a launch for each part.
     """
+    if isinstance(matrix.weight, MixedWeight):
+        _mixed_linear(matrix, matrix.weight, x, out, tile=tile, epilogue=epilogue, order=order)
+        return
     run = interleave_of(matrix.weight)
     operand = operand_of(matrix.weight)
     data = operand.rows
@@ -244,13 +265,34 @@ def tiled_linear(
     tiles = triton.cdiv(columns, per_tile)
     grid = (triton.cdiv(len(x), tile.tokens + tile.more), tiles, splits)
     ahead = dependent and operand.kind is not GpuKind.FLOAT and tiles * splits <= PREFETCHED
+    aligned = operand.kind is GpuKind.BLOCKS or movable(data, in_features, inputs)
     _linear[grid](
-        as_words(data, run), operand.scale, matrix.bias, x, out, ids, len(x), out_features,
-        in_features, data.stride(0), x.stride(0), SCHEME=int(operand.kind), GROUP=operand.group_size,
-        DOUBLE=operand.double, RUN=run, ORDER=order, EPILOGUE=int(epilogue),
-        BIAS=matrix.bias is not None and out.dim() == 2,
+        as_words(data, run), operand.scale, operand.high, operand.sub, matrix.bias, x, out, ids, len(x),
+        out_features, in_features, data.stride(0), x.stride(0), out.stride(-2), SCHEME=int(operand.kind),
+        TYPE=operand.block, GROUP=operand.group_size, DOUBLE=operand.double, RUN=run, ORDER=order,
+        EPILOGUE=int(epilogue), BIAS=matrix.bias is not None and out.dim() == 2,
         ROWS=tile.rows, TOKENS=tile.tokens, MORE=tile.more, INPUTS=inputs, SHARE=max(SHARE, inputs),
         EVEN=in_features % inputs == 0, ASSEMBLY=not interpreted(), DEPENDENT=dependent,
-        PREFETCH=ahead and movable(data, in_features, inputs), num_warps=tile.warps,
+        PREFETCH=ahead and aligned, num_warps=tile.warps,
         num_stages=tile.stages, launch_pdl=dependent,
     )  # fmt: skip
+
+
+def _mixed_linear(
+    matrix: Matrix, weight: MixedWeight, x: Tensor, out: Tensor, *, tile: Tile, epilogue: Epilogue, order: int
+) -> None:
+    """Each part writes its own columns; gates and ups of several parts meet in a pass of their own."""
+    if epilogue is Epilogue.BEST:
+        raise TypeError("a head is one matrix of one format")
+    whole = out if epilogue is Epilogue.STORE else out.new_empty(len(x), weight.shape[0])
+    start = 0
+    for part in weight.parts:
+        end = start + part.shape[0]
+        bias = None if matrix.bias is None else matrix.bias[start:end]
+        one = Matrix(weight=part, bias=bias, parts=(("part", end - start),))
+        tiled_linear(one, x, whole[..., start:end], tile=tile)
+        start = end
+    if epilogue is Epilogue.GATE:
+        silu_mul(whole, out)
+        if order != NATURAL:
+            out.copy_(interleaved(out, order))

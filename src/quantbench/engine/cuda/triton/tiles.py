@@ -9,7 +9,7 @@ from functools import cache
 
 import torch
 
-from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.packing import kind_of, operand_of, parts_of
 from quantbench.engine.cuda.triton.linear import Tile
 from quantbench.weights.formats import GpuKind, Weight
 
@@ -29,7 +29,7 @@ def tile_for(weight: Weight, tokens: int) -> Tile:
         columns = 128
     if not roomy(device_of(weight)):
         return Tile(rows=64, tokens=min(columns, 64), inputs=64, warps=4, stages=3)
-    return _tile(operand_of(weight).kind, weight.shape, columns)
+    return _tile(kind_of(weight), weight.shape, columns)
 
 
 @cache
@@ -102,7 +102,12 @@ def _of_64_tokens(shape: tuple[int, int]) -> Tile:
     return Tile(rows=64, tokens=32, inputs=128, stages=3)
 
 
-TILES = {GpuKind.FLOAT: _float_tile, GpuKind.INT8: _int8_tile, GpuKind.INT4: _int4_tile}
+TILES = {
+    GpuKind.FLOAT: _float_tile,
+    GpuKind.INT8: _int8_tile,
+    GpuKind.INT4: _int4_tile,
+    GpuKind.BLOCKS: _int4_tile,
+}
 
 
 def slices_for(weight: Weight) -> int:
@@ -113,7 +118,7 @@ def slices_for(weight: Weight) -> int:
 
 def device_of(weight: Weight) -> torch.device:
     """Where a weight's rows are."""
-    return operand_of(weight).rows.device
+    return operand_of(parts_of(weight)[0]).rows.device
 
 
 @cache

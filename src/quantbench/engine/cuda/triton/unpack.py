@@ -11,6 +11,7 @@ from quantbench.weights.formats import GpuKind
 FLOAT = tl.constexpr(int(GpuKind.FLOAT))
 INT8 = tl.constexpr(int(GpuKind.INT8))
 INT4 = tl.constexpr(int(GpuKind.INT4))
+BLOCKS = tl.constexpr(int(GpuKind.BLOCKS))
 
 
 @triton.jit
