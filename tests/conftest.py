@@ -1,9 +1,27 @@
-"""Tests marked `gpu` run on the first CUDA device and on the last; without one they are skipped."""
+"""Tests marked `gpu` run on the first CUDA device and on the last; without one they are skipped.
 
+With QUANTBENCH_TEST_ARM=armv8.2-a+dotprod, say, the CPU kernels are those of such a processor, emulated.
+"""
+
+import os
 from collections.abc import Iterator
+from functools import wraps
 
 import pytest
 import torch
+
+
+ARM = "QUANTBENCH_TEST_ARM"
+
+
+def pytest_configure() -> None:
+    """Put the emulated kernels in the place of this machine's, where they are asked for."""
+    if features := os.environ.get(ARM):
+        from quantbench.engine.cpu import build
+        from tests.arm import arm_library
+
+        built = build.Built(arm_library(features))  # type: ignore[arg-type]
+        build.load_kernels = wraps(build.load_kernels.__wrapped__)(lambda: built)
 
 
 def cuda_devices() -> list[str]:

@@ -39,11 +39,12 @@ SOURCES = (
     "vectors.hpp",
 )
 SWITCH = "QUANTBENCH_CPU_KERNELS"
+TARGETS = {"x86_64": "-march=native", "aarch64": "-mcpu=native", "arm64": "-mcpu=native"}  # by machine
 FLAGS = (
     "-fPIC",
     "-O3",
     "-std=c++17",
-    "-march=native",
+    TARGETS.get(platform.machine(), "-march=native"),
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-w",

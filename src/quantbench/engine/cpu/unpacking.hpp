@@ -39,6 +39,23 @@ inline codes load_codes(const void* p) {
     return out;
 }
 
+#if defined(QUANTBENCH_NEON)
+struct Sixteens {  // 32 codes in the two vectors that hold them
+    int8x16_t low, high;
+};
+inline codes joined(uint8x16_t low, uint8x16_t high) {
+    const Sixteens both{vreinterpretq_s8_u8(low), vreinterpretq_s8_u8(high)};
+    codes out;
+    std::memcpy(&out, &both, 32);
+    return out;
+}
+inline Sixteens parted(codes c) {
+    Sixteens out;
+    std::memcpy(&out, &c, 32);
+    return out;
+}
+#endif
+
 // The low or the high four bits of 32 bytes; of those two bits at `shift`, as 0 to 48.
 inline codes low_four(codes bytes) { return bytes & 15; }
 inline codes high_four(codes bytes) {
@@ -56,6 +73,9 @@ inline codes nibbles(const uint8_t* bytes) {
 #if defined(__AVX2__)
     const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
     return (codes)_mm256_srlv_epi32(both, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)) & 15;
+#elif defined(QUANTBENCH_NEON)
+    const uint8x16_t both = vld1q_u8(bytes);
+    return joined(vandq_u8(both, vdupq_n_u8(15)), vshrq_n_u8(both, 4));
 #else
     codes out;
     for (int i = 0; i < 16; ++i) {
@@ -76,6 +96,13 @@ inline codes unset_bits(const uint8_t* bits) {
         _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
     const __m256i one = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));  // of the eight in each byte
     return (codes)_mm256_cmpeq_epi8(_mm256_and_si256(bytes, one), _mm256_setzero_si256());
+#elif defined(QUANTBENCH_NEON)
+    const uint8x16_t one = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));  // of the eight in each byte
+    const auto unset = [one](uint32_t two) {
+        const uint8x8_t first = vdup_n_u8(two & 255), second = vdup_n_u8(two >> 8 & 255);
+        return vceqzq_u8(vandq_u8(vcombine_u8(first, second), one));
+    };
+    return joined(unset(word), unset(word >> 16));
 #else
     codes out;
     for (int i = 0; i < 32; ++i) out[i] = static_cast<int8_t>((word >> i & 1) - 1);
@@ -88,6 +115,10 @@ inline codes look_up(const int8_t* levels, codes index) {
 #if defined(__AVX2__)
     const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
     return (codes)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), (__m256i)index);
+#elif defined(QUANTBENCH_NEON)
+    const uint8x16_t table = vreinterpretq_u8_s8(vld1q_s8(levels));
+    const Sixteens at = parted(index);
+    return joined(vqtbl1q_u8(table, vreinterpretq_u8_s8(at.low)), vqtbl1q_u8(table, vreinterpretq_u8_s8(at.high)));
 #else
     codes out;
     for (int i = 0; i < 32; ++i) out[i] = levels[index[i]];
@@ -105,6 +136,11 @@ inline vec part(codes c, int v) {
 #elif defined(__AVX512F__)
     const __m256i all = (__m256i)c;
     return to_floats((ivec)_mm512_cvtepi8_epi32(v ? _mm256_extracti128_si256(all, 1) : _mm256_castsi256_si128(all)));
+#elif defined(QUANTBENCH_NEON)
+    const Sixteens both = parted(c);
+    const int8x16_t sixteen = v < 4 ? both.low : both.high;
+    const int16x8_t eight = v & 2 ? vmovl_high_s8(sixteen) : vmovl_s8(vget_low_s8(sixteen));
+    return to_floats((ivec)(v & 1 ? vmovl_high_s16(eight) : vmovl_s16(vget_low_s16(eight))));
 #else
     return to_floats(widen_signed(reinterpret_cast<const int8_t*>(&c) + v * W));
 #endif
@@ -118,10 +154,10 @@ inline Halved halved(float first, float second) {
 }
 #else
 struct Halved {
-    vec parts[PARTS];
+    vec parts[2];
 };
 inline Halved halved(float first, float second) { return Halved{{fill(first), fill(second)}}; }
-inline vec factor(const Halved& d, int v) { return d.parts[v]; }
+inline vec factor(const Halved& d, int v) { return d.parts[v / (PARTS / 2)]; }
 #endif
 inline vec factor(vec d, int) { return d; }
 

@@ -11,6 +11,9 @@
 #include <new>
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__) && defined(__ARM_NEON)
+#include <arm_neon.h>
+#define QUANTBENCH_NEON 1
 #endif
 
 namespace {
@@ -19,6 +22,9 @@ namespace {
 #define QUANTBENCH_AVX2 1
 constexpr int W = 8;  // floats in a vector
 constexpr int TILE_ROWS = 3;  // rows times four columns whose sums fit into the registers
+#elif defined(QUANTBENCH_NEON)
+constexpr int W = 4;
+constexpr int TILE_ROWS = 6;
 #else
 constexpr int W = 16;
 constexpr int TILE_ROWS = 6;
@@ -49,6 +55,8 @@ inline vec fill(float value) {
     return (vec)_mm512_set1_ps(value);
 #elif defined(QUANTBENCH_AVX2)
     return (vec)_mm256_set1_ps(value);
+#elif defined(QUANTBENCH_NEON)
+    return (vec)vdupq_n_f32(value);
 #else
     return vec{} + value;
 #endif
@@ -60,6 +68,8 @@ inline vec multiply_add(vec a, vec b, vec c) {
     return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif defined(QUANTBENCH_AVX2)
     return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(QUANTBENCH_NEON)
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     return a * b + c;
 #endif
@@ -85,6 +95,9 @@ inline float sum(vec v) {  // always in this order: eight apart, four apart, two
                                    _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1))));
 #elif defined(QUANTBENCH_AVX2)
     return sum_eight((__m256)v);
+#elif defined(QUANTBENCH_NEON)
+    const float32x2_t pair = vadd_f32(vget_low_f32((float32x4_t)v), vget_high_f32((float32x4_t)v));
+    return vget_lane_f32(pair, 0) + vget_lane_f32(pair, 1);
 #else
     float out[W];
     store(out, v);
@@ -105,6 +118,9 @@ inline void sum_four(const vec* v, float* out) {
     sum_four_eights(halves, out);
 #elif defined(QUANTBENCH_AVX2)
     sum_four_eights(reinterpret_cast<const __m256*>(v), out);
+#elif defined(QUANTBENCH_NEON)
+    const float32x4_t first = vpaddq_f32((float32x4_t)v[0], (float32x4_t)v[1]);
+    vst1q_f32(out, vpaddq_f32(first, vpaddq_f32((float32x4_t)v[2], (float32x4_t)v[3])));
 #else
     for (int i = 0; i < 4; ++i) out[i] = sum(v[i]);
 #endif
@@ -113,6 +129,10 @@ inline void sum_four(const vec* v, float* out) {
 float half_to_float(uint16_t bits) {
 #if defined(__F16C__)
     return _cvtsh_ss(bits);
+#elif defined(QUANTBENCH_NEON)
+    __fp16 half;
+    std::memcpy(&half, &bits, 2);
+    return half;
 #else
     const uint32_t sign = (bits & 0x8000u) << 16, rest = bits & 0x7fffu;
     uint32_t word;
@@ -135,6 +155,8 @@ inline vec halves_to_floats(const uint16_t* p) {
     return (vec)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 #elif defined(QUANTBENCH_AVX2)
     return (vec)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(QUANTBENCH_NEON)
+    return (vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 #else
     vec out;
     for (int i = 0; i < W; ++i) out[i] = half_to_float(p[i]);
@@ -142,12 +164,22 @@ inline vec halves_to_floats(const uint16_t* p) {
 #endif
 }
 
+#if defined(QUANTBENCH_NEON)
+inline uint8x8_t four_bytes(const void* p) {
+    uint32_t word;
+    std::memcpy(&word, p, 4);
+    return vcreate_u8(word);
+}
+#endif
+
 // Compilers widen bytes well only through intrinsics.
 inline ivec widen_signed(const int8_t* p) {
 #if defined(__AVX512F__)
     return (ivec)_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #elif defined(QUANTBENCH_AVX2)
     return (ivec)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(QUANTBENCH_NEON)
+    return (ivec)vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(four_bytes(p)))));
 #else
     return __builtin_convertvector(*reinterpret_cast<const bvec*>(p), ivec);
 #endif
@@ -158,6 +190,8 @@ inline ivec widen_unsigned(const uint8_t* p) {
     return (ivec)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #elif defined(QUANTBENCH_AVX2)
     return (ivec)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(QUANTBENCH_NEON)
+    return (ivec)vmovl_u16(vget_low_u16(vmovl_u8(four_bytes(p))));
 #else
     return __builtin_convertvector(*reinterpret_cast<const ubvec*>(p), ivec);
 #endif
@@ -168,6 +202,8 @@ inline ivec widen_halves(const uint16_t* p) {
     return (ivec)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 #elif defined(QUANTBENCH_AVX2)
     return (ivec)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(QUANTBENCH_NEON)
+    return (ivec)vmovl_u16(vld1_u16(p));
 #else
     return __builtin_convertvector(*reinterpret_cast<const hvec*>(p), ivec);
 #endif
@@ -178,6 +214,8 @@ inline vec to_floats(ivec v) {
     return (vec)_mm512_cvtepi32_ps((__m512i)v);
 #elif defined(QUANTBENCH_AVX2)
     return (vec)_mm256_cvtepi32_ps((__m256i)v);
+#elif defined(QUANTBENCH_NEON)
+    return (vec)vcvtq_f32_s32((int32x4_t)v);
 #else
     return __builtin_convertvector(v, vec);
 #endif
@@ -195,6 +233,11 @@ inline vec choose(const Table& table, ivec index) {
     const __m256 low = _mm256_permutevar8x32_ps((__m256)table.parts[0], (__m256i)index);
     const __m256 high = _mm256_permutevar8x32_ps((__m256)table.parts[1], (__m256i)index);
     return (vec)_mm256_blendv_ps(low, high, (__m256)(index << 28));  // by the fourth bit
+#elif defined(QUANTBENCH_NEON)
+    uint8x16x4_t bytes;
+    for (int i = 0; i < 4; ++i) bytes.val[i] = (uint8x16_t)table.parts[i];
+    const ivec places = (index & 15) * 0x04040404 + 0x03020100;  // of the four bytes of a value
+    return (vec)vqtbl4q_u8(bytes, (uint8x16_t)places);
 #else
     vec out;
     for (int i = 0; i < W; ++i) out[i] = table.parts[0][index[i] & 15];
