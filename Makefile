@@ -7,11 +7,12 @@ WHEEL := build/wheel
 PIP := python -m pip --disable-pip-version-check -q
 TORCH := "torch==2.13.0"
 
-.PHONY: demo test wheel check format bench system-deps clean help
+.PHONY: demo test test-arm wheel check format bench system-deps clean help
 
 help:
 	@echo "make demo         set up and measure the built-in model, end to end"
 	@echo "make test         set up, check and run the tests"
+	@echo "make test-arm     test the CPU kernels as Arm processors run them (g++-aarch64-linux-gnu, qemu-user)"
 	@echo "make wheel        build the wheel, install it into an empty environment and run it there"
 	@echo "make check        formatting, lint, types, layers"
 	@echo "make system-deps  bubblewrap, g++ and a browser for the tests (apt, needs root)"
@@ -46,6 +47,13 @@ format: $(STAMP)
 
 test: check
 	$(BIN)/python -m pytest -n 2
+
+# NEON alone, with the dot product, and with i8mm.
+test-arm: $(STAMP)
+	for features in armv8-a armv8.2-a+dotprod armv8.2-a+dotprod+i8mm; do \
+	  QUANTBENCH_TEST_ARM=$$features $(BIN)/python -m pytest tests/engine/test_cpu_kernels.py \
+	    tests/engine/test_cpu_prompts.py tests/weights/test_ggml_blocks.py tests/weights/test_stored_layouts.py || exit 1; \
+	done
 
 system-deps:
 	@if command -v bwrap >/dev/null && command -v g++ >/dev/null && command -v chromium >/dev/null; then \

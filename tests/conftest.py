@@ -10,7 +10,6 @@ from functools import wraps
 import pytest
 import torch
 
-
 ARM = "QUANTBENCH_TEST_ARM"
 
 

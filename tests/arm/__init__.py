@@ -1,4 +1,4 @@
-"""The CPU kernels as an Arm processor runs them: cross-compiled, emulated by QEMU, called like the library itself."""
+"""The CPU kernels as an Arm processor runs them: cross-compiled, emulated, called like the library."""
 
 from tests.arm.library import arm_library
 

@@ -1,4 +1,4 @@
-"""A stand-in for the loaded kernels: each call goes to a process under QEMU, with the memory that it points to."""
+"""A stand-in for the loaded kernels: each call goes to an emulated process, with the memory it points to."""
 
 import ctypes
 import gc
@@ -23,7 +23,7 @@ CODES = {ctypes.c_int: "<i", ctypes.c_int64: "<q", ctypes.c_float: "<f"}
 
 @cache
 def arm_library(features: str) -> "ArmLibrary":
-    """The kernels for an Arm processor with these features, such as 'armv8.2-a+dotprod'; compiled where need be.
+    """The kernels for an Arm processor with features such as 'armv8.2-a+dotprod', compiled where need be.
 
     FileNotFoundError names the program that is not installed.
     """
@@ -44,7 +44,7 @@ def arm_library(features: str) -> "ArmLibrary":
 
 
 class ArmLibrary:
-    """What `ctypes.CDLL` is to the kernels: a function each, whose argument types are declared from outside."""
+    """What `ctypes.CDLL` is to the kernels: functions whose argument types are declared from outside."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -101,7 +101,7 @@ KNOWN: WeakValueDictionary[int, torch.Tensor] = WeakValueDictionary()  # tensors
 
 
 def memory_at(addresses: Sequence[int]) -> dict[int, bytes]:
-    """Arrays as the process wants them: each from its address to the end of the tensor's storage that it lies in."""
+    """Arrays as the process wants them: from each address to the end of the storage that it lies in."""
     found = {0: struct.pack("<q", -1)}
     for generation in (0, None, 1, 2):  # new objects, tensors that were met before, old objects
         if wanted := [address for address in addresses if address not in found]:

@@ -31,6 +31,7 @@ SOURCES = (
     "panels.hpp",
     "product.hpp",
     "prompt_attention.hpp",
+    "prompt_dot.hpp",
     "prompt_product.hpp",
     "readers.hpp",
     "rows.hpp",

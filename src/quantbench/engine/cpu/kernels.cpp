@@ -8,6 +8,7 @@
 
 #include "block_product.hpp"
 #include "prompt_attention.hpp"
+#include "prompt_dot.hpp"
 #include "prompt_product.hpp"
 
 extern "C" {
@@ -83,6 +84,8 @@ void quantbench_linear_integers(int kind, const float* x, int64_t rows, int64_t 
 int quantbench_prompt_bits(int kind) {
 #ifdef QUANTBENCH_VNNI
     return kind == 2 ? 13 : kind == 3 || kind == 4 || kind == 9 ? 8 : 0;
+#elif defined(QUANTBENCH_DOT)
+    return kind == 3 || kind == 4 || kind == 9 ? 8 : 0;
 #else
     return 0;
 #endif
@@ -101,6 +104,13 @@ void quantbench_linear_prompt(int kind, const float* x, int64_t rows, int64_t k,
         case 3: return multiply_prompt<Bytes>(p);
         case 4: return multiply_prompt<Nibbles>(p);
         case 9: return multiply_prompt<DoubleNibbles>(p);
+    }
+#elif defined(QUANTBENCH_DOT)
+    const Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group, gate};
+    switch (kind) {
+        case 3: return multiply_dots<DotBytes>(p);
+        case 4: return multiply_dots<DotNibbles<Int4>>(p);
+        case 9: return multiply_dots<DotNibbles<Int4Double>>(p);
     }
 #endif
 }

@@ -9,11 +9,11 @@ GGUF blocks on AVX2 are multiplied in integers instead, which takes half the tim
 with a scale per token and 32 inputs, products of 32 are summed exactly, and these sums in float32. That too
 does not depend on the number of rows. `exact` turns it off.
 
-Prompts that are to be continued are another matter where the CPU has AVX-512 VNNI: there products are made
-of integers, exactly within a group of inputs. Activations get 8 bits with a scale per token and group of 64
-inputs (int4: the weights' own group, at most 128); with float16 weights both get 13 bits with a scale per
-128. Nor does that depend on the number of rows; what was chosen is in `prompt_kernel`. Where there is no
-such way, prompts are multiplied like everything else.
+Prompts that are to be continued are another matter where the CPU has AVX-512 VNNI or Arm's dot product: there
+products are made of integers, exactly within a group of inputs. Activations get 8 bits with a scale per token
+and group of 64 inputs (int4: the weights' own group, at most 128); with float16 weights, on VNNI alone, both
+get 13 bits with a scale per 128. Nor does that depend on the number of rows; what was chosen is in
+`prompt_kernel`. Where there is no such way, prompts are multiplied like everything else.
 """
 
 import ctypes
