@@ -110,7 +110,7 @@ def test_no_changed_byte_of_a_header_ends_in_another_error(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"general.architecture": "gemma2"}, "family 'gemma2'; those read are llama, qwen2, qwen3"),
+        ({"general.architecture": "falcon"}, "family 'falcon'; those read are llama, qwen2, qwen3"),
         ({"qwen2.expert_count": 4}, "sets 'qwen2.expert_count' to 4"),
         ({"qwen2.rope.scaling.type": "longrope", "qwen2.rope.scaling.factor": 2.0}, "scaling.type"),
         ({"qwen2.rope.dimension_count": 16}, "rope.dimension_count"),

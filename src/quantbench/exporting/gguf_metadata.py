@@ -9,8 +9,9 @@ from quantbench.errors import ModelError
 from quantbench.exporting.matrices import shapes_of
 from quantbench.sources import ModelSource
 from quantbench.sources.ggml_types import TYPES_BY_NAME
-from quantbench.sources.gguf_config import IN_LAYER, OUTSIDE, config_of
+from quantbench.sources.gguf_config import config_of
 from quantbench.sources.gguf_file import GgufTensor
+from quantbench.sources.gguf_tensors import IN_LAYER, OUTSIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,14 +35,20 @@ def short_name(parameter: str) -> str:
     return f"blk.{layer}.{SHORT_IN_LAYER[rest]}.{suffix}"
 
 
+def check_family(source: ModelSource) -> str:
+    """The family's name in files; ModelError for one that is not written."""
+    kind = str(source.config.get("model_type"))
+    if kind not in FAMILIES:
+        raise unwritten(source, f"its family is {kind}, and those written are {', '.join(FAMILIES)}")
+    return FAMILIES[kind]
+
+
 def model_metadata(source: ModelSource, name: str) -> dict[str, Any]:
     """What a GGUF file says of the model, tokenizer apart; ModelError for what it cannot say."""
     from quantbench.engine.config import read_config
 
-    kind = str(source.config.get("model_type"))
-    if kind not in FAMILIES:
-        raise unwritten(source, f"its family is {kind}, and those written are {', '.join(FAMILIES)}")
-    family, known, scaling = FAMILIES[kind], read_config(source.config), rope_settings(source.config)
+    family = check_family(source)
+    known, scaling = read_config(source.config), rope_settings(source.config)
     of_family: dict[str, Any] = {
         "block_count": known.layers,
         "context_length": known.max_positions,

@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from quantbench.exporting.checkpoint import Misfit
-from quantbench.exporting.gguf_metadata import FAMILIES, model_metadata, rope_factors, short_name
+from quantbench.exporting.gguf_metadata import (
+    FAMILIES,
+    check_family,
+    model_metadata,
+    rope_factors,
+    short_name,
+)
 from quantbench.exporting.gguf_tokens import token_metadata
 from quantbench.exporting.matrices import Parameter, shapes_of
 from quantbench.sources import ModelSource
 from quantbench.sources.ggml_types import GGML_TYPES
-from quantbench.sources.gguf_config import ROPE_FACTORS, heads_to_restore, reorder_rows
 from quantbench.sources.gguf_file import ALIGNMENT, MAGIC
 from quantbench.sources.gguf_source import GgufSource
+from quantbench.sources.gguf_tensors import ROPE_FACTORS, heads_to_restore, reorder_rows
 from quantbench.sources.layout import Shape
 from quantbench.weights.writers import Unfit, ggml_tensor
 
@@ -37,6 +43,7 @@ FILE_TYPES = {  # llama.h's numbers for files that are mostly of a type
     "Q5_K": 17,
     "Q6_K": 18,
     "IQ4_NL": 25,
+    "MXFP4": 38,
 }
 
 
@@ -61,6 +68,7 @@ def write_gguf(source: ModelSource, parameters: Iterable[Parameter], path: Path,
 def metadata_of(source: ModelSource, name: str) -> dict[str, Any]:
     """A GGUF file's own metadata as they are; of another source what its files say. OWN_KEYS come later."""
     if isinstance(source, GgufSource):
+        check_family(source)
         return {k: v for k, v in source.metadata.items() if k not in (*OWN_KEYS, "general.alignment")}
     return model_metadata(source, name) | token_metadata(source)
 

@@ -34,6 +34,7 @@ GGML_TYPES = {
     14: GgmlType("Q6_K", 256, 210),
     20: GgmlType("IQ4_NL", 32, 18),
     30: GgmlType("BF16", 1, 2),
+    39: GgmlType("MXFP4", 32, 17),
 }
 KNOWN_BY_NUMBER = {  # types that exist and are not read, for an error that names them
     9: "Q8_1",
@@ -50,7 +51,7 @@ KNOWN_BY_NUMBER = {  # types that exist and are not read, for an error that name
     29: "IQ1_M",
     34: "TQ1_0",
     35: "TQ2_0",
-    39: "MXFP4",
+    40: "NVFP4",
 }
 FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 TYPES_BY_NAME = {kind.name: kind for kind in GGML_TYPES.values()}

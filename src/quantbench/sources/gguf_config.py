@@ -1,39 +1,18 @@
-"""A GGUF file's metadata as the config.json of its model, and its tensors' names as those of the model.
+"""A GGUF file's metadata as the config.json of its model.
 
-Families: llama (Mistral's files say llama too), qwen2, qwen3. In llama files the rows of queries and keys are
-in another order than in the model's own checkpoint (llama.cpp rotates neighbours, the engine halves);
-`restore_rows` puts them back, in whatever type they are packed, as rows are packed one by one.
+What each family's files say stands in `gguf_families`, what is done to their tensors in `gguf_tensors`.
 """
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from quantbench.errors import ModelError
+from quantbench.sources.family_table import FAMILIES
+from quantbench.sources.gguf_families import GGUF_FAMILIES, GgufFamily
 from quantbench.sources.gguf_file import GgufTensor
+from quantbench.sources.gguf_tensors import SHORT_FACTORS
 
-if TYPE_CHECKING:
-    import torch
-
-ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
-OUTSIDE = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-}
-IN_LAYER = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-ROPE_FACTORS = "rope_freqs.weight"
 ENDS = (  # texts of tokens that end an answer, whatever the metadata name, as llama.cpp has it
     "<|eot_id|>",
     "<|im_end|>",
@@ -48,54 +27,56 @@ ENDS = (  # texts of tokens that end an answer, whatever the metadata name, as l
 CONTROL = 3  # of tokenizer.ggml.token_type
 
 
-def parameter_name(name: str) -> str:
-    """The model's own name of a tensor; its own name back where it is not known."""
-    stem, _, suffix = name.rpartition(".")
-    if stem in OUTSIDE:
-        return f"{OUTSIDE[stem]}.{suffix}"
-    parts = stem.split(".")
-    if len(parts) == 3 and parts[0] == "blk" and parts[2] in IN_LAYER:
-        return f"model.layers.{parts[1]}.{IN_LAYER[parts[2]]}.{suffix}"
-    return name
-
-
 def config_of(metadata: Mapping[str, Any], tensors: Mapping[str, GgufTensor], name: str) -> dict[str, Any]:
     """The config.json that the metadata imply; ModelError for a family or setting that is not read."""
-    family = str(metadata.get("general.architecture"))
-    if family not in ARCHITECTURES:
+    architecture = str(metadata.get("general.architecture"))
+    if architecture not in GGUF_FAMILIES:
         raise ModelError(
-            f"'{name}' is a GGUF file of the family '{family[:50]}'; those read are "
-            f"{', '.join(ARCHITECTURES)}: give the model's own folder instead, which transformers may run"
+            f"'{name}' is a GGUF file of the family '{architecture[:50]}'; those read are "
+            f"{', '.join(GGUF_FAMILIES)}: give the model's own folder instead, which transformers may run"
         )
-    read = Metadata(metadata, family, name)
+    family, read = GGUF_FAMILIES[architecture], Metadata(metadata, architecture, name)
     embedding = tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise ModelError(f"'{name}' has no embedding (token_embd.weight); download it again")
-    heads, hidden = read.number("attention.head_count"), read.number("embedding_length")
+    mixed = bool(family.with_experts and read.number("expert_count", 0))
+    kind = family.with_experts if mixed and family.with_experts else family.model_type
     config: dict[str, Any] = {
-        "architectures": [ARCHITECTURES[family]],
-        "model_type": family,
+        "architectures": [FAMILIES[kind].architecture],
+        "model_type": kind,
         "vocab_size": embedding.shape[0],
-        "hidden_size": hidden,
-        "intermediate_size": read.number("feed_forward_length"),
-        "num_hidden_layers": read.number("block_count"),
-        "num_attention_heads": heads,
-        "num_key_value_heads": read.number("attention.head_count_kv", heads),
-        "head_dim": read.number("attention.key_length", hidden // max(1, heads)),
-        "max_position_embeddings": read.number("context_length"),
-        "rms_norm_eps": metadata.get(f"{family}.attention.layer_norm_rms_epsilon", 1e-6),
-        "rope_theta": metadata.get(f"{family}.rope.freq_base", 10000.0),
         "tie_word_embeddings": "output.weight" not in tensors,
         "hidden_act": "silu",
         "use_sliding_window": False,
         "eos_token_id": end_tokens(metadata),
+        **read.common_settings(),
+        **family.settings,
+        **told_by_tensors(tensors, kind),
+        **read.own_settings(family),
     }
-    read.refuse(config["head_dim"])
-    if family == "llama":
-        config["attention_bias"] = "blk.0.attn_q.bias" in tensors
-    if scaling := read.rope_scaling():
-        config["rope_scaling"] = scaling
-    return config
+    if family.wide_layers:
+        wide = config["num_hidden_layers"] == family.wide_layers
+        share = config["hidden_size"] // max(1, config["num_attention_heads"])
+        config["query_pre_attn_scalar"] = share if wide else config["head_dim"]
+    read.refuse(config, family)
+    return config | read.positions(config, factors=SHORT_FACTORS in tensors)
+
+
+def told_by_tensors(tensors: Mapping[str, GgufTensor], kind: str) -> dict[str, Any]:
+    """What no metadata say: which biases there are, and, in files of experts' first months, their widths."""
+    family, found = FAMILIES[kind], dict[str, Any]()
+    if isinstance(family.qkv_bias, str):
+        found[family.qkv_bias] = any(f"blk.0.attn_{part}.bias" in tensors for part in ("q", "qkv"))
+    if isinstance(family.mlp_bias, str):
+        found[family.mlp_bias] = "blk.0.ffn_up.bias" in tensors
+    if family.experts and family.aliases.get("intermediate_size") != "moe_intermediate_size":
+        for key, module in (
+            ("moe_intermediate_size", "ffn_up_exps"),
+            ("shared_expert_intermediate_size", "ffn_up_shexp"),
+        ):
+            stored = tensors.get(f"blk.0.{module}.weight")
+            found[key] = stored.shape[-2] if stored and len(stored.shape) > 1 else None
+    return found
 
 
 class Metadata:
@@ -114,21 +95,69 @@ class Metadata:
             )
         return value
 
-    def refuse(self, head_dim: int) -> None:
+    def common_settings(self) -> dict[str, Any]:
+        """What the files of all families say, in the words of config.json."""
+        heads, hidden = self.number("attention.head_count"), self.number("embedding_length")
+        return {
+            "hidden_size": hidden,
+            "intermediate_size": self.number("feed_forward_length"),
+            "num_hidden_layers": self.number("block_count"),
+            "num_attention_heads": heads,
+            "num_key_value_heads": self.number("attention.head_count_kv", heads),
+            "head_dim": self.number("attention.key_length", hidden // max(1, heads)),
+            "max_position_embeddings": self.number("context_length"),
+            "rms_norm_eps": self._metadata.get(f"{self._family}.attention.layer_norm_rms_epsilon", 1e-6),
+            "rope_theta": self._metadata.get(f"{self._family}.rope.freq_base", 10000.0),
+        }
+
+    def own_settings(self, family: GgufFamily) -> dict[str, Any]:
+        """What the files of a family say beside what all say, in the words of config.json."""
+        found = {key: self._metadata.get(f"{self._family}.{stored}") for stored, key in family.reads.items()}
+        return {key: value or None for key, value in found.items() if value is not None}
+
+    def refuse(self, config: Mapping[str, Any], family: GgufFamily) -> None:
         """ModelError for what would change numbers and is not read."""
-        if self.number("rope.dimension_count", head_dim) != head_dim:
-            raise self._unread("rope.dimension_count")
-        if self.number("attention.value_length", head_dim) != head_dim:
+        if self.number("attention.value_length", config["head_dim"]) != config["head_dim"]:
             raise self._unread("attention.value_length")
-        for key in ("expert_count", "attention.sliding_window"):
-            if self.number(key, 0):
+        usual = {
+            "expert_count": 0,
+            "expert_gating_func": 1,  # a softmax
+            "expert_weights_scale": 1.0,
+            "leading_dense_block_count": 0,
+            "attention.scale": None,
+            "attention.sliding_window": 0,
+            "attention.sliding_window_pattern": config.get("sliding_window_pattern"),
+        }
+        for key, value in usual.items():
+            if key not in family.reads and self._metadata.get(f"{self._family}.{key}") not in (
+                None,
+                0,
+                value,
+            ):
                 raise self._unread(key)
 
-    def rope_scaling(self) -> dict[str, Any] | None:
+    def positions(self, config: Mapping[str, Any], *, factors: bool) -> dict[str, Any]:
+        """Which part of a head is rotated, and the scaling; ModelError for what is not read.
+
+        `factors` says that tensors of the file have those of short and of long texts.
+        """
+        found: dict[str, Any] = {}
+        family, head_dim = FAMILIES[config["model_type"]], config["head_dim"]
+        turned = self.number("rope.dimension_count", head_dim)
+        if turned != head_dim and (not family.partial_rotary or not 0 < turned < head_dim or turned % 2):
+            raise self._unread("rope.dimension_count")
+        if family.partial_rotary:
+            key = "rotary_pct" if "rotary_pct" in family.aliases else "partial_rotary_factor"
+            found[key] = share_of(turned, head_dim)
+        if scaling := self.rope_scaling(factors=factors):
+            found["rope_scaling"] = scaling
+        return found
+
+    def rope_scaling(self, *, factors: bool) -> dict[str, Any] | None:
         """The scaling of positions; ModelError for a kind that is not read."""
         get = self._metadata.get
         kind = get(f"{self._family}.rope.scaling.type", "none")
-        if kind == "none":
+        if kind == "none" or (kind == "longrope" and factors):
             return None
         factor = get(f"{self._family}.rope.scaling.factor")
         if kind not in ("linear", "yarn") or not isinstance(factor, float | int):
@@ -163,25 +192,7 @@ def end_tokens(metadata: Mapping[str, Any]) -> list[int]:
     return sorted(found)
 
 
-def heads_to_restore(name: str, config: Mapping[str, Any]) -> int | None:
-    """Heads of a tensor whose rows a llama file holds in another order; None for one that needs nothing."""
-    if config["model_type"] != "llama":
-        return None
-    stem = name.rpartition(".")[0]
-    if stem.endswith("self_attn.q_proj"):
-        return int(config["num_attention_heads"])
-    return int(config["num_key_value_heads"]) if stem.endswith("self_attn.k_proj") else None
-
-
-def restore_rows(tensor: "torch.Tensor", heads: int) -> "torch.Tensor":
-    """Rows of neighbours (0 and half, 1 and half + 1, ...) back to halves, head by head."""
-    half = tensor.shape[0] // heads // 2
-    rows = tensor.reshape(heads, half, 2, *tensor.shape[1:])
-    return rows.transpose(1, 2).reshape(tensor.shape).contiguous()
-
-
-def reorder_rows(tensor: "torch.Tensor", heads: int) -> "torch.Tensor":
-    """Rows in halves as a file has them, in neighbours: what `restore_rows` takes back."""
-    half = tensor.shape[0] // heads // 2
-    rows = tensor.reshape(heads, 2, half, *tensor.shape[1:])
-    return rows.transpose(1, 2).reshape(tensor.shape).contiguous()
+def share_of(part: int, whole: int) -> float:
+    """A number whose product with the whole is the part when it is cut to an integer."""
+    share = part / max(1, whole)
+    return share if int(whole * share) == part else math.nextafter(share, 1.0)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from quantbench.errors import ModelError
 from quantbench.sources.config_checks import check_config
 from quantbench.sources.ggml_types import FLOATS, GgmlType
-from quantbench.sources.gguf_config import (
-    ROPE_FACTORS,
-    config_of,
-    heads_to_restore,
-    parameter_name,
-    restore_rows,
-)
+from quantbench.sources.gguf_config import config_of
 from quantbench.sources.gguf_file import GgufHeader, GgufTensor, read_gguf, read_gguf_tensor
+from quantbench.sources.gguf_tensors import (
+    LONG_FACTORS,
+    ROPE_FACTORS,
+    SHORT_FACTORS,
+    named_tensors,
+    restored,
+)
 from quantbench.sources.layout import count, tensor_shapes
 from quantbench.sources.sampling import sampled_blocks
 
@@ -47,11 +48,7 @@ class GgufSource:
         self.folder: Path | None = None
         self.checkpoint_bytes: int | None = path.stat().st_size
         self.metadata = header.metadata
-        self._tensors = {
-            parameter_name(stored): tensor
-            for stored, tensor in header.tensors.items()
-            if stored != ROPE_FACTORS
-        }
+        self._tensors = named_tensors(header.tensors, config["model_type"])
 
     @property
     def tensor_bytes(self) -> int:
@@ -71,10 +68,7 @@ class GgufSource:
 
     def tensor(self, name: str) -> "torch.Tensor":
         """Floats in their stored type; of a packed tensor its blocks' bytes, uint8 [out, bytes of a row]."""
-        stored = self._stored(name)
-        tensor = read_gguf_tensor(stored)
-        heads = heads_to_restore(name, self.config)
-        return tensor if heads is None else restore_rows(tensor, heads)
+        return restored(name, read_gguf_tensor(self._stored(name)), self.config)
 
     def kind(self, name: str) -> GgmlType:
         """How a tensor is stored."""
@@ -108,19 +102,38 @@ def open_gguf(path: Path, *, name: str, revision: str | None = None) -> GgufSour
             f"'{name}' is one of {parts} parts of a model; join them with llama-gguf-split --merge"
         )
     config = config_of(header.metadata, header.tensors, name)
+    if factors := rope_factors(header):
+        config["rope_scaling"] = factors
     check_config(config, name)
-    if ROPE_FACTORS in header.tensors:
-        factors = read_gguf_tensor(header.tensors[ROPE_FACTORS]).float().tolist()
-        config["rope_scaling"] = {"rope_type": "factors", "factors": factors}
     source = GgufSource(path, header, name=name, config=config, revision=revision)
     check_tensors(source)
     return source
 
 
+def rope_factors(header: GgufHeader) -> dict[str, Any] | None:
+    """What tensors say of the scaling of positions, as in config.json; None where none does."""
+
+    def values(name: str) -> Any:
+        return read_gguf_tensor(header.tensors[name]).float().tolist()
+
+    if ROPE_FACTORS in header.tensors:
+        return {"rope_type": "factors", "factors": values(ROPE_FACTORS)}
+    if SHORT_FACTORS not in header.tensors or LONG_FACTORS not in header.tensors:
+        return None
+    key = f"{header.metadata.get('general.architecture')}.rope.scaling.attn_factor"
+    return {
+        "rope_type": "longrope",
+        "short_factor": values(SHORT_FACTORS),
+        "long_factor": values(LONG_FACTORS),
+        "attention_factor": header.metadata.get(key),
+    }
+
+
 def check_tensors(source: GgufSource) -> None:
     """ModelError for the first tensor that the metadata imply and the file lacks, or has in another shape."""
+    held = set(source.names())
     for name, shape in (tensor_shapes(source.config) or {}).items():
-        if name not in source.names():
+        if name not in held:
             raise ModelError(
                 f"'{source.name}' has no tensor '{name}', which its metadata imply; convert it again"
             )

@@ -20,7 +20,7 @@ QWEN = (
     r"|\s+(?!\S)|\s+"
 )
 LLAMA3 = QWEN.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
-SPLITS = {"qwen2": QWEN, "llama-bpe": LLAMA3, "llama3": LLAMA3, "llama-v3": LLAMA3, "smaug-bpe": LLAMA3}
+SPLITS = {"qwen2": QWEN} | dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "smaug-bpe", "dbrx"), LLAMA3)
 DIGITS = ("smollm", "starcoder", "refact", "codeshell", "command-r")  # each digit, then GPT-2's own pattern
 PLAIN = ("gpt-2", "default", "mpt", "olmo", "jais")  # GPT-2's own pattern
 COMPOSED = ("qwen2",)  # text is normalised to NFC first

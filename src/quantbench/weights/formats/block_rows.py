@@ -32,7 +32,7 @@ AT_ONCE = 1 << 24  # values laid out together: temporaries of some 100 MB
 
 def code_scheme(kind: str) -> str:
     """The bits of a type's codes: 'W4' of Q4_K."""
-    return "W" + kind.removeprefix("I")[1]
+    return "W" + next(letter for letter in kind if letter.isdigit())
 
 
 def scale_group(kind: str) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantbench.sources.ggml_types import TYPES_BY_NAME
+from quantbench.weights.formats.block_codes import HEADS
 from quantbench.weights.formats.block_rows import BlockRows, code_scheme, scale_group
 from quantbench.weights.formats.ggml_blocks import DEQUANTIZE
 from quantbench.weights.formats.weight import CpuOperand, Weight, contiguous
@@ -11,7 +12,7 @@ from quantbench.weights.formats.weight import CpuOperand, Weight, contiguous
 if TYPE_CHECKING:
     from torch import Tensor
 
-CPU_KINDS = {  # of cpu/kernels.cpp
+CPU_KINDS = {  # of cpu/kernels.cpp; plain torch multiplies the others
     "Q4_0": 16,
     "Q4_1": 17,
     "Q5_0": 18,
@@ -62,16 +63,16 @@ class BlockWeight(Weight):
             out[start : start + step] = DEQUANTIZE[self.kind](blocks).reshape(-1, self.shape[1])
         return out
 
-    def gpu_layout(self) -> BlockRows:
+    def gpu_layout(self) -> Weight:
         """The same bits as the GPU kernels fetch them; `BlockRows.blocks` is the way back."""
-        return BlockRows.of(self.kind, self.data)
+        return BlockRows.of(self.kind, self.data) if self.has_gpu_kernel else self
 
     @property
     def has_gpu_kernel(self) -> bool:
-        return True
+        return self.kind in HEADS
 
     def cpu_operand(self) -> CpuOperand | None:
-        if not contiguous(self.data):
+        if self.kind not in CPU_KINDS or not contiguous(self.data):
             return None
         inputs = TYPES_BY_NAME[self.kind].values
         return CpuOperand(kind=CPU_KINDS[self.kind], tensors=(self.data,), group_size=inputs)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+MX_LEVELS = (0, 1, 2, 3, 4, 6, 8, 12)  # twice the levels of a float with 2 bits of exponent and 1 of mantissa
 NONLINEAR = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)  # IQ4_NL's levels
 
 
@@ -75,6 +76,16 @@ def iq4_nl(blocks: "Tensor") -> "Tensor":
 
     levels = torch.tensor(NONLINEAR, dtype=torch.float32, device=blocks.device)
     return halves(blocks, 0) * levels[nibbles(blocks[:, 2:18]).int()]
+
+
+def mxfp4(blocks: "Tensor") -> "Tensor":
+    """An exponent e, 16 bytes of nibbles that choose one of sixteen levels: level * 2 ** (e - 128)."""
+    import torch
+
+    levels = torch.tensor((*MX_LEVELS, *(-level for level in MX_LEVELS)), dtype=torch.float32)
+    exponent = blocks[:, :1].int() - 128
+    scale = torch.ldexp(torch.ones_like(exponent, dtype=torch.float32), exponent)
+    return scale * levels.to(blocks.device)[nibbles(blocks[:, 1:17]).int()]
 
 
 def scales_and_mins(packed: "Tensor") -> "tuple[Tensor, Tensor]":
@@ -157,4 +168,5 @@ DEQUANTIZE: "dict[str, Callable[[Tensor], Tensor]]" = {
     "Q5_K": q5_k,
     "Q6_K": q6_k,
     "IQ4_NL": iq4_nl,
+    "MXFP4": mxfp4,
 }
