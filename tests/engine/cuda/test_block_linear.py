@@ -153,11 +153,30 @@ def test_a_row_does_not_depend_on_its_neighbours_or_on_the_tile(device: torch.de
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [HALF, torch.bfloat16])
+@pytest.mark.parametrize("inputs", [96, 192, 896, 4864])
 @pytest.mark.parametrize("name", PACKED)
 def test_on_a_gpu_every_batch_size_agrees_on_real_shapes(
-    device: torch.device, name: str, dtype: torch.dtype
+    device: torch.device, name: str, inputs: int, dtype: torch.dtype
 ) -> None:
-    for inputs in (896, 4864, 96, 192):
+    weight = held(name, 1152, inputs)
+    matrix, x = matrix_of(weight, device), normal(256, weight.shape[1], device=device, dtype=dtype)
+    wanted = x.double() @ weight.dequantize().to(device).double().T
+    for tile in (TILE, Tile(rows=128, tokens=64, inputs=128, warps=8, stages=3)):
         for rows in (1, 8, 16, 40, 64, 164, 256):
-            for tile in (TILE, Tile(rows=128, tokens=64, inputs=128, warps=8, stages=3)):
-                check_product(name, rows, 1152, inputs, device, dtype=dtype, tile=tile)
+            y = poisoned(rows, 1152, device=device, dtype=dtype)
+            tiled_linear(matrix, x[:rows], y, tile=tile)
+            assert distance(y, wanted[:rows]) < (1e-3 if dtype is HALF else 8e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["Q8_0", "Q4_0", "Q5_0", "Q6_K"])
+def test_a_crowded_device_changes_no_sum(device: torch.device, name: str) -> None:
+    """Weights in registers must not be overwritten while tensor cores, late for other blocks, read them."""
+    weight = held(name, 2 * 8192, 3584)
+    matrix, x = matrix_of(weight, device), normal(8, 3584, device=device)
+    tile = Tile(rows=64, tokens=16, inputs=128, stages=4)
+    found = [poisoned(8, 2 * 8192, device=device) for _ in range(20)]
+    for y in found:
+        tiled_linear(matrix, x, y, tile=tile)
+    wanted = x.double() @ weight.dequantize().to(device).double().T
+    assert all(distance(y, wanted) < 1e-3 for y in found)

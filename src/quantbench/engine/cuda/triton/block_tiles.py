@@ -35,11 +35,9 @@ def block_codes(
 ):  # fmt: skip
     """float16 integers [ROWS, SPAN], less half of the codes where they have no sign."""
     WORDS: tl.constexpr = SPAN // 4 if TYPE == "Q8_0" else SPAN // 8
+    HALF: tl.constexpr = SPAN // 2
     row = n[:, None] * tl.multiple_of(total * WORDS // SPAN, WORDS)
     words = tl.load(codes + row + tl.multiple_of(span * WORDS, WORDS) + tl.arange(0, WORDS)[None, :])
-    if TYPE == "Q8_0":
-        a, b, c, d = int8_words(words, ASSEMBLY)
-        return in_order(a, b, c, d, ROWS, SPAN, 64 if SPAN > 64 else SPAN)
     if TYPE == "Q5_0" or TYPE == "Q5_1" or TYPE == "Q5_K":
         bits = _higher_bits(high, n, span, total, SPAN, ROWS, 1)
         a, b, c, d, p, q, r, s = higher_words(words, bits, 1, ASSEMBLY)
@@ -48,11 +46,16 @@ def block_codes(
         a, b, c, d, p, q, r, s = higher_words(words, bits, 3, ASSEMBLY)
     elif TYPE == "IQ4_NL":
         a, b, c, d, p, q, r, s = level_words(words, ASSEMBLY)
+    elif TYPE == "Q8_0":
+        a, b, c, d = int8_words(words, ASSEMBLY)
     else:
         a, b, c, d, p, q, r, s = nibble_words(words, ASSEMBLY)
-    HALF: tl.constexpr = SPAN // 2
-    low, upper = in_order(a, b, c, d, ROWS, HALF, HALF), in_order(p, q, r, s, ROWS, HALF, HALF)
-    return in_halves(low, upper, ROWS, SPAN)
+    if TYPE == "Q8_0":  # what follows a return is compiled too: so there is one, at the end
+        values = in_order(a, b, c, d, ROWS, SPAN, 64 if SPAN > 64 else SPAN)
+    else:
+        low, upper = in_order(a, b, c, d, ROWS, HALF, HALF), in_order(p, q, r, s, ROWS, HALF, HALF)
+        values = in_halves(low, upper, ROWS, SPAN)
+    return values
 
 
 @triton.jit
@@ -87,22 +90,24 @@ def _scales_of_16(scale, sub, n, span, total):
 def block_scales(scale, sub, n, span, total, TYPE: tl.constexpr, SPAN: tl.constexpr):
     """float32 [ROWS, groups]: scales, and what is added once codes less their half have been scaled."""
     GROUPS: tl.constexpr = SPAN // 32
-    if TYPE == "Q4_K":
+    HALF: tl.constexpr = 16 if TYPE == "Q5_K" or TYPE == "Q5_1" else 8  # of the codes
+    if TYPE == "Q4_K" or TYPE == "Q5_K":
         scales, least = _packed_scales(scale, n, span, total)
-        return scales, 8 * scales - least
-    if TYPE == "Q5_K":
-        scales, least = _packed_scales(scale, n, span, total)
-        return scales, 16 * scales - least
-    if TYPE == "Q6_K":
+        added = HALF * scales - least
+    elif TYPE == "Q6_K":
         scales = _scales_of_16(scale, sub, n, span, total)
-        return scales, scales
-    row = n[:, None] * tl.multiple_of(total // 32, GROUPS)
-    held = tl.load(scale + row + tl.multiple_of(span * GROUPS, GROUPS) + tl.arange(0, GROUPS)[None, :])
-    if TYPE == "Q4_1" or TYPE == "Q5_1":
-        half, least = scale_and_zero(held)
-        scales = half.to(tl.float32)
-        return scales, least.to(tl.float32) + (8 if TYPE == "Q4_1" else 16) * scales
-    return held.to(tl.float32), held.to(tl.float32)
+        added = scales
+    else:
+        row = n[:, None] * tl.multiple_of(total // 32, GROUPS)
+        held = tl.load(scale + row + tl.multiple_of(span * GROUPS, GROUPS) + tl.arange(0, GROUPS)[None, :])
+        if TYPE == "Q4_1" or TYPE == "Q5_1":
+            half, least = scale_and_zero(held)
+            scales = half.to(tl.float32)
+            added = HALF * scales + least.to(tl.float32)
+        else:
+            scales = held.to(tl.float32)
+            added = scales
+    return scales, added
 
 
 @triton.jit
