@@ -35,10 +35,21 @@ class ModelInfo(Frozen):
 
 class Startup(Frozen):
     import_s: Seconds | None = None
-    compile_s: Seconds | None = None  # CPU kernels, before loading; next to nothing where they were cached
+    compile_s: Seconds | None = None  # kernels, before anything runs; next to nothing where they were cached
     load_s: Seconds | None = None  # reading and placing weights, quantizing included
     quantize_s: Seconds | None = None
     warmup_s: Seconds | None = None  # first run: compiling, graph capture
+
+
+class Phase(Frozen):
+    """Seconds of a trial in one of its stages."""
+
+    wall_s: Seconds
+    cpu_s: Seconds  # of its process and of those it started that have ended
+
+    def plus(self, wall_s: float, cpu_s: float) -> "Phase":
+        """With more of the same stage."""
+        return Phase(wall_s=self.wall_s + wall_s, cpu_s=self.cpu_s + cpu_s)
 
 
 class Failure(Frozen):

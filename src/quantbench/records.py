@@ -22,6 +22,7 @@ from quantbench.record_base import Environment as Environment
 from quantbench.record_base import Failure as Failure
 from quantbench.record_base import ModelInfo as ModelInfo
 from quantbench.record_base import Parting as Parting
+from quantbench.record_base import Phase as Phase
 from quantbench.record_base import Served as Served
 from quantbench.record_base import Startup as Startup
 from quantbench.schema import SCHEMA_VERSION
@@ -271,6 +272,7 @@ class Record(Frozen):
     perplexity: Annotated[Sequence[Perplexity], Apart(Perplexity)] = ()
     harness: Annotated[Sequence[HarnessResult], Apart(HarnessResult)] = ()  # tasks of lm-eval
     took_s: Seconds | None = None  # from the start of the trial's process to its end
+    phases: dict[str, Phase] = Field(default_factory=dict)  # by stage, in the order run
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
 

@@ -249,6 +249,25 @@ class HoldsCache(Protocol):
     cache_bytes: int | None  # of the largest batch and length that ran; None where it cannot be seen
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A batch that a decoder will be asked for."""
+
+    rows: int
+    prompt_tokens: int  # of each row; of texts the most there may be
+    positions: int  # of each row, prompt and new tokens
+    text: bool = False  # rows differ in length and are scored, too
+
+
+@runtime_checkable
+class CompilesAhead(Protocol):
+    """A Decoder whose kernels are compiled at run time, and may be before they are needed."""
+
+    def compile_ahead(self, points: Sequence[Point]) -> None:
+        """Compile what these batches need, all at once; what is missed is compiled when it is met."""
+        ...
+
+
 @runtime_checkable
 class TimesStages(Protocol):
     """A Decoder whose decode step can note where its time goes."""

@@ -31,15 +31,24 @@ class MemoryMeter:
             self._before = resident_bytes()
 
     def loaded(self) -> None:
-        """Note the peak of loading; that of running begins here."""
+        """Note the peak of loading, and `begin`."""
         if not self._cuda:
             self._load_peak = peak_resident_bytes()
+        else:
+            import torch
+
+            torch.cuda.synchronize(self._device)
+            self._load_peak = torch.cuda.max_memory_allocated(self._device)
+        self.begin()
+
+    def begin(self) -> None:
+        """The peak of running begins here: what compiling kernels took is no part of it."""
+        if not self._cuda:
             reset_peak()
             return
         import torch
 
         torch.cuda.synchronize(self._device)
-        self._load_peak = torch.cuda.max_memory_allocated(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
 
     def finish(self, decoder: Decoder | None = None) -> Memory:

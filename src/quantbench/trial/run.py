@@ -1,8 +1,10 @@
 """A trial in progress: its record so far, handed out after every stage, and what becomes of an exception."""
 
+import os
+import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from quantbench.environment import describe_environment
 from quantbench.errors import QuantbenchError
 from quantbench.plan import Trial
 from quantbench.progress import Progress
-from quantbench.records import Failure, Record
+from quantbench.records import Failure, Phase, Record
 from quantbench.version import __version__
 
 
@@ -25,7 +27,22 @@ class Run:
     record: Record
     progress: Progress
     checkpoint: Callable[[Record], None]
+    clock: Callable[[], float] = time.perf_counter
+    cpu_clock: Callable[[], float] = lambda: sum(os.times()[:4])
     stage: str = "start"
+    _since: tuple[float, float] = field(init=False)  # when the stage began, by both clocks
+
+    def __post_init__(self) -> None:
+        self._since = self.clock(), self.cpu_clock()
+
+    def enter(self, stage: str) -> None:
+        """Begin a stage; the seconds of the one before go into the record, out with the next section."""
+        (before, cpu_before), now, cpu_now = self._since, self.clock(), self.cpu_clock()
+        phases = self.record.phases
+        so_far = phases.get(self.stage, Phase(wall_s=0.0, cpu_s=0.0))
+        phase = so_far.plus(now - before, max(0.0, cpu_now - cpu_before))
+        self.record = self.record.model_copy(update={"phases": {**phases, self.stage: phase}})
+        self.stage, self._since = stage, (now, cpu_now)
 
     def keep(self, **sections: Any) -> None:
         """Add sections to the record and hand it out."""

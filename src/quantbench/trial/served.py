@@ -53,12 +53,12 @@ class Opened:
 
 def measure_served(run: Run) -> None:
     """All stages in their order; whatever goes wrong is raised, `run.stage` says where."""
-    run.stage = "start"
+    run.enter("start")
     run.progress("starting the server", 0, 0)
     source = open_source(run.trial.model, revision=run.trial.revision, seed=run.trial.generation.seed)
     with opened(run, source) as found:
         run.keep(served=found.served, engine=run.trial.load.engine)
-        run.stage = "load"
+        run.enter("load")
         tokenizer = load_tokenizer(source)
         identity = identify(
             found.server, source, found.served.name if found.process else run.trial.load.served_name
@@ -206,7 +206,7 @@ def time_served(run: Run, found: Opened, decoder: ServedDecoder) -> None:
     from quantbench.measure.arrivals import measure_arrivals
     from quantbench.measure.served import ServerMemory, server_meters
 
-    run.stage = "speed"
+    run.enter("speed")
     tree = found.process.tree if found.process else None
     memory = ServerMemory(tree, run.trial.load.device) if tree else None
     if memory:
@@ -215,7 +215,7 @@ def time_served(run: Run, found: Opened, decoder: ServedDecoder) -> None:
     points = measure_speed(decoder, run.trial, run.progress, meters)
     run.keep(speed=points, memory=memory.finish() if memory else None)
     if run.trial.role is Role.METHOD and run.trial.arrivals.request_rates:
-        run.stage = "arrivals"
+        run.enter("arrivals")
         run.keep(arrivals=measure_arrivals(decoder, run.trial, run.progress))
     if memory is None:
         run.warn("memory is not known: the server was not started here")
@@ -225,7 +225,7 @@ def keep_size(run: Run, source: ModelSource, identity: Identity) -> None:
     """Bytes of the weights as the engine tells them, and how they are held as its file says."""
     from quantbench.measure.stored_size import scheme_of_gguf, size_of_gguf, storage_of_gguf
 
-    run.stage = "size"
+    run.enter("size")
     told = identity.meta.get("size")
     if isinstance(source, GgufSource) and isinstance(told, int):
         storage = storage_of_gguf(source, identity.dialect.name)

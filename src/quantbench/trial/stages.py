@@ -1,10 +1,15 @@
 """The stages of a trial that need no text: bandwidth, load, speed, memory, what bounds a step, size."""
 
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from quantbench.decoding import Decoder, TimesStages, held_scheme, scheme_by_phase
+from quantbench.decoding import CompilesAhead, Decoder, Point, TimesStages, held_scheme, scheme_by_phase
+from quantbench.measure.experiments import TIMES
 from quantbench.methods import METHODS, Loaded
-from quantbench.plan import Role
+from quantbench.methods.native import compile_kernels
+from quantbench.plan import Role, Trial
 from quantbench.quiet import timed
 from quantbench.records import Bandwidth, ModelInfo
 from quantbench.settings import Engine
@@ -22,26 +27,57 @@ def measure(run: Run, import_s: float | None) -> None:
     from quantbench.measure import MemoryMeter, audit, check_predictions, measure_bandwidth, measure_size
 
     trial = run.trial
-    run.stage = "bandwidth"
+    run.enter("compile")
+    if trial.load.device == "cpu":
+        compile_kernels()  # which the bandwidth is measured with, too
+    run.enter("bandwidth")
     with timed():
         bandwidth = measure_bandwidth(trial.load.device) if trial.role is Role.METHOD else None
-    run.stage = "load"
+    run.enter("load")
     run.progress("loading", 0, 0)
     source = open_source(trial.model, revision=trial.revision, seed=trial.generation.seed)
     meter = MemoryMeter(trial.load.device)
     loaded = METHODS[trial.method].load(source, trial.load)
     meter.loaded()
     decoder = loaded.decoder
+    if isinstance(decoder, CompilesAhead):
+        run.enter("compile")
+        loaded = compiled(loaded, decoder, points_of(trial))
+        meter.begin()
+        run.enter("load")
     keep_loaded(run, source, loaded, bandwidth, import_s)
     check_predictions(decoder)
     if trial.role is not Role.SCALE:
         with timed():
             time_decoder(run, decoder, meter)
-    run.stage = "size"
+    run.enter("size")
     run.keep(size=measure_size(decoder, source), storage=audit(decoder, source))
     if trial.reads_text:
         read_text(run, source, decoder)
     run.keep(kernels=tuple(decoder.kernels()))  # again: the tasks' batches may have met other kernels
+
+
+def compiled(loaded: Loaded, decoder: CompilesAhead, points: Sequence[Point]) -> Loaded:
+    """The same with its kernels compiled, and the seconds that took."""
+    start = time.perf_counter()
+    decoder.compile_ahead(points)
+    took = add(loaded.startup.compile_s, time.perf_counter() - start)
+    return replace(loaded, startup=loaded.startup.model_copy(update={"compile_s": took}))
+
+
+def points_of(trial: Trial) -> list[Point]:
+    """The batches that a trial's stages will ask for, as far as they are known before its texts are read."""
+    asked, new = trial.speed, trial.speed.new_tokens
+    shapes = [(1, 4)]  # the first, short run
+    if trial.role is not Role.SCALE:
+        shapes += [(batch, prompt) for prompt in asked.prompt_tokens for batch in asked.batch_sizes]
+    if trial.role is Role.METHOD:
+        batch, prompt = asked.batch_sizes[0], asked.prompt_tokens[0]
+        shapes += [(TIMES * batch, prompt), (batch, TIMES * prompt)]
+    points = [Point(rows=rows, prompt_tokens=prompt, positions=prompt + new) for rows, prompt in shapes]
+    if trial.reads_text:
+        points.append(Point(rows=trial.generation.batch_size, prompt_tokens=1, positions=new, text=True))
+    return points
 
 
 def prepare(run: Run) -> None:
@@ -87,11 +123,11 @@ def time_decoder(run: Run, decoder: Decoder, meter: "MemoryMeter") -> None:
     """The speed sweep, the memory that it took, and for a method what bounds a step."""
     from quantbench.measure import measure_speed
 
-    run.stage = "speed"
+    run.enter("speed")
     points = measure_speed(decoder, run.trial, run.progress)
     run.keep(speed=points, memory=meter.finish(decoder), kernels=tuple(decoder.kernels()))
     if run.trial.role is Role.METHOD:
-        run.stage = "experiments"
+        run.enter("experiments")
         find_bounds(run, decoder)
 
 

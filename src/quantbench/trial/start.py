@@ -46,4 +46,6 @@ def run_trial(
             measure_served(run)
     except Exception as error:
         run.keep(failure=describe_failure(run.stage, error))
+    run.enter("end")
+    run.keep()
     return run.record

@@ -38,23 +38,23 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
     tasks = [limit_task(task, asked.limit) for task in loaded]
     by_protocol = [asked_by(task, asked.protocols, chat) for task in tasks]
     for ways in by_protocol:
-        run.stage = "task"
+        run.enter("task")
         evaluate_task(
             run, ways, chat, Generator(decoder, tokenizer, eos_ids(source), generation_of(run, decoder), ways)
         )
     if run.trial.has_distance:
-        run.stage = "distance"
+        run.enter("distance")
         measure_distance(run, decoder, tokenizer, [ways[0] for ways in by_protocol])
     if run.trial.likelihood.perplexity is not None and run.trial.role is Role.METHOD:
         if isinstance(decoder, TellsMostLikely):
             run.warn("the perplexity is not known: an engine behind a server hands out no logits")
             return
-        run.stage = "perplexity"
+        run.enter("perplexity")
         keep_perplexity(run, decoder, tokenizer, Path(run.trial.likelihood.perplexity))
     if asked.harness_tasks and run.trial.role is Role.METHOD:
         from quantbench.trial.harness import keep_harness
 
-        run.stage = "lm-eval"
+        run.enter("lm-eval")
         keep_harness(run, source, decoder, tokenizer)
 
 

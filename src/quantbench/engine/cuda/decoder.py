@@ -5,14 +5,17 @@ prompts run without padding. What it cannot run, `support` says, and the plain t
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from quantbench.decoding import Generation, HeldMatrix, Phase, Request
+from quantbench.decoding import Generation, HeldMatrix, Phase, Point, Request
 from quantbench.decoding.sequence import check_ids, check_requests, grouped
-from quantbench.engine.cuda.graphs import Step
+from quantbench.engine.cuda.ahead import ask_for_kernels
+from quantbench.engine.cuda.graphs import Step, forget_workspaces
 from quantbench.engine.cuda.operations import TRITON, StepOperations
 from quantbench.engine.cuda.packing import packed_parameters
 from quantbench.engine.cuda.persistent.shape import MAX_ROWS
@@ -23,6 +26,7 @@ from quantbench.engine.cuda.scheduler import PREFILL_TOKENS, Scheduler
 from quantbench.engine.cuda.state import StepState, allocate_state
 from quantbench.engine.cuda.triton.launch import on_device
 from quantbench.engine.cuda.triton.rotate import rotation_tables
+from quantbench.engine.cuda.triton.together import compile_together
 from quantbench.engine.cuda.triton_step import Tables, TritonStep
 from quantbench.engine.linear import AS_LINEAR
 from quantbench.engine.parameters import Parameters
@@ -43,10 +47,15 @@ def load_cuda(parameters: Parameters, *, batch_invariant: bool = False) -> "Cuda
 def persistent_step() -> "PersistentStep":
     """The persistent kernel for few rows; where it does not run or compile, the step for more rows does."""
     from quantbench.engine.cuda.nvrtc import CompileError
-    from quantbench.engine.cuda.persistent.launch import Unsupported, build_persistent_step
+    from quantbench.engine.cuda.persistent.launch import (
+        Unsupported,
+        build_persistent_step,
+        compile_calls,
+    )
 
     reasons = (Unsupported, CompileError)
-    return PersistentStep(build_persistent_step, "one persistent kernel a step", MAX_ROWS, reasons)
+    name = "one persistent kernel a step"
+    return PersistentStep(build_persistent_step, name, MAX_ROWS, reasons, compile_calls)
 
 
 class CudaDecoder:
@@ -197,6 +206,24 @@ class CudaDecoder:
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         return self._model.step_bytes(batch_size, context)
 
+    def compile_ahead(self, points: Sequence[Point]) -> None:
+        """Every kernel of these points at once, the persistent step's variants too; memory is given back."""
+        if self._model.device.type != "cuda":
+            return
+        few = self._persistent.ahead(self._model) if self._persistent is not None else ()
+        ask = partial(
+            ask_for_kernels,
+            self._model,
+            self._ops,
+            points,
+            batch_invariant=self.batch_invariant,
+            own_few=bool(few),
+        )
+        with torch.inference_mode(), on_device(self._model.device), suppress(torch.OutOfMemoryError):
+            compile_together(ask, few)
+        forget_workspaces()
+        torch.cuda.empty_cache()
+
     def stage_shares(self, batch_size: int, context: int) -> Mapping[str, float]:
         few = find_kernel(self._ran.values(), "decode step", batch_size)
         if few is None or few.max_batch is None or few.reason is not None:
@@ -220,6 +247,7 @@ class PersistentStep:
     name: str
     max_batch: int  # rows
     unsupported: tuple[type[Exception], ...] = (NotImplementedError,)
+    ahead: Callable[[Parameters], Sequence[Callable[[], object]]] = lambda model: ()  # compile each variant
 
     def takes(self, state: StepState) -> bool:
         return state.rows <= self.max_batch and state.logits is None

@@ -23,6 +23,7 @@ from quantbench.weights.formats import GpuKind
 # tokens from which on cuBLAS multiplies: where captured passes of Qwen2.5-0.5B became faster on an H100
 CUBLAS = {GpuKind.FLOAT: 257, GpuKind.INT8: 1025, GpuKind.INT4: 257, GpuKind.BLOCKS: 257}
 HEAD_ROWS = 256  # tokens whose logits are computed at once
+FEW_HEAD_ROWS = 16  # tokens up to which a narrow tile is taken: two kernels for all numbers of tokens
 
 
 class PromptPass:
@@ -33,7 +34,7 @@ class PromptPass:
     ) -> None:
         self._model, self._ops = model, operations
         self._invariant = batch_invariant
-        self._few_tokens = CUBLAS[kind_of(model.layers[0].qkv.weight)]
+        self.few_tokens = CUBLAS[kind_of(model.layers[0].qkv.weight)]  # from which cuBLAS multiplies
         self.width = model.config.hidden_size  # of a final state
 
     def __call__(self, layout: PromptLayout, tables: Tables, state: StepState | None) -> Tensor:
@@ -63,7 +64,7 @@ class PromptPass:
         out = torch.empty(len(hidden), head.weight.shape[0], dtype=torch.float32, device=hidden.device)
         for first in range(0, len(hidden), HEAD_ROWS):
             part = hidden[first : first + HEAD_ROWS]
-            tile = tile_for(head.weight, len(part))
+            tile = tile_for(head.weight, FEW_HEAD_ROWS if len(part) <= FEW_HEAD_ROWS else HEAD_ROWS)
             self._ops.linear(head, part, out[first : first + HEAD_ROWS], tile=tile)
         return out
 
@@ -127,7 +128,7 @@ class PromptPass:
         return values
 
     def _fused(self, tokens: int) -> bool:
-        return self._invariant or tokens < self._few_tokens
+        return self._invariant or tokens < self.few_tokens
 
     def _order(self, matrix: Matrix, tokens: int) -> int:
         """In which order a matrix's inputs are written: its own, save for cuBLAS."""

@@ -7,9 +7,7 @@ the kernel computes in plain torch is `engine.model.Model` with greedy choice; n
 import ctypes
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 
 import torch
@@ -153,28 +151,40 @@ def build_persistent_step(model: Parameters, state: StepState) -> Callable[[], N
     state is told at StepState. The kernel takes every multiprocessor: nothing may run beside it. Compiling
     (cached on disk) happens here. Unsupported, with the reason, where the kernel cannot run.
     """
-    if reason := missing() or unsupported_reason(model):
+    if reason := reason_against(model):
         raise Unsupported(reason)
-    properties = torch.cuda.get_device_properties(model.device)
-    if properties.major != 9:
-        raise Unsupported(f"compute capability {properties.major}.{properties.minor} is not 9.0")
     if not 1 <= state.rows <= MAX_ROWS:
         raise Unsupported(f"{state.rows} rows are not between 1 and {MAX_ROWS}")
-    shape = StepShape(
-        rows=state.rows,
+    return launcher(model, state, shape_of(model, state.rows))
+
+
+def reason_against(model: Parameters) -> str | None:
+    """Why the kernel cannot run a model where it is, as a phrase; None when it can."""
+    if reason := missing() or unsupported_reason(model):
+        return reason
+    properties = torch.cuda.get_device_properties(model.device)
+    if properties.major != 9:
+        return f"compute capability {properties.major}.{properties.minor} is not 9.0"
+    return None
+
+
+def shape_of(model: Parameters, rows: int, *, times: bool = False) -> StepShape:
+    """The kernel's shape on the model's device."""
+    properties = torch.cuda.get_device_properties(model.device)
+    return StepShape(
+        rows=rows,
         blocks=blocks_for(model, properties.multi_processor_count),
         shared_bytes=shared_limit(model.device.index or 0),
+        times=times,
     )
-    compile_together(model, shape)
-    return launcher(model, state, shape)
 
 
-def compile_together(model: Parameters, shape: StepShape) -> None:
-    """Compile for each number of rows that a run comes to, in a thread each: they are asked for soon."""
-    rows = {shape.rows, *(1 << power for power in range(MAX_ROWS.bit_length()))}
-    variants = [replace(shape, rows=count) for count in sorted(rows)]
-    with ThreadPoolExecutor(len(variants)) as threads:
-        list(threads.map(lambda variant: machine_code(model, variant), variants))
+def compile_calls(model: Parameters) -> list[Callable[[], bytes]]:
+    """What compiles each variant that a run comes to, to be called in threads; none where none can run."""
+    if reason_against(model):
+        return []
+    shapes = [shape_of(model, 1 << power) for power in range(MAX_ROWS.bit_length())]
+    return [partial(machine_code, model, shape) for shape in (*shapes, shape_of(model, 1, times=True))]
 
 
 def machine_code(model: Parameters, shape: StepShape) -> bytes:

@@ -5,9 +5,8 @@ For tuning and for what bounds a step; a step that is compiled to note times is 
 
 import torch
 
-from quantbench.engine.cuda.nvrtc import shared_limit
-from quantbench.engine.cuda.persistent.launch import StepArguments, launcher
-from quantbench.engine.cuda.persistent.shape import MARKS, STAGES, StepShape, blocks_for
+from quantbench.engine.cuda.persistent.launch import StepArguments, launcher, shape_of
+from quantbench.engine.cuda.persistent.shape import MARKS, STAGES, StepShape
 from quantbench.engine.cuda.state import StepState, allocate_state
 from quantbench.engine.parameters import Parameters
 
@@ -22,14 +21,7 @@ def stage_shares(model: Parameters, rows: int, context: int) -> dict[str, float]
     for cache in (state.keys, state.values):
         cache.zero_()
     state.positions.fill_(context)
-    count = torch.cuda.get_device_properties(device).multi_processor_count
-    shape = StepShape(
-        rows=rows,
-        blocks=blocks_for(model, count),
-        shared_bytes=shared_limit(device.index or 0),
-        times=True,
-    )
-    ticks = stage_ticks(model, state, shape)
+    ticks = stage_ticks(model, state, shape_of(model, rows, times=True))
     return {stage: value / sum(ticks.values()) for stage, value in ticks.items()}
 
 

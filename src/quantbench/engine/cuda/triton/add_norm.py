@@ -9,7 +9,7 @@ from torch import Tensor
 
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleaved, place_of
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
-from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2
+from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2, over
 
 
 def add_norm_reference(
@@ -87,7 +87,7 @@ def add_norm(
     rows, width = residual.shape
     block = next_power_of_2(width)
     dependent = dependent_launch(residual.device)
-    _add_norm[(rows,)](
+    over(_add_norm, (rows,))(
         residual,
         residual if delta is None else delta,
         bias,

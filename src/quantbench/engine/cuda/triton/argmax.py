@@ -9,7 +9,7 @@ from torch import Tensor
 from quantbench.decoding import NO_TOKEN
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
-from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2
+from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2, over
 
 
 def argmax_reference(best: Tensor, ids: Tensor, state: StepState) -> None:
@@ -70,7 +70,7 @@ def argmax(best: Tensor, ids: Tensor, state: StepState) -> None:
     tiles, rows = best.shape
     block = next_power_of_2(tiles)
     dependent = dependent_launch(best.device)
-    _argmax[(rows,)](
+    over(_argmax, (rows,))(
         best,
         ids,
         state.tokens,

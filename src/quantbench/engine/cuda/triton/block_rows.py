@@ -5,7 +5,7 @@ from torch import Tensor
 from quantbench.engine.cuda.packing import operand_of
 from quantbench.engine.cuda.triton.block_tiles import block_tile
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
-from quantbench.engine.cuda.triton.launch import dependent_launch, interpreted
+from quantbench.engine.cuda.triton.launch import dependent_launch, interpreted, over
 from quantbench.weights.formats import Weight
 from quantbench.weights.formats.block_rows import span_of
 
@@ -40,7 +40,7 @@ def block_rows(weight: Weight, out: Tensor, ids: Tensor | None = None) -> None:
     rows, width = out.shape
     span, height = span_of(width), 16 if ids is None else 1
     dependent = ids is not None and dependent_launch(out.device)
-    _block_rows[(width // span, triton.cdiv(rows, height))](
+    over(_block_rows, (width // span, triton.cdiv(rows, height)))(
         operand.rows, operand.scale, operand.high, operand.sub, ids, out, rows, weight.shape[0], width,
         TYPE=operand.block, SPAN=span, ROWS=height, ASSEMBLY=not interpreted(), DEPENDENT=dependent,
         num_warps=4 if ids is None else 1, launch_pdl=dependent,

@@ -13,7 +13,7 @@ from torch import Tensor
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.triton.decode_kernels import attend_chunk, combine_chunks
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleaved
-from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2
+from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2, over
 from quantbench.engine.cuda.triton.rotate import HeadRotation, rotate_reference
 from quantbench.engine.cuda.triton.softmax import LOG2_E
 
@@ -104,7 +104,7 @@ def decode_attention(
     chunks = chunks_of(capacity)
     dependent = dependent_launch(qkv.device)
     empty = scratch or Scratch(parts=out, extremes=out, totals=out)
-    attend_chunk[(config.kv_heads, rows, chunks)](
+    over(attend_chunk, (config.kv_heads, rows, chunks))(
         qkv, rotation.q_norm, rotation.k_norm, rotation.cosines, rotation.sines, positions, keys,
         values, out, empty.parts, empty.extremes, empty.totals, capacity, window or 0, keys.stride(0),
         keys.stride(1), config.head_dim**-0.5 * LOG2_E, config.norm_eps, HEADS=config.heads,
@@ -115,7 +115,7 @@ def decode_attention(
         DEPENDENT=dependent, num_warps=WARPS, num_stages=STAGES, launch_pdl=dependent,
     )  # fmt: skip
     if scratch is not None:
-        combine_chunks[(config.heads, rows)](
+        over(combine_chunks, (config.heads, rows))(
             positions, scratch.parts, scratch.extremes, scratch.totals, out, capacity, chunks,
             HEADS=config.heads, DIM=config.head_dim, PAD_DIM=next_power_of_2(config.head_dim), CHUNK=CHUNK,
             ORDER=order, DEPENDENT=dependent, num_warps=1, launch_pdl=dependent,

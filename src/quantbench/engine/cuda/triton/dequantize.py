@@ -9,6 +9,7 @@ from torch import Tensor
 from quantbench.engine.cuda.packing import operand_of
 from quantbench.engine.cuda.triton.block_rows import block_rows
 from quantbench.engine.cuda.triton.language import tl, triton
+from quantbench.engine.cuda.triton.launch import over
 from quantbench.engine.cuda.triton.unpack import affine_of
 from quantbench.weights.formats import GpuKind, MixedWeight, Weight
 
@@ -72,7 +73,7 @@ def dequantize(weight: Weight, out: Tensor) -> None:
     rows, width = out.shape
     height, block = 8, 512
     grid = (triton.cdiv(rows, height), triton.cdiv(width // 2, block))
-    _dequantize[grid](
+    over(_dequantize, grid)(
         data, operand.words, scale, out, rows, width, data.stride(0),
         GROUP=operand.group_size, DOUBLE=operand.double, ROWS=height, BLOCK=block, num_warps=4,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from torch import Tensor
 from quantbench.engine.cuda.packing import operand_of
 from quantbench.engine.cuda.triton.block_rows import block_rows
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
-from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2
+from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2, over
 from quantbench.engine.cuda.triton.unpack import INT4, INT8, affine_of
 from quantbench.engine.parameters import Matrix
 from quantbench.weights.formats import GpuKind
@@ -58,7 +58,7 @@ def embed(matrix: Matrix, tokens: Tensor, out: Tensor) -> None:
         return
     width = out.shape[1]
     dependent = dependent_launch(out.device)
-    _embed[(len(tokens),)](
+    over(_embed, (len(tokens),))(
         operand.rows,
         operand.words,
         operand.scale,

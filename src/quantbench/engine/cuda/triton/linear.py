@@ -27,7 +27,7 @@ from quantbench.engine.cuda.triton.k_loops import (
     sum_int8,
 )
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
-from quantbench.engine.cuda.triton.launch import dependent_launch, interpreted
+from quantbench.engine.cuda.triton.launch import dependent_launch, interpreted, over
 from quantbench.engine.cuda.triton.silu_mul import silu_mul
 from quantbench.engine.cuda.triton.unpack import BLOCKS, INT4, INT8
 from quantbench.engine.parameters import Matrix
@@ -266,7 +266,7 @@ def tiled_linear(
     grid = (triton.cdiv(len(x), tile.tokens + tile.more), tiles, splits)
     ahead = dependent and operand.kind is not GpuKind.FLOAT and tiles * splits <= PREFETCHED
     aligned = operand.kind is GpuKind.BLOCKS or movable(data, in_features, inputs)
-    _linear[grid](
+    over(_linear, grid)(
         as_words(data, run), operand.scale, operand.high, operand.sub, matrix.bias, x, out, ids, len(x),
         out_features, in_features, data.stride(0), x.stride(0), out.stride(-2), SCHEME=int(operand.kind),
         TYPE=operand.block, GROUP=operand.group_size, DOUBLE=operand.double, RUN=run, ORDER=order,

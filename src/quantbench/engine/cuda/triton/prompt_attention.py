@@ -13,7 +13,7 @@ from torch import Tensor
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleaved, place_of
 from quantbench.engine.cuda.triton.language import tl, triton
-from quantbench.engine.cuda.triton.launch import next_power_of_2
+from quantbench.engine.cuda.triton.launch import next_power_of_2, over
 from quantbench.engine.cuda.triton.softmax import LOG2_E, softmax_step
 
 
@@ -103,7 +103,7 @@ def prompt_attention(
     """`prompt_attention_reference` on the device."""
     queries = prompts.queries
     grid = (triton.cdiv(prompts.longest, queries), config.heads, len(prompts.starts) - 1)
-    _prompt_attention[grid](
+    over(_prompt_attention, grid)(
         qkv,
         prompts.starts,
         out,

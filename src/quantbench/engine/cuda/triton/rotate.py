@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.triton.language import tl, triton
-from quantbench.engine.cuda.triton.launch import next_power_of_2
+from quantbench.engine.cuda.triton.launch import next_power_of_2, over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ def rotate_prompts(
     """`rotate_prompts_reference` on the device: one block a token; moves qkv twice, keys and values once."""
     half = config.head_dim // 2
     keys, values = cache if cache is not None else (qkv, qkv)
-    _rotate[(len(qkv),)](
+    over(_rotate, (len(qkv),))(
         qkv,
         rotation.q_norm,
         rotation.k_norm,

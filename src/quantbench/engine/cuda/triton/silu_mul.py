@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.cuda.triton.language import tl, triton
+from quantbench.engine.cuda.triton.launch import over
 
 
 def silu_mul_reference(gate_up: Tensor, out: Tensor) -> None:
@@ -26,4 +27,4 @@ def silu_mul(gate_up: Tensor, out: Tensor) -> None:
     """`silu_mul_reference` on the device: reads 2 and writes 1 activation an element."""
     rows, width = out.shape
     block = 1024
-    _silu_mul[(rows, triton.cdiv(width, block))](gate_up, out, width, BLOCK=block, num_warps=4)
+    over(_silu_mul, (rows, triton.cdiv(width, block)))(gate_up, out, width, BLOCK=block, num_warps=4)
