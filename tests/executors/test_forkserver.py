@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from quantbench.executors import processes
+from quantbench.executors.forkserver import age_s
 from quantbench.executors.processes import ForkServer, TrialProcess, started
 
 SERVE = "from quantbench.executors import forkserver; from tests.executors import test_forkserver as test; "
@@ -180,3 +181,13 @@ def test_what_a_trial_is_forked_from_has_not_asked_for_a_device() -> None:
         "assert not child or os.waitpid(child, 0)[1] == 0"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the wall clock is all there is")
+@pytest.mark.parametrize("jump_s", [1e6, -1e6])
+def test_a_clock_that_is_set_meanwhile_does_not_change_how_long_importing_took(
+    jump_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, now = age_s(), time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump_s)
+    assert 0 < before <= age_s() < before + 60

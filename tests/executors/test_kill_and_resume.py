@@ -1,6 +1,6 @@
 """Real runs of the built-in model, killed at random moments and started again, end as an undisturbed one."""
 
-import os
+import contextlib
 import random
 import signal
 import subprocess
@@ -19,7 +19,9 @@ ARGUMENTS = (
     "builtin --device cpu --limit 3 --max-new-tokens 8 --speed-budget 0.2 --new-tokens 4 --prompt-tokens 8"
 )
 MORE = "--methods fp16,int8 --threads 1 --format json"
-RUNS = 25  # of four disturbances each
+RUNS = 10  # of KILLS_A_RUN kills each, and of one signal that asks the run to end
+KILLS = ("trial", "run", "both")
+KILLS_A_RUN = 10
 LIMIT_S = 600
 
 
@@ -39,17 +41,18 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
     )
 
 
-def disturb(process: "subprocess.Popen[bytes]", draw: random.Random) -> None:
-    """Kill the trial, the run, or both, or ask the run to end."""
-    what = draw.choice(["trial", "both", signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    if what not in ("trial", "both"):
+def disturb(process: "subprocess.Popen[bytes]", what: object) -> None:
+    """kill -9 of the trial, the run, or both; or a signal that asks the run to end."""
+    if isinstance(what, signal.Signals):
         process.send_signal(what)
         return
-    for server in psutil.Process(process.pid).children():
-        if any("executors.forkserver" in part for part in server.cmdline()):
-            for trial in server.children():
-                trial.kill()
-    if what == "both":
+    if what in ("trial", "both"):
+        for child in psutil.Process(process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # the guard of a trial that has just ended
+                if any("executors.forkserver" in part for part in child.cmdline()):
+                    for trial in child.children():
+                        trial.kill()
+    if what in ("run", "both"):
         process.kill()
 
 
@@ -70,20 +73,34 @@ def final(folder: Path) -> list[dict[str, Any]]:
     return sorted((facts(record) for record in Store(folder).read()[0]), key=lambda fact: fact["id"])
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The folder of a run that nothing disturbed, and how long it took: the moments are shares of that."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    began = time.monotonic()
+    assert start(folder).wait(LIMIT_S) == 0
+    return folder, time.monotonic() - began
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_a_run_killed_at_random_ends_as_an_undisturbed_one(
-    seed: int, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    seed: int, tmp_path: Path, undisturbed: tuple[Path, float]
 ) -> None:
-    undisturbed = tmp_path_factory.getbasetemp() / "undisturbed"
-    if not undisturbed.exists():
-        assert start(undisturbed).wait(LIMIT_S) == 0
+    folder, took_s = undisturbed
     draw = random.Random(seed)
-    for _ in range(4):
-        process = start(tmp_path / "run")
-        time.sleep(draw.uniform(0.5, 25 if os.getloadavg()[0] > 2 else 12))
+    planned: list[object] = [draw.choice(KILLS) for _ in range(KILLS_A_RUN)]
+    asks = draw.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    planned.insert(draw.randrange(len(planned) + 1), asks)
+    number, pace_s = 0, 1.5 * took_s / len(planned)
+    while planned:
+        process = start(tmp_path / str(number))
+        time.sleep(draw.uniform(0.02, 1) * pace_s)
         if process.poll() is None:
-            disturb(process, draw)
-        process.wait(LIMIT_S)
-    assert start(tmp_path / "run").wait(LIMIT_S) == 0
-    assert final(tmp_path / "run") == final(undisturbed)
+            disturb(process, planned.pop())
+            process.wait(LIMIT_S)
+        else:  # it came to its end in spite of all; what is left is for another run
+            assert final(tmp_path / str(number)) == final(folder)
+            number += 1
+    assert start(tmp_path / str(number)).wait(LIMIT_S) == 0
+    assert final(tmp_path / str(number)) == final(folder)

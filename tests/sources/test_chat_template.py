@@ -134,3 +134,9 @@ def test_a_folders_template_is_found_wherever_it_stands(
 
 def test_a_folder_without_a_template_has_none(tmp_path: Path) -> None:
     assert folder(tmp_path, {"tokenizer_config.json": {"eos_token": "</s>"}}) is None
+
+
+def test_todays_date_is_the_same_on_every_day() -> None:
+    """Trials of one run, and a run that is resumed, have the same prompts."""
+    dated = template("{{ strftime_now('%d %b %Y') }}: {{ messages[0].content }}")
+    assert dated.render([{"role": "user", "content": "x"}]) == "26 Jul 2024: x"

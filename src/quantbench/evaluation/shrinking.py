@@ -9,6 +9,7 @@ import gc
 from collections.abc import Callable, Sequence
 
 from quantbench.decoding import Decoder, Generation, Request
+from quantbench.measure.speed import is_out_of_memory
 
 OnFinish = Callable[[int, Generation], None]
 
@@ -22,7 +23,7 @@ def answer_all(
 ) -> tuple[list[Generation], int]:
     """The answers to requests 0 to `count` - 1 in their order, and the batch size that the last had.
 
-    Raises torch.OutOfMemoryError where even one request alone has no room.
+    Raises the device's own error where even one request alone has no room.
     """
     found: dict[int, Generation] = {}
     while len(found) < count:
@@ -43,7 +44,6 @@ def answer_some(
     on_finish: OnFinish,
 ) -> bool:
     """Whether all of them were answered; those that were before memory ran out are in `found` either way."""
-    import torch
 
     def keep(index: int, generation: Generation) -> None:
         if places[index] not in found:
@@ -52,8 +52,8 @@ def answer_some(
 
     try:
         answers = decoder.generate(requests, batch_size=batch_size, on_finish=keep)
-    except torch.OutOfMemoryError:
-        if batch_size == 1:
+    except (MemoryError, RuntimeError) as error:
+        if batch_size == 1 or not is_out_of_memory(error):
             raise
         return False
     found.update(zip(places, answers, strict=True))

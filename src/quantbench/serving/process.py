@@ -20,6 +20,7 @@ import psutil
 from quantbench.errors import ServerError
 from quantbench.serving import attached
 from quantbench.serving.http import Server
+from quantbench.store import make_folder
 
 START_S = 900.0  # that a server may take until it answers
 LOOK_S = 0.1
@@ -69,7 +70,7 @@ def started(
     name: str, command: Sequence[str], log_file: Path, environment: Mapping[str, str]
 ) -> Iterator[ServerProcess]:
     """The server that a command starts, ended with the block; ServerError where there is no such command."""
-    log_file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log_file.parent)
     wrapped = [sys.executable, "-I", "-S", str(attached.__file__), str(os.getpid()), *command]
     with log_file.open("wb") as log:
         process = subprocess.Popen(

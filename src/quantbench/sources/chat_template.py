@@ -1,7 +1,8 @@
 """A model's own chat template: what it makes of messages, byte for byte what transformers makes of them.
 
 Templates are programs that came with a model: they run in jinja's sandbox, in the environment that
-transformers gives them, without importing it. Some templates state today's date, there as here.
+transformers gives them, without importing it. Some templates state today's date: here it is always the same,
+so that a run that goes on tomorrow, or is resumed then, asks the same questions.
 """
 
 import json
@@ -25,6 +26,7 @@ Message = dict[str, str]  # 'role' and 'content'
 FILE = "chat_template.jinja"
 CONFIG = "tokenizer_config.json"
 TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+TODAY = datetime(2024, 7, 26)  # what Llama's templates state by themselves where they are given no clock
 CUT = "-[[cut-here]]-"  # stands in a message where the rendered text is to be cut
 
 
@@ -188,7 +190,7 @@ def compiled(text: str) -> "Template":
     environment.filters["tojson"] = to_json
     environment.globals["namespace"] = Names
     environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals["strftime_now"] = TODAY.strftime
     return environment.from_string(text)
 
 
