@@ -1,8 +1,9 @@
 """Trials on a Ray cluster: each is an actor of its own, which outlives the run and is found again by name.
 
 The runner starts a trial once its baseline has ended; the baseline's predictions go with it through Ray's
-object store. Records come back as they are ready and are stored by the run alone. A trial whose node is lost
-starts again elsewhere; one whose worker has died MOST_DEATHS times is recorded with that as its reason.
+object store. Records come back as they are ready and are stored by the run alone, be it on a node or a client
+elsewhere. A trial whose node is lost starts again on another; one whose worker has died MOST_DEATHS times is
+recorded with that as its reason.
 """
 
 import contextlib
@@ -14,20 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quantbench.errors import UsageError
 from quantbench.evaluation.distance import has_predictions, reference_path
 from quantbench.executors.job import Job
+from quantbench.executors.ray_connection import connected
 from quantbench.executors.ray_host import TrialHost, Work, measure
 from quantbench.plan import Trial
 from quantbench.records import Failure, Record
 from quantbench.settings import ExecutionSettings
-from quantbench.store import parse_record, write_atomically
+from quantbench.store import make_folder, parse_record, write_atomically
 from quantbench.trial import new_record
 
 MOST_DEATHS = 3  # of a trial's worker
 MOST_STARTS = 10  # of a trial, lost nodes included
 LOOK_S = 1.0  # between two looks whether the run was asked to end
-MISSING = "Ray is missing: `pip install 'quantbench[ray]'`, or leave --executor ray out"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,26 +45,9 @@ class Attempt:
 @contextmanager
 def open_ray(asked: ExecutionSettings, job: Job, work: Work = measure) -> "Iterator[RayPool]":
     """A pool on the cluster at the address; UsageError where Ray or the cluster is missing."""
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError(MISSING) from error
-    started = not ray.is_initialized()
     namespace = f"quantbench-{hashlib.sha256(str(job.folder.resolve()).encode()).hexdigest()[:16]}"
-    if started:
-        try:
-            ray.init(asked.ray_address, namespace=namespace, log_to_driver=False, logging_level="error")
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UsageError(
-                f"no Ray cluster at --ray-address {asked.ray_address} ({reason}); see `ray start --head`"
-            ) from error
-    pool = RayPool(asked, job, namespace, work)
-    try:
-        yield pool
-    finally:
-        if started:
-            ray.shutdown()
+    with connected(asked.ray_address, namespace):
+        yield RayPool(asked, job, namespace, work)
 
 
 class RayPool:
@@ -188,10 +171,7 @@ class RayPool:
             self._follow(attempt)
             return None
         content, files = result
-        for name, data in files.items():
-            path = self._job.folder / safe(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, data)
+        keep_files(self._job.folder, files)
         self._ray.kill(attempt.actor)
         return parse_record(content)
 
@@ -226,6 +206,18 @@ class RayPool:
 def failed(trial: Trial, stage: str, kind: str, message: str) -> Record:
     """A record that holds nothing but why there is none."""
     return new_record(trial).model_copy(update={"failure": Failure(stage=stage, kind=kind, message=message)})
+
+
+def keep_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files that a node handed over, by their names in the results folder.
+
+    StoreError where the disk refuses, and where the folder itself is gone: it is not made again.
+    """
+    for name, data in files.items():
+        place = safe(name)
+        for parent in reversed(place.parents[:-1]):
+            make_folder(folder / parent)
+        write_atomically(folder / place, data)
 
 
 def safe(name: str) -> Path:

@@ -25,7 +25,9 @@ class ExecutionSettings(Settings):
     )
     allow_shared: bool = option(False, "Measure speed even where trials side by side share cores or memory.")
     executor: Executor = option(Executor.LOCAL, "What starts trials: local or ray.")
-    ray_address: str = option("auto", "Ray cluster: auto or ray://HOST:PORT.", facts=Facts(needs=(RAY,)))
+    ray_address: str = option(
+        "auto", "Ray cluster: auto on one of its nodes, ray://HOST:PORT elsewhere.", facts=Facts(needs=(RAY,))
+    )
     gpus_per_trial: int | None = option(
         None,
         "GPUs that Ray gives each trial.",
