@@ -20,6 +20,7 @@ OTHER: dict[str, Any] = {
     "engine": "transformers",
     "threads": 3,
     "slots": 3,
+    "spread": 2,
     "request_rates": (1.5,),
     "goodput_ttft_s": 1.0,
     "goodput_tpot_s": 1.0,

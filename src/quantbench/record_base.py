@@ -33,6 +33,14 @@ class ModelInfo(Frozen):
     note: str | None = None  # 'random weights', 'built-in, not comparable with ...'
 
 
+class HeldPlace(Frozen):
+    """What one device holds of a model that was spread over several."""
+
+    device: str
+    holds: str  # 'embedding, layers 0 to 11'
+    nbytes: Count  # resident
+
+
 class Startup(Frozen):
     import_s: Seconds | None = None
     compile_s: Seconds | None = None  # kernels, before anything runs; next to nothing where they were cached

@@ -20,6 +20,7 @@ from quantbench.record_base import ArrivalPoint as ArrivalPoint
 from quantbench.record_base import Count, Figure, Frozen, NotNegative, Rate, Seconds, Several, Share, Taken
 from quantbench.record_base import Environment as Environment
 from quantbench.record_base import Failure as Failure
+from quantbench.record_base import HeldPlace as HeldPlace
 from quantbench.record_base import ModelInfo as ModelInfo
 from quantbench.record_base import Parting as Parting
 from quantbench.record_base import Phase as Phase
@@ -258,6 +259,7 @@ class Record(Frozen):
     calibration: Calibration | None = None
     size: Size | None = None
     storage: tuple[HeldKind, ...] = ()  # every matrix, by kind; norms and biases together
+    places: tuple[HeldPlace, ...] = ()  # of a model that was spread over several devices
     memory: Memory | None = None
     bandwidth: Bandwidth | None = None
     speed: tuple[SpeedPoint, ...] = ()

@@ -36,7 +36,9 @@ def test_packed_modules_take_little_else_than_their_files_hold(tmp_path: Path) -
 def test_a_file_that_does_not_fit_is_refused_before_loading(tmp_path: Path) -> None:
     source = open_source(str(write_tiny(tmp_path / "m.gguf")))
     with pytest.raises(DeviceError, match="but cpu has"):
-        fits.check_fits(METHODS["stored"], source, "cpu", others={}, available=lambda device: 1000)
+        fits.check_fits(
+            METHODS["stored"], source, fits.Place(devices=("cpu",)), others={}, available=lambda device: 1000
+        )
 
 
 def test_on_a_gpu_blocks_keep_their_bytes_and_floats_have_two(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from quantbench.settings.commands import AuditSettings
 
 if TYPE_CHECKING:
     from quantbench.analysis import MemoryPart
-    from quantbench.records import HeldKind
+    from quantbench.records import HeldKind, HeldPlace
 
 Held = list[tuple[str, tuple["HeldKind", ...]]]  # method -> its matrices by kind
 Parts = list[tuple[str, tuple["MemoryPart", ...]]]  # method -> its memory
+Places = list[tuple[str, tuple["HeldPlace", ...]]]  # method -> its devices, where they are several
 
 
 def audit(settings: AuditSettings, out: Output, err: Console) -> int:
@@ -23,29 +24,32 @@ def audit(settings: AuditSettings, out: Output, err: Console) -> int:
     Example: quantbench audit model.gguf
     """
     from quantbench.report.formats.console import print_table
-    from quantbench.report.sections.setup import kernel_table, memory_table, storage_table
+    from quantbench.report.sections.setup import kernel_table, memory_table, place_table, storage_table
     from quantbench.selection import is_results
 
     measured = is_results(Path(settings.subject))
-    held, memory = held_of_records(settings, err) if measured else held_of_model(settings)
+    held, memory, places = held_of_records(settings, err) if measured else held_of_model(settings)
     document = {label: [kind.model_dump() for kind in kinds] for label, kinds in held}
     parts = {label: [asdict(part) for part in parts] for label, parts in memory}
+    spread = {label: [place.model_dump() for place in own] for label, own in places}
 
     def show(console: Console) -> None:
         print_table("What is held how", storage_table(held), console)
         print_table("What multiplies it", kernel_table(held), console)
+        if places:
+            print_table("Which device holds what", place_table(places), console)
         if memory:
             print_table("Where the memory went", memory_table(memory), console)
 
-    out.give({"held": document, "memory": parts}, show)
+    out.give({"held": document, "memory": parts, "places": spread}, show)
     return 0
 
 
-def held_of_records(settings: AuditSettings, err: Console) -> tuple[Held, Parts]:
+def held_of_records(settings: AuditSettings, err: Console) -> tuple[Held, Parts, Places]:
     """Each method's own account in a results folder; StoreError where no record has one."""
     from quantbench import api
     from quantbench.errors import StoreError, UsageError
-    from quantbench.report.sections.setup import memory_of
+    from quantbench.report.sections.setup import memory_of, places_in
 
     if settings.method is not None:
         raise UsageError("--method has no effect here: a results folder holds its own methods; leave it out")
@@ -55,10 +59,10 @@ def held_of_records(settings: AuditSettings, err: Console) -> tuple[Held, Parts]
         raise StoreError(
             f"no record in '{settings.subject}' says how its matrices are held; run `quantbench run` again"
         )
-    return held, memory_of(rows)
+    return held, memory_of(rows), places_in(rows)
 
 
-def held_of_model(settings: AuditSettings) -> tuple[Held, Parts]:
+def held_of_model(settings: AuditSettings) -> tuple[Held, Parts, Places]:
     """A model loaded under one method, after its first run; its memory is that of this run."""
     from quantbench.analysis import memory_parts
     from quantbench.measure import MemoryMeter, measure_size, warm_up
@@ -67,7 +71,7 @@ def held_of_model(settings: AuditSettings) -> tuple[Held, Parts]:
     from quantbench.methods.names import own_name
     from quantbench.planning.refusals import check_available
     from quantbench.planning.resolving import resolve_device, resolve_dtype
-    from quantbench.settings import Engine, LoadSettings
+    from quantbench.settings import Engine, LoadSettings, SpeedSettings
     from quantbench.sources import open_source
     from quantbench.support import AUTO, measurable, support_of
 
@@ -78,15 +82,15 @@ def held_of_model(settings: AuditSettings) -> tuple[Held, Parts]:
     source = open_source(settings.subject)
     support = support_of(source, "auto")
     method = measurable(asked, support)[0][0]
-    check_fits(METHODS[method], source, device)
     load = LoadSettings(
         device=device,
         dtype=resolve_dtype("auto", device),
         engine=Engine(support.engine_of(method) or support.engine),
     )
+    check_fits(method, source, load, SpeedSettings(prompt_tokens=(4,), new_tokens=2))  # the first run's
     meter = MemoryMeter(device)
     decoder = METHODS[method].load(source, load).decoder
     meter.loaded()
     warm_up(decoder)
     memory = memory_parts(meter.finish(decoder), measure_size(decoder, source).weight_bytes)
-    return [(method, account(decoder, source))], [(method, memory)]
+    return [(method, account(decoder, source))], [(method, memory)], []

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from quantbench.output import Output
-from quantbench.settings import RunSettings
-from quantbench.units import show_bytes
+from quantbench.settings import RunSettings, devices_of
+from quantbench.units import listed, show_bytes
 
 if TYPE_CHECKING:
     from quantbench.plan import Plan
@@ -69,7 +69,7 @@ def describe_plan(plan: "Plan", source: "ModelSource") -> list[dict[str, Any]]:
             "label": plan.name_of(trial),
             "id": trial.id,
             "engine": str(trial.load.engine),
-            "device": trial.load.device,
+            "device": listed(devices_of(trial.load)),
             "tasks": list(trial.evaluation.tasks),
             "weight_bytes": expected_bytes(METHODS[trial.method], source, trial.load.device)
             if trial.model == source.name

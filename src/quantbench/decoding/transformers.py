@@ -21,7 +21,9 @@ from quantbench.decoding.module_tensors import FormOf, float_form, matrix_of
 from quantbench.decoding.packed_modules import PackedLinear, PackedTransposed
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import BatchRow, check_requests
+from quantbench.decoding.spreading import mapped_devices
 from quantbench.kernels import Kernel, named_kernels
+from quantbench.units import listed
 
 UNLIMITED_POSITIONS = 1 << 20  # for architectures without a fixed number
 ONE_LENGTH = "only prompts of one length together: the model's state would take in padding"
@@ -50,6 +52,7 @@ class TransformersDecoder:
         self._batches = batches_of(model)
         self.cache_bytes: int | None = None
         self.device = device
+        self.devices = mapped_devices(model) or (device,)
         self.vocab_size = int(self._text.vocab_size)
         self.max_positions = int(getattr(self._text, "max_position_embeddings", UNLIMITED_POSITIONS))
 
@@ -140,6 +143,7 @@ class TransformersDecoder:
             "linear": "; ".join(self._account().linear_kernels()),
             "activations": str(self._model.dtype).removeprefix("torch."),
             **({"batches": self._batches} if self._batches else {}),
+            **({"placement": f"layer after layer on {listed(self.devices)}"} if self.devices[1:] else {}),
             "teacher forcing": "whole texts at once, without a cache: other shapes than while answering",
         }
         return named_kernels(names)
@@ -164,8 +168,9 @@ class TransformersDecoder:
         return weights, batch_size * context * width * int(getattr(text, "num_hidden_layers", 0))
 
     def synchronize(self) -> None:
-        if self.device.startswith("cuda"):
-            torch.cuda.synchronize(self.device)
+        for device in self.devices:
+            if device.startswith("cuda"):
+                torch.cuda.synchronize(device)
 
 
 def bytes_of_cache(cache: Any) -> int | None:

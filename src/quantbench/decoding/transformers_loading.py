@@ -1,6 +1,6 @@
 """Loads a transformers model, quantized by a library or not; refuses missing and infinite weights."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +10,7 @@ import torch
 
 from quantbench.decoding.module_slots import slots_of
 from quantbench.decoding.module_tensors import FormOf, plain_tensors
+from quantbench.decoding.spreading import check_on_gpus, free_bytes, spread_over
 from quantbench.decoding.transformers import TransformersDecoder
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
@@ -36,12 +37,21 @@ def load_transformers_decoder(
     dtype: str,
     trust_remote_code: bool = False,
     change: Change = UNCHANGED,
+    spread: Sequence[str] = (),
 ) -> TransformersDecoder:
-    """A transformers model with a source's weights, on `device` in `dtype`; see `load_transformers`."""
-    if change.quantization is None:
+    """A transformers model with a source's weights, on `device` in `dtype`; see `load_transformers`.
+
+    Where `spread` names several GPUs, the first of which is `device`, its layers are put on all of them.
+    """
+    if change.quantization is None and not spread:
         model = load_transformers_model(source, dtype=dtype, trust_remote_code=trust_remote_code).to(device)
     else:
-        model = load_quantized_model(source, device, dtype, trust_remote_code, change.quantization)
+        asked = spread_over(spread, free_bytes) if spread else on_one(device)
+        if change.quantization is not None:
+            asked["quantization_config"] = change.quantization
+        model = load_placed_model(source, dtype, trust_remote_code, asked)
+    if spread:
+        check_on_gpus(source.name, model.hf_device_map, spread)
     check_parameters(model, source)
     if change.convert is not None:
         change.convert(model.eval())
@@ -50,10 +60,15 @@ def load_transformers_decoder(
     )
 
 
-def load_quantized_model(
-    source: ModelSource, device: str, dtype: str, trust_remote_code: bool, quantization: Any
+def on_one(device: str) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for one device."""
+    return {"device_map": device if device.startswith("cuda") else None}
+
+
+def load_placed_model(
+    source: ModelSource, dtype: str, trust_remote_code: bool, asked: Mapping[str, Any]
 ) -> Any:
-    """The source as a library quantizes it while transformers reads it, from a folder made if need be."""
+    """The source as transformers reads it, placed and quantized as `asked`, from a folder made if need be."""
     from transformers import AutoModelForCausalLM
 
     with TemporaryDirectory() as made:
@@ -66,13 +81,13 @@ def load_quantized_model(
                 folder,
                 dtype=getattr(torch, dtype),
                 trust_remote_code=trust_remote_code,
-                quantization_config=quantization,
-                device_map=device if device.startswith("cuda") else None,
                 output_loading_info=True,
+                **asked,
             )
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise ModelError(f"transformers cannot quantize '{source.name}': {reason}") from error
+            verb = "quantize" if "quantization_config" in asked else "spread"
+            raise ModelError(f"transformers cannot {verb} '{source.name}': {reason}") from error
     check_complete(source, loading["missing_keys"])
     return model
 

@@ -3,6 +3,7 @@
 from quantbench.measure.bandwidth import joined, measure_bandwidth
 from quantbench.measure.experiments import measure_experiments
 from quantbench.measure.memory import MemoryMeter
+from quantbench.measure.places import places_of
 from quantbench.measure.prompts import measure_prompt_divergence, measure_prompt_times
 from quantbench.measure.size import count_parameters, measure_size
 from quantbench.measure.speed import check_predictions, measure_speed, warm_up
@@ -20,5 +21,6 @@ __all__ = [
     "measure_prompt_times",
     "measure_size",
     "measure_speed",
+    "places_of",
     "warm_up",
 ]

@@ -58,6 +58,12 @@ class DriverView:
             return None
 
 
+def total_joules(views: Sequence[DriverView]) -> float | None:
+    """Energy of several GPUs together; None where one of them does not say."""
+    found = [view.joules() for view in views]
+    return None if None in found else sum(value for value in found if value is not None)
+
+
 def own_bytes(running: Sequence[tuple[int, int | None]], pids: frozenset[int]) -> int | None:
     """Of (pid, bytes) pairs the one that is this process.
 

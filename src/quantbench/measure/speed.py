@@ -15,10 +15,11 @@ from typing import Protocol
 from quantbench.decoding import Decoder, Request, TimesItself
 from quantbench.errors import RefusedError
 from quantbench.measure.load import LoadReading, load_between, read_load
-from quantbench.measure.nvml import DriverView
+from quantbench.measure.nvml import DriverView, total_joules
 from quantbench.plan import Trial
 from quantbench.progress import Progress
 from quantbench.records import METERED_S, SpeedPoint
+from quantbench.settings import devices_of
 from quantbench.stats import median_interval
 
 PRECISE = 0.02  # width of the median's 95 % interval over the median, at which repeating stops
@@ -79,7 +80,8 @@ def measure_speed(
 
     `meters` are this process's clocks and load, unless another process computes.
     """
-    meters = replace(meters or meters_of(trial.load.device), joules=DriverView(trial.load.device).joules)
+    views = [DriverView(device) for device in devices_of(trial.load)]
+    meters = replace(meters or meters_of(trial.load.device), joules=partial(total_joules, views))
     return tuple(sweep(decoder, trial, progress, meters))
 
 

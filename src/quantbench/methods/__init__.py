@@ -15,8 +15,10 @@ from quantbench.methods.libraries import LIBRARIES
 from quantbench.methods.method import Loaded, LoadSettings, Method
 from quantbench.methods.quantized import QUANTIZED
 from quantbench.methods.quantized import VARIANTS as OF_ONE_METHOD
+from quantbench.methods.spreading import spreads
 from quantbench.methods.stored import STORED
 from quantbench.methods.symmetric import SYMMETRIC
+from quantbench.settings import PlaceSettings, SpeedSettings
 from quantbench.sources import ModelSource
 
 __all__ = [
@@ -28,13 +30,27 @@ __all__ = [
     "Method",
     "check_fits",
     "expected_bytes",
+    "spreadable",
 ]
 
 VARIANTS = {**OF_ONE_METHOD, **SYMMETRIC}
 METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **SYMMETRIC, **FLOAT8, **GGML, **LIBRARIES, **STORED}
 
 
-def check_fits(method: Method, source: ModelSource, device: str) -> None:
-    """DeviceError with the arithmetic for a model that is larger than the device's free memory."""
-    others = {name: other for name, other in METHODS.items() if name not in (*VARIANTS, *GGML)}
-    fits.check_fits(method, source, device, others=others, available=fits.available_bytes)
+def check_fits(name: str, source: ModelSource, load: PlaceSettings, speed: SpeedSettings) -> None:
+    """DeviceError with the arithmetic for a model that, under this method, is larger than the free memory."""
+    others = {own: other for own, other in METHODS.items() if own not in (*VARIANTS, *GGML)}
+    method = METHODS[name]
+    fits.check_fits(
+        method,
+        source,
+        fits.place_of(load, speed),
+        others=others if load.spread is None else {own: m for own, m in others.items() if spreads(m)},
+        available=fits.available_bytes,
+        more=fits.gpu_count if spreads(method) and load.device.startswith("cuda") else lambda: 0,
+    )
+
+
+def spreadable() -> tuple[str, ...]:
+    """The methods under which a model can be spread over several GPUs."""
+    return tuple(name for name, method in METHODS.items() if spreads(method))

@@ -1,23 +1,85 @@
-"""Refuses a model that is larger than the memory, before it is loaded, with the arithmetic."""
+"""Refuses a model that is larger than the memory, before it is loaded, with the arithmetic.
+
+What is counted is what a trial takes at the least: its weights, and beside them its largest matrix while it
+is loaded, or the KV cache and the workspace of its headline while it runs. Larger points of the sweep, and
+tasks, find out by themselves, and say so.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from quantbench.decoding.spreading import SHARE
 from quantbench.errors import DeviceError
 from quantbench.methods.method import Method
-from quantbench.methods.sizes import largest_matrix
+from quantbench.methods.sizes import headline_bytes, largest_matrix
 from quantbench.methods.stored import StoredMethod
+from quantbench.settings import PlaceSettings, SpeedSettings, devices_of
 from quantbench.sources import ModelSource
 from quantbench.sources.gguf_source import GgufSource
 from quantbench.sources.layout import parameter_count
-from quantbench.units import show_bytes, show_count
+from quantbench.units import listed, show_bytes, show_count
 
 HALF_BYTES = 2  # of a float beside packed weights on CUDA
 STAGED_BYTES = 2  # of a weight in the checkpoint: the largest matrix is held once more while it is placed
+WIDTHS = {"float32": 4}  # bytes of an activation; 2 of every other type
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 CGROUP_USES = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a model is to run, and the rows and lengths of what is sure to run there."""
+
+    devices: tuple[str, ...]
+    width: int = 2  # bytes of an activation
+    rows: int = 1
+    prompt_tokens: int = 1
+    new_tokens: int = 1
+
+    @property
+    def told(self) -> str:
+        """'cuda:0 has'; 'cuda:0 and cuda:1 have'."""
+        return f"{listed(self.devices)} {'has' if len(self.devices) == 1 else 'have'}"
+
+
+def place_of(load: PlaceSettings, speed: SpeedSettings) -> Place:
+    """The place of a trial, whose headline is the first shape of its sweep."""
+    return Place(
+        devices=devices_of(load),
+        width=WIDTHS.get(load.dtype, 2),
+        rows=speed.batch_sizes[0],
+        prompt_tokens=speed.prompt_tokens[0],
+        new_tokens=speed.new_tokens,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Bytes that a model takes at the least."""
+
+    weights: int
+    staged: int  # the largest matrix, held once more while it is placed
+    cache: int  # keys and values of the headline
+    workspace: int  # its widest activation or its logits
+
+    @property
+    def total(self) -> int:
+        """At the peak of loading or that of running, whichever is higher."""
+        return self.weights + max(self.staged, self.cache + self.workspace)
+
+    def told(self, parameters: int, place: Place) -> str:
+        """The arithmetic in words."""
+        staged = f"{show_bytes(self.staged)} for its largest matrix while loading" if self.staged else ""
+        running = (
+            f"{show_bytes(self.cache)} of KV cache for batch {place.rows} of "
+            f"{place.prompt_tokens + place.new_tokens} positions with {show_bytes(self.workspace)} of "
+            "workspace while running"
+        )
+        beside = f"the larger of {staged} and {running}" if staged else running
+        return f"{show_count(parameters)} parameters x {self.weights / parameters:.3g} bytes, and {beside}"
 
 
 def expected_bytes(method: Method, source: ModelSource, device: str) -> int | None:
@@ -34,38 +96,59 @@ def expected_bytes(method: Method, source: ModelSource, device: str) -> int | No
     return method.expected_bytes_of(source.config)
 
 
+def need_of(method: Method, source: ModelSource, place: Place) -> Need | None:
+    """What the model takes under a method; None where its layout is not known."""
+    weights = expected_bytes(method, source, place.devices[0])
+    if weights is None:
+        return None
+    positions = place.prompt_tokens + place.new_tokens
+    cache, workspace = headline_bytes(source.config, place.rows, positions, place.prompt_tokens)
+    staged = STAGED_BYTES * largest_matrix(source.config) if len(place.devices) == 1 else 0
+    return Need(weights=weights, staged=staged, cache=cache * place.width, workspace=workspace * place.width)
+
+
 def check_fits(
     method: Method,
     source: ModelSource,
-    device: str,
+    place: Place,
     *,
     others: Mapping[str, Method],
     available: Callable[[str], int],
+    more: Callable[[], int] = lambda: 0,
 ) -> None:
-    """DeviceError when the weights and the largest matrix beside them exceed the device's free memory.
+    """DeviceError when what the model takes at the least exceeds the free memory of its place.
 
-    `others` are the methods among which a smaller one is looked for. Nothing is checked where the layout is
-    not known. KV cache and workspace come on top: they depend on what is asked.
+    `others` are the methods among which a smaller one is looked for; `more` tells how many GPUs a model under
+    this method may be spread over here, 0 where it cannot. Nothing is checked where the layout is not known.
     """
-    weights = expected_bytes(method, source, device)
-    if weights is None:
+    need = need_of(method, source, place)
+    free = free_bytes(place, available)
+    if need is None or need.total <= free:
         return
-    staged = STAGED_BYTES * largest_matrix(source.config)
-    free = available(device)
-    if weights + staged <= free:
-        return
-    parameters = parameter_count(source.config) or 1
-    fitting = [
-        name
-        for name, other in others.items()
-        if (smaller := other.expected_bytes_of(source.config)) is not None and smaller + staged <= free
-    ]
-    advice = f"use --methods {','.join(fitting)} or" if fitting else "use"
-    raise DeviceError(
-        f"'{source.name}' needs {show_bytes(weights + staged)} ({show_count(parameters)} parameters x "
-        f"{weights / parameters:.3g} bytes, and {show_bytes(staged)} for its largest matrix while loading) "
-        f"but {device} has {show_bytes(free)} free; {advice} a smaller model or a larger device"
+    smaller = {name: found for name, other in others.items() if (found := need_of(other, source, place))}
+    advice = [f"use --methods {','.join(fit)}"] if (fit := fitting(smaller, free)) else []
+    if len(place.devices) == 1 and (count := more()) > 1:
+        advice.append(f"add --spread {count}")
+    advice.append(
+        "a smaller model or a larger device" if advice else "use a smaller model or a larger device"
     )
+    share = f" ({SHARE:.0%} of it counts)" if len(place.devices) > 1 else ""
+    parameters = parameter_count(source.config) or 1
+    raise DeviceError(
+        f"'{source.name}' needs {show_bytes(need.total)} ({need.told(parameters, place)}) but {place.told} "
+        f"{show_bytes(free)} free{share}; {' or '.join(advice)}"
+    )
+
+
+def fitting(needs: Mapping[str, Need], free: int) -> list[str]:
+    """The names of what takes at most `free` bytes."""
+    return [name for name, need in needs.items() if need.total <= free]
+
+
+def free_bytes(place: Place, available: Callable[[str], int]) -> int:
+    """Free memory of a place, of several GPUs the share that layers can fill."""
+    free = sum(available(device) for device in place.devices)
+    return free if len(place.devices) == 1 else int(SHARE * free)
 
 
 def available_bytes(device: str) -> int:
@@ -80,6 +163,13 @@ def available_bytes(device: str) -> int:
         if allowed is not None and taken is not None:
             free = min(free, max(0, allowed - taken))
     return free
+
+
+def gpu_count() -> int:
+    """GPUs that this process sees."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def read_number(path: str) -> int | None:

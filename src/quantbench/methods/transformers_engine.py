@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.records import Startup
+from quantbench.settings import devices_of
 from quantbench.sources import ModelSource
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def load_transformers(source: ModelSource, settings: LoadSettings, change: "Chan
     import transformers
     from transformers import AutoModelForCausalLM  # noqa: F401 (the slow part of the import is behind it)
 
+    from quantbench.decoding.spreading import few_devices
     from quantbench.decoding.transformers_loading import UNCHANGED, load_transformers_decoder
 
     if settings.threads:
@@ -36,7 +38,9 @@ def load_transformers(source: ModelSource, settings: LoadSettings, change: "Chan
         dtype=settings.dtype,
         trust_remote_code=settings.trust_remote_code,
         change=change or UNCHANGED,
+        spread=devices_of(settings) if settings.spread else (),
     )
     decoder.synchronize()
     startup = Startup(import_s=imported - start, load_s=time.perf_counter() - imported)
-    return Loaded(decoder=decoder, startup=startup)
+    few = few_devices(decoder.devices, devices_of(settings))
+    return Loaded(decoder=decoder, startup=startup, warnings=few)

@@ -13,7 +13,7 @@ from quantbench.errors import UsageError
 from quantbench.plan import PASSES_A_ROUND, Plan, Trial
 from quantbench.planning.engines import (
     Runs,
-    check_runs,
+    check_room,
     resolve_engines,
     runs_of,
     runs_of_several,
@@ -40,7 +40,7 @@ from quantbench.planning.resolving import (
 )
 from quantbench.planning.trials import compared, floors_of, later_passes, speed_floor
 from quantbench.planning.unused import Situation, check_unused
-from quantbench.settings import Engine, LoadSettings, PlaceSettings, RunSettings
+from quantbench.settings import Engine, Executor, LoadSettings, PlaceSettings, RunSettings
 from quantbench.sources import ModelSource, find_model, is_quantized, open_source
 from quantbench.support import AUTO, DEFAULT_METHODS, STORED
 from quantbench.units import listed
@@ -112,8 +112,10 @@ def plan_model(
     check_methods(names)
     check_revision(settings)
     engines = resolve_engines(settings)
-    device = resolve_device(settings.load.device)
-    check_available(names, device)
+    elsewhere = runs_elsewhere(settings)
+    device = settings.load.device if elsewhere else resolve_device(settings.load.device)
+    if not elsewhere:
+        check_available(names, device)
     named = settings.baseline if len(engines) == 1 and AT not in (settings.baseline or "") else None
     resolve_baseline(named, names)
     dtype = resolve_dtype(settings.load.dtype, device)
@@ -128,9 +130,9 @@ def plan_model(
     use = Situation(device=device, runs=tuple(pairs), tasks=tasks, harness=tuple(harness))
     note_unused(settings, use, unused)
     check_positions(settings, source)
-    for one in runs:
-        check_runs(one, source, device)
     resolved = settings.changed(device=device, dtype=dtype)
+    if not elsewhere and not beside_others:
+        check_room(runs, source, resolved)
     protocols = resolve_protocols(settings, source, tasks)
     digests = {task.name: task.data_sha256 for task in tasks} | harness
     base = base_trial(resolved.changed(protocols=protocols), source, digests)
@@ -139,6 +141,11 @@ def plan_model(
     values = {engine: server_values(settings, source, tasks, protocols, engine) for _, engine in pairs}
     trials = [base.changed(method=name, engine=engine, **values[engine]) for name, engine in ordered]
     return Planned(trials=trials, source=source, notes=tuple(note for one in runs for note in one.notes))
+
+
+def runs_elsewhere(settings: RunSettings) -> bool:
+    """Whether trials run on GPUs of a cluster, which need not be this machine's: they look for themselves."""
+    return settings.execution.executor is Executor.RAY and settings.load.device.startswith("cuda")
 
 
 def note_unused(settings: RunSettings, use: Situation, unused: list[UsageError] | None) -> None:

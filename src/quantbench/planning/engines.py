@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quantbench.errors import ModelError, QuantbenchError, UsageError, unknown
+from quantbench.errors import DeviceError, ModelError, QuantbenchError, UsageError, unknown
 from quantbench.evaluation.distance import FLOOR_TAIL, WINDOW
 from quantbench.evaluation.prompts import asked_by, read_chat
-from quantbench.methods import METHODS, check_fits
+from quantbench.methods import check_fits
 from quantbench.planning.refusals import positions_of
+from quantbench.planning.spreading import spread_engine, spread_methods
 from quantbench.serving.engines import unsupported_reason
 from quantbench.serving.finding import INSTALLABLE, find_engine
 from quantbench.serving.http import parse_url
@@ -31,6 +32,8 @@ class Runs:
 def resolve_engines(settings: RunSettings) -> tuple[Engine, ...]:
     """The engines that were asked for, with that of --base-url; UsageError for what makes no sense."""
     names, url = settings.load.engine, settings.load.base_url
+    if settings.load.spread is not None:
+        return spread_engine(settings)
     if EngineName.AUTO in names and len(names) > 1:
         raise UsageError("--engine auto stands alone; remove it or the other engines")
     engines = tuple(name.engine for name in names)
@@ -86,6 +89,9 @@ def runs_of(settings: RunSettings, source: ModelSource, engine: Engine, asked: S
         return served_runs(source, engine, asked)
     support = support_of(source, engine, trust_remote_code=settings.load.trust_remote_code)
     methods, note = measurable(tuple(asked), support)
+    if settings.load.spread is not None:
+        methods, left_out = spread_methods(methods, named=tuple(asked) != AUTO)
+        note = left_out or note
     engines = {name: Engine(support.engine_of(name) or support.engine) for name in methods}
     return Runs(engines=engines, notes=(note,) if note else ())
 
@@ -149,11 +155,23 @@ def runs_of_one(settings: RunSettings, source: ModelSource, engine: Engine, aske
     return Runs(engines=dict.fromkeys(able, engine))
 
 
-def check_runs(runs: Runs, source: ModelSource, device: str) -> None:
-    """DeviceError for a method in this process that does not fit the device."""
-    for method, engine in runs.engines.items():
-        if engine in IN_PROCESS:
-            check_fits(METHODS[method], source, device)
+def check_room(runs: Sequence[Runs], source: ModelSource, settings: RunSettings) -> None:
+    """DeviceError where no method fits the device; where some do, the others' trials say that they do not.
+
+    What runs behind a server may place its weights otherwise, so it is tried. The settings are resolved.
+    """
+    refused: DeviceError | None = None
+    for method, engine in [pair for one in runs for pair in one.engines.items()]:
+        if engine not in IN_PROCESS:
+            return
+        try:
+            check_fits(method, source, settings.load, settings.speed)
+        except DeviceError as error:
+            refused = refused or error
+        else:
+            return
+    if refused is not None:
+        raise refused
 
 
 def server_values(

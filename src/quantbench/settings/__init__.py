@@ -7,6 +7,7 @@ record keeps the Trial.
 
 from quantbench.settings.arrivals import ArrivalSettings
 from quantbench.settings.base import Settings, options_text
+from quantbench.settings.devices import devices_of
 from quantbench.settings.execution import ExecutionSettings, Executor
 from quantbench.settings.groups import (
     IN_PROCESS,
@@ -46,6 +47,7 @@ __all__ = [
     "RunSettings",
     "Settings",
     "SpeedSettings",
+    "devices_of",
     "flag",
     "merge_config",
     "merge_files",

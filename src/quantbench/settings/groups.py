@@ -72,6 +72,13 @@ class PlaceSettings(Settings):
     dtype: str = option(
         "auto", "Type of activations: auto, fp16, bf16 or fp32.", facts=Facts(needs=(FREE_TYPE,))
     )
+    spread: int | None = option(
+        None,
+        "GPUs to spread a model over (transformers).",
+        facts=Facts(shown="one", before=None),
+        ge=2,
+        le=64,
+    )
     threads: int | None = option(
         None, "Number of CPU threads.", facts=Facts(shown="torch's own", needs=(OWN,)), ge=1, le=4096
     )

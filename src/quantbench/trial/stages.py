@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from quantbench.decoding import CompilesAhead, Decoder, Point, TimesStages, held_scheme, scheme_by_phase
 from quantbench.measure.experiments import TIMES
-from quantbench.methods import METHODS, Loaded
+from quantbench.methods import METHODS, Loaded, check_fits
 from quantbench.methods.native import compile_kernels
 from quantbench.plan import Role, Trial
 from quantbench.quiet import timed
 from quantbench.records import Bandwidth, ModelInfo
-from quantbench.settings import Engine
+from quantbench.settings import Engine, devices_of
 from quantbench.sources import ModelSource, open_source
 from quantbench.trial.run import Run
 from quantbench.trial.text import read_text
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def measure(run: Run, import_s: float | None) -> None:
     """All stages in their order; whatever goes wrong is raised, `run.stage` says where."""
     prepare(run)
-    from quantbench.measure import MemoryMeter, audit, check_predictions, measure_bandwidth, measure_size
+    from quantbench.measure import audit, check_predictions, measure_bandwidth, measure_size, places_of
 
     trial = run.trial
     run.enter("compile")
@@ -33,28 +33,39 @@ def measure(run: Run, import_s: float | None) -> None:
     run.enter("bandwidth")
     with timed():
         bandwidth = measure_bandwidth(trial.load.device) if trial.role is Role.METHOD else None
-    run.enter("load")
-    run.progress("loading", 0, 0)
-    source = open_source(trial.model, revision=trial.revision, seed=trial.generation.seed)
-    meter = MemoryMeter(trial.load.device)
-    loaded = METHODS[trial.method].load(source, trial.load)
-    meter.loaded()
+    source, loaded, meter = load(run)
     decoder = loaded.decoder
-    if isinstance(decoder, CompilesAhead):
-        run.enter("compile")
-        loaded = compiled(loaded, decoder, points_of(trial))
-        meter.begin()
-        run.enter("load")
     keep_loaded(run, source, loaded, bandwidth, import_s)
     check_predictions(decoder)
     if trial.role is not Role.SCALE:
         with timed():
             time_decoder(run, decoder, meter)
     run.enter("size")
-    run.keep(size=measure_size(decoder, source), storage=audit(decoder, source))
+    places = places_of(decoder) if trial.load.spread else ()
+    run.keep(size=measure_size(decoder, source), storage=audit(decoder, source), places=places)
     if trial.reads_text:
         read_text(run, source, decoder)
     run.keep(kernels=tuple(decoder.kernels()))  # again: the tasks' batches may have met other kernels
+
+
+def load(run: Run) -> tuple[ModelSource, Loaded, "MemoryMeter"]:
+    """The model under its method, its kernels compiled, and the memory's meter; DeviceError without room."""
+    from quantbench.measure import MemoryMeter
+
+    trial = run.trial
+    run.enter("load")
+    run.progress("loading", 0, 0)
+    source = open_source(trial.model, revision=trial.revision, seed=trial.generation.seed)
+    check_fits(trial.method, source, trial.load, trial.speed)
+    meter = MemoryMeter(*devices_of(trial.load))
+    loaded = METHODS[trial.method].load(source, trial.load)
+    meter.loaded()
+    if isinstance(loaded.decoder, CompilesAhead):
+        run.enter("compile")
+        loaded = compiled(loaded, loaded.decoder, points_of(trial))
+        meter.begin()
+        run.enter("load")
+    return source, loaded, meter
 
 
 def compiled(loaded: Loaded, decoder: CompilesAhead, points: Sequence[Point]) -> Loaded:

@@ -6,9 +6,10 @@ from typing import Any
 from quantbench.analysis import Analysis, MemoryPart, Row, Rows, memory_parts
 from quantbench.analysis.formatting import MISSING, counted, significant
 from quantbench.kernels import find_kernel
-from quantbench.records import NO_SANDBOX, Environment, HeldKind, Record
+from quantbench.records import NO_SANDBOX, Environment, HeldKind, HeldPlace, Record
 from quantbench.report.blocks import Block, Bullet, Bullets, Code, Column, Section, Table, Text
-from quantbench.units import show_bytes, show_seconds
+from quantbench.settings import devices_of
+from quantbench.units import listed, show_bytes, show_seconds
 
 INVARIANCE = "batch invariance"  # a property of the kernels; shown among the settings
 
@@ -93,7 +94,7 @@ def describe_software(record: Record) -> str:
 
 
 def _settings(records: Sequence[Record]) -> Iterator[Bullet]:
-    yield Bullet(", ".join(_each(records, lambda r: r.trial.load.device)), "Device")
+    yield Bullet(", ".join(_each(records, lambda r: listed(devices_of(r.trial.load)))), "Device")
     yield Bullet(", ".join(_each(records, lambda r: r.trial.load.dtype)), "Activations")
     yield Bullet(", ".join(_each(records, lambda r: r.trial.generation.seed)), "Seed")
     if invariance := _each(records, lambda r: kernel_name(r, INVARIANCE)):
@@ -195,6 +196,8 @@ def audit_section(analysis: Analysis) -> Iterator[Section]:
     if held:
         tables = (storage_table(held), kernel_table(held))
         yield Section(key="audit", title="What is held how", blocks=(*tables, Text(LEGEND)))
+    if places := places_in(analysis.results.rows):
+        yield Section(key="places", title="Which device holds what", blocks=(place_table(places),))
     if memory := memory_of(analysis.results.rows):
         told = (memory_table(memory), Text(MEMORY_LEGEND))
         yield Section(key="memory-parts", title="Where the memory went", blocks=told)
@@ -218,6 +221,18 @@ def memory_table(memory: Sequence[tuple[str, Sequence[MemoryPart]]]) -> Table:
         for part in parts
     )
     return Table((*columns, Column("What it is", number=False)), cells)
+
+
+def places_in(rows: Sequence[Row]) -> list[tuple[str, tuple[HeldPlace, ...]]]:
+    """Each method's devices, where its model was spread over several."""
+    return [(row.label, row.record.places) for row in rows if row.record.places]
+
+
+def place_table(places: Sequence[tuple[str, Sequence[HeldPlace]]]) -> Table:
+    """A row for each device of a method."""
+    columns = (*(Column(title, number=False) for title in ("Method", "Device", "Holds")), Column("Bytes"))
+    cells = ((label, p.device, p.holds, f"{p.nbytes:,}") for label, own in places for p in own)
+    return Table(columns, tuple(cells))
 
 
 def storage_table(held: Held) -> Table:
