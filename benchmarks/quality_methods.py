@@ -5,11 +5,14 @@ are held as floats after rounding; their bits are then what their own format wou
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from quantbench.methods.method import Method
+from quantbench.methods.mixed import MIXED
 from quantbench.methods.quantized import QuantizedMethod, with_head16
 from quantbench.weights.formats import FloatWeight, Int4Weight, Weight
 from quantbench.weights.formats.nibbles import pack_pairs
@@ -99,6 +102,12 @@ def method(quantize: Callable[..., Weight], *, calibrated: bool = False) -> Quan
             calibrated=calibrated,
         )
     )
+
+
+def budgeted(name: str) -> Method:
+    """'mixed-gptq-head16@4.53': a method with a budget of bits that the product has no name for."""
+    method, _, bits = name.partition("@")
+    return replace(MIXED[method], bits=float(bits))
 
 
 OTHERS = {  # name -> (method, bits where it is held as floats)

@@ -165,7 +165,7 @@ def check_layers(source: ModelSource, config: ModelConfig) -> None:
         reason = "heads that are rotated in part"
     if reason:
         raise ModelError(
-            f"'{source.name}' has {reason}, for which no method with error feedback is made; use int4"
+            f"'{source.name}' has {reason}, through which int4-gptq and mixed do not run; use int4"
         )
 
 

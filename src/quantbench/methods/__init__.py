@@ -13,6 +13,7 @@ from quantbench.methods.floats import FLOATS
 from quantbench.methods.ggml import GGML
 from quantbench.methods.libraries import LIBRARIES
 from quantbench.methods.method import Loaded, LoadSettings, Method
+from quantbench.methods.mixed import MIXED
 from quantbench.methods.quantized import QUANTIZED
 from quantbench.methods.quantized import VARIANTS as OF_ONE_METHOD
 from quantbench.methods.spreading import spreads
@@ -33,8 +34,17 @@ __all__ = [
     "spreadable",
 ]
 
-VARIANTS = {**OF_ONE_METHOD, **SYMMETRIC}
-METHODS: dict[str, Method] = {**FLOATS, **QUANTIZED, **SYMMETRIC, **FLOAT8, **GGML, **LIBRARIES, **STORED}
+VARIANTS = {**OF_ONE_METHOD, **SYMMETRIC, **MIXED}
+METHODS: dict[str, Method] = {
+    **FLOATS,
+    **QUANTIZED,
+    **MIXED,
+    **SYMMETRIC,
+    **FLOAT8,
+    **GGML,
+    **LIBRARIES,
+    **STORED,
+}
 
 
 def check_fits(name: str, source: ModelSource, load: PlaceSettings, speed: SpeedSettings) -> None:

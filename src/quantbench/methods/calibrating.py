@@ -118,6 +118,11 @@ def passed(
     )
 
 
+def texts_of(source: ModelSource, settings: LoadSettings, extent: Extent) -> Sequence[Sequence[int]]:
+    """The windows of a text; none for a model that cannot read it."""
+    return windows(source, read_text(settings.calibration, extent.shipped)[1].decode(), extent)
+
+
 def read_text(path: str | None, shipped: str) -> tuple[str, bytes]:
     """What a text is called, and its bytes: the user's, or one of the package's."""
     if path is not None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from quantbench.methods.groups import Int4Groups
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from quantbench.engine.sequential import Moments
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Feedback:
     """Quantizes matrices that share their inputs; `squares` are those of matrices that it leaves as floats.
 
-    It leaves those whose width no pair of groups divides, or whose inputs are not finite.
+    It leaves those for which there is no group of double quantization, or whose inputs are not finite.
     """
 
-    groups: Int4Groups
+    group_of: "Callable[[str, int], int | None]"  # of a matrix's name and width; None leaves it
     squares: "dict[str, Tensor]" = field(default_factory=dict)
 
     def __call__(
@@ -32,7 +32,7 @@ class Feedback:
         from quantbench.weights.formats import FloatWeight
         from quantbench.weights.quantizers.int4_feedback import quantize_with_feedback
 
-        group = self.groups.group_of(values[0].shape[1])
+        group = self.group_of(names[0], values[0].shape[1])
         finite = bool(moments.hessian.isfinite().all() and moments.drift.isfinite().all())
         if group is None or not finite:
             strengths = moments.hessian.diagonal()

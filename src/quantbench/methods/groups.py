@@ -15,6 +15,20 @@ LEAST = 32  # the group with 16-bit scales and zeros where no pair divides the i
 
 
 @dataclass(frozen=True, slots=True)
+class Int8Rows:
+    """W8, a scale per output channel."""
+
+    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight":
+        from quantbench.weights.quantizers.int8 import quantize_int8
+
+        return quantize_int8(name, weight)
+
+    def matrix_bytes(self, rows: int, columns: int) -> int:
+        """Of [rows, columns]."""
+        return Int8Weight.bytes_of(rows, columns)
+
+
+@dataclass(frozen=True, slots=True)
 class Int8Groups:
     """W8 in groups of `most` inputs, or of the largest half, quarter or so down to 32 that divides the width.
 
@@ -29,17 +43,17 @@ class Int8Groups:
         return next((size for size in sizes if size >= LEAST and columns % size == 0), None)
 
     def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
-        from quantbench.weights.quantizers.int8 import quantize_int8, quantize_int8_groups
+        from quantbench.weights.quantizers.int8 import quantize_int8_groups
 
         if group := self.group_of(weight.shape[1]):
             return quantize_int8_groups(name, weight, group_size=group)
-        return quantize_int8(name, weight)
+        return Int8Rows()(name, weight, squares)
 
     def matrix_bytes(self, rows: int, columns: int) -> int:
         """Of [rows, columns]."""
         if group := self.group_of(columns):
             return Int8GroupsWeight.bytes_of(rows, columns, group)
-        return Int8Weight.bytes_of(rows, columns)
+        return Int8Rows().matrix_bytes(rows, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,10 @@ class Int4Groups:
         """The group of double quantization for an input width; None where there is none."""
         sizes = (size for size in PAIRED if size <= self.most)
         return next((size for size in sizes if columns % (2 * size) == 0), None)
+
+    def group_for(self, name: str, columns: int) -> int | None:
+        """The same for every matrix."""
+        return self.group_of(columns)
 
     def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
         from quantbench.engine.cpu.search import quantize_compiled

@@ -43,9 +43,17 @@ CALIBRATION = MethodOption(
     parts={"text": "", "none": "-nocal", "gptq": "-gptq"},
 )
 
+BUDGETS = MethodOption(
+    key="bits",
+    what="bits a weight in all",
+    parts={"4.5": "", "4.75": "-4.75", "5": "-5", "6": "-6"},
+)
+ROUNDING = MethodOption(key="cal", what="what a text is for: scales or GPTQ", parts={"text": "", "gptq": "-gptq"})
+
 OPTIONS: dict[str, tuple[MethodOption, ...]] = {  # in the order in which an own name has their parts
     "int8": (GROUPS_OF_8, head_option("8")),
     "int4": (GROUPS, CALIBRATION, head_option("4")),
+    "mixed": (BUDGETS, ROUNDING, head_option("mixed")),
     "fp8": (MethodOption(key="a", what="bits of activations", parts={"8": "", "16": "-a16"}),),
     "int4-sym": (head_option("4"),),
     "bnb-nf4": (MethodOption(key="dq", what="scales quantized once more", parts={"off": "", "on": "-dq"}),),

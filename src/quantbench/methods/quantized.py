@@ -19,13 +19,13 @@ from quantbench.decoding import Phase
 from quantbench.errors import UsageError
 from quantbench.methods.calibrating import Strengths, calibrate, quantize_in_sequence
 from quantbench.methods.feedback import Feedback
-from quantbench.methods.groups import Int4Groups, Int8Groups
+from quantbench.methods.groups import Int4Groups, Int8Groups, Int8Rows
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import EMBEDDING, HEAD
-from quantbench.weights.formats import Int4Weight, Int8Weight
+from quantbench.weights.formats import Int4Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,25 +73,32 @@ class QuantizedMethod:
 
     def reader(self, source: ModelSource, settings: LoadSettings) -> "WeightReader":
         """Each matrix quantized on its way, after the pass of calibration."""
+        return self.reader_after(self._strengths(source, settings), source, settings)
+
+    def reader_after(
+        self, strengths: Strengths, source: ModelSource, settings: LoadSettings
+    ) -> "WeightReader":
+        """The same after a pass that has been made."""
         from quantbench.weights.readers import Quantizing
 
-        strengths = self._strengths(source, settings)
         return Quantizing(source, Noted(self, strengths, device=settings.device, dtype=settings.dtype))
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Quantize each matrix on its way to our engine, or in a model that transformers has loaded."""
         if reason := self.unsupported_reason(settings.engine):
             raise UsageError(f"this method cannot run: {reason}")
-        on_transformers = settings.engine == "transformers"
-        loaded = (self._load_packed if on_transformers else self._load_native)(source, settings)
+        if settings.engine == "transformers":
+            loaded = self._load_packed(source, settings)
+        else:
+            loaded = self.load_after(self._strengths(source, settings), source, settings)
         bits = loaded.decoder.activation_bits()[Phase.DECODE]
         if self.activation_bits is None or bits == self.activation_bits:
             return loaded
         sentence = f"activations have {bits} bits instead of {self.activation_bits}: {NO_FLOAT8}"
         return replace(loaded, warnings=(sentence, *loaded.warnings))
 
-    def _load_native(self, source: ModelSource, settings: LoadSettings) -> Loaded:
-        strengths = self._strengths(source, settings)
+    def load_after(self, strengths: Strengths, source: ModelSource, settings: LoadSettings) -> Loaded:
+        """Into our engine, after a pass that has been made."""
         noted = Noted(self, strengths, device=settings.device, dtype=settings.dtype)
         loaded = load_quantized(source, settings, noted, before=strengths.seconds)
         told = (strengths.warning,) if strengths.warning else ()
@@ -110,7 +117,7 @@ class QuantizedMethod:
     def _strengths(self, source: ModelSource, settings: LoadSettings) -> Strengths:
         """What a text says of the matrices' inputs, and with feedback what they become."""
         if self.feedback is not None:
-            feedback = Feedback(self.feedback)
+            feedback = Feedback(self.feedback.group_for)
             found = quantize_in_sequence(source, settings, feedback)
             return replace(found, squares={**feedback.squares, **found.squares})
         return calibrate(source, settings) if self.calibrated else Strengths()
@@ -165,13 +172,6 @@ class Noted:
         return tuple(sentences)
 
 
-def int8(name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
-    """W8, see quantizers.int8."""
-    from quantbench.weights.quantizers.int8 import quantize_int8
-
-    return quantize_int8(name, weight)
-
-
 def int4_rtn(name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
     """W4 rounded naively, see quantizers.int4; two codes share a byte, so an odd width cannot be held."""
     from quantbench.weights.quantizers.int4 import round_int4
@@ -203,8 +203,8 @@ PLAIN = {
         description="8 bits, symmetric, a scale per output channel; embedding and head included",
         scheme="W8",
         group_size=None,
-        quantize=int8,
-        matrix_bytes=Int8Weight.bytes_of,
+        quantize=Int8Rows(),
+        matrix_bytes=Int8Rows().matrix_bytes,
     ),
     "int4": int4_in(64),
     "int4-rtn": QuantizedMethod(

@@ -14,6 +14,7 @@ from quantbench.sources.family import Family, HeadNorm, NormNames
 from quantbench.sources.family_table import FAMILIES
 
 Shape = tuple[int, ...]
+MatrixParts = tuple[tuple[str, tuple[int, int]], ...]  # matrices [out, in] of one input: names and shapes
 EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 NORM = "model.norm"
@@ -23,7 +24,7 @@ NORM = "model.norm"
 class MatrixTensors:
     """Matrices [out, in] with the same input, held as one: their names, and whether each has a bias."""
 
-    parts: tuple[tuple[str, tuple[int, int]], ...]
+    parts: MatrixParts
     bias: bool = False
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -117,6 +118,28 @@ def tensor_shapes(config: Mapping[str, Any]) -> dict[str, Shape] | None:
     if not is_tied(config):
         shapes[HEAD] = (vocab, hidden)
     return shapes
+
+
+def matrices_as_held(config: Mapping[str, Any]) -> list[MatrixParts]:
+    """Every matrix but routers, those of one input together, in the order of the forward pass.
+
+    A tied head is left out. KeyError for a family that is not known.
+    """
+    full = complete(config)
+    table = (int(full["vocab_size"]), int(full["hidden_size"]))
+    held = [MatrixTensors(((EMBEDDING, table),))]
+    for number in range(int(full["num_hidden_layers"])):
+        layer = layer_tensors(full, number)
+        held += [layer.qkv, layer.output]
+        mlps = (
+            (*layer.mlp.experts, *filter(None, (layer.mlp.shared,)))
+            if isinstance(layer.mlp, ExpertTensors)
+            else (layer.mlp,)
+        )
+        held += [matrix for mlp in mlps for matrix in (mlp.up, mlp.down)]
+    if not is_tied(config):
+        held.append(MatrixTensors(((HEAD, table),)))
+    return [matrix.parts for matrix in held]
 
 
 def _norm_shapes(norm: str, hidden: int, family: Family) -> dict[str, Shape]:
