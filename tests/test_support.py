@@ -178,8 +178,8 @@ def shown(model: str | None) -> str:
 def test_methods_of_a_model_are_told_in_one_sentence_and_a_table(tmp_path: Path) -> None:
     text = shown(folder(tmp_path, "gpt2"))
     assert "runs with transformers under fp32, bf16, fp16, int8" in text
-    assert "q4_k_m needs the native engine, and it cannot run this model" in text
-    assert "no: its mixture is known for the native engine's models alone" in text
+    assert "mixed needs the native engine, and it cannot run this model" in text
+    assert "no: its bits are shared out layer by layer in the native engine alone" in text
     assert "runs with the native engine under every method" in shown(folder(tmp_path / "llama", "llama"))
 
 

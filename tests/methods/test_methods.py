@@ -116,14 +116,6 @@ def test_seconds_of_quantizing_are_part_of_loading(method: str) -> None:
     assert 0 < (startup.quantize_s or 0) < (startup.load_s or 0)
 
 
-def test_a_mixture_refuses_the_other_engine() -> None:
-    pytest.importorskip("gguf")
-    with pytest.raises(UsageError, match="known for the native engine's models alone"):
-        METHODS["q4_k_m"].load(
-            tiny_source(), LoadSettings(device="cpu", dtype="float32", engine="transformers")
-        )
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_on_some_engine(method: str) -> None:
     reasons = {engine: METHODS[method].unsupported_reason(engine) for engine in ("native", "transformers")}

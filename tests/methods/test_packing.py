@@ -1,5 +1,6 @@
 """int8 and int4 of architectures that our engine does not know: transformers over packed weights."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from quantbench.decoding.packed_stacks import PackedStack, stacks_of
 from quantbench.engine.calibration import input_mean_squares
 from quantbench.measure import audit, measure_size
 from quantbench.methods import METHODS, Loaded, LoadSettings
-from quantbench.methods.calibrating import OF_SQUARES, windows
-from quantbench.methods.packing import Layers
+from quantbench.methods import calibrating
+from quantbench.methods.calibrating import OF_MOMENTS, OF_SQUARES, windows
+from quantbench.methods.layers import Layers
+from quantbench.methods.mixtures import familiar
 from quantbench.settings import Engine
 from quantbench.sources import ModelSource, open_source
 from quantbench.weights.quantizers.int8 import quantize_int8
@@ -191,3 +194,47 @@ def test_calibrated_weights_are_near_those_of_our_engine() -> None:
     text = [(1, 5, 9, 20, 33, 2, 7)]
     (one,), (other,) = packed.decoder.score(text), native.decoder.score(text)
     assert float((one - other).abs().max()) < 0.05 * float(other.abs().max())
+
+
+TEXTS = [
+    tuple(torch.randint(3, 128, (24,), generator=torch.Generator().manual_seed(n)).tolist()) for n in range(8)
+]
+
+
+def far(source: ModelSource, method: str) -> float:
+    """Mean square of what a method changes of the logits, on the text that GPTQ reads."""
+    exact, found = (load(source, name).decoder.score(TEXTS) for name in ("fp32", method))
+    return float(sum((a - b).square().mean() for a, b in zip(exact, found, strict=True)))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "falcon"])
+def test_gptq_runs_through_hooks_and_is_closer_on_its_text(
+    kind: str, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantbench.methods.calibrating.windows", lambda *_: TEXTS)
+    monkeypatch.setattr("quantbench.methods.layers.MOMENT_BYTES", 2 * 4 * 64**2)  # several turns
+    source = open_source(str(folder(folders, kind)))
+    loaded = load(source, "int4-gptq-head16")
+    assert loaded.calibration is not None and loaded.calibration.feedback
+    assert far(source, "int4-gptq-head16") < far(source, "int4-head16")
+
+
+def test_gptq_by_hooks_is_near_that_of_our_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrating, "OF_MOMENTS", replace(OF_MOMENTS, tokens=512))
+    source = open_source("builtin")
+    text = [(1, 5, 9, 20, 33, 2, 7)]
+    (exact,) = load(source, "fp32").decoder.score(text)
+    errors = [
+        float((next(iter(load(source, "int4-gptq-head16", engine=engine).decoder.score(text))) - exact).norm())
+        for engine in (Engine.TRANSFORMERS, Engine.NATIVE)
+    ]
+    assert errors[0] == pytest.approx(errors[1], rel=0.5)
+
+
+def test_the_mixture_of_other_architectures_goes_by_gguf_pys_names(folders: Path) -> None:
+    pytest.importorskip("gguf")
+    assert familiar("transformer.h.3.mlp.c_proj.weight") == "model.layers.3.mlp.down_proj.weight"
+    assert familiar("transformer.h.3.attn.c_attn.weight") == "model.layers.3.self_attn.qkv_proj.weight"
+    source = open_source(str(folder(folders, "gpt2")))
+    held = {kind.module: kind.format for kind in audit(load(source, "q4_k_m").decoder, source) if kind.matrices}
+    assert set(held.values()) == {"Q5_0", "Q5_1", "Q8_0"}  # stand-ins, as 256 divides no width

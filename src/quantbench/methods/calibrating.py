@@ -70,11 +70,19 @@ def calibrate(source: ModelSource, settings: LoadSettings, measure: "Measure | N
 
 
 def quantize_in_sequence(
-    source: ModelSource, settings: LoadSettings, quantize: "QuantizeTogether"
+    source: ModelSource,
+    settings: LoadSettings,
+    quantize: "QuantizeTogether",
+    in_turn: "Callable[[Sequence[Sequence[int]]], Passed] | None" = None,
 ) -> Strengths:
-    """Quantize matrix by matrix while a text runs; `squares` has the head's alone. ModelError as above."""
+    """Quantize matrix by matrix while a text runs; `squares` has the head's. ModelError as above.
+
+    `in_turn` does that with a model that is loaded already; without it our engine reads the source's.
+    """
 
     def run(ids: Sequence[Sequence[int]]) -> "Passed":
+        if in_turn is not None:
+            return in_turn(ids)
         from quantbench.engine.sequential import Sequential
 
         device = settings.device

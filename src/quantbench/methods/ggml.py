@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from quantbench.errors import UsageError
 from quantbench.methods.calibrating import Strengths
 from quantbench.methods.method import Loaded, LoadSettings
-from quantbench.methods.mixtures import Mixture, pure, q4_k_m
+from quantbench.methods.mixtures import Mixture, familiar, pure, q4_k_m
 from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import VECTOR_BYTES
 from quantbench.sources import ModelSource
@@ -44,9 +44,8 @@ class GgmlMethod:
         return None if find_spec("gguf") else f"it needs the package gguf: {INSTALL}"
 
     def unsupported_reason(self, engine: str) -> str | None:
-        """A mixture needs the matrices' names, and those of other architectures are their own."""
-        mixed = not self.scheme and engine == "transformers"
-        return "its mixture is known for the native engine's models alone" if mixed else None
+        """Blocks are held in both engines' layers."""
+        return None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""
@@ -77,14 +76,32 @@ class GgmlMethod:
         """Quantize each matrix on its way to our engine, or in a model that transformers has loaded."""
         if reason := self.unavailable(settings.device) or self.unsupported_reason(settings.engine):
             raise UsageError(f"this method cannot run: {reason}")
-        quantizer = partial(Blocks, self.mixture(source.config))
         if settings.engine == "transformers":
             from quantbench.methods.packing import load_packed
 
-            return load_packed(source, settings, quantizer)
-        blocks = quantizer(Strengths())
+            mixture = self.mixture(source.config if self.scheme else as_transformers_reads(source))
+            by_own_name = partial(Blocks, lambda name, inputs: mixture(familiar(name), inputs))
+            return load_packed(source, settings, by_own_name)
+        blocks = Blocks(self.mixture(source.config), Strengths())
         loaded = load_quantized(source, settings, blocks)
         return replace(loaded, warnings=(*blocks.warnings(), *loaded.warnings))
+
+
+def as_transformers_reads(source: ModelSource) -> dict[str, Any]:
+    """A configuration with its number of layers and tied or not, by whatever names its family has for them."""
+    from transformers import AutoConfig
+
+    given = {key: value for key, value in source.config.items() if key != "model_type"}
+    try:
+        full: Any = AutoConfig.for_model(source.config["model_type"], **given).get_text_config()
+    except (KeyError, ValueError) as error:  # the repository brings its own class
+        if "num_hidden_layers" not in source.config:
+            raise UsageError(
+                f"'{source.name}' does not say its num_hidden_layers, by which q4_k_m goes; use q4_0"
+            ) from error
+        return dict(source.config)
+    facts = {"num_hidden_layers": full.num_hidden_layers, "tie_word_embeddings": full.tie_word_embeddings}
+    return {**source.config, **facts}
 
 
 def matrix_bytes(kind: str | None, rows: int, columns: int) -> int:

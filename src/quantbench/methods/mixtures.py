@@ -16,6 +16,14 @@ Mixture = Callable[[str, int], str | None]  # matrix name, inputs -> type; None 
 STAND_INS = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 LAYER = re.compile(r"\.(\d+)\.")
 MOST_LAYERS = 80  # of models of 70 billion weights, whose values take more bits
+TREATED = {  # gguf-py's tensors -> our names' ends
+    "ATTN_QKV": "self_attn.qkv_proj",
+    "ATTN_K": "self_attn.k_proj",
+    "ATTN_V": "self_attn.v_proj",
+    "ATTN_OUT": "self_attn.o_proj",
+    "FFN_DOWN": "mlp.down_proj",
+    "FFN_DOWN_EXP": "mlp.down_proj",
+}
 EIGHT = 8  # experts: then the small projections take more bits
 OF_EIGHT = {"v_proj": "Q8_0", "k_proj": "Q8_0", "o_proj": "Q5_K"}
 
@@ -32,6 +40,23 @@ def q4_k_m(config: Mapping[str, Any]) -> Mixture:
         return fitting(asked(name, config), inputs)
 
     return kind
+
+
+def familiar(name: str) -> str:
+    """The name that our layout has for a matrix of any architecture that gguf-py can convert.
+
+    Only what the mixture treats unlike the rest is translated; other names are returned as they are.
+    """
+    from gguf.tensor_mapping import TensorNameMap
+
+    number = LAYER.search(name)
+    if number is None:
+        return name
+    pattern = name.removesuffix(".weight").replace(number[0], ".{bid}.", 1)
+    for tensor, patterns in TensorNameMap.block_mappings_cfg.items():
+        if pattern in patterns and tensor.name in TREATED:
+            return f"model.layers.{number[1]}.{TREATED[tensor.name]}.weight"
+    return name
 
 
 def fitting(kind: str, inputs: int) -> str | None:

@@ -6,14 +6,14 @@ is told.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from quantbench.methods.calibrating import Strengths
+from quantbench.methods.layers import Layers
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.sources import ModelSource
-from quantbench.sources.layout import EMBEDDING, HEAD
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,84 +51,6 @@ def load_packed(
         warnings=(*packing.warnings, *loaded.warnings),
         calibration=packing.strengths.calibration,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One matrix: its name, for embedding and head that of our engine, and the modules that hold it."""
-
-    name: str
-    modules: "tuple[nn.Module, ...]"
-
-    def matrix(self) -> "Tensor":
-        """The values [out, in]."""
-        from quantbench.decoding.packed_modules import CONV
-
-        weight: Any = self.modules[0].weight
-        values: Tensor = weight.data
-        return values.T.contiguous() if type(self.modules[0]).__name__ == CONV else values
-
-
-class Layers:
-    """The layers of a model that can be packed, each matrix once."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-        found: dict[int, list[tuple[str, nn.Module]]] = {}
-        for name, module in packable(model):
-            found.setdefault(id(module.weight), []).append((name, module))
-        self.layers = [
-            Layer(
-                own_name(name, [module for _, module in shared], embedding, head),
-                tuple(module for _, module in shared),
-            )
-            for shared in found.values()
-            for name, _ in shared[:1]
-        ]
-
-    def mean_squares(self, texts: Sequence[Sequence[int]]) -> "dict[str, Tensor]":
-        """Matrix name -> mean square of each input over all tokens of `texts`; tables looked up have none."""
-        import torch
-
-        sums: dict[str, Tensor] = {}
-        counts: dict[str, int] = {}
-
-        def note(name: str, x: "Tensor") -> None:
-            rows = x.detach().reshape(-1, x.shape[-1]).float()
-            sums[name] = sums.get(name, 0) + rows.square().sum(dim=0)
-            counts[name] = counts.get(name, 0) + len(rows)
-
-        hooks = [
-            module.register_forward_pre_hook(lambda _, given, name=layer.name: note(name, given[0]))
-            for layer in self.layers
-            for module in layer.modules
-            if not isinstance(module, torch.nn.Embedding)
-        ]
-        with torch.inference_mode():
-            for text in texts:
-                self.model(torch.tensor([list(text)], device=self.model.device), use_cache=False)
-        for hook in hooks:
-            hook.remove()
-        return {name: total / counts[name] for name, total in sums.items()}
-
-
-def packable(model: Any) -> "Iterator[tuple[str, Any]]":
-    """Linear layers and embeddings whose parameter is a float."""
-    from quantbench.decoding.module_tensors import FLOAT_SCHEMES
-    from quantbench.decoding.packed_modules import base_of
-
-    for name, module in model.named_modules():
-        parameter = module._parameters.get("weight")
-        if base_of(module) is not None and parameter is not None and parameter.dtype in FLOAT_SCHEMES:
-            yield name, module
-
-
-def own_name(name: str, modules: "Sequence[nn.Module]", embedding: Any, head: Any) -> str:
-    """A matrix's name, those of embedding and head as our engine calls them."""
-    if any(module is embedding for module in modules):
-        return EMBEDDING
-    return HEAD if any(module is head for module in modules) else f"{name}.weight"
 
 
 class Packing:

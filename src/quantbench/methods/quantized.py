@@ -59,9 +59,8 @@ class QuantizedMethod:
         return None
 
     def unsupported_reason(self, engine: str) -> str | None:
-        """Layers of transformers hold the same weights; error feedback runs through our own engine's."""
-        needs_own = self.feedback is not None and engine == "transformers"
-        return "error feedback runs layer by layer in the native engine alone" if needs_own else None
+        """Layers of transformers hold the same weights."""
+        return None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""
@@ -106,9 +105,14 @@ class QuantizedMethod:
         return replace(loaded, warnings=warnings, calibration=strengths.calibration)
 
     def _load_packed(self, source: ModelSource, settings: LoadSettings) -> Loaded:
-        from quantbench.methods.packing import Layers, load_packed
+        from quantbench.methods.layers import Layers
+        from quantbench.methods.packing import load_packed
 
         def strengths(layers: Layers) -> Strengths:
+            if self.feedback is not None:
+                feedback = Feedback(self.feedback.group_for)
+                in_turn = partial(layers.quantize_in_turn, quantize=feedback)
+                return quantize_in_sequence(source, settings, feedback, in_turn)
             return calibrate(source, settings, layers.mean_squares)
 
         noted = partial(Noted, self, device=settings.device, dtype=settings.dtype)
