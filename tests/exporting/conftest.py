@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quantbench.methods import calibrating
+from quantbench.methods import calibrating, mixed
 from quantbench.sources import text
 from quantbench.sources.transformers_tokenizer import Resolved
 
@@ -19,4 +19,6 @@ def plain_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
         return Resolved((folder / "tokenizer.json").read_text(), False)
 
     monkeypatch.setattr(calibrating, "OF_SQUARES", replace(calibrating.OF_SQUARES, tokens=128))
+    monkeypatch.setattr(calibrating, "OF_MOMENTS", replace(calibrating.OF_MOMENTS, tokens=128))
+    monkeypatch.setattr(mixed, "OF_GRADIENTS", replace(mixed.OF_GRADIENTS, tokens=128))
     monkeypatch.setattr(text, "resolve_tokenizer", read)

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from quantbench.weights.formats import BlockWeight, FloatWeight, Weight
+from quantbench.weights.formats import BlockWeight, FloatWeight, Int4DoubleWeight, Weight
+from quantbench.weights.formats.int4_double import ZERO_BIAS, ZERO_STEP
+from quantbench.weights.formats.nibbles import unpack_pairs
 from quantbench.weights.writers.integers import GGML_GROUP, Integers, Unfit, integers_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ def ggml_tensor(weight: Weight) -> "tuple[str, Tensor]":
         return FLOATS[weight.kind], weight.values
     if isinstance(weight, BlockWeight):
         return weight.kind, weight.data
+    if isinstance(weight, Int4DoubleWeight):
+        return "Q4_1", blocks_of_double(weight)
     held = integers_of(weight)
     scale, zero = per_block(held)
     if bool((zero == MIDDLES[held.bits]).all()):
@@ -59,9 +63,29 @@ def blocks_with_minimum(held: Integers, scale: "Tensor", zero: "Tensor") -> "Ten
     minimum = exact.half()
     if not torch.equal(minimum.float(), exact):
         raise Unfit("its zero points times their scales need more than the 16 bits of GGUF's Q4_1")
-    codes, half = held.codes.reshape(*scale.shape, GGML_GROUP), GGML_GROUP // 2
+    return q4_1_blocks(held.codes, scale, minimum)
+
+
+def blocks_of_double(weight: Int4DoubleWeight) -> "Tensor":
+    """Q4_1 of 4 bits with double quantization; Unfit where 16 bits do not hold a group's step or lowest value."""
+    step, zero = (part.float() for part in weight.affine.unbind(-1))
+    low = (zero - ZERO_BIAS) * ZERO_STEP - 8 * step  # of code 0, over the row's scale
+    exact = (step * weight.scale[:, None], low * weight.scale[:, None])
+    held = tuple(part.half() for part in exact)
+    if any(bool((half.float() != whole).any()) for half, whole in zip(held, exact, strict=True)):
+        raise Unfit("some rows' scales need more than the 16 bits of GGUF's Q4_1")
+    times = weight.group_size // GGML_GROUP
+    scale, minimum = (part.repeat_interleave(times, 1) for part in held)
+    return q4_1_blocks(unpack_pairs(weight.packed), scale, minimum)
+
+
+def q4_1_blocks(codes: "Tensor", scale: "Tensor", minimum: "Tensor") -> "Tensor":
+    """Codes uint8 [out, in], scale and minimum float16 [out, blocks]."""
+    import torch
+
+    parts, half = codes.reshape(*scale.shape, GGML_GROUP), GGML_GROUP // 2
     both = torch.stack((scale, minimum), dim=-1)
-    return joined(both, codes[..., :half] | (codes[..., half:] << 4))
+    return joined(both, parts[..., :half] | (parts[..., half:] << 4))
 
 
 def joined(head: "Tensor", codes: "Tensor") -> "Tensor":

@@ -21,6 +21,14 @@ inline float between(float x, float low, float high) {
 inline float inverse_of(float scale) { return scale == 0 ? 0.0f : 1 / scale; }
 inline float code(float w, float inverse, float zero) { return nearest(between((w - zero) * inverse, -8, 7)); }
 
+// The least power of two, or one and a half of one, that is not below x.
+inline float coarse(float x) {
+    if (x == 0 || !std::isfinite(x)) return x;
+    int exponent;
+    const float mantissa = std::frexp(x, &exponent);  // [0.5, 1)
+    return std::ldexp(mantissa <= 0.5f ? 0.5f : mantissa <= 0.75f ? 0.75f : 1.0f, exponent);
+}
+
 struct Affine {
     float error, scale, zero;
     void take(const Affine& other) {
@@ -118,13 +126,15 @@ struct Group {
 // One row of `groups` groups -> nibbles [columns / 2], steps and zeros [groups, 2], and the row's scale.
 inline void search_row(const float* w, const float* importance, int64_t groups, int64_t size, uint8_t* packed,
                        uint8_t* affine, float* scale, std::vector<Affine>& found) {
-    float by_row = 0, finite = 0;
+    float by_row = 0, widest = 0, finite = 0;
     for (int64_t j = 0; j < groups * size; ++j) finite += w[j] * 0;
     for (int64_t g = 0; g < groups; ++g) {
         found[g] = Group{w + g * size, importance + g * size, size}.searched();
-        by_row = std::fmax(by_row, found[g].scale / MOST_STEP);
+        widest = std::fmax(widest, found[g].scale);
         by_row = std::fmax(by_row, std::fabs(found[g].zero) / (ZERO_STEP * MOST_ZERO));
     }
+    by_row = std::fmax(by_row, widest / MOST_STEP);
+    if (widest > 0) by_row = coarse(by_row);
     *scale = finite == 0 ? by_row : std::numeric_limits<float>::quiet_NaN();
     for (int64_t g = 0; g < groups; ++g) {
         const Affine held = Group{w + g * size, importance + g * size, size}.held(found[g], by_row);
