@@ -40,6 +40,13 @@ def format_for(place: int, columns: int) -> Int4Groups | Int8Groups:
     return FORMATS[place] if columns % LEAST == 0 else FORMATS[-1]
 
 
+def weight_in(place: int, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight":
+    """A matrix in one of FORMATS."""
+    made = format_for(place, weight.shape[1])(name, weight, squares)
+    assert made is not None  # the format fits the width
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """Which of FORMATS each matrix gets."""
@@ -47,7 +54,7 @@ class Shared:
     places: Mapping[str, int]
 
     def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
-        return format_for(self.places[name], weight.shape[1])(name, weight, squares)
+        return weight_in(self.places[name], name, weight, squares)
 
     def group_for(self, name: str, columns: int) -> int | None:
         """Of 4 bits with double quantization; None for other formats."""
@@ -159,9 +166,11 @@ class MixedMethod:
         ) -> "list[list[Weight]]":
             if names[0] in self.kept:
                 return []
-            form = [format_for(place, values[0].shape[1]) for place in PLACES]
             squares = strengths.squares.get(names[0])
-            return [[one(n, v, squares) for n, v in zip(names, values, strict=True)] for one in form]
+            return [
+                [weight_in(place, name, value, squares) for name, value in zip(names, values, strict=True)]
+                for place in PLACES
+            ]
 
         texts = texts_of(source, settings, OF_GRADIENTS)
         return candidate_divergences(source, texts, candidates, device=settings.device)
