@@ -112,7 +112,9 @@ def measure(
     baseline: list[torch.Tensor],
 ) -> dict[str, Any]:
     """One method's row."""
-    method, bits = OTHERS[name] if name in OTHERS else (budgeted(name) if "@" in name else METHODS[name], None)
+    method, bits = (
+        OTHERS[name] if name in OTHERS else (budgeted(name) if "@" in name else METHODS[name], None)
+    )
     gc.collect()
     if settings.device.startswith("cuda"):
         torch.cuda.empty_cache()

@@ -78,7 +78,7 @@ def test_a_family_of_the_native_engine_runs_under_every_method(kind: str, tmp_pa
 def test_following_a_refusals_advice_leads_to_a_run(settings: dict[str, str], tmp_path: Path) -> None:
     model = folder(tmp_path, "gpt2")
     with pytest.raises(UsageError) as refusal:
-        planned(model, methods=("q4_k_m",), **settings)
+        planned(model, methods=("mixed",), **settings)
     advice = str(refusal.value).rpartition("; ")[2]
     methods = advice.removeprefix("use --methods ").split(",")
     assert planned(model, methods=tuple(methods), **settings)
@@ -86,9 +86,9 @@ def test_following_a_refusals_advice_leads_to_a_run(settings: dict[str, str], tm
 
 def test_every_method_runs_with_the_engine_that_can_run_it(tmp_path: Path) -> None:
     model = folder(tmp_path, "llama")
-    assert engines(model, engine="transformers", methods=("fp16", "q4_k_m")) == {
+    assert engines(model, engine="transformers", methods=("fp16", "mixed")) == {
         "fp16": "transformers",
-        "q4_k_m": "native",
+        "mixed": "native",
     }
     assert set(engines(model, methods=("fp16", "int8")).values()) == {"native"}
 
@@ -99,11 +99,11 @@ def test_a_plan_of_two_engines_says_which_runs_what(tmp_path: Path) -> None:
         tasks=("none",),
         device="cpu",
         engine="transformers",
-        methods=("fp16", "int8", "q4_k_m"),
+        methods=("fp16", "int8", "mixed"),
     )
     plan, _ = build_plan(settings)
     (note,) = plan.notes
-    assert note.startswith("two engines run: fp16 and int8 with transformers, q4_k_m with native")
+    assert note.startswith("two engines run: fp16 and int8 with transformers, mixed with native")
 
 
 def test_methods_left_to_us_run_with_the_engine_that_was_asked_for(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_methods_of_a_model_are_told_in_one_sentence_and_a_table(tmp_path: Path)
     text = shown(folder(tmp_path, "gpt2"))
     assert "runs with transformers under fp32, bf16, fp16, int8" in text
     assert "mixed needs the native engine, and it cannot run this model" in text
-    assert "no: its bits are shared out layer by layer in the native engine alone" in text
+    assert "no: the native engine alone shares out its bits" in text
     assert "runs with the native engine under every method" in shown(folder(tmp_path / "llama", "llama"))
 
 

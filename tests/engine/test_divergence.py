@@ -13,7 +13,10 @@ from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.readers import Quantizing
 from tests.model_folders import tiny_source
 
-TEXTS = [[int(t) for t in torch.randint(0, 64, (24,), generator=torch.Generator().manual_seed(n))] for n in range(64)]
+TEXTS = [
+    [int(t) for t in torch.randint(0, 64, (12,), generator=torch.Generator().manual_seed(n))]
+    for n in range(64)
+]
 SMALL = 0.02  # of the weights' own size
 QKV, DOWN = "model.layers.1.self_attn.q_proj.weight", "model.layers.0.mlp.down_proj.weight"
 EMBEDDING = "model.embed_tokens.weight"
@@ -25,7 +28,9 @@ def changed(name: str, value: Tensor, size: float = SMALL) -> Weight:
 
 
 def candidates(names: list[str], values: list[Tensor]) -> list[list[Weight]]:
-    return [[changed(n, v, size) for n, v in zip(names, values, strict=True)] for size in (0.0, SMALL, 2 * SMALL)]
+    return [
+        [changed(n, v, size) for n, v in zip(names, values, strict=True)] for size in (0.0, SMALL, 2 * SMALL)
+    ]
 
 
 def measured(source: ModelSource, names: tuple[str, ...]) -> float:
@@ -64,7 +69,7 @@ def test_a_small_change_costs_what_the_model_loses(
     name: str, source: ModelSource, found: dict[str, list[float]]
 ) -> None:
     parts = (name,) if name != QKV else tuple(QKV.replace("q_proj", f"{k}_proj") for k in "qkv")
-    assert found[name][1] == pytest.approx(measured(source, parts), rel=0.4)  # 64 texts, one draw of each
+    assert found[name][1] == pytest.approx(measured(source, parts), rel=0.4)  # 48 texts, one draw of each
 
 
 def test_no_change_costs_nothing_and_twice_the_change_four_times_as_much(
@@ -81,7 +86,9 @@ def test_texts_that_run_through_the_head_in_parts_give_the_same(
     def one(names: list[str], values: list[Tensor]) -> list[list[Weight]]:
         return [[changed(n, v) for n, v in zip(names, values, strict=True)]] if names[0] == DOWN else []
 
-    monkeypatch.setattr(torch, "multinomial", lambda likely, number, generator: likely.argmax(-1, keepdim=True))
+    monkeypatch.setattr(
+        torch, "multinomial", lambda likely, number, generator: likely.argmax(-1, keepdim=True)
+    )
     whole = candidate_divergences(source, TEXTS[:4], one, device="cpu")[DOWN]  # type: ignore[arg-type]
     monkeypatch.setattr(divergence, "AT_ONCE", 7)
     parts = candidate_divergences(source, TEXTS[:4], one, device="cpu")[DOWN]  # type: ignore[arg-type]

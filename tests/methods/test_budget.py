@@ -55,7 +55,9 @@ def test_at_every_breakpoint_of_the_multiplier_it_is_the_optimum(of: Model) -> N
 def test_it_is_never_worse_than_one_step_from_the_optimum(of: Model, more: int, extra: int) -> None:
     budget = least(of) + more
     optimum = min(loss for size, loss in map(totals, map(list, product(*of))) if size <= budget)
-    steps = [choices[a].loss - choices[b].loss for choices in of for a in hull(choices) for b in hull(choices)]
+    steps = [
+        choices[a].loss - choices[b].loss for choices in of for a in hull(choices) for b in hull(choices)
+    ]
     assert totals(shared(of, budget))[1] <= optimum + max(steps, default=0) + 1e-9
 
 

@@ -13,8 +13,7 @@ from quantbench.decoding.packed_modules import CONV, PackedMatrix
 from quantbench.decoding.packed_stacks import PackedStack, stacks_of
 from quantbench.engine.calibration import input_mean_squares
 from quantbench.measure import audit, measure_size
-from quantbench.methods import METHODS, Loaded, LoadSettings
-from quantbench.methods import calibrating
+from quantbench.methods import METHODS, Loaded, LoadSettings, calibrating
 from quantbench.methods.calibrating import OF_MOMENTS, OF_SQUARES, windows
 from quantbench.methods.layers import Layers
 from quantbench.methods.mixtures import familiar
@@ -225,7 +224,9 @@ def test_gptq_by_hooks_is_near_that_of_our_engine(monkeypatch: pytest.MonkeyPatc
     text = [(1, 5, 9, 20, 33, 2, 7)]
     (exact,) = load(source, "fp32").decoder.score(text)
     errors = [
-        float((next(iter(load(source, "int4-gptq-head16", engine=engine).decoder.score(text))) - exact).norm())
+        float(
+            (next(iter(load(source, "int4-gptq-head16", engine=engine).decoder.score(text))) - exact).norm()
+        )
         for engine in (Engine.TRANSFORMERS, Engine.NATIVE)
     ]
     assert errors[0] == pytest.approx(errors[1], rel=0.5)
@@ -236,5 +237,7 @@ def test_the_mixture_of_other_architectures_goes_by_gguf_pys_names(folders: Path
     assert familiar("transformer.h.3.mlp.c_proj.weight") == "model.layers.3.mlp.down_proj.weight"
     assert familiar("transformer.h.3.attn.c_attn.weight") == "model.layers.3.self_attn.qkv_proj.weight"
     source = open_source(str(folder(folders, "gpt2")))
-    held = {kind.module: kind.format for kind in audit(load(source, "q4_k_m").decoder, source) if kind.matrices}
+    held = {
+        kind.module: kind.format for kind in audit(load(source, "q4_k_m").decoder, source) if kind.matrices
+    }
     assert set(held.values()) == {"Q5_0", "Q5_1", "Q8_0"}  # stand-ins, as 256 divides no width

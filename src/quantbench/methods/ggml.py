@@ -88,7 +88,7 @@ class GgmlMethod:
 
 
 def as_transformers_reads(source: ModelSource) -> dict[str, Any]:
-    """A configuration with its number of layers and tied or not, by whatever names its family has for them."""
+    """A configuration with its number of layers and whether it is tied, by whatever names it has for them."""
     from transformers import AutoConfig
 
     given = {key: value for key, value in source.config.items() if key != "model_type"}

@@ -1,8 +1,8 @@
 """mixed: bits go where they save most, to a budget of bits a weight, scales and zeros included.
 
 Matrices that are held as one (queries, keys and values; gates and ups) get one of three formats: 4 bits in
-groups of 64 or of 32, or 8 bits in groups of 128. What each would cost is measured by one pass back through the unquantized
-model (engine.divergence); the sum of that is made least under the budget. Nothing is weighed by hand.
+groups of 64 or of 32, or 8 bits in groups of 128. What each would cost is measured by one pass back through
+the unquantized model (engine.divergence); the sum of that is made least under the budget.
 """
 
 import time
@@ -78,7 +78,7 @@ class MixedMethod:
         """With the budget."""
         what = "4 bits by GPTQ and 8 bits" if self.feedback else "4 and 8 bits"
         ends = "embedding and head stay at 16 bits" if self.kept else "embedding and head included"
-        return f"{what} by matrix, {self.bits:g} bits a weight in all, calibrated on a short text; {ends}"
+        return f"{what} by matrix, {self.bits:g} in all, calibrated on a short text; {ends}"
 
     def unavailable(self, device: str) -> str | None:
         """Plain torch is enough."""
@@ -87,7 +87,7 @@ class MixedMethod:
     def unsupported_reason(self, engine: str) -> str | None:
         """The pass back runs through our own engine's layers."""
         needs_own = engine == "transformers"
-        return "its bits are shared out layer by layer in the native engine alone" if needs_own else None
+        return "the native engine alone shares out its bits" if needs_own else None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""
@@ -109,9 +109,7 @@ class MixedMethod:
         method, strengths = self._shared_out(source, settings)
         return method.load_after(strengths, source, settings)
 
-    def _shared_out(
-        self, source: ModelSource, settings: LoadSettings
-    ) -> tuple[QuantizedMethod, Strengths]:
+    def _shared_out(self, source: ModelSource, settings: LoadSettings) -> tuple[QuantizedMethod, Strengths]:
         """The method with every matrix's format, and what its pass found."""
         strengths = calibrate(source, settings)
         start = time.perf_counter()
@@ -136,9 +134,7 @@ class MixedMethod:
         )
         return method, replace(strengths, seconds=strengths.seconds + seconds)
 
-    def _places(
-        self, source: ModelSource, settings: LoadSettings, strengths: Strengths
-    ) -> dict[str, int]:
+    def _places(self, source: ModelSource, settings: LoadSettings, strengths: Strengths) -> dict[str, int]:
         """Matrix name -> its place in FORMATS."""
         held = {
             parts[0][0]: parts for parts in matrices_as_held(source.config) if parts[0][0] not in self.kept
@@ -161,9 +157,7 @@ class MixedMethod:
             return {}
         from quantbench.engine.divergence import candidate_divergences
 
-        def candidates(
-            names: "Sequence[str]", values: "Sequence[Tensor]"
-        ) -> "list[list[Weight]]":
+        def candidates(names: "Sequence[str]", values: "Sequence[Tensor]") -> "list[list[Weight]]":
             if names[0] in self.kept:
                 return []
             squares = strengths.squares.get(names[0])
@@ -185,8 +179,8 @@ def check_budget(source: ModelSource, bits: float, weights: int, least: int) -> 
     """UsageError for a budget that the lightest formats exceed."""
     if least > bits * weights / 8:
         raise UsageError(
-            f"'{source.name}' takes {8 * least / weights:.3f} bits a weight in the lightest formats, more than "
-            f"the {bits:g} of this method; choose a larger budget, as mixed:bits=5, or use int4"
+            f"'{source.name}' takes {8 * least / weights:.3f} bits a weight in the lightest formats, more "
+            f"than the {bits:g} of this method; choose a larger budget, as mixed:bits=5, or use int4"
         )
 
 

@@ -48,7 +48,9 @@ BUDGETS = MethodOption(
     what="bits a weight in all",
     parts={"4.5": "", "4.75": "-4.75", "5": "-5", "6": "-6"},
 )
-ROUNDING = MethodOption(key="cal", what="what a text is for: scales or GPTQ", parts={"text": "", "gptq": "-gptq"})
+ROUNDING = MethodOption(
+    key="cal", what="what a text is for: scales or GPTQ", parts={"text": "", "gptq": "-gptq"}
+)
 
 OPTIONS: dict[str, tuple[MethodOption, ...]] = {  # in the order in which an own name has their parts
     "int8": (GROUPS_OF_8, head_option("8")),

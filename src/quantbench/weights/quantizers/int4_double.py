@@ -1,9 +1,9 @@
 """Four bits with double quantization: the search of `int4`, then its scales and zeros in 8 bits.
 
-A row's float32 scale makes its widest group's step at most 255 and reaches its farthest zero. It is a power of
-two or one and a half of one: then a group's step and its lowest value, which are such a scale times an integer
-of 8 and 9 bits, are exact in 16 bits, and GGUF's Q4_1 holds the same weights. (A row whose groups are constant
-keeps the exact one.) Of each group's step
+A row's float32 scale makes its widest group's step at most 255 and reaches its farthest zero. It is a power
+of two or one and a half of one: then a group's step and its lowest value, which are such a scale times an
+integer of 8 and 9 bits, are exact in 16 bits, and GGUF's Q4_1 holds the same weights. (A row whose groups
+are constant keeps the exact one.) Of each group's step
 the nearest integer and those beside it are tried, with the zero of the search and with the mean of what
 the codes leave over; of all these the least weighted squared error wins.
 """
@@ -61,7 +61,7 @@ def double_search(w: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor, Tenso
 
 
 def coarse(scale: Tensor) -> Tensor:
-    """The least power of two, or one and a half of one, that is not below each; 0 and what is not finite stay."""
+    """The least power of two, or one and a half of one, not below each; 0 and what is not finite stay."""
     mantissa, exponent = torch.frexp(scale)  # [0.5, 1)
     rounded = torch.where(mantissa <= 0.5, 0.5, torch.where(mantissa <= 0.75, 0.75, 1.0))
     return torch.where((scale == 0) | ~scale.isfinite(), scale, torch.ldexp(rounded, exponent))

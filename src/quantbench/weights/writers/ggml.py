@@ -67,7 +67,7 @@ def blocks_with_minimum(held: Integers, scale: "Tensor", zero: "Tensor") -> "Ten
 
 
 def blocks_of_double(weight: Int4DoubleWeight) -> "Tensor":
-    """Q4_1 of 4 bits with double quantization; Unfit where 16 bits do not hold a group's step or lowest value."""
+    """Q4_1 of double quantization; Unfit where 16 bits do not hold a group's step or lowest value."""
     step, zero = (part.float() for part in weight.affine.unbind(-1))
     low = (zero - ZERO_BIAS) * ZERO_STEP - 8 * step  # of code 0, over the row's scale
     exact = (step * weight.scale[:, None], low * weight.scale[:, None])
