@@ -34,7 +34,8 @@ __all__ = [
     "spreadable",
 ]
 
-VARIANTS = {**OF_ONE_METHOD, **SYMMETRIC, **MIXED}
+OTHER_BUDGETS = {name: method for name, method in MIXED.items() if name != "mixed"}
+VARIANTS = {**OF_ONE_METHOD, **SYMMETRIC, **OTHER_BUDGETS}
 METHODS: dict[str, Method] = {
     **FLOATS,
     **QUANTIZED,
