@@ -117,7 +117,7 @@ class Backward:
         x = states.requires_grad_()
         read = self._run.operations.norm(x, self._loader.final_norm())
         back, added = [], [[] for _ in weights]  # type: ignore[var-annotated]
-        for part in read.detach().split(AT_ONCE):
+        for part in torch.split(read.detach(), AT_ONCE):
             logits = F.linear(part, table)
             likely = logits.softmax(-1)
             drawn = torch.multinomial(likely, 1, generator=drawing)
