@@ -11,7 +11,7 @@ from quantbench.analysis.comparison.metrics import SIZE, SPEED, score_metric
 from quantbench.report.charts import draw_charts
 from quantbench.report.charts.bars import draw_bars, make_bars
 from quantbench.report.charts.captions import baseline_runs, captions_of
-from quantbench.report.charts.encoding import COLOURS
+from quantbench.report.charts.encoding import COLOURS, colour_of, symbol_of
 from quantbench.report.charts.heatmap import shares_of
 from quantbench.report.charts.style import to_png
 from tests.report_records import failed, full_record, other_trial, record, reference_records, speed_point
@@ -122,3 +122,9 @@ def test_a_rerun_with_the_same_score_is_said_and_not_drawn_as_a_band() -> None:
     results = analyse([*records, again], "fp16").results
     axis = captions_of(results, score_metric("humaneval"), "").axis
     assert "every run of the baseline gave the same score" in axis
+
+
+def test_no_row_looks_like_the_baseline_or_like_another_of_thirty() -> None:
+    looks = [(colour_of(place), symbol_of(place)) for place in range(31)]
+    assert len(set(looks)) == 31
+    assert COLOURS[0] not in [colour for colour, _ in looks[1:]]

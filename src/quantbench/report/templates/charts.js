@@ -122,7 +122,7 @@ function crosses([[ax, ay], [bx, by]], b) {
 }
 function drawPoint(plot, point, x, y, px, py) {
   const [cx, cy] = [px(point.x), py(point.y)];
-  const stroke = { stroke: `var(--m${point.index % 7})`, "stroke-width": 1.5, class: "bar" };
+  const stroke = { stroke: colourOf(point.index), "stroke-width": 1.5, class: "bar" };
   const bar = (axis, index) => (axis.low[index] === null ? null : [axis.low[index], axis.high[index]]);
   const [across, up] = [bar(x, point.index), bar(y, point.index)];
   if (across) svg("line", { x1: px(across[0]), x2: px(across[1]), y1: cy, y2: cy, ...stroke }, plot);
@@ -206,7 +206,7 @@ function curve(sweep, series) {
   const box = { left: 58, top: 14, width: 366, height: 234 };
   const { px, py } = frame(root, box, { x0, x1, y0, y1 }, logs, { x: "Batch size", y: "" }, batches);
   for (const { found, index } of series) {
-    const colour = `var(--m${index % 7})`;
+    const colour = colourOf(index);
     svg("polyline", { points: found.map((c) => `${px(c[0])},${py(c[1])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2 }, root);
     for (const [batch, value, low, high] of found) {
       if (low !== null) svg("line", { x1: px(batch), x2: px(batch), y1: py(low), y2: py(high), stroke: colour }, root);

@@ -43,9 +43,12 @@ function logTicks(low, high, count) {
   return inside.length > count + 2 && decades.length > 1 ? decades : inside;
 }
 
-/* Marks: shape and colour both tell methods apart. */
+/* Marks: shape and colour both tell methods apart; the first colour is the first row's alone. */
+function colourOf(index) {
+  return `var(--m${index ? 1 + ((index - 1) % 6) : 0})`;
+}
 function mark(parent, index, x, y, size) {
-  const colour = `var(--m${index % 7})`;
+  const colour = colourOf(index);
   const s = size;
   const shapes = [
     `M${x - s},${y}a${s},${s} 0 1,0 ${2 * s},0a${s},${s} 0 1,0 ${-2 * s},0`,
