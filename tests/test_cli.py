@@ -165,14 +165,24 @@ def test_with_json_standard_output_is_one_document(
     assert json.loads(capfd.readouterr().out)
 
 
-def test_help_imports_nothing_that_takes_long() -> None:
+LIBRARIES = {"torch", "transformers", "scipy"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "slow"),
+    [
+        (["--help"], LIBRARIES | {"numpy", "quantbench.records", "quantbench.sources"}),
+        (["run", "--dry-run", "--device", "cpu"], LIBRARIES),
+    ],
+    ids=["help", "plan"],
+)
+def test_what_runs_no_model_imports_nothing_that_takes_long(arguments: list[str], slow: set[str]) -> None:
     code = (
-        "import sys; sys.argv = ['quantbench', '--help']\n"
+        f"import sys; sys.argv = ['quantbench', *{arguments}]\n"
         "from quantbench.cli import main\n"
         "try: main()\n"
-        "except SystemExit: pass\n"
-        "slow = {'torch', 'transformers', 'numpy', 'scipy', 'quantbench.records', 'quantbench.sources'}\n"
-        "assert not slow & set(sys.modules), slow & set(sys.modules)"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"assert not {slow} & set(sys.modules), {slow} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -143,11 +143,22 @@ def measure(settings: RunSettings, *, command: str, console: Console | None = No
             server.start()
         settings = place(settings)
         plan = make_plan(settings, err)
+        if settings.execution.alone:
+            import_report(settings.output.format)
         store.create()
         with store.locked():
             write_plan(plan, store.folder)
             execute(plan, store, settings, command, err, server)
             return reported(store.folder, settings.output.format, err)
+
+
+def import_report(formats: Collection[Format]) -> None:
+    """Import what the report will be drawn with while trials' imports run: later it would cost a second."""
+    if Format.MD in formats:
+        import quantbench.report.charts.bars
+        import quantbench.report.charts.heatmap
+    if Format.HTML in formats:
+        import quantbench.report.formats.page  # noqa: F401
 
 
 def output_folder(settings: RunSettings) -> Path:

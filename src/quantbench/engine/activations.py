@@ -1,10 +1,14 @@
-"""The gate's activation functions: their names in configurations, in torch and in the CPU kernels."""
+"""The gate's activation functions: their names in configurations, in torch and in the CPU kernels.
+
+torch is imported when one is called: a plan is made without it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch.nn.functional as F
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,17 +16,38 @@ class Activation:
     """One function; `number` is that of `activate` in cpu/rows.hpp."""
 
     number: int
-    apply: Callable[[Tensor], Tensor]
+    apply: "Callable[[Tensor], Tensor]"
 
 
-SILU = Activation(0, F.silu)
-GELU_TANH = Activation(2, lambda x: F.gelu(x, approximate="tanh"))
+def silu(x: "Tensor") -> "Tensor":
+    """x times its sigmoid."""
+    from torch.nn.functional import silu
+
+    return silu(x)
+
+
+def gelu(x: "Tensor") -> "Tensor":
+    """x times the normal distribution's mass below it."""
+    from torch.nn.functional import gelu
+
+    return gelu(x)
+
+
+def gelu_tanh(x: "Tensor") -> "Tensor":
+    """gelu by tanh."""
+    from torch.nn.functional import gelu
+
+    return gelu(x, approximate="tanh")
+
+
+SILU = Activation(0, silu)
+GELU_TANH = Activation(2, gelu_tanh)
 ACTIVATIONS: dict[str, Activation] = {  # by `hidden_act`
     "silu": SILU,
     "swish": SILU,
-    "gelu": Activation(1, F.gelu),
+    "gelu": Activation(1, gelu),
     "gelu_pytorch_tanh": GELU_TANH,
     "gelu_new": GELU_TANH,
     "gelu_fast": GELU_TANH,
-    "relu": Activation(3, F.relu),
+    "relu": Activation(3, lambda x: x.relu()),
 }

@@ -16,7 +16,6 @@ from quantbench.sources.families import complete, has_bias, windows_of
 from quantbench.sources.family import TYPED, Family, HeadNorm, Window
 from quantbench.sources.family_table import FAMILIES
 from quantbench.sources.layout import head_dim_of, kv_heads_of
-from quantbench.weights.readers.stored import unread_checkpoint
 
 REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 REQUIRED_OF_EXPERTS = ("num_experts", "moe_intermediate_size", "num_experts_per_tok")
@@ -78,6 +77,13 @@ class ModelConfig:
         return self.ropes[0]
 
 
+def why_unread(config: Mapping[str, Any]) -> str | None:
+    """`unread_checkpoint`; what packed matrices are is known to torch alone, which other plans do without."""
+    from quantbench.weights.readers.stored import unread_checkpoint
+
+    return unread_checkpoint(config)
+
+
 def unsupported(config: Mapping[str, Any]) -> str | None:
     """Why the engine cannot run this configuration, as a phrase that names the key; None when it can."""
     family = FAMILIES.get(str(config.get("model_type")))
@@ -88,7 +94,7 @@ def unsupported(config: Mapping[str, Any]) -> str | None:
     body = family.architecture.replace("ForCausalLM", "Model")  # saved without a head, which may be tied
     if family.architecture not in architectures and body not in architectures:
         return f"architecture '{architectures[0]}' is not {family.architecture}"
-    if unread := unread_checkpoint(config):
+    if config.get("quantization_config") and (unread := why_unread(config)):
         return unread
     if config.get("quantization_config") and family.interleaved:
         return "its queries, keys and values lie head by head, which is not read from quantized checkpoints"

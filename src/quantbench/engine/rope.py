@@ -6,20 +6,21 @@ extension, where it has its short factors. dynamic, whose frequencies change wit
 
 A head's first half is turned with its second. Where a part of a head is rotated, the loader has put that
 part's halves at the beginnings of the head's halves (`head_order`); the rest is turned by nothing. The tables
-also carry the square root of what scores are multiplied with beyond 1 / sqrt(head_dim).
+also carry the square root of what scores are multiplied with beyond 1 / sqrt(head_dim). torch is imported
+when tables are made: a plan is made without it.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import ModelError
 from quantbench.sources.families import rotates
 from quantbench.sources.family_table import FAMILIES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROPE_TYPES = ("default", "linear", "llama3", "yarn", "factors", "longrope")
 
@@ -55,8 +56,10 @@ class Rope:
         """Whether one factor holds for all of a head, so that `attention_factor` says it all."""
         return self.scale == 1 and (self.turned == self.head_dim or self.attention_factor == 1)
 
-    def inverse_frequencies(self) -> Tensor:
+    def inverse_frequencies(self) -> "Tensor":
         """Radians per position, float32 [head_dim / 2], 0 where nothing is rotated."""
+        import torch
+
         if not self.rotates:
             return torch.zeros(self.head_dim // 2)
         if self.turned < self.head_dim:
@@ -74,19 +77,21 @@ class Rope:
             return plain / torch.tensor(self.factors)
         return plain
 
-    def tables(self, positions: int) -> tuple[Tensor, Tensor]:
+    def tables(self, positions: int) -> "tuple[Tensor, Tensor]":
         """Cosine and sine for positions 0 to positions - 1, float32 [positions, head_dim] each.
 
         The second half of a row repeats the first; the sine's first half is negated, so that a rotation is
         x * cosine + swap_halves(x) * sine.
         """
+        import torch
+
         angles = torch.arange(positions, dtype=torch.float32)[:, None] * self.inverse_frequencies()
         factor = torch.full((self.head_dim // 2,), self.scale)
         factor[: self.turned // 2] *= self.attention_factor
         cos, sin = angles.cos() * factor, angles.sin() * factor
         return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
-    def _llama3(self, plain: Tensor) -> Tensor:
+    def _llama3(self, plain: "Tensor") -> "Tensor":
         """Long waves are stretched by `factor`, short ones kept, those between blended."""
         wavelength = 2 * math.pi / plain
         turns = self.original_positions / wavelength  # within the original length
@@ -94,8 +99,10 @@ class Rope:
         keep = ((turns - self.low_freq_factor) / span).clamp(0, 1)
         return (1 - keep) * plain / self.factor + keep * plain
 
-    def _yarn(self, plain: Tensor) -> Tensor:
+    def _yarn(self, plain: "Tensor") -> "Tensor":
         """Dimensions that turn often are kept, those that turn seldom are stretched by `factor`."""
+        import torch
+
         low, high = self._turning(self.beta_fast), self._turning(self.beta_slow)
         if self.truncate:
             low, high = math.floor(low), math.ceil(high)

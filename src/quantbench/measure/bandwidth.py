@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 Read = Callable[[], object]
 CACHES = 3  # times the last-level cache
-SMALLEST, LARGEST = 1 << 28, 1 << 30  # bytes
+SMALLEST, LARGEST = 1 << 27, 1 << 30  # bytes
+UNKNOWN = 1 << 28  # bytes where the system names no cache
 PASSES = 5
 LEAST_PASS = 1 << 25  # bytes of one timed pass: a small buffer is read several times over
 CUDA_BYTES, CUDA_PASSES = 1 << 31, 10
@@ -180,7 +181,7 @@ def graph_rate(read: Read, size: int) -> float:
 
 def buffer_bytes(cache: int, available: int) -> int:
     """CACHES times the cache within SMALLEST and LARGEST, at most a quarter of what is free, whole rows."""
-    size = min(max(CACHES * cache, SMALLEST), LARGEST, available // 4)
+    size = min(max(CACHES * cache, SMALLEST) if cache else UNKNOWN, LARGEST, available // 4)
     row = 4 * COLUMNS
     return max(1, size // row) * row
 
