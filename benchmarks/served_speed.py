@@ -17,10 +17,11 @@ from statistics import median
 from quantbench.measure.served import server_meters
 from quantbench.measure.speed import PointTimes, forced_requests, run_once, warm
 from quantbench.serving.decoder import ServedDecoder, ServedModel
-from quantbench.serving.engines import SERVED, Asked
+from quantbench.serving.engines import SERVED
 from quantbench.serving.finding import find_engine
 from quantbench.serving.http import Server
 from quantbench.serving.identity import identify
+from quantbench.serving.launching import Asked
 from quantbench.serving.process import free_port, started, wait_ready
 from quantbench.sources import open_source
 

@@ -103,7 +103,7 @@ def test_a_plan_of_two_engines_says_which_runs_what(tmp_path: Path) -> None:
     )
     plan, _ = build_plan(settings)
     (note,) = plan.notes
-    assert note.startswith("two engines run: fp16 and int8 with transformers, mixed with native")
+    assert note.startswith("two engines run: fp16 and int8 with transformers, mixed with quantbench")
 
 
 def test_methods_left_to_us_run_with_the_engine_that_was_asked_for(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_batch_invariance_is_refused_for_the_methods_that_cannot_promise_it(tmp_
         )
 
 
-def test_the_native_engines_refusal_leads_to_transformers(tmp_path: Path) -> None:
+def test_the_refusal_of_our_engine_leads_to_transformers(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"model_type 'gpt2' is not among .*; leave --engine out"):
         planned(folder(tmp_path, "gpt2"), engine="native")
 
@@ -144,7 +144,7 @@ def test_a_model_that_is_not_quantized_has_nothing_stored(tmp_path: Path) -> Non
     ("kind", "settings", "reason"),
     [
         ("gpt2", {}, "model_type 'gpt2' is not among"),
-        ("llama", {"engine": "transformers"}, "the native engine alone reads it; leave --engine out"),
+        ("llama", {"engine": "transformers"}, "quantbench's engine alone reads it; leave --engine out"),
     ],
 )
 def test_a_quantized_checkpoint_that_nothing_here_reads_is_refused(
@@ -178,9 +178,9 @@ def shown(model: str | None) -> str:
 def test_methods_of_a_model_are_told_in_one_sentence_and_a_table(tmp_path: Path) -> None:
     text = shown(folder(tmp_path, "gpt2"))
     assert "runs with transformers under fp32, bf16, fp16, int8" in text
-    assert "mixed needs the native engine, and it cannot run this model" in text
-    assert "no: the native engine alone shares out its bits" in text
-    assert "runs with the native engine under every method" in shown(folder(tmp_path / "llama", "llama"))
+    assert "mixed needs quantbench's engine, and it cannot run this model" in text
+    assert "no: quantbench's engine alone shares out its bits" in text
+    assert "runs with quantbench's engine under every method" in shown(folder(tmp_path / "llama", "llama"))
 
 
 def test_methods_without_a_model_tell_of_the_machine_alone() -> None:

@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # What arithmetic on a record may rely on: figures that no machine has are damage, not measurements.
 Count = Annotated[int, Field(ge=0, le=10**18)]
@@ -26,11 +26,17 @@ class ModelInfo(Frozen):
     name: str
     revision: str | None = None  # the commit for a hub model, a content hash for a folder
     architecture: str  # 'Qwen2ForCausalLM'
-    parameters: Count  # tied weights once
+    parameters: Count | None = None  # tied weights once
     layers: int | None = None
     hidden_size: int | None = None
     vocab_size: int | None = None
     note: str | None = None  # 'random weights', 'built-in, not comparable with ...'
+
+    @field_validator("parameters", mode="after")
+    @classmethod
+    def _none_are_not_known(cls, count: int | None) -> int | None:
+        """Older records have 0 where the number was not known."""
+        return count or None
 
 
 class HeldPlace(Frozen):
@@ -43,7 +49,7 @@ class HeldPlace(Frozen):
 
 class Startup(Frozen):
     import_s: Seconds | None = None
-    compile_s: Seconds | None = None  # kernels, before anything runs; next to nothing where they were cached
+    compile_s: Seconds | None = None  # kernels, before anything runs (next to nothing if cached), or steps
     load_s: Seconds | None = None  # reading and placing weights, quantizing included
     quantize_s: Seconds | None = None
     warmup_s: Seconds | None = None  # first run: compiling, graph capture

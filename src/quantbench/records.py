@@ -86,6 +86,10 @@ class SpeedPoint(Frozen):
     joules: tuple[Figure, ...] = ()
     server_ttft_s: tuple[NotNegative, ...] = ()  # as a server timed it by itself
     server_decode_s: tuple[NotNegative, ...] = ()
+    request_ttft_s: tuple[
+        tuple[NotNegative, ...], ...
+    ] = ()  # of each of a repetition's requests, from sending
+    request_decode_s: tuple[tuple[NotNegative, ...], ...] = ()
     warm_s: float | None = None  # the untimed run of this shape before the first repetition
     failure: str | None = None
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from quantbench.errors import ModelError, UsageError
 from quantbench.methods import LIBRARIES, METHODS, VARIANTS
+from quantbench.settings import Engine
 from quantbench.sources import ModelSource, is_quantized
 from quantbench.units import listed
 
 DEFAULT_METHODS = ("fp16", "int8", "int4")
 STORED = "stored"
+OWN = "quantbench's engine"
 AUTO = ("auto",)
 
 
@@ -61,7 +63,7 @@ class Support:
         if not unsupported:
             return runs
         need = "needs" if len(unsupported) == 1 else "need"
-        return f"{runs}; {listed(unsupported)} {need} the native engine, and {self.reason}"
+        return f"{runs}; {listed(unsupported)} {need} quantbench's engine, and {self.reason}"
 
     def methods_with(self, engine: str) -> tuple[str, ...]:
         """The methods that one engine is to run."""
@@ -71,7 +73,7 @@ class Support:
 def engine_words(engine: str, methods: tuple[str, ...]) -> str:
     """'with transformers under fp16 and bf16'."""
     under = "every method" if {*methods, *LIBRARIES, STORED} == set(METHODS) else listed(methods)
-    return f"with {'the native engine' if engine == 'native' else engine} under {under}"
+    return f"with {OWN if engine == Engine.NATIVE else engine} under {under}"
 
 
 def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = False) -> Support:
@@ -88,7 +90,7 @@ def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = Fa
         return Support(model=source.name, engine="native", reason=None, other="transformers")
     if engine == "native":
         raise UsageError(
-            f"the native engine cannot run '{source.name}': {unread}; leave --engine out, and transformers "
+            f"quantbench's engine cannot run '{source.name}': {unread}; leave --engine out, and transformers "
             "runs it"
         )
     check_known(source, trust_remote_code)
@@ -101,7 +103,8 @@ def support_of_quantized(source: ModelSource, engine: str, unread: str | None) -
     """What runs a model that another tool has quantized; `unread` is why the native engine does not."""
     if unread is None and engine != "transformers":
         return Support(model=source.name, engine="native", reason=None, quantized=True)
-    reason = unread or "transformers was asked for, and the native engine alone reads it; leave --engine out"
+    asked = f"transformers was asked for, and {OWN} alone reads it; leave --engine out"
+    reason = unread or asked
     raise ModelError(
         f"'{source.name}' is already quantized and cannot be run: {reason}; or give the model that it was "
         "made from"
@@ -119,9 +122,21 @@ def check_known(source: ModelSource, trust_remote_code: bool) -> None:
         return
     fix = "add --trust-remote-code if you trust its code" if has_code(config) else "use another model"
     raise ModelError(
-        f"neither the native engine nor transformers {transformers.__version__} has a causal language model "
+        f"neither {OWN} nor transformers {transformers.__version__} has a causal language model "
         f"of model_type '{kind}', which '{source.name}' is; {fix}"
     )
+
+
+def uncompiled_class(source: ModelSource) -> str | None:
+    """Why transformers does not compile a model, by its class; None where it does, or has no class."""
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    from quantbench.decoding.static_cache import uncompiled_reason
+
+    name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(source.config.get("model_type"))
+    kind = getattr(transformers, name, None) if isinstance(name, str) else None
+    return uncompiled_reason(kind) if kind else None
 
 
 def has_code(config: Mapping[str, Any]) -> bool:
@@ -156,5 +171,9 @@ def mixed(methods: tuple[str, ...], support: Support) -> str | None:
         by_engine.setdefault(support.engine_of(name), []).append(name)
     if len(by_engine) == 1:
         return None
-    parts = [f"{listed(names)} with {engine}" for engine, names in by_engine.items()]
+    parts = [
+        f"{listed(names)} with {Engine(engine).shown}"
+        for engine, names in by_engine.items()
+        if engine is not None
+    ]
     return f"two engines run: {', '.join(parts)}; what they differ in is not the methods' doing alone"

@@ -33,6 +33,19 @@ def test_the_same_seed_gives_the_same_arrivals() -> None:
     assert arrival_times(2.0, 50, seed=3) == arrival_times(2.0, 50, seed=3) != arrival_times(2.0, 50, seed=4)
 
 
+def test_the_last_request_arrives_when_the_rate_says_and_none_at_the_start() -> None:
+    times = arrival_times(4.0, 32, seed=5)
+    assert times[-1] == pytest.approx(32 / 4.0)
+    assert 0 < times[0] == min(times)
+
+
+def test_arrivals_are_those_of_vllms_benchmark() -> None:
+    # numpy.random.seed(0); gamma(shape=1, scale=1/rate) four times, added up and scaled to 4 / rate
+    gaps = [0.7958745, 1.25593076, 0.92322315, 0.78720115]
+    wanted = [sum(gaps[: number + 1]) * 4 / sum(gaps) / 2.0 for number in range(4)]
+    assert arrival_times(2.0, 4, seed=0) == pytest.approx(wanted, rel=1e-6)
+
+
 def test_every_request_of_every_rate_is_measured() -> None:
     trial = make_trial(request_rates=(200.0, 400.0), requests=6, prompt_tokens=(4,), new_tokens=5)
     with fake_server() as (url, be):

@@ -109,7 +109,7 @@ def test_a_budget_below_the_lightest_formats_is_refused_with_their_bits() -> Non
 
 
 def test_layers_of_transformers_are_refused() -> None:
-    with pytest.raises(UsageError, match="the native engine alone shares out its bits"):
+    with pytest.raises(UsageError, match="quantbench's engine alone shares out its bits"):
         METHODS["mixed"].load(tiny_source(), SETTINGS.model_copy(update={"engine": Engine.TRANSFORMERS}))
 
 

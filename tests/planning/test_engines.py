@@ -102,7 +102,11 @@ REFUSED = {
         {"engine": "quantbench,llama.cpp", "methods": "stored,bnb-nf4"},
         "none of quantbench, llama.cpp runs 'bnb-nf4'|cannot run here",
     ),
-    "batch invariance": ("file", {"engine": "llama.cpp", "batch_invariant": True}, "needs the native engine"),
+    "batch invariance": (
+        "file",
+        {"engine": "llama.cpp", "batch_invariant": True},
+        "needs quantbench's engine",
+    ),
 }
 
 

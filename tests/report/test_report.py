@@ -236,4 +236,4 @@ def test_batch_invariance_stands_among_the_settings_and_not_among_the_kernels() 
     kernels = tuple(named_kernels({"linear": "own", "batch invariance": "on: one order of sums"}))
     text = markdown([r.model_copy(update={"kernels": kernels}) for r in reference_records()])
     assert "- **Batch invariance**: on: one order of sums" in text
-    assert "| fp16 | native | linear: own |" in text
+    assert "| fp16 | quantbench | linear: own |" in text

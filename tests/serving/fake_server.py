@@ -30,7 +30,7 @@ def continued(prompt: Sequence[int], new: int) -> list[int]:
 class Behaviour:
     """What the server is and what goes wrong."""
 
-    kind: str = "llamacpp"  # or 'vllm', 'other'
+    kind: str = "llamacpp"  # or 'vllm', 'sglang', 'other'
     names: tuple[str, ...] = ("tiny",)
     key: str | None = None
     busy: int = 0  # requests that are answered 429
@@ -42,6 +42,8 @@ class Behaviour:
     error_event: bool = False
     silent: bool = False
     takes_ids: bool = True
+    metrics: str | None = None
+    port: int = 0  # any
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     wake: threading.Event = field(default_factory=threading.Event)
@@ -60,6 +62,11 @@ class Handler(BaseHTTPRequestHandler):
             pages["/props"] = {"default_generation_settings": {}, "total_slots": 2, "build_info": "b1"}
         if be.kind == "vllm":
             pages["/version"] = {"version": "9"}
+        if be.kind == "sglang":
+            pages["/server_info"] = {"version": "0.5.9", "model_path": "tiny"}
+        if be.metrics is not None and self.path == "/metrics":
+            self._answer(200, None, text=be.metrics)
+            return
         page = pages.get(self.path)
         self._answer(200 if page else 404, page or {"error": {"message": "no such path"}})
 
@@ -75,6 +82,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(429, {"error": {"message": "too many"}}, {"Retry-After": be.retry_after})
         elif self.path == "/tokenize":
             self._answer(200, {"tokens": [ord(c) % VOCABULARY for c in body.get("content", "")]})
+        elif self.path == "/generate":
+            self._answer(200, {"meta_info": prompt_logprobs(body["input_ids"], body["top_logprobs_num"])})
         elif "prompt_logprobs" in body:
             self._answer(200, {"choices": [{"prompt_logprobs": list(places(body["prompt"]))}]})
         elif "n_probs" in body:
@@ -140,8 +149,10 @@ class Handler(BaseHTTPRequestHandler):
     def _chunk(self, content: bytes) -> None:
         self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
 
-    def _answer(self, status: int, page: Any, headers: dict[str, str] | None = None) -> None:
-        content = json.dumps(page).encode()
+    def _answer(
+        self, status: int, page: Any, headers: dict[str, str] | None = None, text: str | None = None
+    ) -> None:
+        content = json.dumps(page).encode() if text is None else text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         for name, value in (headers or {}).items():
@@ -170,6 +181,17 @@ def places(ids: Sequence[int]) -> Iterator[dict[str, Any] | None]:
         yield {str(token): {"logprob": log(known[token])} for token in {*best, ids[place]}}
 
 
+def prompt_logprobs(ids: Sequence[int], k: int) -> dict[str, Any]:
+    """sglang's: of each token its own value, and the k most likely ones; of the first nothing."""
+    own: list[Any] = [[None, ids[0], None]]
+    best: list[Any] = [None]
+    for place in range(1, len(ids)):
+        known = probabilities(ids[:place])
+        own.append([log(known[ids[place]]), ids[place], None])
+        best.append([[log(known[t]), t, None] for t in sorted(known, key=lambda t: -known[t])[:k]])
+    return {"input_token_logprobs": own, "input_top_logprobs": best}
+
+
 def forced(before: Sequence[int], token: int) -> dict[str, Any]:
     """llama.cpp's answer with a favoured token."""
     known = probabilities(before)
@@ -182,7 +204,7 @@ def forced(before: Sequence[int], token: int) -> dict[str, Any]:
 def fake_server(**behaviour: Any) -> Iterator[tuple[str, Behaviour]]:
     """(address, what it is and was asked) of a server that ends with the block."""
     be = Behaviour(**behaviour)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"behaviour": be}))
+    server = ThreadingHTTPServer(("127.0.0.1", be.port), type("Own", (Handler,), {"behaviour": be}))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

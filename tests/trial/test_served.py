@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from quantbench.records import Record
+from quantbench.records import ModelInfo, Record
+from quantbench.sources import open_source
+from quantbench.sources.sizes import count_stored
 from quantbench.trial import run_trial
+from quantbench.trial.stages import model_info
 from tests.builders import make_trial
-from tests.model_folders import write_folder
+from tests.model_folders import tiny_config, tiny_tensors, write_folder
 from tests.serving.fake_server import fake_server
 
 
@@ -33,6 +36,39 @@ def test_speed_is_measured_at_the_client_and_what_is_not_known_is_missing(tmp_pa
     assert len(record.speed[0].decode_s) >= 2
     assert (record.memory, record.size) == (None, None)
     assert any("memory is not known" in warning for warning in record.warnings)
+
+
+QUANTIZED = {"quant_method": "gptq", "bits": 4}
+
+
+@pytest.mark.parametrize(
+    ("config", "known"),
+    [
+        ({}, True),
+        ({"model_type": "gpt_neo"}, True),
+        ({"model_type": "gpt_neo", "quantization_config": QUANTIZED}, False),
+    ],
+)
+def test_parameters_that_are_not_known_are_missing(
+    config: dict[str, Any], known: bool, tmp_path: Path
+) -> None:
+    source = open_source(str(write_folder(tmp_path / "tiny", config=tiny_config(**config))))
+    found = model_info(source, count_stored(source)).parameters
+    stored = sum(tensor.numel() for tensor in tiny_tensors().values())
+    assert found == (stored if known else None)
+
+
+def test_a_number_of_parameters_that_an_older_record_has_as_0_is_missing() -> None:
+    assert ModelInfo(name="m", architecture="a", parameters=0).parameters is None
+
+
+def test_the_times_of_each_request_of_a_batch_are_kept(tmp_path: Path) -> None:
+    with fake_server() as (url, _):
+        (point,) = measured(tmp_path, url, batch_sizes=(3,)).speed
+    assert {len(times) for times in (*point.request_ttft_s, *point.request_decode_s)} == {3}
+    assert len(point.request_ttft_s) == len(point.ttft_s)
+    for whole, single in zip(point.ttft_s, point.request_ttft_s, strict=True):
+        assert max(single) <= whole
 
 
 def test_the_record_says_which_server_it_was(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from quantbench.analysis.comparison.perplexity import TextPerplexity, perplexiti
 from quantbench.analysis.comparison.protocol_spread import ProtocolSpread, Way, protocol_spreads
 from quantbench.analysis.comparison.rows import Row, Rows, read_results
 from quantbench.analysis.figures.arrivals import Arrivals, read_arrivals
+from quantbench.analysis.figures.curves import Load, LoadCurve, LoadPoint, load_curves
 from quantbench.analysis.figures.row import read_row
 from quantbench.analysis.figures.scores import Score, read_score, task_title
 from quantbench.analysis.figures.space import MemoryPart, memory_parts
@@ -84,6 +85,7 @@ class Analysis:
     harness: tuple[HarnessScore, ...]  # tasks of lm-eval
     spreads: tuple[ProtocolSpread, ...]  # of tasks that were asked in several ways
     arrivals: tuple[Arrivals, ...]  # of servers under requests at random times
+    curves: tuple[LoadCurve, ...]  # throughput against latency, where a server was under several loads
     engines: Engines  # servers, and one checkpoint in several engines
 
 
@@ -121,6 +123,7 @@ def analyse(records: Sequence[Record], baseline: str, missing: Sequence[str] = (
         harness=harness,
         spreads=protocol_spreads(results),
         arrivals=tuple(found for row in results.rows for found in read_arrivals(row.record)),
+        curves=load_curves(results.rows),
         engines=compare_engines(results, measured),
     )
 
@@ -151,6 +154,9 @@ __all__ = [
     "HarnessVerdict",
     "Issue",
     "Kind",
+    "Load",
+    "LoadCurve",
+    "LoadPoint",
     "MedianEstimate",
     "MemoryPart",
     "MethodDistance",

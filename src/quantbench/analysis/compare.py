@@ -22,6 +22,7 @@ from quantbench.analysis.comparison.speed_tests import NEGLIGIBLE
 from quantbench.analysis.figures.scores import Score
 from quantbench.analysis.figures.speeds import MedianEstimate
 from quantbench.analysis.formatting import chance, one_line, significant
+from quantbench.settings import Engine
 from quantbench.stats import holm
 from quantbench.units import show_seconds
 
@@ -250,7 +251,8 @@ def _circumstances(old: Rows, new: Rows) -> Iterator[str]:
     for name in ("engine", "dtype", "threads", "batch_invariant"):
         before, after = (results.rows[0].record.trial.flat()[name] or "default" for results in (old, new))
         if before != after:
-            yield f"{name} differs: {before} then, {after} now"
+            told = [value.shown if isinstance(value, Engine) else value for value in (before, after)]
+            yield f"{name} differs: {told[0]} then, {told[1]} now"
     one, other = old.rows[0].record.environment, new.rows[0].record.environment
     for name in ("gpu", "driver", "cuda", "cpu", "cores", "commit"):
         before, after = getattr(one, name), getattr(other, name)

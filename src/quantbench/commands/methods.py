@@ -15,6 +15,7 @@ def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
     """
     from quantbench.methods import METHODS
     from quantbench.planning.resolving import resolve_device
+    from quantbench.settings import Engine
     from quantbench.sources import open_source
     from quantbench.support import support_of
 
@@ -38,7 +39,10 @@ def methods(settings: MethodsSettings, out: Output, err: Console) -> int:
         console.print(Text("\n" + option_lines()), soft_wrap=True)
 
     listed = [listing(name, reason) for name, reason in reasons.items()]
-    told = {"model": settings.model, "engine": support.engine, "summary": support.sentence} if support else {}
+    told = {}
+    if support:
+        engine = Engine(support.engine).shown
+        told = {"model": settings.model, "engine": engine, "summary": support.sentence}
     out.give({"device": where, **told, "methods": listed}, show)
     return 0
 

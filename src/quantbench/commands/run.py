@@ -63,17 +63,21 @@ def exit_code(failures: Iterable["Failure"]) -> int:
 def describe_plan(plan: "Plan", source: "ModelSource") -> list[dict[str, Any]]:
     """The trials of a plan: id, what, and the weight bytes to expect, None where they are not known."""
     from quantbench.methods import METHODS, expected_bytes
+    from quantbench.sources import open_source
 
+    sources = {source.name: source}
+    for trial in plan.trials:
+        if trial.model not in sources:
+            seed = trial.generation.seed
+            sources[trial.model] = open_source(trial.model, revision=trial.revision, seed=seed)
     return [
         {
             "label": plan.name_of(trial),
             "id": trial.id,
-            "engine": str(trial.load.engine),
+            "engine": trial.load.engine.shown,
             "device": listed(devices_of(trial.load)),
             "tasks": list(trial.evaluation.tasks),
-            "weight_bytes": expected_bytes(METHODS[trial.method], source, trial.load.device)
-            if trial.model == source.name
-            else None,
+            "weight_bytes": expected_bytes(METHODS[trial.method], sources[trial.model], trial.load.device),
         }
         for trial in plan.trials
     ]

@@ -207,6 +207,24 @@ class LimitsRows(Protocol):
 
 
 @runtime_checkable
+class CompilesShapes(Protocol):
+    """A Decoder that may compile a step for each shape, so that a shape must be run before it is timed."""
+
+    def compile_seconds(self) -> float | None:
+        """Seconds of compiling so far; None where nothing is compiled by shape."""
+        ...
+
+
+@runtime_checkable
+class TimesRequests(Protocol):
+    """A Decoder that times each request of a batch by itself."""
+
+    def request_times(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Seconds to the first token and from there to the last, of each request of the newest batch."""
+        ...
+
+
+@runtime_checkable
 class TimesItself(Protocol):
     """A Decoder behind a server that counts its own seconds."""
 

@@ -22,6 +22,7 @@ from quantbench.decoding.packed_modules import PackedLinear, PackedTransposed
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import BatchRow, check_requests
 from quantbench.decoding.spreading import mapped_devices
+from quantbench.decoding.static_cache import StaticCaches
 from quantbench.kernels import Kernel, named_kernels
 from quantbench.units import listed
 
@@ -34,6 +35,7 @@ class TransformersDecoder:
     """See `decoding.Decoder` for what each method promises."""
 
     engine = "transformers"
+    static: StaticCaches | None = None  # of the variant with a static cache and a compiled step
 
     def __init__(
         self, model: Any, *, device: str, form_of: FormOf | None = None, activation_bits: int | None = None
@@ -55,6 +57,15 @@ class TransformersDecoder:
         self.devices = mapped_devices(model) or (device,)
         self.vocab_size = int(self._text.vocab_size)
         self.max_positions = int(getattr(self._text, "max_position_embeddings", UNLIMITED_POSITIONS))
+
+    def make_static(self) -> None:
+        """Decode with static caches and compiled steps from now on; ModelError where that cannot be."""
+        self.static = StaticCaches(self._model, self.device)
+        self.engine = "transformers-static"
+
+    def compile_seconds(self) -> float | None:
+        """See `decoding.CompilesShapes`."""
+        return self.static.seconds if self.static else None
 
     def generate(
         self,
@@ -93,21 +104,25 @@ class TransformersDecoder:
         requests = [row.request for row in news.rows]
         ids, mask = left_padded([request.prompt_ids for request in requests], self.device)
         sampler = Sampler(requests, torch.device(self.device))
+        new = max(request.max_new_tokens for request in requests)
         settings = GenerationConfig(
-            max_new_tokens=max(request.max_new_tokens for request in requests),
+            max_new_tokens=new,
             do_sample=False,
             pad_token_id=0,
             return_dict_in_generate=True,  # for the cache, whose size is asked
+            compile_config=self.static.settings() if self.static else None,
         )
         drawn = any(request.temperature > 0 for request in requests)
         chooser = [Chooser(sampler, ids.shape[1])] if drawn else []
         with torch.inference_mode():
+            cache = self.static.cache_of(len(requests), ids.shape[1] + new) if self.static else None
             made = self._model.generate(
                 ids,
                 attention_mask=mask,
                 generation_config=settings,
                 stopping_criteria=StoppingCriteriaList([news]),
                 logits_processor=LogitsProcessorList([news.look_at, *chooser]),
+                **({} if cache is None else {"past_key_values": cache}),
             )
         if (size := bytes_of_cache(getattr(made, "past_key_values", None))) is not None:
             self.cache_bytes = max(self.cache_bytes or 0, size)
@@ -144,6 +159,7 @@ class TransformersDecoder:
             "activations": str(self._model.dtype).removeprefix("torch."),
             **({"batches": self._batches} if self._batches else {}),
             **({"placement": f"layer after layer on {listed(self.devices)}"} if self.devices[1:] else {}),
+            **({"decode step": self.static.words} if self.static else {}),
             "teacher forcing": "whole texts at once, without a cache: other shapes than while answering",
         }
         return named_kernels(names)

@@ -154,7 +154,7 @@ def _unsupported_rope(config: Mapping[str, Any], family: Family) -> str | None:
 def read_config(config: Mapping[str, Any]) -> ModelConfig:
     """The engine's view of a configuration; ModelError for what it cannot run or what is missing."""
     if reason := unsupported(config):
-        raise ModelError(f"the native engine cannot run this model: {reason}; use --engine transformers")
+        raise ModelError(f"quantbench's engine cannot run this model: {reason}; use --engine transformers")
     full = complete(config)
     family = FAMILIES[full["model_type"]]
     for key in (*REQUIRED, *(REQUIRED_OF_EXPERTS if family.experts else ())):

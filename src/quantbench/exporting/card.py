@@ -128,13 +128,13 @@ def figures(measured: Measured, made: Made) -> str:
     lines = [header, ["---"] * len(header)]
     lines += [[name, *(read(shown) for shown in rows)] for name, read in lines_of(measured)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    environment = row.record.environment
+    environment, engine = row.record.environment, row.record.trial.load.engine.shown
     machine = environment.gpu or f"{environment.cpu}, {environment.cores} cores"
     return (
         f"## Measured\n\n{table}\n\n"
         f"Measured by quantbench {row.record.quantbench_version} on {machine} "
         f"({row.record.trial.load.device}), {row.record.created_at[:10]}: {row.label} as the method runs in "
-        f"its {row.record.engine} engine, before it was written as {made.format}. Speed and memory are those "
+        f"the engine {engine}, before it was written as {made.format}. Speed and memory are those "
         "of that engine and machine; others have others. Intervals are 95 % (Wilson, over problems).\n"
     )
 

@@ -75,7 +75,7 @@ class QuantbenchModel(HarnessModel):
         """What lm-eval writes beside its results."""
         decoder = self.decoder
         scheme = scheme_by_phase(held_scheme(decoder.schemes()), decoder.activation_bits())
-        return {**self._info, "scheme": scheme, "engine": decoder.engine}
+        return {**self._info, "scheme": scheme, "engine": Engine(decoder.engine).shown}
 
 
 def run_settings(model: str, method: str, options: dict[str, Any]) -> RunSettings:
@@ -94,7 +94,9 @@ def load_decoder(source: ModelSource, method: str, device: str | None, settings:
     check_available((method,), where)
     asked = resolve_engines(settings)[0]
     if asked not in IN_PROCESS:
-        raise UsageError(f"{asked} is a server, which gives no logits; use engine=native or transformers")
+        raise UsageError(f"{asked} is a server, which gives no logits; use engine=quantbench or transformers")
+    if asked is not asked.loader:
+        raise UsageError(f"{asked} compiles steps, and a likelihood takes none; use engine={asked.loader}")
     support = support_of(source, asked, trust_remote_code=settings.load.trust_remote_code)
     measurable((method,), support)
     make_current(where)

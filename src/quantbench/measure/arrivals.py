@@ -3,21 +3,20 @@
 The definitions are those of vLLM's `bench serve`: a request's time to first token runs from its sending,
 its time per output token is what follows over the tokens but the first, and the duration ends with the last
 answer. (GuideLLM's time per output token has the first one in it.) Requests are sent when they arrive,
-however many are still being answered.
+however many are still being answered; with one seed they arrive when vLLM's would.
 """
 
-import random
 import time
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from dataclasses import dataclass
 
-from quantbench.decoding import Request, TakesArrivals
+from quantbench.decoding import Request, TakesArrivals, TimedAnswer
 from quantbench.measure.speed import forced_requests
 from quantbench.plan import Trial
 from quantbench.progress import Progress
 from quantbench.records import ArrivalPoint
 
-SEED = 7919  # of arrivals, added to the trial's
+SEED = 7919  # of prompts, added to the trial's
 
 
 def measure_arrivals(
@@ -35,14 +34,14 @@ def point(
     count, speed = trial.arrivals.requests, trial.speed
     progress(f"{rate:g} requests/s", 0, 0)
     requests = requests_of(decoder, trial, count, rate)
-    start = clock()
-    answers = decoder.answer_arrivals(requests, arrival_times(rate, count, trial.generation.seed))
+    found = timed_answers(decoder, requests, arrival_times(rate, count, trial.generation.seed), clock)
+    answers = found.answers
     done = [answer for answer in answers if answer.failure is None]
     return ArrivalPoint(
         rate=rate,
         prompt_tokens=speed.prompt_tokens[0],
         new_tokens=speed.new_tokens,
-        duration_s=max(clock() - start, 1e-9),
+        duration_s=found.duration_s,
         ttft_s=tuple(answer.first_s - answer.sent_s for answer in done),
         decode_s=tuple(answer.last_s - answer.first_s for answer in done),
         late_s=max((answer.sent_s - answer.due_s for answer in answers), default=0.0),
@@ -51,10 +50,37 @@ def point(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class TimedAnswers:
+    """All requests of one rate, and the seconds from the start of the test to the last answer."""
+
+    answers: list[TimedAnswer]
+    duration_s: float
+
+
+def timed_answers(
+    decoder: TakesArrivals,
+    requests: Sequence[Request],
+    times: Sequence[float],
+    clock: Callable[[], float] = time.perf_counter,
+) -> TimedAnswers:
+    """Send each request at its time and wait for all answers."""
+    start = clock()
+    answers = decoder.answer_arrivals(requests, times)
+    return TimedAnswers(answers, max(clock() - start, 1e-9))
+
+
 def arrival_times(rate: float, count: int, seed: int) -> list[float]:
-    """Seconds from the start at which requests arrive: exponential gaps of mean 1/rate, the first at 0."""
-    draw = random.Random(f"{seed + SEED}:{rate}")
-    return [0.0, *accumulate(draw.expovariate(rate) for _ in range(count - 1))]
+    """Seconds from the start at which requests arrive: a Poisson process that ends at `count / rate`.
+
+    The scaling to that end is vLLM's (`get_request` of its `benchmarks/serve.py`), so that the rate of a few
+    requests is the asked one.
+    """
+    import numpy as np
+
+    gaps = np.random.RandomState(seed % 2**32).gamma(1.0, 1.0 / rate, size=count)
+    times = np.cumsum(gaps)
+    return [float(moment) for moment in times * (count / rate / times[-1])]
 
 
 def requests_of(decoder: TakesArrivals, trial: Trial, count: int, rate: float) -> Sequence[Request]:

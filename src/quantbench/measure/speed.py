@@ -12,7 +12,7 @@ from functools import partial
 from statistics import median
 from typing import Protocol
 
-from quantbench.decoding import Decoder, Request, TimesItself
+from quantbench.decoding import CompilesShapes, Decoder, Request, TimesItself, TimesRequests
 from quantbench.errors import RefusedError
 from quantbench.measure.load import LoadReading, load_between, read_load
 from quantbench.measure.nvml import DriverView, total_joules
@@ -54,6 +54,8 @@ class PointTimes:
     joules: list[float] = field(default_factory=list)
     server_ttft_s: list[float] = field(default_factory=list)
     server_decode_s: list[float] = field(default_factory=list)
+    request_ttft_s: list[tuple[float, ...]] = field(default_factory=list)
+    request_decode_s: list[tuple[float, ...]] = field(default_factory=list)
     warm_s: float | None = None
 
     @property
@@ -185,8 +187,12 @@ def repeat(
 
 
 def warm(decoder: Decoder, requests: list[Request]) -> None:
-    """One run of the same shape, shortened on the CPU, where only caches and buffers must be warm."""
-    if decoder.device == "cpu":
+    """One run of the same shape, shortened on the CPU, where only caches and buffers must be warm.
+
+    Not where shapes are compiled: a shorter run may be another shape.
+    """
+    compiles = isinstance(decoder, CompilesShapes) and decoder.compile_seconds() is not None
+    if decoder.device == "cpu" and not compiles:
         requests = [
             Request(prompt_ids=r.prompt_ids, max_new_tokens=min(WARM_TOKENS, r.max_new_tokens))
             for r in requests
@@ -212,6 +218,10 @@ def run_once(decoder: Decoder, requests: list[Request], times: PointTimes, meter
     note_load(times, load, meters, end - start)
     if joules is not None and joules_end is not None:
         times.joules.append(joules_end - joules)
+    if isinstance(decoder, TimesRequests):
+        firsts, rests = decoder.request_times()
+        times.request_ttft_s.append(firsts)
+        times.request_decode_s.append(rests)
     if isinstance(decoder, TimesItself) and (own := decoder.own_timings()):
         times.server_ttft_s.append(own[0])
         times.server_decode_s.append(own[1])
@@ -249,6 +259,8 @@ def speed_point(
         joules=tuple(times.joules),
         server_ttft_s=tuple(times.server_ttft_s),
         server_decode_s=tuple(times.server_decode_s),
+        request_ttft_s=tuple(times.request_ttft_s),
+        request_decode_s=tuple(times.request_decode_s),
         warm_s=times.warm_s,
         step_weight_bytes=weight_bytes or None,
         kv_bytes=kv_bytes or None,

@@ -13,13 +13,14 @@ import psutil
 
 from quantbench.decoding.spreading import SHARE
 from quantbench.errors import DeviceError
+from quantbench.methods.floats import FloatMethod
 from quantbench.methods.method import Method
 from quantbench.methods.sizes import headline_bytes, largest_matrix
 from quantbench.methods.stored import StoredMethod
 from quantbench.settings import PlaceSettings, SpeedSettings, devices_of
 from quantbench.sources import ModelSource
 from quantbench.sources.gguf_source import GgufSource
-from quantbench.sources.layout import parameter_count
+from quantbench.sources.sizes import count_stored
 from quantbench.units import listed, show_bytes, show_count
 
 HALF_BYTES = 2  # of a float beside packed weights on CUDA
@@ -87,13 +88,17 @@ def expected_bytes(method: Method, source: ModelSource, device: str) -> int | No
 
     Scales that files share or quantize once more are held open, which is a few per cent more. On CUDA a GGUF
     file's blocks keep their bytes and its floats get 16 bits; other formats may have no kernel there and be
-    held as floats, so that files do not tell.
+    held as floats, so that files do not tell. Where no layout is known, floats are counted by the headers of
+    the files.
     """
     if isinstance(method, StoredMethod):
         if not device.startswith("cuda"):
             return getattr(source, "tensor_bytes", None)
         return source.tensor_bytes_of(HALF_BYTES) if isinstance(source, GgufSource) else None
-    return method.expected_bytes_of(source.config)
+    known = method.expected_bytes_of(source.config)
+    if known is None and isinstance(method, FloatMethod) and (values := count_stored(source)):
+        return values * method.bytes_per_weight
+    return known
 
 
 def need_of(method: Method, source: ModelSource, place: Place) -> Need | None:
@@ -133,7 +138,7 @@ def check_fits(
         "a smaller model or a larger device" if advice else "use a smaller model or a larger device"
     )
     share = f" ({SHARE:.0%} of it counts)" if len(place.devices) > 1 else ""
-    parameters = parameter_count(source.config) or 1
+    parameters = count_stored(source) or 1
     raise DeviceError(
         f"'{source.name}' needs {show_bytes(need.total)} ({need.told(parameters, place)}) but {place.told} "
         f"{show_bytes(free)} free{share}; {' or '.join(advice)}"

@@ -87,7 +87,7 @@ class MixedMethod:
     def unsupported_reason(self, engine: str) -> str | None:
         """The pass back runs through our own engine's layers."""
         needs_own = engine == "transformers"
-        return "the native engine alone shares out its bits" if needs_own else None
+        return "quantbench's engine alone shares out its bits" if needs_own else None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""

@@ -32,7 +32,7 @@ class StoredMethod:
 
     def unsupported_reason(self, engine: str) -> str | None:
         """Only our engine multiplies what it reads."""
-        return "packed weights are read by the native engine alone" if engine == "transformers" else None
+        return "packed weights are read by quantbench's engine alone" if engine == "transformers" else None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""

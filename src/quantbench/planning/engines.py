@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from quantbench.decoding.static_cache import FIX
 from quantbench.errors import DeviceError, ModelError, QuantbenchError, UsageError, unknown
 from quantbench.evaluation.distance import FLOOR_TAIL, WINDOW
 from quantbench.evaluation.prompts import asked_by, read_chat
-from quantbench.methods import check_fits
+from quantbench.methods import LIBRARIES, check_fits
+from quantbench.methods.floats import FLOATS
 from quantbench.planning.refusals import positions_of
 from quantbench.planning.spreading import spread_engine, spread_methods
 from quantbench.serving.engines import unsupported_reason
@@ -14,10 +16,11 @@ from quantbench.serving.finding import INSTALLABLE, find_engine
 from quantbench.serving.http import parse_url
 from quantbench.settings import IN_PROCESS, ArrivalSettings, Engine, EngineName, RunSettings
 from quantbench.sources import ModelSource, is_quantized, load_tokenizer
-from quantbench.support import AUTO, DEFAULT_METHODS, STORED, measurable, support_of
+from quantbench.support import AUTO, DEFAULT_METHODS, STORED, measurable, support_of, uncompiled_class
 from quantbench.tasks import Task
 
 ROUNDED = 256  # positions of a context
+COMPILED = frozenset((*FLOATS, *(name for name in LIBRARIES if name.startswith("torchao-"))))
 BY_TYPE = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
 
 
@@ -38,7 +41,7 @@ def resolve_engines(settings: RunSettings) -> tuple[Engine, ...]:
         raise UsageError("--engine auto stands alone; remove it or the other engines")
     engines = tuple(name.engine for name in names)
     if len(set(engines)) < len(engines):
-        raise UsageError("--engine names quantbench twice, as quantbench and as native; name it once")
+        raise UsageError("--engine names quantbench twice, once by its former name, native; name it once")
     if url is None:
         return engines
     parse_url(url)
@@ -87,6 +90,8 @@ def runs_of(settings: RunSettings, source: ModelSource, engine: Engine, asked: S
         return Runs(engines={served_method(source, asked): engine})
     if engine not in IN_PROCESS:
         return served_runs(source, engine, asked)
+    if engine is Engine.TRANSFORMERS_STATIC:
+        return static_runs(settings, source, asked)
     support = support_of(source, engine, trust_remote_code=settings.load.trust_remote_code)
     methods, note = measurable(tuple(asked), support)
     if settings.load.spread is not None:
@@ -94,6 +99,24 @@ def runs_of(settings: RunSettings, source: ModelSource, engine: Engine, asked: S
         note = left_out or note
     engines = {name: Engine(support.engine_of(name) or support.engine) for name in methods}
     return Runs(engines=engines, notes=(note,) if note else ())
+
+
+def static_runs(settings: RunSettings, source: ModelSource, asked: Sequence[str]) -> Runs:
+    """The same for transformers with a static cache and a compiled step; unquantized if left to us."""
+    trust = settings.load.trust_remote_code
+    support = support_of(source, Engine.TRANSFORMERS, trust_remote_code=trust)
+    if reason := uncompiled_class(source):
+        raise ModelError(f"transformers-static cannot run '{source.name}': {reason}; {FIX}")
+    names = DEFAULT_METHODS[:1] if tuple(asked) == AUTO else tuple(asked)
+    able = [name for name in names if name in COMPILED and support.engine_of(name) == Engine.TRANSFORMERS]
+    notes = tuple(
+        f"transformers-static does not compile the kernels of {name}; {FIX}"
+        for name in names
+        if name not in able
+    )
+    if not able:
+        raise UsageError(notes[0])
+    return Runs(engines=dict.fromkeys(able, Engine.TRANSFORMERS_STATIC), notes=notes)
 
 
 def served_runs(source: ModelSource, engine: Engine, asked: Sequence[str]) -> Runs:
@@ -132,21 +155,21 @@ def runs_of_several(
             runs = runs_of_one(settings, source, engine, asked)
         except (UsageError, ModelError) as error:
             reasons.append(error)
-            notes.append(f"not run with {shown(engine)}: {error}")
+            notes.append(f"not run with {engine.shown}: {error}")
             continue
         found.append(runs)
     if not found:
         raise reasons[0]
     missing = [name for name in asked if asked != AUTO and not any(name in runs.engines for runs in found)]
     if missing:
-        named = ", ".join(shown(engine) for engine in engines)
+        named = ", ".join(engine.shown for engine in engines)
         raise UsageError(f"none of {named} runs '{missing[0]}' of '{source.name}'; leave it out of --methods")
     return [*found, Runs(engines={}, notes=tuple(notes))]
 
 
 def runs_of_one(settings: RunSettings, source: ModelSource, engine: Engine, asked: Sequence[str]) -> Runs:
     """One of several engines: of the asked methods those that it runs itself."""
-    if engine not in IN_PROCESS or tuple(asked) == AUTO:
+    if engine not in IN_PROCESS or engine is Engine.TRANSFORMERS_STATIC or tuple(asked) == AUTO:
         return runs_of(settings, source, engine, asked)
     support = support_of(source, engine, trust_remote_code=settings.load.trust_remote_code)
     able = [name for name in asked if support.engine_of(name) == engine]
@@ -216,8 +239,3 @@ def positions_needed(
     rounded = -(-longest // ROUNDED) * ROUNDED
     most = positions_of(source.config)
     return rounded if most is None else min(rounded, most)
-
-
-def shown(engine: Engine) -> str:
-    """An engine as rows name it."""
-    return "quantbench" if engine is Engine.NATIVE else engine.value

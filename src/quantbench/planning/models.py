@@ -5,7 +5,6 @@ from pathlib import PurePath
 
 from quantbench.errors import UsageError
 from quantbench.plan import Trial
-from quantbench.planning.engines import shown
 from quantbench.planning.resolving import BASELINES
 from quantbench.settings import IN_PROCESS
 from quantbench.sources import ModelSource, load_tokenizer
@@ -39,9 +38,9 @@ def engine_named(trials: Sequence[Trial]) -> list[Trial]:
     """The trials, their rows named `method @ engine` where a served engine or several engines run."""
     engines = [trial.load.engine for trial in trials]
     again = len({(trial.model, trial.row or trial.method) for trial in trials}) < len(trials)
-    if not again and all(engine in IN_PROCESS for engine in engines):
+    if not again and all(engine in IN_PROCESS and engine is engine.loader for engine in engines):
         return list(trials)
-    return [trial.changed(row=f"{trial.name} @ {shown(trial.load.engine)}") for trial in trials]
+    return [trial.changed(row=f"{trial.name} @ {trial.load.engine.shown}") for trial in trials]
 
 
 def baseline_of(baseline: str | None, trials: Sequence[Trial]) -> Trial:

@@ -93,8 +93,8 @@ def check_batch_invariant(settings: RunSettings, runs: Sequence[tuple[str, Engin
     others = [(method, engine) for method, engine in runs if engine is not Engine.NATIVE]
     if settings.load.batch_invariant and others:
         raise UsageError(
-            f"--batch-invariant needs the native engine, but '{settings.model}' is to run under "
-            f"{', '.join(method for method, _ in others)} with {others[0][1].value}, whose answers depend on "
+            f"--batch-invariant needs quantbench's engine, but '{settings.model}' is to run under "
+            f"{', '.join(method for method, _ in others)} with {others[0][1].shown}, whose answers depend on "
             "their batch; leave --batch-invariant out"
         )
 

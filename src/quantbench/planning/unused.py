@@ -46,7 +46,7 @@ class Situation:
 
     @property
     def engines(self) -> frozenset[Engine]:
-        return frozenset(engine for _, engine in self.runs)
+        return frozenset(engine.loader for _, engine in self.runs)
 
     @property
     def served(self) -> bool:
@@ -87,7 +87,7 @@ def _greedy(settings: RunSettings, situation: Situation) -> str | None:
 def _on_native(settings: RunSettings, situation: Situation) -> str | None:
     if Engine.TRANSFORMERS in situation.engines:
         return None
-    where = "behind a server" if situation.served else "on the native engine"
+    where = "behind a server" if situation.served else "on quantbench's engine"
     return f"'{settings.model}' runs {where}, which runs no model's code"
 
 
@@ -109,7 +109,7 @@ def _on_gpu(settings: RunSettings, situation: Situation) -> str | None:
 
 def _fixed_types(settings: RunSettings, situation: Situation) -> str | None:
     device, runs = situation.device, situation.runs
-    own = [(name, engine) for name, engine in runs if engine in IN_PROCESS]
+    own = [(name, engine.loader) for name, engine in runs if engine in IN_PROCESS]
     if not all(METHODS[name].fixes_activations(engine, device) for name, engine in own):
         return None
     if not own:

@@ -24,6 +24,8 @@ class Answer:
     clock: Callable[[], float] = time.perf_counter
     token_times: list[float] = field(default_factory=list)  # of each event that brought a token
     counts: list[int] = field(default_factory=list)  # tokens that each of them brought
+    sent_s: float = 0.0
+    last_s: float = 0.0  # when the last token or the end of the answer was told, whichever came later
     timings: Timings | None = None
     _row: BatchRow = field(init=False)
     _text: str = ""
@@ -45,8 +47,10 @@ class Answer:
             self._withheld |= bool(piece.token_ids) and skipped
             self._tokens = piece.tokens
         self._text += piece.text
+        if brought or piece.finish:
+            self.last_s = self.clock()
         if brought:
-            self.token_times.append(self.clock())
+            self.token_times.append(self.last_s)
             self.counts.append(len(brought) if piece.token_ids is not None else 1)
         if piece.token_ids is None and piece.text and len(self.counts) % STOP_INTERVAL == 0:
             self._look(self._encoded())

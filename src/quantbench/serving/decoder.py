@@ -17,10 +17,11 @@ from quantbench.decoding.sequence import check_requests
 from quantbench.errors import ServerError
 from quantbench.kernels import Kernel, named_kernels
 from quantbench.serving.answers import Answer
-from quantbench.serving.dialects import LLAMA_CPP, VLLM, Dialect, Prompt
+from quantbench.serving.dialects import LLAMA_CPP, METERED, SGLANG, Dialect, Prompt
 from quantbench.serving.http import Server
 from quantbench.serving.metrics import Reading, read_metrics, timings_between
-from quantbench.serving.scoring import Scorer, next_llama_cpp, next_vllm
+from quantbench.serving.scoring import NEXT_MOST, Scorer, next_llama_cpp, next_vllm
+from quantbench.serving.sglang import next_sglang
 
 if TYPE_CHECKING:
     import torch
@@ -113,6 +114,7 @@ class ServedDecoder:
         if stop.is_set():
             return
         body = self._dialect.body(self._model.name, prompt, answer.request)
+        answer.sent_s = time.perf_counter()
         stream = self._server.stream(self._dialect.path, body, retry=not starts.timed)
         told = False
         for event in stream:
@@ -157,7 +159,7 @@ class ServedDecoder:
             except ServerError as error:
                 timed.failure = str(error)
                 return
-            timed.first_s, timed.last_s = answer.token_times[0], time.perf_counter()
+            timed.first_s, timed.last_s = answer.token_times[0], answer.last_s
 
         with ThreadPoolExecutor(max_workers=len(requests)) as pool:
             list(pool.map(send, range(len(requests))))
@@ -169,15 +171,17 @@ class ServedDecoder:
             return None
         if self._dialect.name == LLAMA_CPP.name:
             return next_llama_cpp(self._server, prefix)
+        if self._dialect.name == SGLANG.name:
+            return next_sglang(self._server, prefix, other, NEXT_MOST)
         return next_vllm(self._server, self._model.name, prefix, other)
 
     def start_timing(self) -> None:
         """See `decoding.TimesItself`: vLLM tells sums over all requests, of which two readings are needed."""
-        self._before = read_metrics(self._server) if self._dialect.name == VLLM.name else None
+        self._before = read_metrics(self._server) if self._dialect.name in METERED else None
 
     def own_timings(self) -> tuple[float, float] | None:
         """The newest batch as the server timed it: its slowest row, from vLLM the mean of its rows."""
-        if self._dialect.name == VLLM.name:
+        if self._dialect.name in METERED:
             new = max((answer.request.max_new_tokens for answer in self.last), default=1)
             found = timings_between(self._before, read_metrics(self._server), new)
             return None if found is None else (found.ttft_s, found.decode_s)
@@ -185,6 +189,14 @@ class ServedDecoder:
         if not known or len(known) < len(self.last):
             return None
         return max(timing.ttft_s for timing in known), max(timing.decode_s for timing in known)
+
+    def request_times(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """See `decoding.TimesRequests`."""
+        found = [answer for answer in self.last if answer.started]
+        return (
+            tuple(answer.token_times[0] - answer.sent_s for answer in found),
+            tuple(answer.last_s - answer.token_times[0] for answer in found),
+        )
 
     def activation_bits(self) -> Mapping[Phase, int]:
         return {}

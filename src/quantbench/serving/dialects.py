@@ -1,6 +1,6 @@
 """How each kind of server is asked for tokens and what its events say.
 
-llama.cpp is asked at its own `/completion`, which alone gives the ids of tokens; vLLM and others at
+llama.cpp is asked at its own `/completion`, which alone gives the ids of tokens; vLLM, sglang and others at
 `/v1/completions`. What a server would add by itself (penalties, cut distributions, cached prompts) is turned
 off where it can be, so that a greedy answer is the model's.
 """
@@ -118,12 +118,13 @@ class LlamaCpp:
 
 @dataclass(frozen=True, slots=True)
 class OpenAi:
-    """`/v1/completions`; fields that are vLLM's own are sent to vLLM alone, since others may refuse them."""
+    """`/v1/completions`; an engine's own fields are sent to it alone, since others may refuse them."""
 
     name: str = "endpoint"
     names_ids: bool = False
     ids_path: str | None = None
     forces: bool = True  # takes ignore_eos
+    extras: tuple[tuple[str, Any], ...] = ()  # an engine's own fields
     path: str = "/v1/completions"
 
     def body(self, model: str, prompt: Prompt, request: Request) -> dict[str, Any]:
@@ -140,8 +141,8 @@ class OpenAi:
         if is_forced(request) and self.forces:
             asked |= {"ignore_eos": True, "min_tokens": request.max_new_tokens}
         if self.names_ids:
-            asked |= {"return_token_ids": True, "repetition_penalty": 1.0, "top_k": 0, "min_p": 0.0}
-            asked |= {"add_special_tokens": False, "skip_special_tokens": False}
+            asked |= {"return_token_ids": True, "repetition_penalty": 1.0, "min_p": 0.0}
+            asked |= {"skip_special_tokens": False, **dict(self.extras)}
             if request.eos_ids:
                 asked["stop_token_ids"] = sorted(request.eos_ids)
         return asked
@@ -171,7 +172,14 @@ class OpenAi:
 
 
 LLAMA_CPP = LlamaCpp()
-VLLM = OpenAi(name="vllm", names_ids=True, ids_path="/tokenize")
+VLLM = OpenAi(
+    name="vllm",
+    names_ids=True,
+    ids_path="/tokenize",
+    extras=(("top_k", 0), ("add_special_tokens", False)),
+)
+SGLANG = OpenAi(name="sglang", names_ids=True, extras=(("top_k", -1), ("no_stop_trim", True)))
+METERED = frozenset((VLLM.name, SGLANG.name))  # tell sums of times and the use of their cache at /metrics
 
 
 def plain_sampling(request: Request) -> dict[str, Any]:

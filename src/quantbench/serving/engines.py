@@ -3,57 +3,32 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from quantbench.errors import UsageError
 from quantbench.serving import xllamacpp_server
-from quantbench.serving.dialects import LLAMA_CPP, VLLM, Dialect
+from quantbench.serving.dialects import LLAMA_CPP, VLLM
 from quantbench.serving.finding import Found
-from quantbench.serving.scoring import VLLM_MOST, Scorer, VllmScorer, score_llama_cpp
+from quantbench.serving.launching import (
+    FLOATS,
+    STORED,
+    Asked,
+    Launch,
+    ServedEngine,
+    bytes_in,
+    facts_in,
+    folders_alone,
+    gpu_of,
+    kv_bytes,
+)
+from quantbench.serving.scoring import VLLM_MOST, VllmScorer, score_llama_cpp
+from quantbench.serving.sglang import SGLANG_ENGINE
 from quantbench.sources import ModelSource
 from quantbench.sources.gguf_source import GgufSource
 from quantbench.units import show_bytes
 
-STORED = "stored"
-FLOATS = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 LEAST_CACHE = 1 << 30  # vLLM counts its CPU cache in whole GiB
 SPARE = 2  # of the positions that a cache is asked for: vLLM keeps some blocks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a server is to be started with."""
-
-    method: str
-    device: str
-    threads: int | None
-    context: int  # positions of one request
-    slots: int  # requests at once
-    port: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """How a server is started."""
-
-    command: tuple[str, ...]
-    environment: Mapping[str, str]
-    served_name: str
-    kv_pool_bytes: int | None = None  # set aside at the start, used or not
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedEngine:
-    """One engine: all that differs between them."""
-
-    name: str
-    dialect: Dialect
-    scorer: Scorer
-    unsupported: Callable[[ModelSource, str], str | None]  # why it cannot run a model's method, with the fix
-    launch: Callable[[Found, ModelSource, Asked], Launch]
-    facts: Callable[[str], dict[str, str]]  # what its log says of how it runs
 
 
 def llama_cpp_unsupported(source: ModelSource, method: str) -> str | None:
@@ -65,21 +40,6 @@ def llama_cpp_unsupported(source: ModelSource, method: str) -> str | None:
         )
     if method != STORED:
         return f"llama.cpp runs a GGUF file as it is stored, not as {method}; use --methods stored"
-    return None
-
-
-def vllm_unsupported(source: ModelSource, method: str) -> str | None:
-    """vLLM runs folders, as floats or as they are quantized."""
-    if isinstance(source, GgufSource) or source.folder is None:
-        return (
-            f"vLLM reads folders of safetensors, and '{source.name}' is none; give the folder or hub id of "
-            "the model"
-        )
-    stored = bool(source.config.get("quantization_config"))
-    if stored and method != STORED:
-        return f"vLLM runs a quantized folder as it is stored, not as {method}; use --methods stored"
-    if not stored and method not in FLOATS:
-        return f"vLLM does not make {method} of a folder; use --methods fp16 or bf16, or a quantized folder"
     return None
 
 
@@ -137,29 +97,6 @@ def launch_vllm(found: Found, source: ModelSource, asked: Asked) -> Launch:
     )
 
 
-def gpu_of(device: str) -> dict[str, str]:
-    """The environment in which 'cuda:N' is the only GPU; of the numbers that this process sees."""
-    import os
-
-    if not device.startswith("cuda"):
-        return {}
-    index = int(device.partition(":")[2] or 0)
-    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return {"CUDA_VISIBLE_DEVICES": visible[index] if index < len(visible) else str(index)}
-
-
-def kv_bytes(config: Mapping[str, object], positions: int) -> int | None:
-    """Bytes of a 16-bit cache of so many positions; None where the configuration lacks a size."""
-    layers, heads = config.get("num_hidden_layers"), config.get("num_attention_heads")
-    hidden = config.get("hidden_size")
-    if not (isinstance(layers, int) and isinstance(heads, int) and isinstance(hidden, int) and heads):
-        return None
-    shared, width = config.get("num_key_value_heads"), config.get("head_dim")
-    shared = shared if isinstance(shared, int) else heads
-    width = width if isinstance(width, int) else hidden // heads
-    return 2 * 2 * layers * shared * width * positions
-
-
 LLAMA_LINES = {
     "flash attention": re.compile(r"flash_attn\s*=\s*(\w+)"),
     "instructions": re.compile(r"system_info: (.*)"),
@@ -167,23 +104,20 @@ LLAMA_LINES = {
     "KV cache": re.compile(r"KV buffer size =\s*(.*)"),
     "compute buffer": re.compile(r"compute buffer size =\s*(.*)"),
 }
+LLAMA_POOL = re.compile(r"KV buffer size =\s*([\d.]+) ([KMG]iB)")
+KERNEL_OF = r"for (?:\w*(?:Linear|Quant|Tensors|GPTQ|AWQ|Fp8)\w*|mixed-precision linear|\w+ GEMM)"
 VLLM_LINES = {
     "attention": re.compile(r"Using (\S+) (?:attention )?backend", re.IGNORECASE),
-    "weights": re.compile(r"Model loading took (.*?)(?: and|$)"),
+    "weights": re.compile(r"Model loading took (.*?)(?: and|$)", re.MULTILINE),
     "KV cache": re.compile(r"(?:CPU|GPU) KV cache size: (.*)"),
-    "linear": re.compile(r"Using (\S+) for \S*(?:Linear|Quant)\S*"),
+    "linear": re.compile(rf"(?:Using|Selected) (\w+ {KERNEL_OF})"),
+    "linear instead": re.compile(r"Failed to create (oneDNN linear, fallback to torch linear)"),
+    "compiled": re.compile(r"Enforce eager set, (disabling torch\.compile)"),
 }
-
-
-def facts_in(patterns: Mapping[str, re.Pattern[str]]) -> Callable[[str], dict[str, str]]:
-    """What the first line of a log that fits each pattern says."""
-
-    def read(log: str) -> dict[str, str]:
-        found = {name: pattern.search(log) for name, pattern in patterns.items()}
-        return {name: " ".join(match[1].split())[:200] for name, match in found.items() if match}
-
-    return read
-
+VLLM_POOL = re.compile(
+    r"Available KV cache memory: ([\d.]+) (GiB)"
+    r"|(?:Explicitly|Auto) set \(([\d.]+)/[\d.]+\)+ (GiB) for KV cache"
+)
 
 SERVED = {
     "llama.cpp": ServedEngine(
@@ -193,15 +127,18 @@ SERVED = {
         unsupported=llama_cpp_unsupported,
         launch=launch_llama_cpp,
         facts=facts_in(LLAMA_LINES),
+        pool=bytes_in(LLAMA_POOL),
     ),
     "vllm": ServedEngine(
         name="vllm",
         dialect=VLLM,
         scorer=VllmScorer(VLLM_MOST),
-        unsupported=vllm_unsupported,
+        unsupported=folders_alone("vLLM"),
         launch=launch_vllm,
         facts=facts_in(VLLM_LINES),
+        pool=bytes_in(VLLM_POOL),
     ),
+    "sglang": SGLANG_ENGINE,
 }
 
 

@@ -46,6 +46,16 @@ INSTALLABLE = {
             "--engine-python vllm/bin/python"
         ),
     ),
+    "sglang": Installable(
+        packages=("sglang",),
+        module="sglang",
+        command="sglang",
+        variable="QUANTBENCH_SGLANG_PYTHON",
+        install=(
+            "python -m venv sglang && sglang/bin/pip install sglang (for a GPU, or a CPU with AMX), then "
+            "--engine-python sglang/bin/python"
+        ),
+    ),
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantbench.decoding import Request
 from quantbench.errors import RefusedError, ServerError
-from quantbench.serving.dialects import LLAMA_CPP, VLLM, Dialect, OpenAi
+from quantbench.serving.dialects import LLAMA_CPP, SGLANG, VLLM, Dialect, OpenAi
 from quantbench.serving.http import Server
 from quantbench.sources import ModelSource
 
@@ -62,6 +62,11 @@ def identify(server: Server, source: ModelSource, served_name: str | None) -> Id
         meta = {"context": model.get("max_model_len")}
         told = str(version["version"]) if "version" in version else None
         return Identity(dialect=VLLM, name=name, version=told, takes_ids=True, facts=facts, meta=meta)
+    if model.get("owned_by") == "sglang":
+        about = server.known("/server_info") or {}
+        meta = {"context": model.get("max_model_len")}
+        told = str(about["version"]) if isinstance(about, Mapping) and "version" in about else None
+        return Identity(dialect=SGLANG, name=name, version=told, takes_ids=True, facts=facts, meta=meta)
     dialect = OpenAi(
         forces=takes(server, name, OpenAi(), list(PROBE)) or takes(server, name, OpenAi(), "a b")
     )

@@ -8,12 +8,10 @@ record keeps the Trial.
 from quantbench.settings.arrivals import ArrivalSettings
 from quantbench.settings.base import Settings, options_text
 from quantbench.settings.devices import devices_of
+from quantbench.settings.engines import IN_PROCESS, Engine, EngineName
 from quantbench.settings.execution import ExecutionSettings, Executor
 from quantbench.settings.groups import (
-    IN_PROCESS,
     DistanceSettings,
-    Engine,
-    EngineName,
     EvaluationSettings,
     Format,
     GenerationSettings,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from quantbench.settings.base import Settings
+from quantbench.settings.engines import Engine, EngineName
 from quantbench.settings.harness_names import is_harness
 from quantbench.settings.option import Facts, option
 
@@ -27,36 +28,6 @@ CALIBRATED = "calibrated"
 DEVICE = option("auto", "Device: auto, cpu, cuda or cuda:N.")
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 PromptTokens = Annotated[int, Field(ge=1, le=10**7)]
-
-
-class Engine(StrEnum):
-    """What runs a model; AUTO is resolved before there is a Trial."""
-
-    AUTO = "auto"
-    NATIVE = "native"
-    TRANSFORMERS = "transformers"
-    LLAMA_CPP = "llama.cpp"
-    VLLM = "vllm"
-    ENDPOINT = "endpoint"  # any OpenAI-compatible server
-
-
-IN_PROCESS = frozenset((Engine.AUTO, Engine.NATIVE, Engine.TRANSFORMERS))
-
-
-class EngineName(StrEnum):
-    """An engine as a user names it."""
-
-    AUTO = "auto"
-    QUANTBENCH = "quantbench"
-    NATIVE = "native"  # the same
-    TRANSFORMERS = "transformers"
-    LLAMA_CPP = "llama.cpp"
-    VLLM = "vllm"
-
-    @property
-    def engine(self) -> Engine:
-        """What it stands for in a trial."""
-        return Engine.NATIVE if self is EngineName.QUANTBENCH else Engine(self.value)
 
 
 def _temperature(value: float) -> float:
@@ -131,7 +102,12 @@ class LoadSettings(PlaceSettings):
 
 def _engines(value: Any) -> Any:
     """One engine as a list of it."""
-    return (EngineName(value),) if isinstance(value, str) and value in set(EngineName) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return (EngineName(value),)
+    except ValueError:
+        return value
 
 
 class AskedLoad(PlaceSettings):
@@ -139,7 +115,7 @@ class AskedLoad(PlaceSettings):
 
     engine: Annotated[tuple[EngineName, ...], BeforeValidator(_engines)] = option(
         (EngineName.AUTO,),
-        "Engines, separated by commas: auto, quantbench, transformers, llama.cpp or vllm.",
+        "Engines, by commas: auto, quantbench, transformers, transformers-static, llama.cpp, vllm, sglang.",
         min_length=1,
     )
     engine_python: tuple[str, ...] = option(

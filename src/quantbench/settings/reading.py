@@ -96,10 +96,11 @@ def read_choice(name: str, value: Any, kind: type[Enum]) -> Enum:
     """The member of an enum with this value; UsageError names the nearest one."""
     if not isinstance(value, str):
         raise UsageError(f"'{spelling(name)}' must be of type str, not {shown(value)}; fix the configuration")
-    choices = choices_of(kind) or []
-    if value not in choices:
-        raise UsageError(unknown(spelling(name).replace("_", "-"), value, choices))
-    return kind(value)
+    try:
+        return kind(value)
+    except ValueError:
+        choices = choices_of(kind) or []
+        raise UsageError(unknown(spelling(name).replace("_", "-"), value, choices)) from None
 
 
 def rejoined(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from quantbench.errors import ModelError
 from quantbench.sources.config_checks import check_config
 from quantbench.sources.families import parameter_name
-from quantbench.sources.layout import tensor_shapes
+from quantbench.sources.layout import count, tensor_shapes
 from quantbench.sources.safetensors_file import StoredTensor, read_header, read_tensor, same_values
 from quantbench.sources.sampling import sampled_blocks
 from quantbench.sources.stored_names import StoredNames, resolve_names
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
+FLOATS = frozenset(("F64", "F32", "F16", "BF16"))  # types of tensors that hold weights as they are
 HASHED_TEXT = ("config.json", "generation_config.json")
 
 
@@ -49,6 +50,13 @@ class FolderSource:
     def tensor_bytes(self) -> int:
         """Of all tensors as the files hold them."""
         return sum(tensor.size for tensor in self._tensors.values())
+
+    @property
+    def float_values(self) -> int | None:
+        """Values of all tensors; None where some are packed, so that their number is not that of weights."""
+        tensors = self._tensors.values()
+        packed = self.config.get("quantization_config") or any(t.dtype not in FLOATS for t in tensors)
+        return None if packed else sum(count(tensor.shape) for tensor in tensors)
 
     def names(self) -> list[str]:
         """Names of all parameters, without a head that is tied to the embedding."""

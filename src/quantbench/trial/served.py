@@ -5,26 +5,30 @@ What an engine cannot say of itself is missing from the record, with a sentence;
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quantbench.errors import RefusedError
 from quantbench.methods import METHODS
 from quantbench.plan import Role, Trial
 from quantbench.records import Served, Startup
 from quantbench.serving.decoder import ServedDecoder, ServedModel
-from quantbench.serving.dialects import LLAMA_CPP, VLLM
-from quantbench.serving.engines import SERVED, Asked, Launch, check_context
+from quantbench.serving.dialects import LLAMA_CPP, SGLANG, VLLM
+from quantbench.serving.engines import SERVED, check_context
 from quantbench.serving.finding import Found, at_path, find_engine
 from quantbench.serving.http import KEY_VARIABLE, Server
 from quantbench.serving.identity import Identity, check_tokens, identify
+from quantbench.serving.launching import Asked, Launch
+from quantbench.serving.metrics import peak_cache_share
 from quantbench.serving.process import ServerProcess, free_port, started, wait_ready
 from quantbench.serving.scoring import Scorer, VllmScorer, score_llama_cpp
+from quantbench.serving.sglang import score_sglang
 from quantbench.settings import Engine
 from quantbench.sources import ModelSource, load_tokenizer, open_source
 from quantbench.sources.gguf_source import GgufSource
-from quantbench.sources.layout import parameter_count
+from quantbench.sources.sizes import count_stored
 from quantbench.trial.run import Run
 from quantbench.trial.stages import model_info
 from quantbench.trial.text import read_text
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 ELSEWHERE: dict[str, Scorer] = {
     LLAMA_CPP.name: score_llama_cpp,
     VLLM.name: VllmScorer(),
+    SGLANG.name: score_sglang,
 }  # of servers that run already
 ENDPOINT_SLOTS = 256  # requests that another's server is sent at once, at most
 EAGER = "vLLM ran on the CPU without compiling (--enforce-eager), as it starts in a fraction of the time"
@@ -94,8 +99,10 @@ def opened(run: Run, source: ModelSource) -> Iterator[Opened]:
     with started(engine.name, launch.command, log, launch.environment) as process:
         server = Server(f"http://127.0.0.1:{asked.port}", died=process.ended)
         ready_s = wait_ready(process, server)
-        told = engine.facts(log.read_text(errors="replace"))
-        served = served_of(asked, found, launch, told, Path("logs") / log.name)
+        said = log.read_text(errors="replace")
+        served = served_of(asked, found, launch, engine.facts(said), Path("logs") / log.name)
+        if (pool := engine.pool(said)) is not None:
+            served = served.model_copy(update={"kv_pool_bytes": pool})
         yield Opened(server=server, served=served, process=process, ready_s=ready_s, scorer=engine.scorer)
 
 
@@ -189,7 +196,7 @@ def keep_loaded(
         "http_token_s": gaps,
     }
     run.keep(
-        model=model_info(source, parameter_count(source.config) or 0),
+        model=model_info(source, count_stored(source)),
         engine=Engine(identity.dialect.name),
         scheme=(method.scheme if method else "") or None,
         served=found.served.model_copy(update=changes),
@@ -214,11 +221,31 @@ def time_served(run: Run, found: Opened, decoder: ServedDecoder) -> None:
     meters = server_meters(tree, found.served.threads or 1)
     points = measure_speed(decoder, run.trial, run.progress, meters)
     run.keep(speed=points, memory=memory.finish() if memory else None)
+    keep_cache_use(run, found, decoder)
     if run.trial.role is Role.METHOD and run.trial.arrivals.request_rates:
         run.enter("arrivals")
         run.keep(arrivals=measure_arrivals(decoder, run.trial, run.progress))
     if memory is None:
         run.warn("memory is not known: the server was not started here")
+
+
+def keep_cache_use(run: Run, found: Opened, decoder: ServedDecoder) -> None:
+    """How much of its cache the server uses at the largest point of the sweep, in a run that is not timed."""
+    from quantbench.measure.speed import forced_requests
+
+    pool, memory = found.served.kv_pool_bytes, run.record.memory
+    points = [point for point in run.record.speed if point.decode_s]
+    if run.trial.role is not Role.METHOD or pool is None or memory is None or not points:
+        return
+    most = max(points, key=lambda point: point.batch_size * (point.prompt_tokens + point.new_tokens))
+    seed = run.trial.generation.seed + 1
+    requests = forced_requests(decoder, most.batch_size, most.prompt_tokens, most.new_tokens, seed)
+    run.progress("the use of its cache", 0, 0)
+    share = None
+    with suppress(RefusedError):
+        share = peak_cache_share(found.server, lambda: decoder.generate(requests, batch_size=len(requests)))
+    if share is not None:
+        run.keep(memory=memory.model_copy(update={"cache_bytes": round(share * pool)}))
 
 
 def keep_size(run: Run, source: ModelSource, identity: Identity) -> None:

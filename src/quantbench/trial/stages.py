@@ -5,13 +5,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from quantbench.decoding import CompilesAhead, Decoder, Point, TimesStages, held_scheme, scheme_by_phase
+from quantbench.decoding import (
+    CompilesAhead,
+    CompilesShapes,
+    Decoder,
+    Point,
+    TimesStages,
+    held_scheme,
+    scheme_by_phase,
+)
 from quantbench.measure.experiments import TIMES
 from quantbench.methods import METHODS, Loaded, check_fits
 from quantbench.methods.native import compile_kernels
 from quantbench.plan import Role, Trial
 from quantbench.quiet import timed
-from quantbench.records import Bandwidth, ModelInfo
+from quantbench.records import Bandwidth, ModelInfo, Startup
 from quantbench.settings import Engine, devices_of
 from quantbench.sources import ModelSource, open_source
 from quantbench.trial.run import Run
@@ -58,7 +66,9 @@ def load(run: Run) -> tuple[ModelSource, Loaded, "MemoryMeter"]:
     source = open_source(trial.model, revision=trial.revision, seed=trial.generation.seed)
     check_fits(trial.method, source, trial.load, trial.speed)
     meter = MemoryMeter(*devices_of(trial.load))
-    loaded = METHODS[trial.method].load(source, trial.load)
+    loaded = METHODS[trial.method].load(source, trial.load.changed(engine=trial.load.engine.loader))
+    if trial.load.engine is Engine.TRANSFORMERS_STATIC:
+        make_static(loaded.decoder)
     meter.loaded()
     if isinstance(loaded.decoder, CompilesAhead):
         run.enter("compile")
@@ -89,6 +99,14 @@ def points_of(trial: Trial) -> list[Point]:
     if trial.reads_text:
         points.append(Point(rows=trial.generation.batch_size, prompt_tokens=1, positions=new, text=True))
     return points
+
+
+def make_static(decoder: Decoder) -> None:
+    """Let a transformers decoder run with a static cache and a compiled step; ModelError where it cannot."""
+    from quantbench.decoding.transformers import TransformersDecoder
+
+    assert isinstance(decoder, TransformersDecoder)
+    decoder.make_static()
 
 
 def prepare(run: Run) -> None:
@@ -137,6 +155,9 @@ def time_decoder(run: Run, decoder: Decoder, meter: "MemoryMeter") -> None:
     run.enter("speed")
     points = measure_speed(decoder, run.trial, run.progress)
     run.keep(speed=points, memory=meter.finish(decoder), kernels=tuple(decoder.kernels()))
+    if isinstance(decoder, CompilesShapes) and (seconds := decoder.compile_seconds()) is not None:
+        startup = run.record.startup or Startup()
+        run.keep(startup=startup.model_copy(update={"compile_s": seconds}))
     if run.trial.role is Role.METHOD:
         run.enter("experiments")
         find_bounds(run, decoder)
@@ -161,7 +182,7 @@ def find_bounds(run: Run, decoder: Decoder) -> None:
         run.keep(stages=dict(decoder.stage_shares(headline.batch_size, context)))
 
 
-def model_info(source: ModelSource, parameters: int) -> ModelInfo:
+def model_info(source: ModelSource, parameters: int | None) -> ModelInfo:
     """What the record says of the model itself, from its files."""
     config = source.config
     architectures = config.get("architectures") or [config.get("model_type") or "unknown"]

@@ -15,8 +15,10 @@ from quantbench.records import (
     ProblemDistance,
     Record,
     Served,
+    Size,
     SpeedPoint,
 )
+from quantbench.report.blocks import Table
 from quantbench.report.sections.engines import engine_sections
 from tests.builders import make_record, make_trial
 
@@ -122,3 +124,39 @@ def test_a_large_distance_between_engines_of_one_checkpoint_raises_a_doubt(kl: f
     baseline = record("native", 10, distance=distance)
     (pair,) = engines_of(baseline, other).pairs
     assert ("same model" in (pair.distance or "")) is doubted
+
+
+def test_recommendations_name_the_method_and_the_engine() -> None:
+    size = Size(weight_bytes=500_000_000, effective_bits=6.0)
+    one = record("native", 10, size=size)
+    other = record(
+        "llama.cpp", 20, served=served(), size=size.model_copy(update={"weight_bytes": 400_000_000})
+    )
+    choices = {s.choice for s in analyse([one, other], one.method).recommendations if s.choice}
+    assert choices
+    assert choices <= {"stored @ quantbench", "stored @ llama.cpp"}
+
+
+def test_the_diagnosis_of_a_served_row_is_made_of_its_own_evidence() -> None:
+    facts = {"linear": "MarlinLinearKernel for W4A16", "KV cache": "1 token"}
+    trial = record("vllm", 10, own_ms=9.9, served=served(facts=facts))
+    more = trial.speed[0].model_copy(
+        update={"batch_size": 4, "decode_s": tuple(1.5 * s for s in trial.speed[0].decode_s)}
+    )
+    swept = trial.model_copy(update={"speed": (trial.speed[0], more)})
+    found = {entry.label: entry for entry in analyse([record("native", 10), swept], "stored").diagnoses}
+    text = found["stored @ vllm"].text
+    assert "A token takes 10 ms at the client, of which the server itself counts 9.9 ms." in text
+    assert "With 4 requests at once in place of 1 a token of each takes 1.50 times as long." in text
+    assert "Its log names linear: MarlinLinearKernel for W4A16." in text
+    assert found["stored @ vllm"].cause is None
+    assert "server" not in found["stored @ quantbench"].text
+
+
+def test_the_cache_that_is_set_aside_and_the_one_in_use_are_both_told() -> None:
+    memory = Memory(kind=MemoryKind.CPU, process_bytes=5_000_000_000, cache_bytes=12_000_000)
+    other = record("vllm", 20, served=served(kv_pool_bytes=1 << 30)).model_copy(update={"memory": memory})
+    (section,) = engine_sections(analyse([record("native", 10), other], "stored @ quantbench"))
+    table = next(block for block in section.blocks if isinstance(block, Table))
+    assert [column.title for column in table.columns][-2:] == ["Cache set aside", "Cache in use"]
+    assert table.rows[0][-2:] == ("1.07 GB", "12 MB")

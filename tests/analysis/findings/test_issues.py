@@ -87,4 +87,4 @@ def test_a_row_of_another_engine_than_the_baseline_says_so() -> None:
     mixed = [record("fp16", engine="transformers"), record("int8", engine="native")]
     (issue,) = issues(mixed)
     assert issue.label == "int8"
-    assert issue.text.startswith("ran with the engine 'native', the baseline with 'transformers': ")
+    assert issue.text.startswith("ran with the engine 'quantbench', the baseline with 'transformers': ")

@@ -28,6 +28,8 @@ PER_REPETITION = (
     "joules",
     "server_ttft_s",
     "server_decode_s",
+    "request_ttft_s",
+    "request_decode_s",
 )
 
 

@@ -65,6 +65,8 @@ def _merged(point: SpeedPoint, passes: Sequence[tuple[int, Record]]) -> SpeedPoi
             "joules": tuple(s for part in parts for s in part.joules),
             "server_ttft_s": tuple(s for part in parts for s in part.server_ttft_s),
             "server_decode_s": tuple(s for part in parts for s in part.server_decode_s),
+            "request_ttft_s": tuple(s for part in parts for s in part.request_ttft_s),
+            "request_decode_s": tuple(s for part in parts for s in part.request_decode_s),
             "round_of": tuple(number for number, part in found for _ in part.decode_s),
             "failure": next((part.failure for part in parts if part.failure), None),
         }

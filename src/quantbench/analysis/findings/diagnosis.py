@@ -6,11 +6,13 @@ cost it; the context, when a longer one costs it. Otherwise there are shares and
 unpacking, launches, synchronisation or small operations, which these experiments do not tell apart.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from quantbench.analysis.comparison.rows import Row, Rows
 from quantbench.analysis.figures.step_parts import Part, Parts, headline_point, parts_of
+from quantbench.analysis.findings.engines import server_times
 from quantbench.analysis.formatting import significant
 from quantbench.kernels import find_kernel
 from quantbench.units import listed, show_bytes, show_seconds
@@ -19,6 +21,7 @@ MOST = 0.5  # of a step: a part that surely takes more is the cause
 NEARLY_ALL = 0.7  # of a step: reading that takes at least as much bounds it
 NEARLY_FREE = 0.25  # of a step: what rows and context may cost beside reading
 STAGES = 3  # the longest ones are named
+KERNEL_FACTS = ("attention", "flash attention", "linear", "linear instead", "compiled", "instructions")
 
 
 class Cause(StrEnum):
@@ -69,6 +72,8 @@ def cause_of(parts: Parts) -> Cause | None:
 
 def _diagnose(row: Row) -> Diagnosis:
     parts = parts_of(row)
+    if parts is None and row.record.served:
+        return Diagnosis(label=row.label, parts=None, cause=None, text=" ".join(served_evidence(row)))
     if parts is None:
         text = "what bounds it is not known: its step's bytes or the bandwidth were not measured."
         return Diagnosis(label=row.label, parts=None, cause=None, text=f"{text}{_held(row)}")
@@ -78,6 +83,29 @@ def _diagnose(row: Row) -> Diagnosis:
     if cause:
         text += f" What would help: {REMEDIES[cause]}."
     return Diagnosis(label=row.label, parts=parts, cause=cause, text=text)
+
+
+def served_evidence(row: Row) -> Iterator[str]:
+    """What is known of a step behind a server: by whom its time is counted, and what more requests cost."""
+    yield "what bounds it is not known: its server does not tell what a step reads."
+    times = server_times(row)
+    if times and times.tpot_s is not None and times.own_tpot_s is not None:
+        yield (
+            f"A token takes {show_seconds(times.tpot_s)} at the client, of which the server itself counts "
+            f"{show_seconds(times.own_tpot_s)}."
+        )
+    head = row.speed
+    more = [s for s in row.sweep if head and s.prompt_tokens == head.prompt_tokens and s.tpot_s]
+    most = max(more, key=lambda speed: speed.batch_size, default=head)
+    if head and most and head.tpot_s and most.tpot_s and most.batch_size > head.batch_size:
+        yield (
+            f"With {most.batch_size} requests at once in place of {head.batch_size} a token of each takes "
+            f"{most.tpot_s.value / head.tpot_s.value:.2f} times as long."
+        )
+    facts = row.record.served.facts if row.record.served else {}
+    told = [f"{name}: {facts[name]}" for name in KERNEL_FACTS if name in facts]
+    if told:
+        yield f"Its log names {'; '.join(told)}."
 
 
 def _shares(parts: Parts) -> str:

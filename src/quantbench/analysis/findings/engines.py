@@ -31,6 +31,7 @@ class ServerTimes:
     own_tpot_s: float | None
     http_ttft_s: float | None  # of a server without a model
     http_token_s: float | None
+    cache_used_bytes: int | None  # of the cache that it has set aside
 
     @property
     def surplus(self) -> float | None:
@@ -97,6 +98,7 @@ def server_times(row: Row) -> ServerTimes | None:
         own_tpot_s=middle(point.server_decode_s, steps) if point and told else None,
         http_ttft_s=middle(served.http_ttft_s),
         http_token_s=middle(served.http_token_s),
+        cache_used_bytes=row.record.memory.cache_bytes if row.record.memory else None,
     )
 
 

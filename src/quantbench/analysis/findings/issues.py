@@ -52,8 +52,8 @@ def _other_engines(results: Rows) -> Iterable[Issue]:
         own, other = row.record.engine, baseline.record.engine if baseline else None
         if own and other and own != other:
             text = (
-                f"ran with the engine '{own}', the baseline with '{other}': in speed, memory and answers it "
-                "differs from the baseline by the engine too, not by the method alone."
+                f"ran with the engine '{own.shown}', the baseline with '{other.shown}': in speed, memory and "
+                "answers it differs from the baseline by the engine too, not by the method alone."
             )
             yield Issue(label=row.label, text=text)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from quantbench.analysis import MEMORY, SIZE, SPEED, Analysis, Metric, inside_noise
+from quantbench.analysis import MEMORY, SIZE, SPEED, Analysis, Load, Metric, inside_noise
 
 if TYPE_CHECKING:
     from quantbench.report.charts.style import ChartFigure
@@ -13,6 +13,11 @@ FILES = {
     SIZE.key: "model_size_comparison.png",
     SPEED.key: "inference_speed_comparison.png",
     MEMORY.key: "memory_usage_comparison.png",
+}
+
+LOADS = {
+    Load.CONCURRENCY: "throughput_latency_concurrency.png",
+    Load.RATE: "throughput_latency_rates.png",
 }
 
 
@@ -25,6 +30,12 @@ def pictured(analysis: Analysis) -> tuple[Metric, ...]:
     """The metrics with a picture of bars: those that were measured, the reference's three first."""
     scores = (metric for metric in analysis.metrics if metric.key not in FILES)
     return (*(metric for metric in (SIZE, SPEED, MEMORY) if metric in analysis.metrics), *scores)
+
+
+def loads_of(analysis: Analysis) -> tuple[Load, ...]:
+    """The kinds of load that have a picture of throughput against latency."""
+    kinds = {curve.kind for curve in analysis.curves}
+    return tuple(kind for kind in Load if kind in kinds)
 
 
 def has_heatmap(analysis: Analysis) -> bool:
@@ -43,8 +54,11 @@ def draw_charts(analysis: Analysis) -> Iterator[tuple[str, "ChartFigure"]]:
         return
     from quantbench.report.charts.bars import draw_bars
     from quantbench.report.charts.heatmap import draw_heatmap
+    from quantbench.report.charts.load_curves import draw_load
 
     for metric in pictured(analysis):
         yield file_of(metric.key), draw_bars(analysis.results, metric)
     if has_heatmap(analysis):
         yield HEATMAP, draw_heatmap(analysis)
+    for kind in loads_of(analysis):
+        yield LOADS[kind], draw_load(analysis, kind)

@@ -10,6 +10,7 @@ from quantbench.analysis import (
     MEMORY,
     SIZE,
     Analysis,
+    LoadPoint,
     MedianEstimate,
     Metric,
     Row,
@@ -17,6 +18,7 @@ from quantbench.analysis import (
     read_score,
     score_metric,
 )
+from quantbench.report.charts import loads_of
 from quantbench.report.columns import byte_column
 from quantbench.stats import Interval
 
@@ -36,6 +38,7 @@ def chart_data(analysis: Analysis) -> dict[str, Any]:
         "methods": [{"label": row.label, "baseline": row.is_baseline} for row in rows],
         "axes": axes,
         "sweeps": _sweeps(rows),
+        "loads": _loads(analysis),
     }
 
 
@@ -98,6 +101,30 @@ def _sweeps(rows: Sequence[Row]) -> list[dict[str, Any]]:
             if max((len(points) for points in series), default=0) > 1:
                 charts.append({"name": f"{name}, prompt of {prompt} tokens", "series": series})
     return charts
+
+
+def _loads(analysis: Analysis) -> list[dict[str, Any]]:
+    """Throughput against latency: a chart for each kind of load and time."""
+    places = {row.label: place for place, row in enumerate(analysis.results.rows)}
+    return [
+        {
+            "name": f"{title}, {kind}",
+            "x": f"{title} (ms)",
+            "load": str(kind),
+            "series": [
+                {"index": places[curve.label], "points": [_load_point(point, pick) for point in curve.points]}
+                for curve in analysis.curves
+                if curve.kind is kind
+            ],
+        }
+        for kind in loads_of(analysis)
+        for title, pick in (("Time to first token", "ttft_s"), ("Time per output token", "tpot_s"))
+    ]
+
+
+def _load_point(point: LoadPoint, pick: str) -> dict[str, Any]:
+    times = [1000 * seconds for seconds in getattr(point, pick)]
+    return {"load": point.load, "rate": point.tokens_per_s, "times": times, "requests": point.requests}
 
 
 MEASURES: tuple[tuple[str, str, float], ...] = (

@@ -90,7 +90,7 @@ def row_figures(row: Row, analysis: Analysis) -> dict[str, Any]:
         "is_baseline": row.is_baseline,
         "completed": record.completed,
         "scheme": record.scheme,
-        "engine": record.engine,
+        "engine": record.engine.shown if record.engine else None,
         "parameters": record.model.parameters if record.model else None,
         "weight_bytes": row.weight_bytes,
         "checkpoint_bytes": record.size.checkpoint_bytes if record.size else None,

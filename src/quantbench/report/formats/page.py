@@ -18,7 +18,7 @@ from quantbench.report.pages import TEMPLATES, render_template
 from quantbench.report.sections import sections_of
 
 PICTURES = "pictures"  # the section that the page's own charts replace
-SCRIPTS = ("scales.js", "charts.js", "page.js")
+SCRIPTS = ("scales.js", "charts.js", "load.js", "page.js")
 KINDS = {Text: "text", Alert: "alert", Bullets: "bullets", Table: "table", Code: "code", Image: "picture"}
 
 
@@ -49,11 +49,13 @@ def page_context(analysis: Analysis, flips: Flips) -> Mapping[str, Any]:
 
 def page_parts(analysis: Analysis, flips: Flips, data: Mapping[str, Any]) -> list[Section]:
     """The report's sections with the page's own among them: each behind the section that it belongs to."""
-    own: dict[str, list[Section]] = {"methods": [], "conclusion": []}
+    own: dict[str, list[Section]] = {"methods": [], "engines": [], "conclusion": []}
     if _can_be_drawn(data):
         own["methods"].append(Section(key="trade-off-chart", title="Trade-offs as a chart"))
     if data["sweeps"]:
         own["methods"].append(Section(key="sweep-curves", title="Speed over batch sizes as curves"))
+    if data["loads"]:
+        own["engines"].append(Section(key="load-curves", title="Throughput against latency"))
     if flips.entries or flips.missing:
         own["conclusion"].append(Section(key="flips", title="Answers that changed"))
     parts: list[Section] = []

@@ -11,7 +11,8 @@ LEGEND = (
     "Times in ms at the headline point, medians: at the client, where every engine is timed, and as the "
     "server counts them by itself; more: the client's time per token against the server's. HTTP: the same "
     "client and a server without a model, to the first event and between events. Cache: memory that the "
-    "server sets aside for keys and values at its start, used or not."
+    "server sets aside for keys and values at its start, and the most of it that it told to use at the "
+    "largest point of the sweep, in a run that was not timed."
 )
 
 
@@ -46,7 +47,8 @@ def pairs(found: Sequence[EnginePair]) -> Bullets:
 
 def time_table(found: Sequence[ServerTimes]) -> Table:
     """A row a server."""
-    titles = ("TTFT", "own TTFT", "TPOT", "own TPOT", "more (%)", "HTTP, first", "HTTP, a token", "Cache")
+    titles = ["TTFT", "own TTFT", "TPOT", "own TPOT", "more (%)", "HTTP, first", "HTTP, a token"]
+    titles += ["Cache set aside", "Cache in use"]
     columns = (Column("Row", number=False), *(Column(title) for title in titles))
     rows = tuple(
         (
@@ -55,7 +57,10 @@ def time_table(found: Sequence[ServerTimes]) -> Table:
             MISSING if times.surplus is None else f"{100 * times.surplus:+.1f}",
             ms(times.http_ttft_s),
             ms(times.http_token_s),
-            MISSING if times.served.kv_pool_bytes is None else show_bytes(times.served.kv_pool_bytes),
+            *(
+                MISSING if size is None else show_bytes(size)
+                for size in (times.served.kv_pool_bytes, times.cache_used_bytes)
+            ),
         )
         for times in found
     )

@@ -35,7 +35,10 @@ LEGENDS = {
         "Energy: of the whole GPU, per generated token, prompt included, over all repetitions, known to "
         "about a tenth, as the driver's counter is coarse; missing where they lasted less than two seconds."
     ),
-    "Compile (s)": "Compile: kernels, by the first trial that needs them; cached ones take little time.",
+    "Compile (s)": (
+        "Compile: kernels, by the first trial that needs them; cached ones take little time. Of "
+        "transformers-static: its decode step for every shape of the sweep, before the repetitions."
+    ),
     "Load (s)": "Load: reading and placing the weights, quantizing included.",
     "First run (s)": (
         "First run: compiling, capturing and touching memory for the first time, and what the first run at "

@@ -7,7 +7,7 @@ from quantbench.analysis import MARK, Analysis, Rows
 from quantbench.analysis.formatting import MISSING, counted, lower_first
 from quantbench.records import ModelInfo
 from quantbench.report.blocks import Alert, Block, Bullet, Bullets, Column, Image, Section, Table, Text
-from quantbench.report.charts import HEATMAP, file_of, has_heatmap, pictured
+from quantbench.report.charts import HEATMAP, LOADS, file_of, has_heatmap, loads_of, pictured
 from quantbench.report.columns import byte_column, number_column
 from quantbench.units import listed, show_count
 
@@ -94,9 +94,9 @@ def _known(model: ModelInfo) -> Iterator[Bullet]:
         if count
     ]
     yield Bullet(", ".join([model.architecture, *shape]), "Architecture")
-    yield Bullet(
-        f"{show_count(model.parameters)} ({model.parameters:,}, tied weights once)", "Parameter count"
-    )
+    count = model.parameters
+    told = MISSING if count is None else f"{show_count(count)} ({count:,}, tied weights once)"
+    yield Bullet(told, "Parameter count")
     if model.note:
         yield Bullet(model.note, "Note")
 
@@ -169,9 +169,10 @@ def picture_section(analysis: Analysis) -> Iterator[Section]:
         if has_heatmap(analysis)
         else ()
     )
+    loads = tuple(Image(LOADS[kind], f"Throughput against latency, {kind}") for kind in loads_of(analysis))
     chart = Image(TRADEOFFS, f"{TRADEOFFS}: an interactive chart of the trade-offs")
     page = Image(PAGE, f"{PAGE}: this report as a page, with charts to ask and the answers that changed")
-    yield Section(key="pictures", title="Visualizations", blocks=(*bars, *heatmap, chart, page))
+    yield Section(key="pictures", title="Visualizations", blocks=(*bars, *heatmap, *loads, chart, page))
 
 
 def without_pages(section: Section) -> Section:

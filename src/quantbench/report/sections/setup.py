@@ -155,7 +155,8 @@ def _floor(results: Rows) -> Iterator[Bullet]:
 def engine_table(rows: Sequence[Row]) -> Table:
     """What really ran each method."""
     columns = tuple(Column(title, number=False) for title in ("Method", "Engine", "Kernels"))
-    cells = tuple((row.label, row.record.engine or MISSING, _kernels(row.record)) for row in rows)
+    named = [(row, row.record.engine.shown if row.record.engine else MISSING) for row in rows]
+    cells = tuple((row.label, engine, _kernels(row.record)) for row, engine in named)
     return Table(columns, cells)
 
 

@@ -42,6 +42,7 @@ function filterMethods() {
   view.domain = null;
   drawChart();
   drawCurves();
+  drawLoads();
   filterFlips();
 }
 
