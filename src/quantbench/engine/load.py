@@ -11,6 +11,7 @@ from torch import Tensor
 
 from quantbench.decoding import Decoder
 from quantbench.engine.config import ModelConfig, read_config
+from quantbench.engine.expert_groups import neighbours
 from quantbench.engine.head_rows import qkv_order, rows_in_order
 from quantbench.engine.parameters import (
     ExpertParameters,
@@ -144,9 +145,10 @@ class ParameterLoader:
         return MlpParameters(self._matrix(tensors.up), self._matrix(tensors.down))
 
     def _experts(self, tensors: ExpertTensors) -> ExpertParameters:
+        experts = tuple(self._mlp(expert) for expert in tensors.experts)
         return ExpertParameters(
             router=self._matrix(tensors.router),
-            experts=tuple(self._mlp(expert) for expert in tensors.experts),
+            experts=neighbours(experts) if self._device.type == "cuda" else experts,
             shared=self._mlp(tensors.shared) if tensors.shared else None,
             shared_gate=self._matrix(tensors.shared_gate) if tensors.shared_gate else None,
         )

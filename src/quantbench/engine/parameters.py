@@ -124,6 +124,7 @@ class ExpertParameters:
     experts: tuple[MlpParameters, ...]
     shared: MlpParameters | None
     shared_gate: Matrix | None
+    grouped: MlpParameters | None = None  # all experts' rows as one, where kernels want them: the same memory
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:

@@ -40,7 +40,7 @@ def config_of(name: str) -> ModelConfig:
 
 
 def rotation_of(config: ModelConfig, positions: int, device: torch.device) -> HeadRotation:
-    cosines, sines = rotation_tables(config, positions, device)
+    cosines, sines = rotation_tables(config, positions, device)[config.rope]
     norms = [1 + normal(config.head_dim, device=device, seed=s) / 4 for s in (5, 6)]
     q_norm, k_norm = norms if config.qk_norm else (None, None)
     return HeadRotation(cosines=cosines, sines=sines, q_norm=q_norm, k_norm=k_norm)

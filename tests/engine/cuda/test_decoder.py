@@ -61,7 +61,7 @@ def requests(new: tuple[int, ...] = (9, 4, 17, 1, 6, 12), **settings: Any) -> li
 @pytest.mark.parametrize("variant", KNOWN)
 def test_every_family_generates_what_the_plain_engine_does(variant: str) -> None:
     plain, ours = pair(variant)
-    asked = requests()
+    asked = requests((6, 3, 8, 1, 2, 5))
     assert ours.generate(asked, batch_size=6) == plain.generate(asked, batch_size=6)
 
 
@@ -219,9 +219,8 @@ def test_a_model_without_a_kernel_is_refused_with_the_reason() -> None:
     plain, _ = pair()
     assert model_unsupported_reason(plain.config, torch.float16) is None
     assert "float32" in str(model_unsupported_reason(plain.config, torch.float32))
-    assert "gelu" in str(
-        model_unsupported_reason(native(reference_model("llama-biases")).config, torch.float16)
-    )
+    odd = replace(plain.config, head_dim=12)
+    assert "multiple of 8" in str(model_unsupported_reason(odd, torch.float16))
 
 
 def test_float_weights_of_another_type_are_converted_on_use() -> None:
@@ -287,7 +286,8 @@ def test_everything_of_a_call_runs_while_the_models_device_is_the_current_one(
     ours.generate(requests(), batch_size=4)
     ours.generate(requests(temperature=0.5), batch_size=2)
     list(ours.score(prompts((5, 3))))
-    assert set(names) - set(seen) <= {"dequantize", "silu_mul"}, "which only prompts of many tokens need"
+    other = {"dequantize", "silu_mul", "join", "norm_heads", "route"}  # of long prompts or other families
+    assert set(names) - set(seen) <= other
     assert not entered
 
 

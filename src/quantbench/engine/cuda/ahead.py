@@ -17,8 +17,8 @@ from quantbench.engine.cuda.persistent.shape import MAX_ROWS
 from quantbench.engine.cuda.prefill import FEW_HEAD_ROWS, HEAD_ROWS, PromptPass
 from quantbench.engine.cuda.prompt_layout import SHORT, PromptSize, padded, views
 from quantbench.engine.cuda.state import StepState, allocate_state
-from quantbench.engine.cuda.triton.rotate import rotation_tables
-from quantbench.engine.cuda.triton_step import Tables, TritonStep
+from quantbench.engine.cuda.triton.rotate import Tables, rotation_tables
+from quantbench.engine.cuda.triton_step import TritonStep
 from quantbench.engine.parameters import LayerParameters, Parameters
 
 WIDTHS = (16, 32, 64, 128, 192, 256)  # tokens of one product, at most, for each of which there are tiles

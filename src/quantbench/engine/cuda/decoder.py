@@ -25,11 +25,12 @@ from quantbench.engine.cuda.runner import ModelRunner
 from quantbench.engine.cuda.scheduler import PREFILL_TOKENS, Scheduler
 from quantbench.engine.cuda.state import StepState, allocate_state
 from quantbench.engine.cuda.triton.launch import on_device
-from quantbench.engine.cuda.triton.rotate import rotation_tables
+from quantbench.engine.cuda.triton.rotate import Tables, rotation_tables
 from quantbench.engine.cuda.triton.together import compile_together
-from quantbench.engine.cuda.triton_step import Tables, TritonStep
+from quantbench.engine.cuda.triton_step import TritonStep
 from quantbench.engine.linear import AS_LINEAR
-from quantbench.engine.parameters import Parameters
+from quantbench.engine.parameters import ExpertParameters, Parameters
+from quantbench.engine.plain_layers import beyond_plain_layers
 from quantbench.kernels import Kernel, find_kernel, named_kernels
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
@@ -79,6 +80,7 @@ class CudaDecoder:
         self.batch_invariant = batch_invariant
         self._persistent = None if batch_invariant else persistent_step
         self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant)
+        self._positions = 1  # that the tables hold
         self._tables: Tables = rotation_tables(model.config, 1, model.device)
         self._runner: ModelRunner | None = None
         self.cache_bytes: int | None = 0
@@ -132,7 +134,8 @@ class CudaDecoder:
 
     def _reserve(self, positions: int) -> None:
         """Rotation tables for texts of this many tokens."""
-        if positions > len(self._tables[0]):
+        if positions > self._positions:
+            self._positions = positions
             self._tables = rotation_tables(self.config, positions, self._model.device)
 
     def _make_step(self, state: StepState) -> Step:
@@ -150,7 +153,9 @@ class CudaDecoder:
 
     @property
     def _triton_name(self) -> str:
-        return f"{self._ops.name}: seven kernels a layer, one graph"
+        others = beyond_plain_layers(self.config)
+        layers = f"layers with {others}" if others else "seven kernels a layer"
+        return f"{self._ops.name}: {layers}, one graph"
 
     def _note_step(self, name: str, max_batch: int | None = None, reason: str | None = None) -> None:
         self._ran[max_batch] = Kernel(operation="decode step", name=name, max_batch=max_batch, reason=reason)
@@ -173,8 +178,16 @@ class CudaDecoder:
         names = {kernel.operation: kernel.name for kernel in self.kernels()}
         steps = "; ".join(kernel.name for kernel in self._ran.values()) or names["linear"]
         prompts = names["linear"] if names["prompt linear"] == AS_LINEAR else names["prompt linear"]
+        experts = {
+            id(matrix)
+            for layer in self._model.layers
+            if isinstance(layer.mlp, ExpertParameters)
+            for expert in layer.mlp.experts
+            for matrix in expert.matrices
+        }
         for matrix in self._model.matrices():
-            yield from matrix.held((steps, prompts))
+            of_prompts = f"{names['linear']}, by expert" if id(matrix) in experts else prompts
+            yield from matrix.held((steps, of_prompts))
 
     def activation_bits(self) -> Mapping[Phase, int]:
         return dict.fromkeys(Phase, torch.finfo(self._model.dtype).bits)

@@ -11,9 +11,12 @@ from quantbench.engine.cuda.triton.argmax import argmax, argmax_reference
 from quantbench.engine.cuda.triton.decode_attention import decode_attention, decode_attention_reference
 from quantbench.engine.cuda.triton.dequantize import dequantize, dequantize_reference
 from quantbench.engine.cuda.triton.embed import embed, embed_reference
+from quantbench.engine.cuda.triton.join import join, join_reference
 from quantbench.engine.cuda.triton.linear import tiled_linear, tiled_linear_reference
+from quantbench.engine.cuda.triton.norm_heads import norm_heads, norm_heads_reference
 from quantbench.engine.cuda.triton.prompt_attention import prompt_attention, prompt_attention_reference
 from quantbench.engine.cuda.triton.rotate import rotate_prompts, rotate_prompts_reference
+from quantbench.engine.cuda.triton.route import route, route_reference
 from quantbench.engine.cuda.triton.silu_mul import silu_mul, silu_mul_reference
 
 
@@ -24,6 +27,9 @@ class StepOperations:
     name: str
     embed: Callable[..., None]
     add_norm: Callable[..., None]
+    join: Callable[..., None]
+    norm_heads: Callable[..., None]
+    route: Callable[..., None]
     linear: Callable[..., None]
     decode_attention: Callable[..., None]
     argmax: Callable[..., None]
@@ -37,6 +43,9 @@ TRITON = StepOperations(
     name="triton",
     embed=embed,
     add_norm=add_norm,
+    join=join,
+    norm_heads=norm_heads,
+    route=route,
     linear=tiled_linear,
     decode_attention=decode_attention,
     argmax=argmax,
@@ -50,6 +59,9 @@ PLAIN = StepOperations(
     name="plain torch",
     embed=embed_reference,
     add_norm=add_norm_reference,
+    join=join_reference,
+    norm_heads=norm_heads_reference,
+    route=route_reference,
     linear=tiled_linear_reference,
     decode_attention=decode_attention_reference,
     argmax=argmax_reference,

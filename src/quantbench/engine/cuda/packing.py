@@ -5,13 +5,24 @@ float32 scale per row beside them. 4-bit matrices change (`formats.Int4Rows`), a
 (`formats.BlockRows`). Converting never needs a second copy of more than one matrix.
 """
 
-from quantbench.engine.parameters import Parameters
+from dataclasses import replace
+
+from quantbench.engine.expert_groups import grouped_experts
+from quantbench.engine.parameters import ExpertParameters, LayerParameters, Parameters
 from quantbench.weights.formats import GpuKind, GpuOperand, MixedWeight, Weight
 
 
 def packed_parameters(parameters: Parameters) -> Parameters:
     """The same model in the kernels' layout. The caller drops `parameters` so that one copy remains."""
-    return parameters.map(lambda weight: weight.gpu_layout())
+    model = parameters.map(lambda weight: weight.gpu_layout())
+    return replace(model, layers=tuple(map(_grouped, model.layers)))
+
+
+def _grouped(layer: LayerParameters) -> LayerParameters:
+    """Experts one after another in memory."""
+    return (
+        replace(layer, mlp=grouped_experts(layer.mlp)) if isinstance(layer.mlp, ExpertParameters) else layer
+    )
 
 
 def operand_of(weight: Weight) -> GpuOperand:

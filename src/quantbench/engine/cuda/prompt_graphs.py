@@ -25,7 +25,7 @@ from quantbench.engine.cuda.prompt_layout import (
     views,
 )
 from quantbench.engine.cuda.state import StepState
-from quantbench.engine.cuda.triton_step import Tables
+from quantbench.engine.cuda.triton.rotate import Tables
 
 if TYPE_CHECKING:
     from torch.cuda import _POOL_HANDLE as MemoryPool

@@ -16,7 +16,8 @@ from quantbench.engine.cuda.prefill import PromptPass
 from quantbench.engine.cuda.prompt_graphs import Prefill, PromptGraphs, put
 from quantbench.engine.cuda.prompt_layout import to_device
 from quantbench.engine.cuda.state import IDLE, StepState
-from quantbench.engine.cuda.triton_step import StepMaker, Tables
+from quantbench.engine.cuda.triton.rotate import Tables
+from quantbench.engine.cuda.triton_step import StepMaker
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 
-from quantbench.engine.activations import ACTIVATIONS, SILU
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.triton.language import MISSING
-from quantbench.engine.parameters import Parameters
-from quantbench.engine.plain_layers import beyond_plain_layers
+from quantbench.engine.parameters import ExpertParameters, Parameters
+from quantbench.weights.formats import MixedWeight
 
 OLDEST = (8, 0)  # compute capability that the kernels' instructions need
 
@@ -47,12 +46,9 @@ def model_unsupported_reason(config: ModelConfig, dtype: torch.dtype) -> str | N
     """What of a model the kernels do not know, as a phrase; None when they know it."""
     if dtype not in (torch.float16, torch.bfloat16):
         return f"activations are {str(dtype).removeprefix('torch.')}, not 16-bit floats"
-    if ACTIVATIONS[config.activation] is not SILU:
-        return f"the activation '{config.activation}' has no kernel"
     if config.head_dim % 8:
         return f"head_dim {config.head_dim} is not a multiple of 8"
-    unknown = beyond_plain_layers(config)
-    return f"{unknown} have no kernels" if unknown else None
+    return None
 
 
 def unsupported_format(parameters: Parameters) -> str | None:
@@ -60,4 +56,17 @@ def unsupported_format(parameters: Parameters) -> str | None:
     for matrix in parameters.matrices():
         if not matrix.weight.has_gpu_kernel:
             return f"weights held as {matrix.weight.scheme} have no GPU kernel"
+    for layer in parameters.layers:
+        if isinstance(layer.mlp, ExpertParameters) and len(_formats(layer.mlp)) > 2:
+            return "experts of a layer in several formats have no GPU kernel"
     return None
+
+
+def _formats(mlp: ExpertParameters) -> set[tuple[str, int, str, int | None]]:
+    """What ups and downs are held in; parts of a mixture apart. Two where all experts are alike."""
+    return {
+        (type(weight).__name__, place, weight.format, weight.group_size)
+        for expert in mlp.experts
+        for place, matrix in enumerate(expert.matrices)
+        for weight in (matrix.weights() if isinstance(matrix.weight, MixedWeight) else (matrix.weight,))
+    }

@@ -1,8 +1,8 @@
-"""One decode step of many rows: seven kernels a layer, all buffers allocated before, nothing synchronised.
+"""One decode step of many rows: all buffers of its own, nothing synchronised.
 
-A layer is: add and norm, queries-keys-values, attention (rotates and fills the cache), output in partial
-sums, add and norm, gated unit, down in partial sums. Partial sums are added by the next norm. The residual
-stream is float32.
+A plain layer is seven kernels: add and norm, queries-keys-values, attention (rotates and fills the cache),
+output in partial sums, add and norm, gated unit, down in partial sums. Whoever reads the states next adds
+partial sums. Other families have a kernel more for norms over all heads, and some for experts.
 """
 
 from collections.abc import Callable
@@ -10,16 +10,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from quantbench.engine.cuda.experts import Experts
 from quantbench.engine.cuda.operations import StepOperations
 from quantbench.engine.cuda.state import StepState
+from quantbench.engine.cuda.stream import Stream, run_layers
 from quantbench.engine.cuda.triton.decode_attention import Scratch
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleave_of
+from quantbench.engine.cuda.triton.join import Added
 from quantbench.engine.cuda.triton.linear import Epilogue, tiles_of
-from quantbench.engine.cuda.triton.rotate import HeadRotation
+from quantbench.engine.cuda.triton.rotate import HeadRotation, Tables
 from quantbench.engine.cuda.triton.tiles import slices_for, tile_for
-from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
-
-Tables = tuple[Tensor, Tensor]
+from quantbench.engine.parameters import ExpertParameters, LayerParameters, Matrix, MlpParameters, Parameters
 
 
 class TritonStep:
@@ -30,50 +31,43 @@ class TritonStep:
     ) -> None:
         config, rows, device = model.config, state.rows, model.device
         self._model, self._state, self._ops = model, state, operations
-        self._rotations = [rotation_of(layer, tables) for layer in model.layers]
-
-        def activations(width: int) -> Tensor:
-            return torch.empty(rows, width, dtype=model.dtype, device=device)
-
-        def sums(matrix: Matrix) -> Tensor:
-            shape = (slices_for(matrix.weight), rows, config.hidden_size)
-            return torch.empty(shape, dtype=torch.float32, device=device)
-
-        self._residual = torch.empty(rows, config.hidden_size, dtype=torch.float32, device=device)
-        self._normed = activations(config.hidden_size)
-        self._qkv = activations(config.q_size + 2 * config.kv_size)
-        self._attended = activations(config.q_size)
-        self._gated = activations(config.intermediate_size)
-        self._attention_sums = sums(model.layers[0].output)
-        self._mlp_sums = sums(model.layers[0].down)
+        self._rotations = [
+            rotation_of(layer, tables[rope]) for layer, rope in zip(model.layers, config.ropes, strict=True)
+        ]
+        self._stream = Stream(model, operations, rows)
+        self._experts = Experts(config, operations)
+        self._qkv = self._activations(config.q_size + 2 * config.kv_size)
+        self._attended = self._activations(config.q_size)
+        self._attention_sums = self._sums(model.layers[0].output)
+        dense = next((layer.mlp for layer in model.layers if isinstance(layer.mlp, MlpParameters)), None)
+        self._mlp_sums = self._sums(dense.down) if dense else self._attention_sums
+        self._gated = self._activations(config.intermediate_size if dense else 1)
         self._scratch = Scratch.allocate(config, rows, state.capacity, device)
         tiles = tiles_of(model.head, tile_for(model.head.weight, rows))
         self._best = torch.empty(tiles, rows, dtype=torch.float32, device=device)
         self._ids = torch.empty(tiles, rows, dtype=torch.int32, device=device)
 
+    def _activations(self, width: int) -> Tensor:
+        return torch.empty(self._state.rows, width, dtype=self._model.dtype, device=self._model.device)
+
+    def _sums(self, matrix: Matrix) -> Tensor:
+        shape = (slices_for(matrix.weight), self._state.rows, self._model.config.hidden_size)
+        return torch.empty(shape, dtype=torch.float32, device=self._model.device)
+
     def __call__(self) -> None:
-        ops, model, state = self._ops, self._model, self._state
-        ops.embed(model.embedding, state.tokens, self._residual)
-        before: tuple[Tensor | None, Tensor | None] = (None, None)
-        for number, layer in enumerate(model.layers):
-            self._norm(before, layer.input_norm, layer.qkv)
-            self._attend(number, layer)
-            self._norm((self._attention_sums, layer.output.bias), layer.post_norm, layer.gate_up)
-            self._product(
-                layer.gate_up, self._normed, self._gated, Epilogue.GATE, interleave_of(layer.down.weight)
-            )
-            self._product(layer.down, self._gated, self._mlp_sums)
-            before = (self._mlp_sums, layer.down.bias)
-        self._norm(before, model.norm, model.head)
-        self._finish()
+        model, stream = self._model, self._stream
+        stream.begin(model.embedding, self._state.tokens)
+        run_layers(model, stream, self)
+        self._finish(stream.read(model.final_norm, interleave_of(model.head.weight)))
 
-    def _norm(self, added: tuple[Tensor | None, Tensor | None], weight: Tensor, reader: Matrix) -> None:
-        eps, order = self._model.config.norm_eps, interleave_of(reader.weight)
-        self._ops.add_norm(self._residual, added, weight, eps, self._normed, order)
+    def order(self, matrix: Matrix) -> int:
+        return interleave_of(matrix.weight)
 
-    def _attend(self, number: int, layer: LayerParameters) -> None:
-        config, state = self._model.config, self._state
-        self._product(layer.qkv, self._normed, self._qkv)
+    def attend(self, number: int, layer: LayerParameters, x: Tensor) -> Added:
+        config, state, norms = self._model.config, self._state, layer.norms
+        self._product(layer.qkv, x, self._qkv)
+        if norms.queries is not None and norms.keys is not None:
+            self._ops.norm_heads(config, self._qkv, norms.queries.weight, norms.keys.weight)
         self._ops.decode_attention(
             config,
             self._rotations[number],
@@ -86,6 +80,16 @@ class TritonStep:
             interleave_of(layer.output.weight),
         )
         self._product(layer.output, self._attended, self._attention_sums)
+        return Added(self._attention_sums, layer.output.bias)
+
+    def mlp(self, layer: LayerParameters, x: Tensor) -> Added:
+        if isinstance(layer.mlp, ExpertParameters):
+            return Added(self._experts(layer.mlp, x))
+        config, down = self._model.config, layer.down
+        epilogue = Epilogue.GATE if config.gated else Epilogue.ACT
+        self._product(layer.gate_up, x, self._gated, epilogue, interleave_of(down.weight))
+        self._product(down, self._gated, self._mlp_sums)
+        return Added(self._mlp_sums, down.bias)
 
     def _product(
         self,
@@ -96,20 +100,24 @@ class TritonStep:
         order: int = NATURAL,
     ) -> None:
         tile = tile_for(matrix.weight, len(x))
-        self._ops.linear(matrix, x, out, tile=tile, epilogue=epilogue, order=order)
+        activation = self._model.config.activation
+        self._ops.linear(matrix, x, out, tile=tile, epilogue=epilogue, order=order, activation=activation)
 
-    def _finish(self) -> None:
-        head, state = self._model.head, self._state
+    def _finish(self, x: Tensor) -> None:
+        head, state, cap = self._model.head, self._state, self._model.config.logit_cap
         if state.logits is not None:
-            self._product(head, self._normed, state.logits)
+            self._product(head, x, state.logits)
+            if cap is not None:
+                state.logits.div_(cap).tanh_().mul_(cap)
             return
+        # a cap changes no order: it is left out here
         tile = tile_for(head.weight, state.rows)
-        self._ops.linear(head, self._normed, self._best, tile=tile, epilogue=Epilogue.BEST, ids=self._ids)
+        self._ops.linear(head, x, self._best, tile=tile, epilogue=Epilogue.BEST, ids=self._ids)
         self._ops.argmax(self._best, self._ids, state)
 
 
-def rotation_of(layer: LayerParameters, tables: Tables) -> HeadRotation:
-    """A layer's rotation with the model's tables."""
+def rotation_of(layer: LayerParameters, tables: tuple[Tensor, Tensor]) -> HeadRotation:
+    """A layer's rotation with its tables."""
     return HeadRotation(cosines=tables[0], sines=tables[1], q_norm=layer.q_norm, k_norm=layer.k_norm)
 
 

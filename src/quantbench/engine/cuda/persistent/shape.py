@@ -9,6 +9,7 @@ from quantbench.decoding import NO_TOKEN
 from quantbench.engine.activations import ACTIVATIONS, SILU
 from quantbench.engine.cuda.packing import kind_of, operand_of
 from quantbench.engine.parameters import Parameters
+from quantbench.engine.plain_layers import beyond_plain_layers
 from quantbench.weights.formats import GpuKind
 
 SLICE = (
@@ -161,6 +162,8 @@ def unsupported_reason(model: Parameters) -> str | None:
         return f"activations are {model.dtype}"
     if ACTIVATIONS[config.activation] is not SILU:
         return f"the activation '{config.activation}' has no kernel"
+    if others := beyond_plain_layers(config):
+        return f"{others} are not in it"
     if not config.rope.uniform:
         return "a part of each head is rotated and scaled"
     if any(kind_of(m.weight) is GpuKind.BLOCKS for m in model.matrices()):

@@ -15,10 +15,11 @@ from quantbench.engine.cuda.triton.decode_kernels import attend_chunk, combine_c
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleaved
 from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2, over
 from quantbench.engine.cuda.triton.rotate import HeadRotation, rotate_reference
-from quantbench.engine.cuda.triton.softmax import LOG2_E
+from quantbench.engine.cuda.triton.softmax import score_factors
 
 CHUNK = 1024  # cached positions a block goes through: fixed, so that no sum depends on the batch
 BLOCK, WARPS, STAGES = 32, 1, 3  # positions a round; how a block is compiled
+WIDE_WARPS = 4  # of heads beyond 128 dimensions, whose sums one warp has no registers for
 
 
 def chunks_of(capacity: int) -> int:
@@ -55,6 +56,8 @@ def decode_attention_reference(
         seen = slice(first, position + 1)
         grouped = queries.to(keys.dtype).float().view(kv_heads, -1, head_dim)
         scores = grouped @ keys[row, :, seen].float().transpose(1, 2) * head_dim**-0.5
+        if (cap := config.attention_cap) is not None:
+            scores = (scores / cap).tanh() * cap
         result = scores.softmax(-1) @ values[row, :, seen].float()
         out[row] = interleaved(result.reshape(-1), order).to(out.dtype)
 
@@ -107,12 +110,14 @@ def decode_attention(
     over(attend_chunk, (config.kv_heads, rows, chunks))(
         qkv, rotation.q_norm, rotation.k_norm, rotation.cosines, rotation.sines, positions, keys,
         values, out, empty.parts, empty.extremes, empty.totals, capacity, window or 0, keys.stride(0),
-        keys.stride(1), config.head_dim**-0.5 * LOG2_E, config.norm_eps, HEADS=config.heads,
+        keys.stride(1), *score_factors(config.head_dim, config.attention_cap), config.norm_eps,
+        HEADS=config.heads,
         KV_HEADS=config.kv_heads, GROUP=config.groups, HALF=half,
         PAD_GROUP=max(16, next_power_of_2(config.groups)), PAD_HALF=max(16, next_power_of_2(half)),
         PAD_DIM=max(16, next_power_of_2(config.head_dim)), CHUNK=CHUNK, SPLIT=chunks > 1,
         WINDOW=window is not None, NORM=rotation.q_norm is not None, ORDER=order, BLOCK=BLOCK,
-        DEPENDENT=dependent, num_warps=WARPS, num_stages=STAGES, launch_pdl=dependent,
+        CAP=config.attention_cap is not None, DEPENDENT=dependent,
+        num_warps=WARPS if config.head_dim <= 128 else WIDE_WARPS, num_stages=STAGES, launch_pdl=dependent,
     )  # fmt: skip
     if scratch is not None:
         over(combine_chunks, (config.heads, rows))(

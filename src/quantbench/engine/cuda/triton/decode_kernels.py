@@ -7,7 +7,7 @@ context; contexts longer than a chunk are combined by a second kernel.
 from quantbench.engine.cuda.triton.interleave import place_of
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.cuda.triton.prefetch import prefetch
-from quantbench.engine.cuda.triton.softmax import softmax_step
+from quantbench.engine.cuda.triton.softmax import capped, softmax_step
 
 
 @triton.jit
@@ -41,8 +41,9 @@ def _ask_ahead(
 
 @triton.jit
 def _over_cached(
-    q_a, q_b, keys, values, base, begin, end, first, scale, extreme, total, acc,
+    q_a, q_b, keys, values, base, begin, end, first, scale, cap, extreme, total, acc,
     HALF: tl.constexpr, PAD_HALF: tl.constexpr, PAD_DIM: tl.constexpr, BLOCK: tl.constexpr,
+    CAP: tl.constexpr,
 ):  # fmt: skip
     """The softmax's state (highest score, sum of weights, weighted values) after the cached positions."""
     DIM: tl.constexpr = 2 * HALF
@@ -56,7 +57,7 @@ def _over_cached(
         old_a = tl.load(keys + where[None, :] + i[:, None], mask=k_inside, other=0.0)
         old_b = tl.load(keys + where[None, :] + HALF + i[:, None], mask=k_inside, other=0.0)
         scores = tl.dot(q_a, old_a)
-        scores = tl.dot(q_b, old_b, scores) * scale
+        scores = capped(tl.dot(q_b, old_b, scores) * scale, cap, CAP)
         scores = tl.where(seen[None, :], scores, float("-inf"))
         weights, shrink, extreme, total = softmax_step(scores, extreme, total)
         v_inside = seen[:, None] & (d < DIM)[None, :]
@@ -96,12 +97,13 @@ def _turned_heads(
 
 @triton.jit
 def _begin_with_new(
-    q_a, q_b, k_a, k_b, v, newest, scale, PAD_GROUP: tl.constexpr, PAD_DIM: tl.constexpr
+    q_a, q_b, k_a, k_b, v, newest, scale, cap, PAD_GROUP: tl.constexpr, PAD_DIM: tl.constexpr,
+    CAP: tl.constexpr,
 ):  # fmt: skip
     """The softmax's state with the new position alone, from registers; without any in another chunk."""
     own = tl.sum(q_a.to(tl.float32) * k_a.to(tl.float32)[None, :], axis=1)
     own += tl.sum(q_b.to(tl.float32) * k_b.to(tl.float32)[None, :], axis=1)
-    extreme = tl.where(newest, own * scale, float("-inf"))
+    extreme = tl.where(newest, capped(own * scale, cap, CAP), float("-inf"))
     total = tl.where(newest, 1.0, 0.0) + tl.zeros((PAD_GROUP,), tl.float32)
     acc = tl.where(newest, 1.0, 0.0) * v.to(tl.float32)[None, :] + tl.zeros((PAD_GROUP, PAD_DIM), tl.float32)
     return extreme, total, acc
@@ -120,10 +122,10 @@ def _store_new(
 @triton.jit
 def attend_chunk(
     qkv, q_norm, k_norm, cosines, sines, positions, keys, values, out, parts, extremes, totals, capacity,
-    window, row_stride, head_stride, scale, eps, HEADS: tl.constexpr, KV_HEADS: tl.constexpr,
+    window, row_stride, head_stride, scale, cap, eps, HEADS: tl.constexpr, KV_HEADS: tl.constexpr,
     GROUP: tl.constexpr, HALF: tl.constexpr, PAD_GROUP: tl.constexpr, PAD_HALF: tl.constexpr,
     PAD_DIM: tl.constexpr, CHUNK: tl.constexpr, SPLIT: tl.constexpr, WINDOW: tl.constexpr, NORM: tl.constexpr,
-    ORDER: tl.constexpr, BLOCK: tl.constexpr, DEPENDENT: tl.constexpr,
+    ORDER: tl.constexpr, BLOCK: tl.constexpr, CAP: tl.constexpr, DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     head, row, chunk = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     DIM: tl.constexpr = 2 * HALF
@@ -145,10 +147,12 @@ def attend_chunk(
     )  # fmt: skip
     v = tl.load(source + (HEADS + KV_HEADS + head) * DIM + d, mask=d < DIM, other=0.0)
     _store_new(keys, values, base + position * DIM, k_a, k_b, v, i, d, newest, HALF)
-    extreme, total, acc = _begin_with_new(q_a, q_b, k_a, k_b, v, newest, scale, PAD_GROUP, PAD_DIM)
+    extreme, total, acc = _begin_with_new(
+        q_a, q_b, k_a, k_b, v, newest, scale, cap, PAD_GROUP, PAD_DIM, CAP
+    )  # fmt: skip
     extreme, total, acc = _over_cached(
-        q_a, q_b, keys, values, base, begin, tl.minimum(position, begin + CHUNK), first, scale, extreme,
-        total, acc, HALF, PAD_HALF, PAD_DIM, BLOCK,
+        q_a, q_b, keys, values, base, begin, tl.minimum(position, begin + CHUNK), first, scale, cap,
+        extreme, total, acc, HALF, PAD_HALF, PAD_DIM, BLOCK, CAP,
     )  # fmt: skip
     heads, inside = head * GROUP + g, (g < GROUP)[:, None] & (d < DIM)[None, :]
     if SPLIT:

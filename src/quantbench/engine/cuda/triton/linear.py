@@ -11,7 +11,10 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from quantbench.engine.activations import ACTIVATIONS
 from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.triton.epilogues import scaled, write_sums
+from quantbench.engine.cuda.triton.groups import Groups
 from quantbench.engine.cuda.triton.interleave import (
     NATURAL,
     deinterleaved,
@@ -28,7 +31,7 @@ from quantbench.engine.cuda.triton.k_loops import (
 )
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.cuda.triton.launch import dependent_launch, interpreted, over
-from quantbench.engine.cuda.triton.silu_mul import silu_mul
+from quantbench.engine.cuda.triton.silu_mul import activate_whole
 from quantbench.engine.cuda.triton.unpack import BLOCKS, INT4, INT8
 from quantbench.engine.parameters import Matrix
 from quantbench.weights.formats import GpuKind, MixedWeight, Weight
@@ -42,8 +45,9 @@ class Epilogue(IntEnum):
     """What becomes of the sums [rows, out]."""
 
     STORE = 0  # out [rows, out] with bias, or [splits, rows, out] without, in its own dtype
-    GATE = 1  # the matrix is gates, then ups: silu(gate) * up -> out [rows, out / 2], in the order asked for
+    GATE = 1  # the matrix is gates, then ups: act(gate) * up -> out [rows, out / 2], in the order asked for
     BEST = 2  # per weight tile the greatest sum (NaN is inf) and its row: float32 and int32 [tiles, rows]
+    ACT = 3  # act(sum) -> out [rows, out], in the order asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +69,10 @@ def linear_reference(matrix: Matrix, x: Tensor) -> Tensor:
     return product if matrix.bias is None else product + matrix.bias.float()
 
 
-def gate_reference(matrix: Matrix, x: Tensor) -> Tensor:
-    """float32 [rows, out / 2]: silu(gate) * up."""
+def gate_reference(matrix: Matrix, x: Tensor, activation: str = "silu") -> Tensor:
+    """float32 [rows, out / 2]: act(gate) * up."""
     gate, up = linear_reference(matrix, x).chunk(2, dim=-1)
-    return torch.nn.functional.silu(gate) * up
+    return ACTIVATIONS[activation].apply(gate) * up
 
 
 def tiled_linear_reference(
@@ -80,11 +84,24 @@ def tiled_linear_reference(
     epilogue: Epilogue = Epilogue.STORE,
     ids: Tensor | None = None,
     order: int = NATURAL,
+    activation: str = "silu",
+    factors: Tensor | None = None,
+    groups: Groups | None = None,
 ) -> None:
     """What `tiled_linear` writes, in plain torch; partial sums are all in the first slice."""
+    if groups is not None:
+        for part, rows in groups.runs(matrix):
+            tiled_linear_reference(
+                part, x[rows], out[rows], tile=tile, epilogue=epilogue, order=order, activation=activation,
+                factors=None if factors is None else factors[rows],
+            )  # fmt: skip
+        return
     x = deinterleaved(x, interleave_of(matrix.weight))
-    if epilogue is Epilogue.GATE:
-        out.copy_(interleaved(gate_reference(matrix, x), order))
+    if epilogue in (Epilogue.GATE, Epilogue.ACT):
+        gated = epilogue is Epilogue.GATE
+        y = gate_reference(matrix, x, activation) if gated else linear_reference(matrix, x)
+        y = y if gated else ACTIVATIONS[activation].apply(y)
+        out.copy_(interleaved(y if factors is None else y * factors[:, None], order))
     elif ids is not None:
         sums = linear_reference(matrix, x)
         sums = torch.where(sums < torch.inf, sums, torch.inf)
@@ -108,63 +125,33 @@ def _weight_rows(tile, out_features, GATE: tl.constexpr, ROWS: tl.constexpr, ORD
         n = input_at(tile * (ROWS // 2) + i % (ROWS // 2), ORDER)
         n = tl.where(n < width, n, 0) + (i // (ROWS // 2)) * width
     else:
-        n = tile * ROWS + i
+        n = input_at(tile * ROWS + i, ORDER)
         n = tl.where(n < out_features, n, 0)
     return n.to(tl.int64)
 
 
-@triton.jit
-def _write(
-    acc, out, ids, tile, split, token, rows, out_features, out_stride, EPILOGUE: tl.constexpr,
-    ROWS: tl.constexpr, TOKENS: tl.constexpr,
-):  # fmt: skip
-    """What becomes of the sums [ROWS, TOKENS] of tokens from `token` on."""
-    t = token + tl.arange(0, TOKENS)
-    row = tile * ROWS + tl.arange(0, ROWS)
-    if EPILOGUE == 0:
-        at = out + (split.to(tl.int64) * rows + t[None, :]) * out_stride + row[:, None]
-        inside = (row < out_features)[:, None] & (t < rows)[None, :]
-        tl.store(at, acc.to(out.dtype.element_ty), mask=inside)
-    elif EPILOGUE == 1:
-        pairs = tl.permute(tl.reshape(acc, (2, ROWS // 2, TOKENS)), (1, 2, 0))
-        gate, up = tl.split(pairs)
-        width = out_features // 2
-        column = tile * (ROWS // 2) + tl.arange(0, ROWS // 2)
-        at = out + t[None, :].to(tl.int64) * width + column[:, None]
-        inside = (column < width)[:, None] & (t < rows)[None, :]
-        tl.store(at, (gate / (1 + tl.exp(-gate)) * up).to(out.dtype.element_ty), mask=inside)
-    else:
-        acc = tl.where(acc < float("inf"), acc, float("inf"))  # NaN too: it has no place in an order
-        acc = tl.where((row < out_features)[:, None], acc, float("-inf"))
-        best, which = tl.max(acc, axis=0, return_indices=True)
-        at = tile * rows + t
-        tl.store(out + at, best, mask=t < rows)
-        tl.store(ids + at, tile * ROWS + which, mask=t < rows)
-
-
-@triton.jit
-def _scaled(acc, more, scale, bias, n, BY_ROW: tl.constexpr, BIAS: tl.constexpr):
-    """The sums of rows `n` times the rows' scales, plus biases, where there are any."""
-    if BY_ROW:
-        factor = tl.load(scale + n)[:, None]
-        acc, more = acc * factor, more * factor
-    if BIAS:
-        offset = tl.load(bias + n).to(tl.float32)[:, None]
-        acc, more = acc + offset, more + offset
-    return acc, more
-
-
 @triton.jit(do_not_specialize=["rows"])  # one kernel for any number of tokens
 def _linear(
-    w, scale, high, sub, bias, x, out, ids, rows, out_features, in_features, w_stride, x_stride, out_stride,
-    SCHEME: tl.constexpr, TYPE: tl.constexpr, GROUP: tl.constexpr, DOUBLE: tl.constexpr, RUN: tl.constexpr,
-    ORDER: tl.constexpr, EPILOGUE: tl.constexpr,
-    BIAS: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr,
-    SHARE: tl.constexpr, EVEN: tl.constexpr, ASSEMBLY: tl.constexpr, DEPENDENT: tl.constexpr,
-    PREFETCH: tl.constexpr,
+    w, scale, high, sub, bias, x, out, ids, factors, firsts, counts, matrices, rows, out_features,
+    in_features, w_stride, x_stride, out_stride, SCHEME: tl.constexpr, TYPE: tl.constexpr,
+    GROUP: tl.constexpr, DOUBLE: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr,
+    EPILOGUE: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr,
+    INPUTS: tl.constexpr, SHARE: tl.constexpr, EVEN: tl.constexpr, ASSEMBLY: tl.constexpr,
+    DEPENDENT: tl.constexpr, PREFETCH: tl.constexpr, ACT: tl.constexpr, FACTORS: tl.constexpr,
+    GROUPED: tl.constexpr,
 ):  # fmt: skip
     tile, split, token = tl.program_id(1), tl.program_id(2), tl.program_id(0) * (TOKENS + MORE)
     n = _weight_rows(tile, out_features, EPILOGUE == 1, ROWS, ORDER)
+    stop = rows
+    if GROUPED:
+        if DEPENDENT:  # which matrix it is stands in what kernels before write
+            gdc_launch_dependents()
+            gdc_wait()
+        token = tl.load(firsts + tl.program_id(0))
+        stop = token + tl.load(counts + tl.program_id(0))
+        if token >= stop:
+            return
+        n += tl.load(matrices + tl.program_id(0)).to(tl.int64) * out_features
     if RUN > 1:
         w_stride = w_stride // 4  # of bytes, a multiple of 16, to one of words: so loads of 16 bytes are seen
     share = tl.cdiv(tl.cdiv(in_features, SHARE), tl.num_programs(2)) * SHARE
@@ -174,35 +161,39 @@ def _linear(
     if PREFETCH:
         once = tl.where(tl.program_id(0) == 0, inputs, 0)  # for all tiles of tokens
         prefetch_rows(w, n, start, once, w_stride, in_features, SCHEME, RUN, TYPE == "Q8_0", ROWS)
-    if DEPENDENT:
+    if DEPENDENT and not GROUPED:
         gdc_launch_dependents()
         gdc_wait()
     if SCHEME == INT4:
         acc, more = sum_int4(
-            acc, more, w, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
+            acc, more, w, x, n, token, stop, start, inputs, w_stride, x_stride, in_features,
             GROUP, DOUBLE, ROWS, TOKENS, MORE, INPUTS, RUN, ASSEMBLY,
         )  # fmt: skip
     elif SCHEME == BLOCKS:
         acc, more = sum_blocks(
-            acc, more, w, scale, high, sub, x, n, token, rows, start, inputs, x_stride, in_features,
+            acc, more, w, scale, high, sub, x, n, token, stop, start, inputs, x_stride, in_features,
             TYPE, ROWS, TOKENS, MORE, INPUTS, ASSEMBLY,
         )  # fmt: skip
     elif RUN > 1:
         acc, more = sum_int8(
-            acc, more, w, scale, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
+            acc, more, w, scale, x, n, token, stop, start, inputs, w_stride, x_stride, in_features,
             GROUP, ROWS, TOKENS, MORE, INPUTS, EVEN, RUN, ASSEMBLY,
         )  # fmt: skip
     else:
         acc, more = sum_float(
-            acc, more, w, scale, x, n, token, rows, start, inputs, w_stride, x_stride, in_features,
+            acc, more, w, scale, x, n, token, stop, start, inputs, w_stride, x_stride, in_features,
             GROUP, TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
         )  # fmt: skip
-    acc, more = _scaled(acc, more, scale, bias, n, DOUBLE or (SCHEME == INT8 and GROUP == 0), BIAS)
-    _write(acc, out, ids, tile, split, token, rows, out_features, out_stride, EPILOGUE, ROWS, TOKENS)
+    acc, more = scaled(acc, more, scale, bias, n, DOUBLE or (SCHEME == INT8 and GROUP == 0), BIAS)
+    write_sums(
+        acc, out, ids, factors, tile, split, token, stop, rows, out_features, out_stride, EPILOGUE, ROWS,
+        TOKENS, ACT, FACTORS,
+    )  # fmt: skip
     if MORE:
-        _write(
-            more, out, ids, tile, split, token + TOKENS, rows, out_features, out_stride, EPILOGUE, ROWS, MORE
-        )
+        write_sums(
+            more, out, ids, factors, tile, split, token + TOKENS, stop, rows, out_features, out_stride,
+            EPILOGUE, ROWS, MORE, ACT, FACTORS,
+        )  # fmt: skip
 
 
 def as_words(data: Tensor, order: int) -> Tensor:
@@ -243,56 +234,62 @@ def tiled_linear(
     epilogue: Epilogue = Epilogue.STORE,
     ids: Tensor | None = None,
     order: int = NATURAL,
+    activation: str = "silu",
+    factors: Tensor | None = None,
+    groups: Groups | None = None,
 ) -> None:
     """x [rows, in], in the matrix's own order, times a matrix -> out (and ids) as `epilogue` says.
 
-    STORE: out [splits, rows, out] or [rows, out]; the inputs are cut in `splits` slices. GATE: out is in
-    `order`. Reads the packed weights once for every tile of tokens (from L2 after the first), x once a
-    weight tile. A mixture takes a launch for each part.
+    STORE: out [splits, rows, out] or [rows, out]; the inputs are cut in `splits` slices. GATE and ACT: out is
+    in `order`, and times `factors` [rows]. With `groups` each run of tokens meets its own matrix. Reads the
+    packed weights once for every tile of tokens (from L2 after the first), x once a weight tile. A mixture
+    takes a launch for each part.
     """
     if isinstance(matrix.weight, MixedWeight):
-        _mixed_linear(matrix, matrix.weight, x, out, tile=tile, epilogue=epilogue, order=order)
+        if epilogue is Epilogue.BEST or groups is not None:
+            raise TypeError("a head and a group of experts are each one matrix of one format")
+        whole = out if epilogue is Epilogue.STORE else out.new_empty(len(x), matrix.weight.shape[0])
+        _linear_of_parts(matrix, matrix.weight, x, whole, tile)
+        if epilogue is not Epilogue.STORE:
+            activate_whole(whole, out, activation, factors, gated=epilogue is Epilogue.GATE)
+            if order != NATURAL:
+                out.copy_(interleaved(out, order))
         return
     run = interleave_of(matrix.weight)
     operand = operand_of(matrix.weight)
     data = operand.rows
-    out_features, in_features = matrix.weight.shape
+    rows, in_features = matrix.weight.shape
+    out_features = rows // groups.matrices if groups else rows
     splits = out.shape[0] if out.dim() == 3 else 1
     inputs = round_inputs(matrix.weight, tile.inputs)
     per_tile = tile.rows // 2 if epilogue is Epilogue.GATE else tile.rows
     columns = out_features // 2 if epilogue is Epilogue.GATE else out_features
     dependent = dependent_launch(x.device)
     tiles = triton.cdiv(columns, per_tile)
-    grid = (triton.cdiv(len(x), tile.tokens + tile.more), tiles, splits)
+    runs = len(groups.first) if groups else triton.cdiv(len(x), tile.tokens + tile.more)
+    grid = (runs, tiles, splits)
     ahead = dependent and operand.kind is not GpuKind.FLOAT and tiles * splits <= PREFETCHED
     aligned = operand.kind is GpuKind.BLOCKS or movable(data, in_features, inputs)
     over(_linear, grid)(
-        as_words(data, run), operand.scale, operand.high, operand.sub, matrix.bias, x, out, ids, len(x),
-        out_features, in_features, data.stride(0), x.stride(0), out.stride(-2), SCHEME=int(operand.kind),
+        as_words(data, run), operand.scale, operand.high, operand.sub, matrix.bias, x, out, ids, factors,
+        groups and groups.first, groups and groups.count, groups and groups.chosen, len(x), out_features,
+        in_features, data.stride(0), x.stride(0), out.stride(-2), SCHEME=int(operand.kind),
         TYPE=operand.block, GROUP=operand.group_size, DOUBLE=operand.double, RUN=run, ORDER=order,
         EPILOGUE=int(epilogue), BIAS=matrix.bias is not None and out.dim() == 2,
         ROWS=tile.rows, TOKENS=tile.tokens, MORE=tile.more, INPUTS=inputs, SHARE=max(SHARE, inputs),
         EVEN=in_features % inputs == 0, ASSEMBLY=not interpreted(), DEPENDENT=dependent,
-        PREFETCH=ahead and aligned, num_warps=tile.warps,
+        PREFETCH=ahead and aligned and groups is None, ACT=ACTIVATIONS[activation].number,
+        FACTORS=factors is not None, GROUPED=groups is not None, num_warps=tile.warps,
         num_stages=tile.stages, launch_pdl=dependent,
     )  # fmt: skip
 
 
-def _mixed_linear(
-    matrix: Matrix, weight: MixedWeight, x: Tensor, out: Tensor, *, tile: Tile, epilogue: Epilogue, order: int
-) -> None:
-    """Each part writes its own columns; gates and ups of several parts meet in a pass of their own."""
-    if epilogue is Epilogue.BEST:
-        raise TypeError("a head is one matrix of one format")
-    whole = out if epilogue is Epilogue.STORE else out.new_empty(len(x), weight.shape[0])
+def _linear_of_parts(matrix: Matrix, weight: MixedWeight, x: Tensor, out: Tensor, tile: Tile) -> None:
+    """Each part of a mixture writes its own columns."""
     start = 0
     for part in weight.parts:
         end = start + part.shape[0]
         bias = None if matrix.bias is None else matrix.bias[start:end]
         one = Matrix(weight=part, bias=bias, parts=(("part", end - start),))
-        tiled_linear(one, x, whole[..., start:end], tile=tile)
+        tiled_linear(one, x, out[..., start:end], tile=tile)
         start = end
-    if epilogue is Epilogue.GATE:
-        silu_mul(whole, out)
-        if order != NATURAL:
-            out.copy_(interleaved(out, order))

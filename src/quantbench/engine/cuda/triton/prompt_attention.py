@@ -14,7 +14,7 @@ from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleaved, place_of
 from quantbench.engine.cuda.triton.language import tl, triton
 from quantbench.engine.cuda.triton.launch import next_power_of_2, over
-from quantbench.engine.cuda.triton.softmax import LOG2_E, softmax_step
+from quantbench.engine.cuda.triton.softmax import capped, score_factors, softmax_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,19 @@ def prompt_attention_reference(
         back = torch.arange(end - first, device=qkv.device)
         distance = back[:, None] - back
         seen = (distance >= 0) & (distance < (window or end))
-        scores = (q @ k.transpose(1, 2) * config.head_dim**-0.5).masked_fill(~seen, float("-inf"))
+        scores = q @ k.transpose(1, 2) * config.head_dim**-0.5
+        if (cap := config.attention_cap) is not None:
+            scores = (scores / cap).tanh() * cap
+        scores = scores.masked_fill(~seen, float("-inf"))
         result = (scores.softmax(-1) @ v).transpose(0, 1).reshape(end - first, -1)
         out[first:end] = interleaved(result, order).to(out.dtype)
 
 
 @triton.jit(do_not_specialize_on_alignment=["starts"])
 def _prompt_attention(
-    qkv, starts, out, window, scale,
+    qkv, starts, out, window, scale, cap,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, PAD: tl.constexpr, WINDOW: tl.constexpr,
-    ORDER: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
+    ORDER: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr, CAP: tl.constexpr,
 ):  # fmt: skip
     # the last queries of a prompt have the most keys: they start first
     tile = tl.num_programs(0) - 1 - tl.program_id(0)
@@ -83,7 +86,7 @@ def _prompt_attention(
         seen = m[:, None] >= (at + n)[None, :]
         if WINDOW:
             seen = seen & (m[:, None] - (at + n)[None, :] < window)
-        scores = tl.where(seen, tl.dot(q, k) * scale, -1.0e30)
+        scores = tl.where(seen, capped(tl.dot(q, k) * scale, cap, CAP), -1.0e30)
         weights, shrink, extreme, total = softmax_step(scores, extreme, total)
         v = tl.load(v_base + place[:, None] + d[None, :], mask=there[:, None] & (d < DIM)[None, :], other=0.0)
         acc = tl.dot(weights.to(v.dtype), v, acc * shrink[:, None])
@@ -101,14 +104,15 @@ def prompt_attention(
     order: int = NATURAL,
 ) -> None:
     """`prompt_attention_reference` on the device."""
-    queries = prompts.queries
+    wide = config.head_dim > 128  # fewer queries and keys fit beside each other
+    queries = 64 if wide else prompts.queries
     grid = (triton.cdiv(prompts.longest, queries), config.heads, len(prompts.starts) - 1)
     over(_prompt_attention, grid)(
         qkv,
         prompts.starts,
         out,
         window or 0,
-        config.head_dim**-0.5 * LOG2_E,
+        *score_factors(config.head_dim, config.attention_cap),
         HEADS=config.heads,
         KV_HEADS=config.kv_heads,
         DIM=config.head_dim,
@@ -116,7 +120,8 @@ def prompt_attention(
         WINDOW=window is not None,
         ORDER=order,
         QUERIES=queries,
-        KEYS=64,
-        num_warps=4 if queries == 64 else 8,
-        num_stages=3,
+        KEYS=32 if wide else 64,
+        CAP=config.attention_cap is not None,
+        num_warps=8 if wide or queries == 128 else 4,
+        num_stages=2 if wide else 3,
     )

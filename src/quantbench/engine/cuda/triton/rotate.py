@@ -3,6 +3,7 @@
 Decoding does the same inside its attention; both read the same tables.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.triton.language import tl, triton
 from quantbench.engine.cuda.triton.launch import next_power_of_2, over
+from quantbench.engine.rope import Rope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +25,16 @@ class HeadRotation:
     k_norm: Tensor | None = None
 
 
-def rotation_tables(config: ModelConfig, positions: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines for positions 0 to positions - 1, float32 [positions, head_dim / 2] each."""
-    half = config.head_dim // 2
-    cosines, sines = config.rope.tables(positions)
-    return cosines[:, half:].contiguous().to(device), sines[:, half:].contiguous().to(device)
+Tables = Mapping[Rope, tuple[Tensor, Tensor]]  # cosines and sines, float32 [positions, head_dim / 2] each
+
+
+def rotation_tables(config: ModelConfig, positions: int, device: torch.device) -> Tables:
+    """Of each rotation that layers have, for positions 0 to positions - 1."""
+    half, found = config.head_dim // 2, dict[Rope, tuple[Tensor, Tensor]]()
+    for rope in dict.fromkeys(config.ropes):
+        cosines, sines = (table[:, half:].contiguous().to(device) for table in rope.tables(positions))
+        found[rope] = (cosines, sines)
+    return found
 
 
 def rotate_reference(

@@ -32,6 +32,14 @@ def tile_for(weight: Weight, tokens: int) -> Tile:
     return _tile(kind_of(weight), weight.shape, columns)
 
 
+def expert_tile(weight: Weight, experts: int, tokens: int) -> Tile:
+    """The tile for runs of up to `tokens` tokens, 16 or 64, of one of the matrices that lie in a weight."""
+    if tokens > 16 or not roomy(device_of(weight)):
+        return Tile(rows=64, tokens=tokens, inputs=64, stages=3)
+    out, inputs = weight.shape
+    return _tile(operand_of(weight).kind, (out // experts, inputs), tokens)
+
+
 @cache
 def _tile(kind: GpuKind, shape: tuple[int, int], columns: int) -> Tile:
     """Of the table, kept: a prompt pass asks for hundreds."""
