@@ -11,7 +11,7 @@ from accelerate import dispatch_model
 from transformers.integrations.accelerate import _get_device_map
 
 from quantbench.decoding import Request
-from quantbench.decoding.spreading import check_on_gpus, few_devices, mapped_devices, spread_over
+from quantbench.decoding.spreading import check_on_gpus, few_devices, map_of, mapped_devices, spread_over
 from quantbench.decoding.transformers import TransformersDecoder
 from quantbench.errors import DeviceError
 from quantbench.measure.places import described, places_of
@@ -64,8 +64,11 @@ def test_a_dispatched_model_answers_as_before_and_its_places_are_told(tmp_path: 
     assert "embedding" in held["cpu"] and "layer 0" in held["cpu"]
 
 
-def test_a_model_on_one_device_has_no_map() -> None:
-    assert mapped_devices(reference_model("llama")) == ()
+def test_a_model_on_one_device_needs_no_map_of_transformers() -> None:
+    model = reference_model("llama")
+    assert mapped_devices(model) == ("cpu",)
+    with pytest.raises(DeviceError, match="would lie on the cpu"):
+        check_on_gpus("m", map_of(model), TWO)
 
 
 def test_layers_are_told_in_spans() -> None:

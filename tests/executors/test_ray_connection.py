@@ -82,9 +82,14 @@ def test_a_connection_is_closed_in_the_end_and_another_s_is_not(ray: StandIn) ->
     assert ray.called == []
 
 
-def test_a_lost_connection_is_one_sentence_that_says_what_runs_on(ray: StandIn) -> None:
+RPC = type("_InactiveRpcError", (type("RpcError", (Exception,), {"__module__": "grpc"}),), {})
+LOST = [ConnectionError("Failed during this or a preceding call"), RPC("status = NOT_FOUND")]
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: type(error).__name__)
+def test_a_lost_connection_is_one_sentence_that_says_what_runs_on(error: Exception, ray: StandIn) -> None:
     with pytest.raises(ServerError, match="the same command takes their records"), connected(CLIENT, "space"):
-        raise ConnectionError("Failed during this or a preceding call")
+        raise error
     assert ray.called[-1] == "shutdown"
 
 

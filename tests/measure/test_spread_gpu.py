@@ -9,6 +9,7 @@ from quantbench.decoding import Decoder, Request
 from quantbench.measure.places import places_of
 from quantbench.methods import METHODS
 from quantbench.plan import Trial
+from quantbench.records import Record
 from quantbench.sources import open_source
 from quantbench.trial import run_trial
 from tests.builders import make_trial
@@ -40,16 +41,26 @@ def test_a_model_on_two_gpus_answers_as_on_one() -> None:
     assert sum(place.nbytes for place in places) == sum(place.nbytes for place in places_of(alone))
 
 
-@pytest.mark.parametrize("method", ["fp16", "bnb-nf4"])
-def test_its_record_has_both_gpus_and_the_sum_of_their_memory(method: str, tmp_path: Path) -> None:
-    if reason := METHODS[method].unavailable("cuda:0"):
-        pytest.skip(reason)
-    record = run_trial(
+def measured(folder: Path, method: str) -> Record:
+    return run_trial(
         trial_of(spread=2, method=method),
-        folder=tmp_path,
+        folder=folder,
         progress=lambda *news: None,
         checkpoint=lambda record: None,
     )
+
+
+@pytest.mark.skipif(METHODS["bnb-nf4"].unavailable("cuda:0") is not None, reason="needs bitsandbytes")
+def test_a_model_too_small_to_be_split_lies_on_one_and_says_so(tmp_path: Path) -> None:
+    """In 4 bits its table of tokens is most of it, and accelerate keeps room for one of those on each GPU."""
+    record = measured(tmp_path, "bnb-nf4")
+    assert record.failure is None
+    assert [place.device for place in record.places] == ["cuda:0"]
+    assert "2 GPUs were asked for" in " ".join(record.warnings)
+
+
+def test_its_record_has_both_gpus_and_the_sum_of_their_memory(tmp_path: Path) -> None:
+    record = measured(tmp_path, "fp16")
     assert record.failure is None
     assert [place.device for place in record.places] == ["cuda:0", "cuda:1"]
     assert record.size is not None and record.memory is not None

@@ -26,10 +26,17 @@ def free_bytes(device: str) -> int:
     return int(torch.cuda.mem_get_info(device)[0])
 
 
+def map_of(model: Any) -> dict[str, Any]:
+    """Module -> number of its GPU, or 'cpu' or 'disk'; transformers keeps no map of a model on one device."""
+    device = model.device
+    return getattr(model, "hf_device_map", None) or {
+        "": device.type if device.index is None else device.index
+    }
+
+
 def mapped_devices(model: Any) -> tuple[str, ...]:
-    """The devices of a model that was put on several, in the order of its layers; empty for another."""
-    found = getattr(model, "hf_device_map", None) or {}
-    names = (f"cuda:{place}" if isinstance(place, int) else str(place) for place in found.values())
+    """The devices of a transformers model, in the order of its layers."""
+    names = (f"cuda:{place}" if isinstance(place, int) else str(place) for place in map_of(model).values())
     return tuple(dict.fromkeys(names))
 
 

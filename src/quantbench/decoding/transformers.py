@@ -54,7 +54,7 @@ class TransformersDecoder:
         self._batches = batches_of(model)
         self.cache_bytes: int | None = None
         self.device = device
-        self.devices = mapped_devices(model) or (device,)
+        self.devices = mapped_devices(model)
         self.vocab_size = int(self._text.vocab_size)
         self.max_positions = int(getattr(self._text, "max_position_embeddings", UNLIMITED_POSITIONS))
 

@@ -10,7 +10,7 @@ import torch
 
 from quantbench.decoding.module_slots import slots_of
 from quantbench.decoding.module_tensors import FormOf, plain_tensors
-from quantbench.decoding.spreading import check_on_gpus, free_bytes, spread_over
+from quantbench.decoding.spreading import check_on_gpus, free_bytes, map_of, spread_over
 from quantbench.decoding.transformers import TransformersDecoder
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
@@ -51,7 +51,7 @@ def load_transformers_decoder(
             asked["quantization_config"] = change.quantization
         model = load_placed_model(source, dtype, trust_remote_code, asked)
     if spread:
-        check_on_gpus(source.name, model.hf_device_map, spread)
+        check_on_gpus(source.name, map_of(model), spread)
     check_parameters(model, source)
     if change.convert is not None:
         change.convert(model.eval())

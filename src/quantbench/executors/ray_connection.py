@@ -61,8 +61,8 @@ def told_if_lost(address: str) -> Iterator[None]:
     """ServerError in place of the errors with which a client's calls end once the connection is lost."""
     try:
         yield
-    except ConnectionError as error:
-        if type(error) is not ConnectionError:  # a broken pipe of this process's own, for one
+    except Exception as error:
+        if not is_lost(error):
             raise
         raise ServerError(
             f"the connection to Ray at {address} was lost ({reason_of(error)}); its trials run on: the same "
@@ -70,8 +70,20 @@ def told_if_lost(address: str) -> Iterator[None]:
         ) from error
 
 
+def is_lost(error: Exception) -> bool:
+    """Whether a client's call ended so since its server is gone: in Ray's own words, or in those of gRPC.
+
+    Kinds of ConnectionError that the system raises, a broken pipe for one, are this process's own.
+    """
+    grpc = any(kind.__name__ == "RpcError" and kind.__module__ == "grpc" for kind in type(error).__mro__)
+    return type(error) is ConnectionError or grpc
+
+
 def reason_of(error: Exception) -> str:
     """The first line of what an exception says, with the last where a traceback lies between; or its name."""
+    details = getattr(error, "details", None)  # of gRPC
+    if callable(details):
+        return str(details())
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

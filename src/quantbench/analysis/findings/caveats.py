@@ -67,7 +67,7 @@ def _side_by_side(results: Rows) -> Iterable[str]:
 
 def _spread(results: Rows) -> Iterable[str]:
     """What figures of a model mean that lay on several GPUs."""
-    spread = [row for row in results.rows if row.record.places]
+    spread = [row for row in results.rows if len(row.record.places) > 1]
     if not spread:
         return
     devices = [place.device for place in spread[0].record.places]
