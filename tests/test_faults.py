@@ -66,7 +66,8 @@ def with_disk_of(nbytes: int, act: Callable[[], object]) -> str:
 def test_a_disk_that_is_full_at_any_byte_keeps_what_was_there_and_says_so(store: Store) -> None:
     first, second, _ = reference_records()
     store.append(first)
-    line = (store.folder / "records.jsonl").stat().st_size
+    before = (store.folder / "records.jsonl").read_bytes()
+    line = len(before)
     part = next((store.folder / "parts").iterdir()).stat().st_size
     for nbytes in (0, 1, part // 2, part - 1, part + 1, line + 1, line + 700, 2 * line - 50):
         said = with_disk_of(nbytes, lambda: store.append(second))
@@ -74,11 +75,27 @@ def test_a_disk_that_is_full_at_any_byte_keeps_what_was_there_and_says_so(store:
         if said:
             assert "cannot write" in said and "free some space" in said
             assert found == [first]
+            assert (store.folder / "records.jsonl").read_bytes() == before
         else:
             assert found == [first, second]
             return
     store.append(second)
     assert [whole(record) for record in store.read()[0]] == [first, second]
+
+
+@pytest.mark.parametrize("there", [0, 1])
+def test_a_line_that_the_disk_takes_in_part_is_taken_back(store: Store, there: int) -> None:
+    """Nothing of it is left, and nothing of it comes back when the disk has room again."""
+    records = [make_record(make_trial(method=method)) for method in ("fp16", "int8")]
+    for record in records[:there]:
+        store.append(record)
+    path = store.folder / "records.jsonl"
+    before = path.read_bytes() if there else b""
+    for nbytes in (1, 200, 1000):
+        assert "free some space" in with_disk_of(len(before) + nbytes, lambda: store.append(records[there]))
+        assert path.read_bytes() == before
+    store.append(records[there])
+    assert store.read() == (records[: there + 1], [])
 
 
 def test_a_plan_that_cannot_be_written_leaves_the_old_one(store: Store) -> None:

@@ -65,7 +65,7 @@ class RefusedError(ServerError):
 
 def unusable(error: OSError) -> str:
     """The sentence for a path that the system refuses, wherever that shows."""
-    where = f"'{error.filename}'" if error.filename else "a file"
+    where = f"'{error.filename}'" if error.filename else "standard output or a file"
     return str(
         QuantbenchError(f"cannot use {where} ({error.strerror or error}); free it or name another path")
     )

@@ -2,16 +2,19 @@
 
 import json
 import os
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from quantbench.errors import StoreError
 
 BLOCK = 65_536  # bytes read at once when a line's start is looked for
 
 
-def whole_lines(handle: BinaryIO) -> int:
-    """Bytes up to the end of the last whole record; what only lacks its line end gets one."""
+def whole_lines(handle: FileIO) -> int:
+    """Bytes up to the end of the last whole record; what only lacks its line end gets one.
+
+    The handle has no buffer: what one could not write would be written again when it is closed.
+    """
     end = handle.seek(0, os.SEEK_END)
     start = end
     while start > 0:
@@ -33,12 +36,13 @@ def whole_lines(handle: BinaryIO) -> int:
     return end + 1
 
 
-def write_at(handle: BinaryIO, end: int, line: bytes) -> None:
+def write_at(handle: FileIO, end: int, line: bytes) -> None:
     """Put `line` at `end`, the file's new last line, and wait until the disk has it."""
     handle.truncate(end)
     handle.seek(end)
-    handle.write(line)
-    handle.flush()
+    left = memoryview(line)
+    while left:
+        left = left[handle.write(left) :]
     os.fsync(handle.fileno())
 
 

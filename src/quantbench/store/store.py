@@ -117,7 +117,7 @@ class Store:
             make_folder(part.parent)
             write_atomically(part, bytes(collector.content))
         try:
-            with path.open("r+b" if path.exists() else "x+b") as handle:
+            with path.open("r+b" if path.exists() else "x+b", buffering=0) as handle:
                 end = whole_lines(handle)
                 try:
                     write_at(handle, end, line)
