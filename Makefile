@@ -6,6 +6,10 @@ STAMP := $(VENV)/.installed
 WHEEL := build/wheel
 PIP := python -m pip --disable-pip-version-check -q
 TORCH := "torch==2.13.0"
+# What is compiled or looked up at first use and kept: CPU kernels, which take most of a minute, and fonts.
+FIRST_USE := import matplotlib.font_manager; \
+	from quantbench.engine.cpu.search import load_search; load_search(); \
+	from quantbench.engine.cpu.build import load_kernels; load_kernels()
 
 .PHONY: demo test test-arm wheel check format bench system-deps clean help
 
@@ -21,6 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP) install $(TORCH)
 	$(BIN)/$(PIP) install -c constraints.txt -e ".[dev,gguf,bitsandbytes,torchao,hqq,lm-eval]"
+	-$(BIN)/python -c "$(FIRST_USE)"
 	@touch $(STAMP)
 
 demo: $(STAMP)
