@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from quantbench.decoding import Generation, HeldMatrix, Phase, Point, Request
+from quantbench.decoding import Generation, HeldMatrix, Phase, Point, Request, held_scheme
 from quantbench.decoding.sequence import check_ids, check_requests, grouped
 from quantbench.engine.cuda.ahead import ask_for_kernels
 from quantbench.engine.cuda.graphs import Step, forget_workspaces
@@ -199,7 +199,7 @@ class CudaDecoder:
         return self._model.schemes()
 
     def kernels(self) -> Sequence[Kernel]:
-        scheme = self._model.layers[0].qkv.weight.scheme
+        scheme = held_scheme(self.schemes())
         names = {
             "linear": f"{self._ops.name}, tensor cores, {scheme}",
             "prompt linear": AS_LINEAR

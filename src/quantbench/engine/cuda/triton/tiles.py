@@ -100,12 +100,6 @@ def _int4_tile(shape: tuple[int, int], columns: int) -> Tile:
     return Tile(rows=64, tokens=64, inputs=128, stages=3 if inputs >= LONG else 4)
 
 
-def _block_tile(shape: tuple[int, int], columns: int) -> Tile:
-    if columns <= 32:
-        return Tile(rows=64, tokens=columns, inputs=128, stages=4 if shape[0] >= WIDE else 3)
-    return _int4_tile(shape, columns)
-
-
 def _of_64_tokens(shape: tuple[int, int]) -> Tile:
     """Packed weights, up to 64 tokens: narrow matrices fill the device better with half of them a block."""
     out, inputs = shape
@@ -120,7 +114,7 @@ TILES = {
     GpuKind.FLOAT: _float_tile,
     GpuKind.INT8: _int8_tile,
     GpuKind.INT4: _int4_tile,
-    GpuKind.BLOCKS: _block_tile,
+    GpuKind.BLOCKS: _int4_tile,  # four stages were faster alone, and slower within a step
 }
 
 
