@@ -37,7 +37,7 @@ def bits_of(loaded: Loaded, *, without: tuple[str, ...] = ()) -> float:
     return 8 * sum(matrix.nbytes for matrix in held) / sum(matrix.parameters for matrix in held)
 
 
-@pytest.mark.parametrize("name", ["mixed", "mixed-5-gptq-head16"])
+@pytest.mark.parametrize("name", ["mixed", "mixed-6-head16"])
 def test_its_stored_bits_are_at_most_those_asked_for(name: str) -> None:
     method, loaded = MIXED[name], load(name, open_source("builtin"))
     assert 4.25 < bits_of(loaded, without=tuple(method.kept)) <= method.bits
