@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from tests.engine.models import stored_tensors
+from tests.gguf_files import metadata_of
+from tests.model_folders import tiny_config
 
 NAMES = {  # model_type -> general.architecture
     "gemma3_text": "gemma3",
@@ -26,12 +28,14 @@ PERMUTED = ("llama", "granite", "smollm3")
 ONE_ADDED = ("gemma2", "gemma3")
 
 
-def write_model(model: Any, path: Path, kind: str = "F32") -> Path:
-    """The model as a file; matrices in `kind`, where their rows are whole blocks."""
+def write_model(model: Any, path: Path, kind: str = "F32", *, tokens: bool = False) -> Path:
+    """The model as a file; matrices in `kind`, which has to divide their rows; with `tokens` a vocabulary."""
     config = model.config
     architecture = NAMES.get(config.model_type, config.model_type)
     writer = gguf.GGUFWriter(path, architecture)
     write_metadata(writer, config)
+    if tokens:
+        write_tokens(writer, config.vocab_size)
     number = next(n for n, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
     names = gguf.get_tensor_name_map(number, config.num_hidden_layers)
     for name, tensor in converted(model, architecture):
@@ -56,6 +60,17 @@ def write_tensor(writer: Any, name: str, tensor: Tensor, kind: str) -> None:
     if packed:
         values = gguf.quants.quantize(values, quantization)
     writer.add_tensor(name, values, raw_dtype=quantization if packed else None)
+
+
+def write_tokens(writer: Any, count: int) -> None:
+    """The byte-level vocabulary of `gguf_files`."""
+    told = metadata_of(tiny_config(vocab_size=count))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(told["tokenizer.ggml.tokens"])
+    writer.add_token_types(told["tokenizer.ggml.token_type"])
+    writer.add_token_merges(told["tokenizer.ggml.merges"])
+    writer.add_eos_token_id(told["tokenizer.ggml.eos_token_id"])
 
 
 def write_metadata(writer: Any, config: Any) -> None:

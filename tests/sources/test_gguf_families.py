@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+import quantbench
 from quantbench.engine.load import load_decoder
 from quantbench.errors import ModelError
 from quantbench.sources import open_source
@@ -115,3 +116,24 @@ def test_widths_of_experts_that_old_files_do_not_say_are_those_of_the_tensors(tm
     for key in ("expert_feed_forward_length", "expert_shared_feed_forward_length"):
         del header.metadata[f"qwen2moe.{key}"]
     assert config_of(header.metadata, header.tensors, "m") == open_source(str(file)).config
+
+
+def test_a_file_of_a_family_that_is_not_written_is_not_exported_as_one(tmp_path: Path) -> None:
+    file = write_model(model_of("olmo2"), tmp_path / "m.gguf")
+    with pytest.raises(ModelError, match="its family is olmo2, and those written are qwen2, qwen3, llama"):
+        quantbench.export(
+            str(file), method="stored", format="gguf", output_dir=tmp_path / "out", device="cpu"
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_tensors_with_names_of_their_own_are_not_exported_under_ours(tmp_path: Path) -> None:
+    file = write_model(model_of("gpt-neox"), tmp_path / "m.gguf")
+    with pytest.raises(ModelError, match="names of its own for tensors, which are not written"):
+        quantbench.export(
+            str(file),
+            method="int8-head16",
+            format="compressed-tensors",
+            output_dir=tmp_path / "out",
+            device="cpu",
+        )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
+from quantbench.sources.families import family_of
 from quantbench.sources.layout import Shape, tensor_shapes
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def shapes_of(source: ModelSource) -> dict[str, Shape]:
     reason = unsupported(source.config)
     if any(".experts." in name for name in shapes or ()):
         reason = "the layouts written here have no experts"
+    elif (family := family_of(source.config)) is not None and family.renames:
+        reason = "its family has names of its own for tensors, which are not written"
     if shapes is None or reason or any(len(shape) > 2 for shape in shapes.values()):
         why = reason or f"the layout of '{source.config.get('model_type')}' is not known"
         raise ModelError(
