@@ -16,7 +16,9 @@ from quantbench.decoding.prompt_rows import PromptRows, fitting
 from quantbench.decoding.sampler import Sampler
 from quantbench.decoding.sequence import BatchRow, check_ids, check_requests, grouped
 from quantbench.engine.composite import JoinedLinear
+from quantbench.engine.cpu.layers import cpu_layers
 from quantbench.engine.cpu.operations import cpu_operations
+from quantbench.engine.cpu.pages import use_large_pages
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import AS_LINEAR, Linear
 from quantbench.engine.model import Model
@@ -58,7 +60,10 @@ class NativeDecoder:
         operations, reason = cpu_operations(config, device, dtype, exact=exact_prompts)
         self._fallback = fallback or reason
         self._model = Model(parameters, operations, device=torch.device(device), dtype=dtype)
+        self._model.stack = cpu_layers(operations, config, self._model.layers)
         self.batch_invariant = own_products_only(self._model)
+        if device == "cpu":
+            use_large_pages(tensor for _, tensor in parameters.tensors())
 
     def generate(
         self,

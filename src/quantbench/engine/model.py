@@ -4,12 +4,20 @@ Tokens of all rows lie one after another, so there is no padding to compute; whi
 business of the attention that is handed in. The model keeps no state between calls.
 """
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from quantbench.engine.layer import make_layer
 from quantbench.engine.operations import Attention, Operations, Rotation
 from quantbench.engine.parameters import Parameters
+
+
+class Stack(Protocol):
+    """All layers over x [tokens, hidden_size], in place; None for an attention unknown to it."""
+
+    def __call__(self, x: Tensor, attention: Attention) -> Tensor | None: ...
 
 
 class Model:
@@ -31,6 +39,7 @@ class Model:
         self.norm = parameters.final_norm
         self.head = self.embedding if parameters.tied else operations.linear(parameters.head)
         self.rotation = Rotation(config, device, dtype)
+        self.stack: Stack | None = None  # all layers at once, where a device has a way to do that
 
     def hidden(
         self, ids: Tensor, attention: Attention, wanted: Tensor | None = None, *, prompt: bool = False
@@ -44,6 +53,8 @@ class Model:
         """
         rows, scale = self.embedding.rows(ids), self.config.embedding_scale
         x = (rows if scale == 1 else rows * scale).to(self.dtype)
+        if self.stack and wanted is None and (states := self.stack(x, attention)) is not None:
+            return self.operations.norm(states, self.norm)
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
             x = layer(number, x, attention, wanted if number == last else None, prompt=prompt)

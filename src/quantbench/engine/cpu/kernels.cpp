@@ -6,7 +6,7 @@
 // is summed in the same order whatever the number of rows, so a row's result does not depend on its batch.
 // Nothing is allocated that outlives a call, and no argument is checked here: `linear.py` and `operations.py` do.
 
-#include "block_product.hpp"
+#include "layers.hpp"
 #include "prompt_attention.hpp"
 #include "prompt_dot.hpp"
 #include "prompt_product.hpp"
@@ -14,70 +14,27 @@
 extern "C" {
 
 // y [rows, n] = x [rows, k] times weights [n, k], scaled, plus bias [n] and residual [rows, n] if given.
-// kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4, 9 int4 with double quantization, 10 int8 in groups; of `stored_readers.hpp`
-// 5 to 8; of `blocks.hpp` 16 on. k is a multiple of 16, of a group where there are groups (4 bits: that of 32), and
-// of a block.
+// kind: see `products.hpp`. k is a multiple of 16, of a group where there are groups (4 bits: that of 32), and of a block.
 void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_t n, const void* data,
                        const void* scale, const void* zero, int64_t group, const float* bias,
                        const float* residual, float* y) {
-    Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group};
-    const bool arranged = (kind >= 4 && kind <= 6) || kind == 9 || (kind >= 16 && !NATURAL);
-    const Scratch space(arranged ? rows * k : 0);
-    if (kind == 4 || kind == 5 || kind == 9) arrange(x, rows * k, [](int i) { return pair_of(code_at(i)); }, space.data);
-    if (kind == 6) arrange(x, rows * k, near_pair_of, space.data);
-    if (kind >= 16 && !NATURAL) arrange(x, rows * k, code_at, space.data);
-    if (arranged) p.x = space.data;
-    switch (kind) {
-        case 0: return multiply<Float32>(p);
-        case 1: return multiply<BFloat16>(p);
-        case 2: return multiply<Float16>(p);
-        case 3: return multiply<Int8>(p);
-        case 4: return multiply<Int4>(p);
-        case 5: return multiply<ZeroPoint4>(p);
-        case 6: return multiply<Table4>(p);
-        case 7: return multiply<ZeroPoint8>(p);
-        case 8: return multiply<Float8>(p);
-        case 9: return multiply<Int4Double>(p);
-        case 10: return multiply<Int8Groups>(p);
-        case 16: return multiply<Blocks<Q4_0>>(p);
-        case 17: return multiply<Blocks<Q4_1>>(p);
-        case 18: return multiply<Blocks<Q5_0>>(p);
-        case 19: return multiply<Blocks<Q5_1>>(p);
-        case 20: return multiply<Blocks<Q8_0>>(p);
-        case 21: return multiply<Blocks<Q4_K>>(p);
-        case 22: return multiply<Blocks<Q5_K>>(p);
-        case 23: return multiply<Blocks<Q6_K>>(p);
-        case 24: return multiply<Blocks<IQ4_NL>>(p);
-    }
+    multiply_floats(kind, Problem{x, data, scale, zero, bias, residual, y, rows, k, n, group});
+}
+
+// y [rows, k] = rows `ids` of the weights, as floats.
+void quantbench_rows(int kind, int64_t k, const void* data, const void* scale, const void* zero, int64_t group,
+                     const int64_t* ids, int64_t rows, float* y) {
+    look_up(kind, Problem{nullptr, data, scale, zero, nullptr, nullptr, y, rows, k, 0, group}, ids);
 }
 
 // Bits of activations in `quantbench_linear_integers`; 0 where a kind has none.
-int quantbench_linear_bits(int kind) {
-#ifdef QUANTBENCH_AVX2
-    return kind >= 16 ? 16 : 0;
-#else
-    return 0;
-#endif
-}
+int quantbench_linear_bits(int kind) { return integer_bits(kind); }
 
 // As `quantbench_linear`, for the kinds whose `quantbench_linear_bits` are not 0, in integer arithmetic.
 void quantbench_linear_integers(int kind, const float* x, int64_t rows, int64_t k, int64_t n, const void* data,
                                 const void* scale, const void* zero, int64_t group, const float* bias,
                                 const float* residual, float* y) {
-#ifdef QUANTBENCH_AVX2
-    const Problem p{x, data, scale, zero, bias, residual, y, rows, k, n, group};
-    switch (kind) {
-        case 16: return multiply_runs<Q4_0>(p);
-        case 17: return multiply_runs<Q4_1>(p);
-        case 18: return multiply_runs<Q5_0>(p);
-        case 19: return multiply_runs<Q5_1>(p);
-        case 20: return multiply_runs<Q8_0>(p);
-        case 21: return multiply_runs<Q4_K>(p);
-        case 22: return multiply_runs<Q5_K>(p);
-        case 23: return multiply_runs<Q6_K>(p);
-        case 24: return multiply_runs<IQ4_NL>(p);
-    }
-#endif
+    multiply_integers(kind, Problem{x, data, scale, zero, bias, residual, y, rows, k, n, group});
 }
 
 // Bits of activations (and at most of weights) in `quantbench_linear_prompt`; 0 where it has no way of its own.
@@ -218,6 +175,29 @@ void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t*
             }
         }
         attend_prompt(p, prompt, out);
+    }
+}
+
+// All layers of a step over x [tokens, hidden], in place; positions, places and capacity as in `quantbench_attend`.
+void quantbench_layers(const Layer* layers, const Cached* caches, const Shape* s, int64_t tokens,
+                       const int64_t* positions, const int64_t* places, int64_t capacity, float* x) {
+    const int64_t queries = s->heads * s->dim, width = queries + 2 * s->kv_heads * s->dim;
+    const Scratch normed(tokens * s->hidden), heads(tokens * width), mixed(tokens * queries),
+        wide(tokens * 2 * s->width), gated(tokens * s->width);
+    for (int64_t i = 0; i < s->layers; ++i) {
+        const Layer& layer = layers[i];
+        const Cached& cache = caches[i];
+        const int64_t gates = layer.down.parts[0].inputs;
+        quantbench_norm(x, layer.attention_norm, tokens, s->hidden, s->eps, normed.data);
+        multiply(layer.qkv, normed.data, tokens, nullptr, heads.data);
+        quantbench_attend(heads.data, tokens, s->heads, s->kv_heads, s->dim, positions, places, cache.cos, cache.sin,
+                          layer.q_norm, layer.k_norm, s->eps, cache.keys, cache.values, capacity, layer.window,
+                          0, mixed.data);
+        multiply(layer.output, mixed.data, tokens, x, x);
+        quantbench_norm(x, layer.mlp_norm, tokens, s->hidden, s->eps, normed.data);
+        multiply(layer.up, normed.data, tokens, nullptr, wide.data);
+        quantbench_gate(static_cast<int>(s->activation), wide.data, tokens, gates, gated.data);
+        multiply(layer.down, gated.data, tokens, x, x);
     }
 }
 

@@ -35,12 +35,14 @@ ARGUMENTS = {
     "quantbench_linear": "ipqqqpppqppp",
     "quantbench_linear_integers": "ipqqqpppqppp",
     "quantbench_linear_prompt": "ipqqqpppqpppi",
+    "quantbench_rows": "iqpppqpqp",
     "quantbench_norm": "ppqqfp",
     "quantbench_gate": "ipqqp",
     "quantbench_activate": "ipqp",
     "quantbench_cap": "pqf",
     "quantbench_attend": "pqqqqppppppfppqqfp",
     "quantbench_attend_prompts": "pppqqqqppppfppqqfp",
+    "quantbench_layers": "pppqppqp",
 }
 TYPES = {"i": ctypes.c_int, "p": ctypes.c_void_p, "q": ctypes.c_int64, "f": ctypes.c_float}
 
@@ -87,6 +89,7 @@ class CpuLinear:
         self.bits = 0 if exact else library.quantbench_linear_bits(self._kind)
         self._call = library.quantbench_linear_integers if self.bits else library.quantbench_linear
         self._prompt_call = library.quantbench_linear_prompt
+        self._rows_call = library.quantbench_rows
         arithmetic = INTEGERS if self.bits else "float32 arithmetic"
         self.kernel = f"own C++, {matrix.weight.format} read packed, {arithmetic}"
         bits = self.prompt_bits = library.quantbench_prompt_bits(self._kind)
@@ -130,8 +133,25 @@ class CpuLinear:
             y.data_ptr(),
         )
 
+    @property
+    def operand(self) -> tuple[int, ...]:
+        """As `layers.hpp` declares it."""
+        shape = (self._in, self._out, self._group)
+        return (
+            self._kind,
+            int(self.bits > 0),
+            *shape,
+            self._data,
+            self._scale,
+            self._zero,
+            address(self._bias),
+        )
+
     def rows(self, ids: Tensor) -> Tensor:
-        return self._matrix.weight.dequantize(ids)
+        ids, y = ids.contiguous(), torch.empty(len(ids), self._in)
+        weight = (self._data, self._scale, self._zero, self._group)
+        self._rows_call(self._kind, self._in, *weight, ids.data_ptr(), len(ids), y.data_ptr())
+        return y
 
 
 def address(tensor: Tensor | None) -> int:

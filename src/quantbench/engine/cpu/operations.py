@@ -55,11 +55,11 @@ class CpuOperations:
         *,
         exact: bool = False,
     ) -> None:
-        self._library, self._config, self._plain, self._exact = library, config, plain, exact
+        self.library, self._config, self._plain, self._exact = library, config, plain, exact
         self._workspace = Workspace()
         shapes = (config.hidden_size, config.head_dim, *config.mlp_widths)
-        self._own = dtype is torch.float32 and all(size % VECTOR == 0 for size in shapes)
-        self.name = "own C++" if self._own else plain.name
+        self.own = dtype is torch.float32 and all(size % VECTOR == 0 for size in shapes)
+        self.name = "own C++" if self.own else plain.name
 
     def linear(self, matrix: Matrix) -> Linear:
         weight = matrix.weight
@@ -69,65 +69,65 @@ class CpuOperations:
             return GatheredLinear(self.linear(replace(matrix, weight=weight.inner)), matrix, weight.order)
         if weight.cpu_operand() is None:
             return self._plain.linear(matrix)
-        return CpuLinear(self._library, matrix, self._workspace, exact=self._exact)
+        return CpuLinear(self.library, matrix, self._workspace, exact=self._exact)
 
     def norm(self, x: Tensor, norm: Norm) -> Tensor:
-        if not self._own or self._config.centered_norms:  # torch too norms each row by itself
+        if not self.own or self._config.centered_norms:  # torch too norms each row by itself
             return self._plain.norm(x, norm)
         y = torch.empty_like(x)
         rows, length = x.shape
-        self._library.quantbench_norm(
+        self.library.quantbench_norm(
             x.data_ptr(), norm.weight.data_ptr(), rows, length, self._config.norm_eps, y.data_ptr()
         )
         return y
 
     def gated(self, product: Linear, x: Tensor, *, prompt: bool) -> Tensor:
         kind = ACTIVATIONS[self._config.activation].number
-        own = self._own and self._config.gated
+        own = self.own and self._config.gated
         if own and prompt and isinstance(product, CpuLinear) and product.own_prompts:
             return product.gated(x, kind)
         return self._gate(product(x, prompt=prompt), kind)
 
     def capped(self, x: Tensor, cap: float) -> Tensor:
-        self._library.quantbench_cap(x.data_ptr(), x.numel(), cap)
+        self.library.quantbench_cap(x.data_ptr(), x.numel(), cap)
         return x
 
     def _gate(self, x: Tensor, kind: int) -> Tensor:
-        if not self._own:
+        if not self.own:
             return self._plain.gate(x)
         if not self._config.gated:
-            self._library.quantbench_activate(kind, x.data_ptr(), x.numel(), x.data_ptr())
+            self.library.quantbench_activate(kind, x.data_ptr(), x.numel(), x.data_ptr())
             return x
         rows, length = x.shape[0], x.shape[1] // 2
         y = self._workspace.take("gate", rows, length)
-        self._library.quantbench_gate(kind, x.data_ptr(), rows, length, y.data_ptr())
+        self.library.quantbench_gate(kind, x.data_ptr(), rows, length, y.data_ptr())
         return y
 
     def token_attention(
         self, kv: KeyValueCache, rotation: Rotation, positions: Tensor, longest: int, uniform: bool
     ) -> Attention:
         self._workspace.close()
-        if not self._own:
+        if not self.own:
             return self._plain.token_attention(kv, rotation, positions, longest, uniform)
-        return CpuTokenAttention(self._library, self._config, kv, rotation, positions)
+        return CpuTokenAttention(self.library, self._config, kv, rotation, positions)
 
     def continuation_attention(
         self, kv: KeyValueCache, rotation: Rotation, spans: Sequence[range], rows: Sequence[int]
     ) -> Attention:
         self._workspace.close()
-        if not self._own:
+        if not self.own:
             return self._plain.continuation_attention(kv, rotation, spans, rows)
         positions = torch.tensor([position for span in spans for position in span])
         places = torch.tensor([row for row, span in zip(rows, spans, strict=True) for _ in span])
-        return CpuTokenAttention(self._library, self._config, kv, rotation, positions, places)
+        return CpuTokenAttention(self.library, self._config, kv, rotation, positions, places)
 
     def prompt_attention(
         self, kv: KeyValueCache, rotation: Rotation, lengths: Sequence[int], rows: Sequence[int]
     ) -> Attention:
         self._workspace.open()
-        if not self._own:
+        if not self.own:
             return self._plain.prompt_attention(kv, rotation, lengths, rows)
-        return CpuPromptAttention(self._library, self._config, kv, rotation, Places(lengths, rows))
+        return CpuPromptAttention(self.library, self._config, kv, rotation, Places(lengths, rows))
 
 
 class CpuTokenAttention:
@@ -149,6 +149,20 @@ class CpuTokenAttention:
         self._call = library.quantbench_attend
         self._config, self._kv, self._positions, self._places = config, kv, positions, places
         self._rotation = rotation
+
+    def addresses(self, layer: int) -> tuple[int, int, int, int]:
+        """Of a layer's cosines, sines, keys and values."""
+        cos, sin = self._rotation.of(layer)
+        return (
+            cos.data_ptr(),
+            sin.data_ptr(),
+            self._kv.keys[layer].data_ptr(),
+            self._kv.values[layer].data_ptr(),
+        )
+
+    def tokens(self) -> tuple[int, int, int]:
+        """Addresses of the tokens' positions and places, and the cache's capacity."""
+        return self._positions.data_ptr(), address(self._places), self._kv.capacity
 
     def __call__(self, layer: int, projections: Tensor, norms: HeadNorms) -> Tensor:
         config, rows = self._config, len(projections)

@@ -21,6 +21,7 @@ struct Problem {
     float* y;  // [rows, n], or [rows, n / 2] where gated
     int64_t rows, k, n, group;
     int gate = -1;  // of prompts: outputs are gates, then ups, and this activation joins them; -1 is none
+    int64_t stride = n;  // from a row of y, and of the residual, to the next
 };
 
 // Sums, scales and stores NR neighbouring elements of one row.
@@ -34,7 +35,7 @@ inline void finish(const Problem& p, int64_t m, int64_t n, const vec* totals) {
     for (int j = 0; j < NR; ++j) {
         // an explicit fused multiply-add, so that it is the same wherever this is inlined
         const float value = std::fma(sums[j], R::scale(p.scale, n + j), p.bias ? p.bias[n + j] : 0.0f);
-        const int64_t at = m * p.n + n + j;
+        const int64_t at = m * p.stride + n + j;
         p.y[at] = p.residual ? value + p.residual[at] : value;
     }
 }

@@ -1,0 +1,134 @@
+"""All layers of a step in one call of `kernels.cpp`: the same products and steps, no Python between them.
+
+A step of a small model is bound by the number of calls. This holds the addresses of every layer's parameters,
+which live as long as the layers do. It serves new tokens of models whose layers are plain (see
+`plain_layers`) with compiled products throughout; others, and prompts, go layer by layer.
+"""
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from quantbench.engine.activations import ACTIVATIONS
+from quantbench.engine.composite import JoinedLinear
+from quantbench.engine.config import ModelConfig
+from quantbench.engine.cpu.linear import CpuLinear, address
+from quantbench.engine.cpu.operations import CpuOperations, CpuTokenAttention
+from quantbench.engine.layer import Layer, Mlp
+from quantbench.engine.linear import Linear
+from quantbench.engine.operations import Attention, Operations
+from quantbench.engine.plain_layers import beyond_plain_layers
+
+MOST_PARTS = 3  # products whose outputs lie beside each other
+WHOLE, ADDRESS = ctypes.c_int64, ctypes.c_void_p
+
+
+class Joined(ctypes.Structure):
+    """Products with the same input, as `layers.hpp` declares them."""
+
+    class Operand(ctypes.Structure):
+        """One product."""
+
+        _fields_ = (
+            *((name, WHOLE) for name in ("kind", "integers", "inputs", "outputs", "group")),
+            *((name, ADDRESS) for name in ("data", "scale", "zero", "bias")),
+        )
+
+    _fields_ = (("count", WHOLE), ("parts", Operand * MOST_PARTS))
+
+
+class LayerAddresses(ctypes.Structure):
+    """One layer."""
+
+    _fields_ = (
+        *((name, ADDRESS) for name in ("attention_norm", "mlp_norm", "q_norm", "k_norm")),
+        ("window", WHOLE),
+        *((name, Joined) for name in ("qkv", "output", "up", "down")),
+    )
+
+
+class Shape(ctypes.Structure):
+    """What all layers share."""
+
+    _fields_ = (
+        *((name, WHOLE) for name in ("layers", "hidden", "heads", "kv_heads", "dim", "width", "activation")),
+        ("eps", ctypes.c_float),
+    )
+
+
+def cpu_layers(operations: Operations, config: ModelConfig, layers: Sequence[Layer]) -> "CpuLayers | None":
+    """The layers as one call; None where they are not all of the kind that it knows."""
+    if not isinstance(operations, CpuOperations) or not operations.own or beyond_plain_layers(config):
+        return None
+    found = [addresses(layer, window) for layer, window in zip(layers, config.windows, strict=True)]
+    known = [layer for layer in found if layer is not None]
+    return CpuLayers(operations.library, config, known) if len(known) == len(layers) else None
+
+
+def addresses(layer: Layer, window: int | None) -> LayerAddresses | None:
+    """Of one layer's parameters; None where one of its products is not compiled."""
+    before_attention, before_mlp = layer.norms.before_attention, layer.norms.before_mlp
+    if not isinstance(layer.mlp, Mlp) or before_attention is None or before_mlp is None:
+        return None
+    qkv, output, up, down = map(joined, layer.products())
+    if qkv is None or output is None or up is None or down is None or output.count > 1 or down.count > 1:
+        return None
+    return LayerAddresses(
+        address(before_attention.weight),
+        address(before_mlp.weight),
+        address(layer.head_norms.queries),
+        address(layer.head_norms.keys),
+        window or 0,
+        qkv,
+        output,
+        up,
+        down,
+    )
+
+
+def joined(product: Linear) -> Joined | None:
+    """One product or several beside each other; None where one is not compiled."""
+    products = product.products if isinstance(product, JoinedLinear) else (product,)
+    known = [part for part in products if isinstance(part, CpuLinear)]
+    if len(known) != len(products) or len(known) > MOST_PARTS:
+        return None
+    parts = (Joined.Operand * MOST_PARTS)(*(Joined.Operand(*part.operand) for part in known))
+    return Joined(len(known), parts)
+
+
+class CpuLayers:
+    """The layers of one model."""
+
+    def __init__(self, library: ctypes.CDLL, config: ModelConfig, layers: Sequence[LayerAddresses]) -> None:
+        self._call, self._count = library.quantbench_layers, len(layers)
+        self._layers = (LayerAddresses * len(layers))(*layers)
+        self._caches = (ADDRESS * (4 * len(layers)))()
+        self._shape = Shape(
+            layers=len(layers),
+            hidden=config.hidden_size,
+            heads=config.heads,
+            kv_heads=config.kv_heads,
+            dim=config.head_dim,
+            width=max(config.mlp_widths),
+            activation=ACTIVATIONS[config.activation].number,
+            eps=config.norm_eps,
+        )
+
+    def __call__(self, x: Tensor, attention: Attention) -> Tensor | None:
+        """States [tokens, hidden_size] behind all layers, of x, which is overwritten; None for prompts."""
+        if not isinstance(attention, CpuTokenAttention) or x.dtype is not torch.float32:
+            return None
+        x = x.contiguous()
+        for number in range(self._count):
+            self._caches[4 * number : 4 * number + 4] = [*attention.addresses(number)]
+        self._call(
+            self._layers,
+            self._caches,
+            ctypes.byref(self._shape),
+            len(x),
+            *attention.tokens(),
+            x.data_ptr(),
+        )
+        return x
