@@ -11,6 +11,7 @@ and all rounds lie on that side.
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is ended, too
     source, port = open_source(asked.model), free_port()
     found = find_engine("vllm", asked.engine_python)
     settings = Asked(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from quantbench.analysis import Analysis, analyse
+from quantbench.analysis import Analysis, Load, analyse
 from quantbench.report.charts import LOADS, draw_charts
+from quantbench.report.charts.load_curves import draw_load
 from quantbench.report.charts.style import to_png
 from quantbench.report.formats.page import render_page
 from quantbench.report.sections import sections_of
@@ -26,6 +27,16 @@ def test_there_is_a_picture_for_each_kind_of_load(analysis: Analysis) -> None:
     pictures = {name: to_png(figure) for name, figure in draw_charts(analysis) if name in LOADS.values()}
     assert list(pictures) == list(LOADS.values())
     assert all(png.startswith(b"\x89PNG") for png in pictures.values())
+
+
+def test_the_ticks_of_a_wide_axis_are_plain_numbers() -> None:
+    sweep = (point(1, 0.01, 1.0), point(4, 0.9, 1.7))
+    own = record("vllm", *sweep, served=True)
+    figure = draw_load(analyse([own], own.method), Load.CONCURRENCY)
+    to_png(figure)  # places the ticks
+    texts = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert "100" in texts
+    assert not any("$" in text for text in texts)
 
 
 def test_the_report_shows_them(analysis: Analysis) -> None:

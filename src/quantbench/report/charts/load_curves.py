@@ -6,6 +6,7 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from quantbench.analysis import Analysis, Load, LoadCurve, LoadPoint
 from quantbench.report.charts.encoding import colour_of, symbol_of
@@ -66,6 +67,9 @@ def finish(axes: Axes, name: str, seconds: Sequence[float]) -> None:
     axes.set_ylim(bottom=0)
     if min(seconds) > 0 and max(seconds) > WIDE * min(seconds):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))  # no math: see SETTINGS
     else:
         axes.set_xlim(left=0)
     axes.margins(x=0.12, y=0.12)
