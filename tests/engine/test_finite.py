@@ -86,7 +86,7 @@ def test_one_bad_value_anywhere_is_found(dtype: torch.dtype, bad: float, place: 
 def test_a_logit_that_is_not_finite_ends_the_run(bad: float) -> None:
     logits = torch.zeros(3, 7)
     logits[1, 2] = bad
-    with pytest.raises(NotFiniteError, match=r"while testing are not finite: .*--methods bf16"):
+    with pytest.raises(NotFiniteError, match=r"while testing are not finite: .*--dtype bf16"):
         check_logits(logits, "while testing")
 
 
