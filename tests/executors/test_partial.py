@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quantbench.executors.local import ProgressPipe, read_partial
+from quantbench.executors.local import ProgressPipe, death, read_partial
 from quantbench.records import Failure
 from tests.builders import make_record, make_trial
 
@@ -80,3 +80,10 @@ def test_what_is_no_progress_is_dropped_and_what_is_comes_through() -> None:
     )
     lines.feed(b'ing", 1, 2]\n["speed", 3, 4]\n')
     assert told == [("loading", 1, 2), ("speed", 3, 4)]
+
+
+@pytest.mark.parametrize("status", [1, -9])
+def test_a_log_that_is_gone_is_no_error_of_the_run(status: int, tmp_path: Path) -> None:
+    """The results folder was moved: whoever writes to it next says so."""
+    failure = death(status, tmp_path / "gone" / "fp16.log")
+    assert (failure.stage, failure.traceback) == ("process", None)

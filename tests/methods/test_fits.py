@@ -38,16 +38,15 @@ def test_a_model_that_is_too_large_is_refused_with_the_arithmetic() -> None:
     assert refuse("random:qwen2.5-7b", "fp16", 8_000_000_000) == (
         "'random:qwen2.5-7b' needs 16.3 GB (7.62 B parameters x 2 bytes, and the larger of 1.09 GB for its "
         "largest matrix while loading and 14.7 MB of KV cache for batch 1 of 256 positions with 4.85 MB of "
-        "workspace while running) but cuda:0 has 8 GB free; use --methods int4,int4-rtn or a smaller model "
-        "or a larger device"
+        "workspace while running) but cuda:0 has 8 GB free; use --methods int4,int4-rtn or take a "
+        "smaller model or a larger device"
     )
 
 
 def test_what_runs_in_one_batch_counts_where_it_takes_more_than_loading() -> None:
     wide = Place(devices=("cuda:0",), rows=64, prompt_tokens=4096, new_tokens=512)
-    assert refuse("random:qwen2.5-7b", "int4", 10_000_000_000, wide).startswith(
-        "'random:qwen2.5-7b' needs 21"
-    )
+    said = refuse("random:qwen2.5-7b", "int4", 10_000_000_000, wide)
+    assert said.startswith("'random:qwen2.5-7b' needs 2") and "begin --batch-sizes or" in said
     check_fits(
         METHODS["int4"],
         open_source("random:qwen2.5-7b"),
@@ -58,7 +57,9 @@ def test_what_runs_in_one_batch_counts_where_it_takes_more_than_loading() -> Non
 
 
 def test_where_there_are_more_gpus_spreading_is_advised() -> None:
-    assert "int4-rtn or add --spread 4 or a" in refuse("random:qwen2.5-7b", "fp16", 8_000_000_000, gpus=4)
+    assert "int4-rtn or add --spread 4 or take a" in refuse(
+        "random:qwen2.5-7b", "fp16", 8_000_000_000, gpus=4
+    )
 
 
 def test_several_gpus_are_counted_together_and_none_of_them_is_filled_to_the_last_byte() -> None:
@@ -94,7 +95,7 @@ def test_a_trials_place_is_that_of_its_headline() -> None:
 
 
 def test_nothing_is_advised_that_would_not_fit_either() -> None:
-    assert "; use a smaller model or a larger device" in refuse("random:qwen2.5-7b", "fp32", 1_000_000_000)
+    assert "; take a smaller model or a larger device" in refuse("random:qwen2.5-7b", "fp32", 1_000_000_000)
 
 
 def test_a_model_that_just_fits_is_not_refused() -> None:

@@ -189,8 +189,10 @@ def unreadable(reason: str) -> Failure:
 
 
 def death(status: int, log_file: Path) -> Failure:
-    """Why a child ended with a status other than 0, with the end of its log."""
-    tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+    """Why a child ended with a status other than 0, with the end of its log where that is still there."""
+    tail = ""
+    with contextlib.suppress(OSError):  # the folder may be gone, which whoever writes to it next will say
+        tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-TAIL_LINES:])
     if status >= 0:
         message = f"the trial's process ended with status {status}; its log is {log_file}"
         return Failure(stage="process", kind="exited", message=message, traceback=tail or None)

@@ -4,6 +4,7 @@ A client (`ray://HOST:PORT`) talks to a server on the cluster's head, which does
 by itself. Trials are detached actors either way, so they outlive the connection.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -46,7 +47,8 @@ def connect(address: str, namespace: str) -> None:
     if address.startswith(CLIENT) and find_spec("grpc") is None:
         raise UsageError(NO_CLIENT.format(address=address))
     try:
-        ray.init(address, namespace=namespace, log_to_driver=False, logging_level="error")
+        with warnings.catch_warnings(action="ignore"):  # what they say is in the error, too
+            ray.init(address, namespace=namespace, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         fix = (
             "is the head's client server there, on port 10001 of `ray start --head`?"

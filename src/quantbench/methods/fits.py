@@ -132,11 +132,11 @@ def check_fits(
         return
     smaller = {name: found for name, other in others.items() if (found := need_of(other, source, place))}
     advice = [f"use --methods {','.join(fit)}"] if (fit := fitting(smaller, free)) else []
+    if need.weights + need.staged <= free:
+        advice.append("begin --batch-sizes or --prompt-tokens with a smaller one")
     if len(place.devices) == 1 and (count := more()) > 1:
         advice.append(f"add --spread {count}")
-    advice.append(
-        "a smaller model or a larger device" if advice else "use a smaller model or a larger device"
-    )
+    advice.append("take a smaller model or a larger device")
     share = f" ({SHARE:.0%} of it counts)" if len(place.devices) > 1 else ""
     parameters = count_stored(source) or 1
     raise DeviceError(
