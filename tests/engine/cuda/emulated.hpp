@@ -24,7 +24,7 @@ typedef unsigned long long u64;
 #define DEVICE_CALL inline
 #define __align__(n) alignas(n)
 #define __grid_constant__
-#define KERNEL static
+#define KERNEL(threads, blocks) static
 #define INFINITY_BITS INFINITY
 
 struct alignas(16) Quad { u32 x, y, z, w; };
@@ -49,10 +49,17 @@ struct Block {
   Meeting all, consumers;
   std::unordered_map<u64*, CopyBarrier> barriers;
 };
+struct OwnCopy {  // of one thread, into its `group`
+  void* to;
+  const void* from;
+  int bytes, there, group;
+};
 struct Fiber {
   ucontext_t context;
   int thread, block;
   bool done = false;
+  std::vector<OwnCopy> copies;
+  int group = 0;
 };
 struct Copy {
   void* to;
@@ -273,3 +280,21 @@ inline void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier, u64) 
   if (bytes % 16 || (uintptr_t)to % 16 || (uintptr_t)from % 16) machine::trap("a copy that is not aligned");
   machine::copies.push_back({to, from, bytes, &machine::here().barriers.at(barrier)});
 }
+template <int BYTES, bool CACHED = false>
+inline void copy_async(void* to, const void* from, int there) {
+  if (there < 0 || there > BYTES) machine::trap("a copy of more than there is");
+  if ((uintptr_t)to % BYTES || (uintptr_t)from % BYTES) machine::trap("a copy that is not aligned");
+  machine::now->copies.push_back({to, from, BYTES, there, machine::now->group});
+}
+inline void copy_commit() { ++machine::now->group; }
+template <int LATER>
+inline void copy_wait() {  // nothing arrives before it is waited for
+  std::vector<machine::OwnCopy> later;
+  for (const machine::OwnCopy& c : machine::now->copies) {
+    if (c.group >= machine::now->group - LATER) later.push_back(c);
+    else memcpy(memset(c.to, 0, c.bytes), c.from, c.there);
+  }
+  machine::now->copies = later;
+}
+inline void wait_for_predecessor() {}
+inline void let_successor_start() {}

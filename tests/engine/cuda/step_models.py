@@ -16,7 +16,14 @@ from quantbench.engine.parameters import (
     Norm,
     Parameters,
 )
-from quantbench.weights.formats import FloatWeight, Int4DoubleWeight, Int4Weight, Int8Weight, Weight
+from quantbench.weights.formats import (
+    FloatWeight,
+    Int4DoubleWeight,
+    Int4Weight,
+    Int8GroupsWeight,
+    Int8Weight,
+    Weight,
+)
 
 CPU = torch.device("cpu")
 SHAPES: dict[str, dict[str, Any]] = {
@@ -43,6 +50,9 @@ def random_weight(scheme: str, out: int, inputs: int, group: int, dtype: torch.d
     if scheme == "int8":
         q = torch.randint(-127, 128, (out, inputs), dtype=torch.int8)
         return Int8Weight(q, (0.5 + torch.rand(out)) / (73 * inputs**0.5))
+    if scheme == "int8-groups":
+        q = torch.randint(-127, 128, (out, inputs), dtype=torch.int8)
+        return Int8GroupsWeight(q, ((0.5 + torch.rand(out, inputs // group)) / (73 * inputs**0.5)).half())
     packed = torch.randint(0, 256, (out, inputs // 2), dtype=torch.uint8)
     if scheme == "double":
         affine = torch.randint(64, 192, (out, 2 * inputs // group, 2), dtype=torch.uint8)
@@ -54,7 +64,7 @@ def random_weight(scheme: str, out: int, inputs: int, group: int, dtype: torch.d
 def random_model(
     family: str, scheme: str, *, group: int = 64, dtype: torch.dtype = torch.float16, **changes: Any
 ) -> Parameters:
-    """Packed parameters, every matrix in `scheme` (float, int8, int4, double), norms and biases random."""
+    """Packed parameters, every matrix in `scheme` (see `random_weight`), norms and biases random."""
     config = read_config({**SMALL, **SHAPES[family], **changes})
     torch.manual_seed(7)
 

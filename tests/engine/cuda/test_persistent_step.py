@@ -40,6 +40,20 @@ CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
             "blocks": 16,
         },
     ),
+    "int8 in groups of 32": ("qwen3", "int8-groups", [33], {"group": 32}),
+    "int8 in groups of 128, tiles of both heights, chunks": (
+        "qwen2",
+        "int8-groups",
+        [17, 3],
+        {
+            "group": 128,
+            "hidden_size": 256,
+            "intermediate_size": 2304,
+            "num_attention_heads": 8,
+            "blocks": 20,
+            "shared_bytes": 100_000,
+        },
+    ),
     "double quantization, a slice of two pairs": ("qwen3", "double", [33], {"group": 64}),
     "double quantization, a slice of four pairs": ("llama", "double", [8, 30], {"group": 32}),
     "double quantization, tiles of both heights": (
@@ -60,7 +74,7 @@ CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_logits_and_cache_equal_the_reference(name: str, tmp_path: Path) -> None:
     family, scheme, positions, changes = CASES[name]
-    machine = {key: changes[key] for key in ("blocks", "warps") if key in changes}
+    machine = {key: changes[key] for key in ("blocks", "warps", "shared_bytes") if key in changes}
     model = random_model(family, scheme, **{k: v for k, v in changes.items() if k not in machine})
     state = random_state(model, positions, CAPACITY, with_logits=True)
     expected = moved(state, CPU)

@@ -18,7 +18,7 @@ pytestmark = [
 CAPACITY = 600
 
 
-@pytest.mark.parametrize("scheme", ["float", "int8", "int4", "double"])
+@pytest.mark.parametrize("scheme", ["float", "int8", "int8-groups", "int4", "double"])
 @pytest.mark.parametrize(
     ("family", "positions"), [("qwen2", [130]), ("qwen3", [0, 479, 480, -1]), ("llama", [599] * 4)]
 )
@@ -57,7 +57,7 @@ def test_a_captured_step_replays_like_steps_one_by_one(current_cuda: torch.devic
     assert torch.equal(state.output, plain.output)
 
 
-@pytest.mark.parametrize("scheme", ["float", "int8", "int4", "double"])
+@pytest.mark.parametrize("scheme", ["float", "int8", "int8-groups", "int4", "double"])
 def test_a_norm_that_is_not_a_number_chooses_no_token(cuda: torch.device, scheme: str) -> None:
     model = on_gpu(random_model("qwen2", scheme), cuda)
     model.norm[5] = torch.nan

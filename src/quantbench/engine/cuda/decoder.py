@@ -15,11 +15,14 @@ from torch import Tensor
 from quantbench.decoding import Generation, HeldMatrix, Phase, Point, Request, held_scheme
 from quantbench.decoding.sequence import check_ids, check_requests, grouped
 from quantbench.engine.cuda.ahead import ask_for_kernels
+from quantbench.engine.cuda.few_rows.launch import few_row_products
+from quantbench.engine.cuda.few_rows.variant import MAX_TOKENS
 from quantbench.engine.cuda.graphs import Step, forget_workspaces
 from quantbench.engine.cuda.operations import TRITON, StepOperations
 from quantbench.engine.cuda.packing import packed_parameters
-from quantbench.engine.cuda.persistent.shape import MAX_ROWS
+from quantbench.engine.cuda.persistent.shape import MAX_ROWS, rows_for
 from quantbench.engine.cuda.prefill import PromptPass
+from quantbench.engine.cuda.products import Products, TiledProducts
 from quantbench.engine.cuda.prompt_layout import lay_out
 from quantbench.engine.cuda.runner import ModelRunner
 from quantbench.engine.cuda.scheduler import PREFILL_TOKENS, Scheduler
@@ -35,6 +38,7 @@ from quantbench.kernels import Kernel, find_kernel, named_kernels
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
 ROOM = 64  # a row's capacity is a multiple of it, so that requests of like length share their graphs
+FewRows = Callable[[Parameters, Products, int], Products]  # takes products over, at so many tokens
 
 
 def load_cuda(parameters: Parameters, *, batch_invariant: bool = False) -> "CudaDecoder":
@@ -42,10 +46,15 @@ def load_cuda(parameters: Parameters, *, batch_invariant: bool = False) -> "Cuda
     model = packed_parameters(parameters)
     del parameters
     torch.cuda.empty_cache()
-    return CudaDecoder(model, persistent_step=persistent_step(), batch_invariant=batch_invariant)
+    return CudaDecoder(
+        model,
+        persistent_step=persistent_step(rows_for(model)),
+        few_rows=few_row_products,
+        batch_invariant=batch_invariant,
+    )
 
 
-def persistent_step() -> "PersistentStep":
+def persistent_step(most_rows: int = MAX_ROWS) -> "PersistentStep":
     """The persistent kernel for few rows; where it does not run or compile, the step for more rows does."""
     from quantbench.engine.cuda.nvrtc import CompileError
     from quantbench.engine.cuda.persistent.launch import (
@@ -56,7 +65,7 @@ def persistent_step() -> "PersistentStep":
 
     reasons = (Unsupported, CompileError)
     name = "one persistent kernel a step"
-    return PersistentStep(build_persistent_step, name, MAX_ROWS, reasons, compile_calls)
+    return PersistentStep(build_persistent_step, name, most_rows, reasons, compile_calls)
 
 
 class CudaDecoder:
@@ -70,6 +79,7 @@ class CudaDecoder:
         *,
         operations: StepOperations = TRITON,
         persistent_step: "PersistentStep | None" = None,
+        few_rows: "FewRows | None" = None,
         batch_invariant: bool = False,
     ) -> None:
         self.config = model.config
@@ -79,6 +89,7 @@ class CudaDecoder:
         self._model, self._ops = model, operations
         self.batch_invariant = batch_invariant
         self._persistent = None if batch_invariant else persistent_step
+        self._few_rows = None if batch_invariant else few_rows
         self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant)
         self._positions = 1  # that the tables hold
         self._tables: Tables = rotation_tables(model.config, 1, model.device)
@@ -86,6 +97,7 @@ class CudaDecoder:
         self.cache_bytes: int | None = 0
         self._warmup_s = 0.0
         self._ran: dict[int | None, Kernel] = {}  # steps, by the most rows that each takes
+        self._few_names: dict[str, str] = {}  # what few rows ran with, where that is not `linear`
 
     @property
     def warmup_s(self) -> float:
@@ -145,11 +157,19 @@ class CudaDecoder:
                 self._note_step(self._persistent.name, self._persistent.max_batch)
                 return step
             except self._persistent.unsupported as error:
-                reason = str(error).strip().split("\n", 1)[0]
+                reason = first_error(str(error))
                 self._note_step(self._triton_name, self._persistent.max_batch, reason)
         else:
             self._note_step(self._triton_name)
-        return TritonStep(self._model, state, self._tables, self._ops)
+        return TritonStep(self._model, state, self._tables, self._ops, self._products(state.rows))
+
+    def _products(self, rows: int) -> Products:
+        """Of a step of so many rows."""
+        tiled = TiledProducts(self._ops, rows, self.config.activation)
+        products = tiled if self._few_rows is None else self._few_rows(self._model, tiled, rows)
+        if products is not tiled:
+            self._few_names = {"linear of few rows": f"CUDA C++, tensor cores, W4, up to {MAX_TOKENS} rows"}
+        return products
 
     @property
     def _triton_name(self) -> str:
@@ -214,7 +234,7 @@ class CudaDecoder:
             "bits and add in another order",
         }
         steps = sorted(self._ran.values(), key=lambda kernel: kernel.max_batch is None)
-        return [*named_kernels(names), *steps]
+        return [*named_kernels(names | self._few_names), *steps]
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         return self._model.step_bytes(batch_size, context)
@@ -250,6 +270,12 @@ class CudaDecoder:
     def synchronize(self) -> None:
         if self._model.device.type == "cuda":
             torch.cuda.synchronize(self._model.device)
+
+
+def first_error(message: str) -> str:
+    """Of a compiler's log the first line that tells an error, else its first line."""
+    lines = message.strip().split("\n")
+    return next((line for line in lines if "error" in line), lines[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ from quantbench.user_cache import keep, user_cache
 MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 SHARED_LIMIT = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 DIGEST = hashlib.sha256().digest_size  # bytes before the code in a cached file
-COOPERATIVE = 2  # CU_LAUNCH_ATTRIBUTE_COOPERATIVE
+COOPERATIVE = 2  # CU_LAUNCH_ATTRIBUTE_COOPERATIVE: all blocks at once or none
+DEPENDENT = (
+    6  # CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION: may start before the kernel before ends
+)
 
 
 class CompileError(RuntimeError):
@@ -145,10 +148,18 @@ def _text(size_of: Callable[..., int], read: Callable[..., int], program: ctypes
 
 
 class CompiledKernel:
-    """One function of compiled code on one device, launched cooperatively: all its blocks at once or none."""
+    """One function of compiled code on one device; `attribute` says how it is launched."""
 
-    def __init__(self, code: bytes, name: str, *, shared_bytes: int, device: torch.device) -> None:
-        self._shared_bytes, self._device = shared_bytes, device
+    def __init__(
+        self,
+        code: bytes,
+        name: str,
+        *,
+        shared_bytes: int,
+        device: torch.device,
+        attribute: int = COOPERATIVE,
+    ) -> None:
+        self._shared_bytes, self._device, self._attribute = shared_bytes, device, attribute
         with on_device(device):  # modules belong to the current context
             self._load(code, name)
 
@@ -168,7 +179,7 @@ class CompiledKernel:
 
     def launch(self, parameter: ctypes.Structure, *, blocks: int, threads: int) -> None:
         """Enqueue on the device's current stream; also while it is being captured."""
-        attribute = _Attribute(id=COOPERATIVE, value=1)
+        attribute = _Attribute(id=self._attribute, value=1)
         config = _LaunchConfig(
             grid=(blocks, 1, 1),
             block=(threads, 1, 1),

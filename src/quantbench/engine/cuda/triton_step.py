@@ -12,14 +12,13 @@ from torch import Tensor
 
 from quantbench.engine.cuda.experts import Experts
 from quantbench.engine.cuda.operations import StepOperations
+from quantbench.engine.cuda.products import Products, TiledProducts
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.cuda.stream import Stream, run_layers
 from quantbench.engine.cuda.triton.decode_attention import Scratch
-from quantbench.engine.cuda.triton.interleave import NATURAL, interleave_of
 from quantbench.engine.cuda.triton.join import Added
-from quantbench.engine.cuda.triton.linear import Epilogue, tiles_of
+from quantbench.engine.cuda.triton.linear import Epilogue
 from quantbench.engine.cuda.triton.rotate import HeadRotation, Tables
-from quantbench.engine.cuda.triton.tiles import slices_for, tile_for
 from quantbench.engine.parameters import ExpertParameters, LayerParameters, Matrix, MlpParameters, Parameters
 
 
@@ -27,10 +26,16 @@ class TritonStep:
     """A step over a state's rows; call it to run it. Holds its scratch buffers, a few MB."""
 
     def __init__(
-        self, model: Parameters, state: StepState, tables: Tables, operations: StepOperations
+        self,
+        model: Parameters,
+        state: StepState,
+        tables: Tables,
+        operations: StepOperations,
+        products: Products | None = None,
     ) -> None:
         config, rows, device = model.config, state.rows, model.device
         self._model, self._state, self._ops = model, state, operations
+        self._multiply = products or TiledProducts(operations, rows, config.activation)
         self._rotations = [
             rotation_of(layer, tables[rope]) for layer, rope in zip(model.layers, config.ropes, strict=True)
         ]
@@ -43,7 +48,7 @@ class TritonStep:
         self._mlp_sums = self._sums(dense.down) if dense else self._attention_sums
         self._gated = self._activations(config.intermediate_size if dense else 1)
         self._scratch = Scratch.allocate(config, rows, state.capacity, device)
-        tiles = tiles_of(model.head, tile_for(model.head.weight, rows))
+        tiles = self._multiply.tiles_of(model.head)
         self._best = torch.empty(tiles, rows, dtype=torch.float32, device=device)
         self._ids = torch.empty(tiles, rows, dtype=torch.int32, device=device)
 
@@ -51,21 +56,21 @@ class TritonStep:
         return torch.empty(self._state.rows, width, dtype=self._model.dtype, device=self._model.device)
 
     def _sums(self, matrix: Matrix) -> Tensor:
-        shape = (slices_for(matrix.weight), self._state.rows, self._model.config.hidden_size)
+        shape = (self._multiply.slices_of(matrix), self._state.rows, self._model.config.hidden_size)
         return torch.empty(shape, dtype=torch.float32, device=self._model.device)
 
     def __call__(self) -> None:
         model, stream = self._model, self._stream
         stream.begin(model.embedding, self._state.tokens)
         run_layers(model, stream, self)
-        self._finish(stream.read(model.final_norm, interleave_of(model.head.weight)))
+        self._finish(stream.read(model.final_norm, self.order(model.head)))
 
     def order(self, matrix: Matrix) -> int:
-        return interleave_of(matrix.weight)
+        return self._multiply.order_of(matrix)
 
     def attend(self, number: int, layer: LayerParameters, x: Tensor) -> Added:
         config, state, norms = self._model.config, self._state, layer.norms
-        self._product(layer.qkv, x, self._qkv)
+        self._multiply(layer.qkv, x, self._qkv)
         if norms.queries is not None and norms.keys is not None:
             self._ops.norm_heads(config, self._qkv, norms.queries.weight, norms.keys.weight)
         self._ops.decode_attention(
@@ -77,9 +82,9 @@ class TritonStep:
             self._attended,
             config.windows[number],
             self._scratch,
-            interleave_of(layer.output.weight),
+            self.order(layer.output),
         )
-        self._product(layer.output, self._attended, self._attention_sums)
+        self._multiply(layer.output, self._attended, self._attention_sums)
         return Added(self._attention_sums, layer.output.bias)
 
     def mlp(self, layer: LayerParameters, x: Tensor) -> Added:
@@ -87,32 +92,19 @@ class TritonStep:
             return Added(self._experts(layer.mlp, x))
         config, down = self._model.config, layer.down
         epilogue = Epilogue.GATE if config.gated else Epilogue.ACT
-        self._product(layer.gate_up, x, self._gated, epilogue, interleave_of(down.weight))
-        self._product(down, self._gated, self._mlp_sums)
+        self._multiply(layer.gate_up, x, self._gated, epilogue=epilogue, order=self.order(down))
+        self._multiply(down, self._gated, self._mlp_sums)
         return Added(self._mlp_sums, down.bias)
-
-    def _product(
-        self,
-        matrix: Matrix,
-        x: Tensor,
-        out: Tensor,
-        epilogue: Epilogue = Epilogue.STORE,
-        order: int = NATURAL,
-    ) -> None:
-        tile = tile_for(matrix.weight, len(x))
-        activation = self._model.config.activation
-        self._ops.linear(matrix, x, out, tile=tile, epilogue=epilogue, order=order, activation=activation)
 
     def _finish(self, x: Tensor) -> None:
         head, state, cap = self._model.head, self._state, self._model.config.logit_cap
         if state.logits is not None:
-            self._product(head, x, state.logits)
+            self._multiply(head, x, state.logits)
             if cap is not None:
                 state.logits.div_(cap).tanh_().mul_(cap)
             return
         # a cap changes no order: it is left out here
-        tile = tile_for(head.weight, state.rows)
-        self._ops.linear(head, x, self._best, tile=tile, epilogue=Epilogue.BEST, ids=self._ids)
+        self._multiply(head, x, self._best, epilogue=Epilogue.BEST, ids=self._ids)
         self._ops.argmax(self._best, self._ids, state)
 
 

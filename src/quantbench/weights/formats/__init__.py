@@ -9,6 +9,7 @@ from quantbench.weights.formats.int4_double import Int4DoubleWeight
 from quantbench.weights.formats.int4_rows import Int4DoubleRows, Int4Rows
 from quantbench.weights.formats.int8 import Int8Weight
 from quantbench.weights.formats.int8_groups import Int8GroupsWeight
+from quantbench.weights.formats.int8_rows import Int8GroupRows
 from quantbench.weights.formats.integers import IntegerWeight
 from quantbench.weights.formats.mixed import MixedWeight, PermutedWeight, stack
 from quantbench.weights.formats.tables import TableWeight
@@ -26,6 +27,7 @@ __all__ = [
     "Int4DoubleWeight",
     "Int4Rows",
     "Int4Weight",
+    "Int8GroupRows",
     "Int8GroupsWeight",
     "Int8Weight",
     "IntegerWeight",

@@ -10,6 +10,8 @@ from quantbench.weights.formats.weight import VECTOR, CpuOperand, Weight, contig
 if TYPE_CHECKING:
     from torch import Tensor
 
+KERNEL_GROUPS = (128, 64, 32)  # that GPU kernels take, the one with the fewest scales first
+
 
 @dataclass(frozen=True, slots=True)
 class Int4Weight(Weight):
@@ -49,19 +51,24 @@ class Int4Weight(Weight):
         return (groups * scale.float()[..., None] + zero.float()[..., None]).reshape(q.shape)
 
     def gpu_layout(self) -> Int4Rows:
-        """Whole rows for the GPU kernels; `unpacked` is the way back, bit for bit."""
+        """Whole rows for the GPU kernels; `unpacked` is the way back, bit for bit.
+
+        A group that is longer than the fastest kernels take is cut in several with the same scale and zero.
+        """
         import torch
 
         out, inputs = self.shape
-        half = self.group_size // 2
+        size = next((size for size in KERNEL_GROUPS if self.group_size % size == 0), self.group_size)
+        repeats, half = self.group_size // size, size // 2
         nibbles = unpack_pairs(self.packed).reshape(out, -1, 2, half)
         codes = (nibbles[:, :, 0] | (nibbles[:, :, 1] << 4)).reshape(out, -1)
-        affine = torch.stack((self.scale, self.zero), dim=-1).view(torch.uint8).reshape(out, -1)
-        size = codes.shape[1] + affine.shape[1]
-        rows = torch.zeros(out, -(-size // 16) * 16, dtype=torch.uint8, device=codes.device)
+        affine = torch.stack((self.scale, self.zero), dim=-1).repeat_interleave(repeats, dim=1)
+        affine = affine.view(torch.uint8).reshape(out, -1)
+        width = codes.shape[1] + affine.shape[1]
+        rows = torch.zeros(out, -(-width // 16) * 16, dtype=torch.uint8, device=codes.device)
         rows[:, : codes.shape[1]] = codes
-        rows[:, codes.shape[1] : size] = affine
-        return Int4Rows(rows.view(torch.int32), inputs, self.group_size)
+        rows[:, codes.shape[1] : width] = affine
+        return Int4Rows(rows.view(torch.int32), inputs, size, repeats)
 
     def cpu_operand(self) -> CpuOperand | None:
         import torch
@@ -80,8 +87,8 @@ def unpacked(weight: Int4Rows) -> Int4Weight:
 
     out, inputs = weight.shape
     data = weight.words.contiguous().view(torch.uint8)
-    bytes_ = data[:, : inputs // 2].reshape(out, -1, weight.group_size // 2)
+    bytes_ = data[:, : inputs // 2].reshape(out, -1, weight.group // 2)
     codes = pack_pairs(torch.cat((bytes_ & 15, bytes_ >> 4), dim=-1).reshape(out, inputs))
     affine = data[:, inputs // 2 : inputs // 2 + 4 * weight.groups].contiguous().view(torch.float16)
-    scale, zero = affine.reshape(out, -1, 2).unbind(-1)
+    scale, zero = affine.reshape(out, -1, 2)[:, :: weight.repeats].unbind(-1)
     return Int4Weight(codes, scale.contiguous(), zero.contiguous())

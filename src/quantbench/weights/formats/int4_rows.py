@@ -20,11 +20,13 @@ class Int4Rows(Weight):
     - [in/8, in/8 + in/group_size): per group the float16 scale (low 16 bits) and zero (high 16 bits):
       w = (nibble - 8) * scale + zero.
     - padding (zeros) until row_words is a multiple of 4: every row starts at a multiple of 16 bytes.
+    Where `repeats` groups after each other share their scale and zero, these are there for each of them.
     """
 
     words: "Tensor"
     in_features: int
     group: int
+    repeats: int = 1
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -36,18 +38,18 @@ class Int4Rows(Weight):
 
     @property
     def group_size(self) -> int:
-        return self.group
+        return self.group * self.repeats
 
     @property
     def groups(self) -> int:
-        return self.in_features // self.group_size
+        return self.in_features // self.group
 
     def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
         import torch
 
         words = (self.words if rows is None else self.words[rows]).contiguous()
         data, half = words.view(torch.uint8), self.in_features // 2
-        bytes_ = data[:, :half].reshape(len(words), -1, self.group_size // 2)
+        bytes_ = data[:, :half].reshape(len(words), -1, self.group // 2)
         q = torch.cat((bytes_ & 15, bytes_ >> 4), dim=-1).float() - 8  # [rows, groups, group_size]
         affine = data[:, half : half + 4 * self.groups].contiguous().view(torch.float16).float()
         scale, zero = affine.reshape(len(words), -1, 2).unbind(-1)
@@ -57,7 +59,7 @@ class Int4Rows(Weight):
         import torch
 
         rows = self.words.view(torch.uint8)
-        return GpuOperand(kind=GpuKind.INT4, rows=rows, words=self.words, group_size=self.group_size)
+        return GpuOperand(kind=GpuKind.INT4, rows=rows, words=self.words, group_size=self.group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantbench.weights.formats.int8_rows import Int8GroupRows
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, GpuKind, GpuOperand, Weight, contiguous
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class Int8GroupsWeight(Weight):
         q, scale = (self.q, self.scale) if rows is None else (self.q[rows], self.scale[rows])
         groups = q.float().reshape(*scale.shape, self.group_size)
         return (groups * scale.float()[..., None]).reshape(q.shape)
+
+    def gpu_layout(self) -> Weight:
+        """Scales behind the rows that they belong to; itself where rows are no multiple of 16 bytes."""
+        return self if self.shape[1] % 16 else Int8GroupRows.of(self.q, self.scale)
 
     def gpu_operand(self) -> GpuOperand:
         return GpuOperand(kind=GpuKind.INT8, rows=self.q, scale=self.scale, group_size=self.group_size)

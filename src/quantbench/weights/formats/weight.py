@@ -45,6 +45,11 @@ class GpuOperand:
         """Whether the groups of 4-bit rows have steps and zeros of 8 bits."""
         return self.kind is GpuKind.INT4 and self.scale is not None
 
+    @property
+    def scale_stride(self) -> int:
+        """From the scales of a row to those of the next, in elements; 0 where a row has one at most."""
+        return 0 if self.scale is None or self.scale.dim() == 1 else self.scale.stride(0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuOperand:

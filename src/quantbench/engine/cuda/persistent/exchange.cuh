@@ -53,8 +53,8 @@ DEVICE float put_inputs(int b, int four, u32 low, u32 high) {
   if (!S::SUMS) return 0;
   const float sum = (half_float((u16)low) + half_float((u16)(low >> 16))) +
                     (half_float((u16)high) + half_float((u16)(high >> 16)));
-  if (S::KIND == INT8) return sum;
-  constexpr int LANES = GROUP / 8;  // that hold half a group
+  if (S::KIND == INT8 && !S::GROUPS) return sum;
+  constexpr int LANES = S::KIND == INT8 ? S::UNIT / 8 : GROUP / 8;  // that hold half a unit
   const float half = sum_lanes<LANES>(sum), other = shuffle_xor(half, LANES);
   if (lane() % (2 * LANES) == 0 && four < S::INPUTS / 4) shared().x_sum[b][four / (2 * LANES)] = {half, other};
   return 0;

@@ -1,16 +1,7 @@
 // The head of the model: logits or the most likely token, and the end of a step.
 #pragma once
 #include "exchange.cuh"
-
-// A greatest value and its place. NaN has no place in an order: whoever takes values makes it infinity, which wins
-// and names NO_TOKEN, so that it never becomes an index.
-struct Best {
-  float value;
-  int index;
-  DEVICE void take(float v, int i) {
-    if (v > value || (v == value && i < index)) value = v, index = i;
-  }
-};
+#include "finish.cuh"
 
 // The head: logits to memory, or the best of this block's vocabulary rows to block 0.
 DEVICE void head_stage(const Params& p, Ring& ring, u32 epoch) {

@@ -5,10 +5,8 @@ the kernel computes in plain torch is `engine.model.Model` with greedy choice; n
 """
 
 import ctypes
-import re
 from collections.abc import Callable
-from functools import cache, partial
-from importlib.resources import files
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,10 +20,10 @@ from quantbench.engine.cuda.persistent.shape import (
     blocks_for,
     unsupported_reason,
 )
+from quantbench.engine.cuda.sources import joined_source
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.parameters import Matrix, Parameters
-
-INCLUDE = re.compile(r'^#include "(\w+\.cuh)"\n', re.MULTILINE)
+from quantbench.weights.formats import GpuKind
 
 
 class Unsupported(RuntimeError):
@@ -112,7 +110,8 @@ def buffer_bytes(model: Parameters, shape: StepShape) -> tuple[int, ...]:
 def matrix_pointers(matrix: Matrix) -> tuple[int, int]:
     """Of the rows, and of the rows' scales (0 where there are none)."""
     operand = operand_of(matrix.weight)
-    return operand.rows.data_ptr(), 0 if operand.scale is None else operand.scale.data_ptr()
+    behind = operand.kind is GpuKind.INT8 and operand.group_size  # the scales, of each row
+    return operand.rows.data_ptr(), 0 if operand.scale is None or behind else operand.scale.data_ptr()
 
 
 def layer_table(model: Parameters) -> Tensor:
@@ -126,22 +125,6 @@ def layer_table(model: Parameters) -> Tensor:
         columns = [p[0] for p in pointers] + [p[1] for p in pointers] + others
         table.append([*columns, 1 << 30 if window is None else window])
     return torch.tensor(table, dtype=torch.int64)
-
-
-@cache
-def source() -> str:
-    """The kernel's CUDA C++ in one piece: step.cu, each part that it includes where it is first needed."""
-    parts: dict[str, str] = {}
-
-    def join(name: str) -> str:
-        if name in parts:
-            return ""
-        parts[name] = (
-            (files("quantbench.engine.cuda.persistent") / name).read_text().replace("#pragma once\n", "")
-        )
-        return INCLUDE.sub(lambda found: join(found[1]), parts[name])
-
-    return join("step.cu")
 
 
 def build_persistent_step(model: Parameters, state: StepState) -> Callable[[], None]:
@@ -189,7 +172,7 @@ def compile_calls(model: Parameters) -> list[Callable[[], bytes]]:
 
 def machine_code(model: Parameters, shape: StepShape) -> bytes:
     """The kernel compiled for one shape."""
-    return compiled(source(), shape.defines(model), "sm_90a")
+    return compiled(joined_source("step.cu"), shape.defines(model), "sm_90a")
 
 
 def launcher(

@@ -8,14 +8,7 @@
 // waits for no other warp of its block before the partial sums meet.
 #pragma once
 #include "ring.cuh"
-
-template <int WORDS>
-DEVICE void load_words(u32* w, const void* from) {
-  if (WORDS == 1) w[0] = *(const u32*)from;
-  if (WORDS == 2) *(u64*)w = *(const u64*)from;
-#pragma unroll
-  for (int i = 0; i < WORDS / 4; ++i) *(Quad*)(w + 4 * i) = ((const Quad*)from)[i];
-}
+#include "unpack.cuh"
 
 template <int LANES>
 DEVICE float sum_lanes(float value) {
@@ -46,13 +39,11 @@ struct WarpSlice {
   }
   template <class S>
   DEVICE void take_whole(int b, float lane_sum) {
-    if (S::SUMS && S::KIND == INT8) whole.of[b] = sum_lanes<32>(lane_sum);
+    if (S::SUMS && S::KIND == INT8 && !S::GROUPS) whole.of[b] = sum_lanes<32>(lane_sum);
   }
 };
 
 constexpr int SLICE_WORDS = SLICE / 8;  // of x that a lane holds for one slice
-constexpr u32 ONES = 0x3c003c00u;       // two float16 ones
-constexpr float BYTE_OFFSET = 1152, LOW_OFFSET = 1032, HIGH_OFFSET = 72;  // see the functions below
 
 // Two tiles of 8 rows: sums of the tensor core in two chains, and what they are worth.
 struct Sums {
@@ -67,52 +58,14 @@ struct Sums {
   }
 };
 
-// Four bytes as 1152 + byte.
-DEVICE void bytes_to_halves(u32 (&h)[2], u32 word) {
-  const u32 shifted = word ^ 0x80808080u;
-  h[0] = permute_bytes(shifted, 0x64646464u, 0x4140);
-  h[1] = permute_bytes(shifted, 0x64646464u, 0x4342);
-}
-
-// Eight nibbles: h[0] bytes 0 and 2 low as 1024 + n, h[1] bytes 0 and 2 high as 1024 + 16 n; h[2] and h[3] the same
-// of bytes 1 and 3.
-DEVICE void nibbles_to_halves(u32 (&h)[4], u32 word) {
-#pragma unroll
-  for (int i = 0; i < 4; i += 2, word >>= 8) {
-    h[i] = and_or(word, 0x000f000fu, 0x64006400u);
-    h[i + 1] = and_or(word, 0x00f000f0u, 0x64006400u);
-  }
-}
-
-// By what the sums of one 4-bit group exceed those of its nibbles less 8, and the sum of x: from its sums over the
-// group's low and high nibbles.
-DEVICE Pair raised(float low, float high) { return {LOW_OFFSET * low + HIGH_OFFSET * high, low + high}; }
-
-// Byte `i` of a word of double quantization, less `offset`, times `factor`: exact.
-DEVICE float byte_value(u32 word, int i, float offset, float factor) {
-  return fmaf(bits_float(permute_bytes(word, 0x4b000000u, 0x7440 + i)), factor, -(8388608 + offset) * factor);
-}
-
-// What a pair of groups' sums of raised nibbles and of x are multiplied with, from the four bytes behind it: the
-// first group's step and zero, then the second's. What raises the nibbles is taken off with the zeros.
-struct PairAffine {
-  float low, high, x_low, x_high;
-  DEVICE explicit PairAffine(u32 word)
-      : low(byte_value(word, 0, 0, 1)), high(byte_value(word, 2, 0, 0.0625f)),
-        x_low(fmaf(low, -LOW_OFFSET, byte_value(word, 1, 128, 16))),
-        x_high(fmaf(high, -16 * HIGH_OFFSET, byte_value(word, 3, 128, 16))) {}
-  DEVICE float value(float low_sum, float high_sum, const Pair& x) const {
-    return fmaf(low, low_sum, x_low * x.a) + fmaf(high, high_sum, x_high * x.b);
-  }
-};
-
 // One slice of x, as the lanes hold it for the second operand.
 template <class S>
 struct Slice {
-  static constexpr bool GROUPS = S::KIND == INT4 && S::SUMS;
+  static constexpr bool ABOVE = S::GROUPS && S::SUMS;
   __align__(16) u32 words[SLICE_WORDS];
-  // Of columns 2 t and 2 t + 1, for 4-bit tiles of 16 rows: `raised`, or the sums with double quantization.
-  Pair above[GROUPS ? S::SLICE_UNITS : 1][2];
+  // Of columns 2 t and 2 t + 1, for tiles of 16 rows with groups: what bytes or nibbles add (`raised`), or the sums
+  // with double quantization.
+  Pair above[ABOVE ? S::SLICE_UNITS : 1][2];
 
   DEVICE void load(int slice) {
     const int t = lane() & 3, g = lane() >> 2, row = S::SWAP ? g & 3 : g;
@@ -125,13 +78,14 @@ struct Slice {
       const int at = (i ^ (swapped ? 1 : 0)) * PIECE * 8 + 2 * PIECE * t;
       load_words<PIECE>(words + i * PIECE, x + at);
     }
-    if (!GROUPS) return;
+    if (!ABOVE) return;
 #pragma unroll
-    for (int u = 0; u < (GROUPS ? S::SLICE_UNITS : 1); ++u) {
+    for (int u = 0; u < (ABOVE ? S::SLICE_UNITS : 1); ++u) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const Pair sums = shared().x_sum[least(2 * t + i, ROWS - 1)][slice * S::SLICE_UNITS + u];
-        above[u][i] = DOUBLE ? sums : raised(sums.a, sums.b);
+        above[u][i] = S::KIND == INT8 ? Pair{BYTE_OFFSET * (sums.a + sums.b), 0}
+                      : DOUBLE ? sums : raised(sums.a, sums.b);
       }
     }
   }
@@ -141,10 +95,10 @@ struct Slice {
 // Where a tile has 8 rows, the other 8 of the operand are ones for packed weights and give the sum of x.
 template <class S>
 struct Operand {
-  static constexpr int WORDS = S::KIND == INT4 ? GROUP / 32 : 4;  // of a unit
+  static constexpr int WORDS = S::UNIT_BYTES / 16;  // of a unit
   static constexpr int HALVES = S::SHORT ? 1 : 2;
   __align__(16) u32 word[HALVES][S::SLICE_UNITS][WORDS];
-  u32 affine[HALVES][S::KIND == INT4 ? S::SLICE_UNITS : 1];
+  u32 affine[HALVES][S::GROUPS ? S::SLICE_UNITS : 1];
 
   // The slice that begins at `unit` of a chunk of `units`.
   DEVICE void load(const u8* slot, int units, int unit) {
@@ -156,7 +110,9 @@ struct Operand {
       for (int u = 0; u < S::SLICE_UNITS; ++u) {
         if (S::PARTIAL && unit + u >= units) break;
         load_words<WORDS>(word[h][u], row + (unit + (u ^ odd)) * S::UNIT_BYTES + 4 * WORDS * t);
-        if (S::KIND == INT4) affine[h][u] = *(const u32*)(row + units * S::UNIT_BYTES + 4 * (unit + u));
+        const u8* scale = row + units * S::UNIT_BYTES + S::scale_place(unit + u);
+        if (S::KIND == INT4) affine[h][u] = *(const u32*)scale;
+        if (S::KIND == INT8 && S::GROUPS) affine[h][u] = *(const u16*)scale;
       }
     }
   }
@@ -167,8 +123,10 @@ struct Operand {
       if (S::PARTIAL && u >= units) break;
       const u32* inputs = x.words + u * (S::UNIT / 8);
       if (S::KIND == FLOAT) multiply_float(sum, u, inputs);
-      if (S::KIND == INT8) multiply_int8(sum, u, inputs);
-      if (S::KIND == INT4) multiply_int4(sum.a, u, inputs, x.above[Slice<S>::GROUPS ? u : 0]);
+      const Pair(&above)[2] = x.above[Slice<S>::ABOVE ? u : 0];
+      if (S::KIND == INT8 && !S::GROUPS) multiply_int8(sum.a, sum.b, u, inputs);
+      if (S::KIND == INT8 && S::GROUPS) multiply_int8_group(sum.a, u, inputs, above);
+      if (S::KIND == INT4) multiply_int4(sum.a, u, inputs, above);
     }
   }
 
@@ -180,13 +138,25 @@ struct Operand {
     multiply_accumulate(sum.a, a[0], high(u, 0), a[1], high(u, 1), x[0], x[1]);
     multiply_accumulate(sum.b, a[2], high(u, 2), a[3], high(u, 3), x[2], x[3]);
   }
-  DEVICE void multiply_int8(Sums& sum, int u, const u32* x) const {
+  DEVICE void multiply_int8(float (&even)[4], float (&odd)[4], int u, const u32* x) const {
 #pragma unroll
     for (int i = 0; i < WORDS; ++i) {
       u32 p[2], q[2] = {ONES, ONES};
       bytes_to_halves(p, word[0][u][i]);
       if (HALVES == 2) bytes_to_halves(q, high(u, i));
-      multiply_accumulate(i & 1 ? sum.b : sum.a, p[0], q[0], p[1], q[1], x[2 * i], x[2 * i + 1]);
+      multiply_accumulate(i & 1 ? odd : even, p[0], q[0], p[1], q[1], x[2 * i], x[2 * i + 1]);
+    }
+  }
+  // Inputs of one group: sum += scale * (sum of byte * x).
+  DEVICE void multiply_int8_group(float (&sum)[4], int u, const u32* x, const Pair (&above)[2]) const {
+    float part[2][4] = {};
+    multiply_int8(part[0], part[1], u, x);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) part[0][i] += part[1][i];
+#pragma unroll
+    for (int i = 0; i < 2 * HALVES; ++i) {
+      const float over = HALVES == 2 ? above[i & 1].a : BYTE_OFFSET * part[0][i + 2];
+      sum[i] += real_half_float((u16)affine[i >> 1][u]) * (part[0][i] - over);
     }
   }
   // One group: sum += scale * (sum of (nibble - 8) * x) + zero * (sum of x); with double quantization a pair of them.

@@ -191,7 +191,29 @@ DEVICE void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier, u64 p
       : "memory");
 }
 
-#define KERNEL extern "C" __global__ __launch_bounds__(WARPS * 32 + 32, 1)
+// A thread's own copies into shared memory: 4, 8 or 16 bytes, zeros behind the first `there` of them. Copies are waited for
+// in the groups in which they were committed.
+template <int BYTES, bool CACHED = false>
+DEVICE void copy_async(void* to, const void* from, int there) {
+  const u32 target = shared_address(to);
+  if (BYTES == 16 && !CACHED)
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(target), "l"(from), "r"(there)
+                 : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(target), "l"(from), "n"(BYTES), "r"(there)
+                 : "memory");
+}
+DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int LATER>
+DEVICE void copy_wait() {  // for all but the LATER newest groups
+  asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
+}
+
+// Between kernels of one stream, where the launch asks for it: nothing that the one before writes may be read before.
+DEVICE void wait_for_predecessor() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+DEVICE void let_successor_start() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
+
+#define KERNEL(threads, blocks) extern "C" __global__ __launch_bounds__(threads, blocks)
 #define INFINITY_BITS __int_as_float(0x7f800000)
 
 #endif

@@ -15,7 +15,7 @@ template <class S>
 DEVICE void settle(float (&to)[4], const Sums& sum, const PerRow& x_whole) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) to[i] = sum.a[i] + sum.b[i];
-  if (S::KIND != INT8) return;
+  if (S::KIND != INT8 || S::GROUPS) return;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const float whole = S::SHORT ? to[(i & 1) + 2] : x_whole.at(least(batch_row<S>(i), ROWS - 1));

@@ -79,8 +79,9 @@ DEVICE void stream(Ring& ring, const u8* matrix, RowRange own, u64 policy) {
       target += i * S::STRIDE;
       if (lane() < 16) {
         copy_bulk(target, source + c * S::CHUNK * S::UNIT_BYTES, data, ring.full + slot, policy);
-      } else if (S::KIND == INT4) {
-        copy_bulk(target + data, source + S::DATA_BYTES + c * S::CHUNK * 4, scales, ring.full + slot, policy);
+      } else if (S::GROUPS) {
+        source += S::DATA_BYTES + S::scale_place(c * S::CHUNK);
+        copy_bulk(target + data, source, scales, ring.full + slot, policy);
       }
     }
   }

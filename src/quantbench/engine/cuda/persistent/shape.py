@@ -10,7 +10,7 @@ from quantbench.engine.activations import ACTIVATIONS, SILU
 from quantbench.engine.cuda.packing import kind_of, operand_of
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.plain_layers import beyond_plain_layers
-from quantbench.weights.formats import GpuKind
+from quantbench.weights.formats import GpuKind, Weight
 
 SLICE = (
     128  # inputs that a warp takes at once: one group of the 4-bit default, a whole number of smaller ones
@@ -35,6 +35,8 @@ MARKS = len(STAGES)
 SLOT_LIMIT = 32 * 1024  # bytes of a tile, at most: the ring needs several; larger ones gained int8 nothing
 IN_FLIGHT = 24 * 1024  # bytes of weights on their way to a block at once; see `flight_bytes`
 FLOAT, INT8, INT4 = GpuKind.FLOAT, GpuKind.INT8, GpuKind.INT4
+LARGE_LAYER = 45 << 20  # bytes: what the shared memories of a device hold one and a half times
+SCALE_BYTES = {INT8: 2, INT4: 4}  # of a group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,8 @@ class StepShape:
             "INTERMEDIATE": config.intermediate_size,
             "VOCAB": config.vocab_size,
             **{f"{name}_KIND": int(kind_of(matrix.weight)) for name, matrix in kinds.items()},
-            "GROUP": group_size(model),
+            "GROUP": group_size(model, INT4) or 128,  # something, where there is none
+            "INT8_GROUP": group_size(model, INT8),
             "DOUBLE": int(any(double_of(model))),
             "BF16": int(model.dtype == torch.bfloat16),
             "QK_NORM": int(config.qk_norm),
@@ -97,48 +100,76 @@ class StepShape:
         Where a layer's weights about fit into shared memory, few: the values that blocks hand to each other
         would queue behind them. Where weights take most of the time, as many as there is room for.
         """
-        config, kind, group = model.config, kind_of(model.layers[0].qkv.weight), group_size(model)
+        config, kind = model.config, kind_of(model.layers[0].qkv.weight)
+        group = group_size(model, kind)
         outputs = 2 * (config.q_size + config.kv_size + config.intermediate_size)  # all but of `down`
-        layer = tile_bytes(kind, outputs, config.hidden_size, group, padded=False) + tile_bytes(
-            kind, config.hidden_size, config.intermediate_size, group, padded=False
+        layer = tile_bytes(kind, group, outputs, config.hidden_size) + tile_bytes(
+            kind, group, config.hidden_size, config.intermediate_size
         )
         return self.in_flight if layer < 1.5 * self.blocks * self.shared_bytes else self.shared_bytes
 
     def slot_bytes(self, model: Parameters) -> int:
         """Bytes of a tile: whole rows of a layer where the limit lets them, else what a chunk takes."""
-        config, group = model.config, group_size(model)
-        kinds = {kind_of(weight) for weight in (model.layers[0].qkv.weight, model.head.weight)}
+        config, weights = model.config, (model.layers[0].qkv.weight, model.head.weight)
+        kinds = {(kind_of(weight), group_size(model, kind_of(weight))) for weight in weights}
         rows = 8 if -(-config.hidden_size // self.blocks) <= 8 else 16  # of the down projection in one tile
-        whole = [tile_bytes(kind, 16, config.hidden_size, group, padded=False) for kind in kinds]
-        down = [tile_bytes(kind, rows, config.intermediate_size, group, padded=False) for kind in kinds]
-        least = max(
-            tile_bytes(kind, 16, max(4 * group, SLICE) if kind == INT4 else SLICE, group, padded=True)
-            for kind in kinds
-        )
+        whole = [tile_bytes(*kind, 16, config.hidden_size) for kind in kinds]
+        down = [tile_bytes(*kind, rows, config.intermediate_size) for kind in kinds]
+        least = max(tile_bytes(*kind, 16, least_chunk(*kind), padded=True) for kind in kinds)
         most = max(whole + down) if max(down) <= self.slot_limit else max(whole)
         return max(min(most, self.slot_limit), least)
 
 
-def tile_bytes(kind: GpuKind, rows: int, inputs: int, group: int, *, padded: bool) -> int:
+def tile_bytes(kind: GpuKind, group: int, rows: int, inputs: int, *, padded: bool = False) -> int:
     """Of rows in shared memory; chunks of rows are padded so that they lie 64 bytes apart modulo 128."""
     row = inputs * {FLOAT: 16, INT8: 8, INT4: 4}[kind] // 8
-    row += -(-inputs // group // 4) * 16 if kind == INT4 else 0
+    if group:
+        scales = -(-inputs // group) * SCALE_BYTES[kind]
+        row += -(-scales // 16) * 16
     return int(rows * (-(-(row + 64) // 128) * 128 - 64 if padded else row))
 
 
-def group_size(model: Parameters) -> int:
-    """Of the 4-bit matrices; 128 where there are none."""
-    return max(group_sizes(model), default=128)
+def least_chunk(kind: GpuKind, group: int) -> int:
+    """Inputs of the smallest chunk: a slice at least, whose scales are a multiple of 16 bytes."""
+    return max(SLICE, 16 // SCALE_BYTES[kind] * group) if group else SLICE
 
 
-def group_sizes(model: Parameters) -> set[int]:
-    """Of the 4-bit matrices."""
-    return {operand_of(m.weight).group_size for m in model.matrices() if kind_of(m.weight) is INT4}
+def group_size(model: Parameters, kind: GpuKind) -> int:
+    """Of the matrices of a kind; 0 where rows have one scale, or there are none."""
+    return max(group_sizes(model, kind), default=0)
+
+
+def group_sizes(model: Parameters, kind: GpuKind) -> set[int]:
+    """Of the matrices of a kind; 0 where rows have one scale."""
+    return {operand_of(m.weight).group_size for m in model.matrices() if kind_of(m.weight) is kind}
+
+
+def scales_lie_behind(weight: Weight) -> bool:
+    """Whether the scales of 8-bit groups follow each row, as in `Int8GroupRows`; True for other weights."""
+    if kind_of(weight) is not INT8:
+        return True
+    operand = operand_of(weight)
+    if not operand.group_size or operand.scale is None:
+        return True
+    rows, scale = operand.rows, operand.scale
+    size = tile_bytes(INT8, operand.group_size, 1, rows.shape[1])
+    return rows.stride(0) == size and scale.data_ptr() == rows.data_ptr() + rows.shape[1]
 
 
 def double_of(model: Parameters) -> set[bool]:
     """Whether 4-bit matrices have double quantization."""
     return {operand_of(m.weight).double for m in model.matrices() if kind_of(m.weight) is INT4}
+
+
+def rows_for(model: Parameters) -> int:
+    """Up to how many rows this step is the faster one.
+
+    One where 4-bit layers are larger than the shared memories of a device: with more, what every block
+    reads of the others' results costs more than launches do.
+    """
+    layer = sum(matrix.weight.nbytes for matrix in model.layers[0].matrices)
+    four = kind_of(model.layers[0].qkv.weight) is INT4
+    return 1 if four and layer > LARGE_LAYER else MAX_ROWS
 
 
 def blocks_for(model: Parameters, multiprocessors: int) -> int:
@@ -174,14 +205,15 @@ def unsupported_reason(model: Parameters) -> str | None:
         return f"weights mix forms, or are packed beside {model.dtype} activations"
     if any(m.weight.is_float and operand_of(m.weight).rows.dtype != model.dtype for m in model.matrices()):
         return "float weights are not of the activations' type"
-    if any(kind_of(m.weight) is INT8 and operand_of(m.weight).group_size for m in model.matrices()):
-        return "8-bit weights have groups"
-    sizes = group_sizes(model)
-    if len(sizes) > 1 or not sizes <= {32, 64, 128}:
-        return f"group sizes {sorted(sizes)} are not one of 32, 64 and 128"
+    for kind, bits in ((INT4, 4), (INT8, 8)):
+        sizes = group_sizes(model, kind)
+        if len(sizes) > 1 or not sizes <= {32, 64, 128, *([0] if kind is INT8 else [])}:
+            return f"group sizes {sorted(sizes)} of {bits}-bit weights are not one of 32, 64 and 128"
+    if not all(scales_lie_behind(m.weight) for m in model.matrices()):
+        return "scales of 8-bit groups do not lie behind their rows"
     if len(double_of(model)) > 1:
         return "4-bit weights with and without double quantization are mixed"
-    unit = 64 if INT8 in layers else 32
+    unit = max(64, group_size(model, INT8)) if INT8 in layers else 32
     if any(n % unit for n in (config.hidden_size, config.intermediate_size, config.q_size)):
         return f"a matrix has inputs that are not a multiple of {unit}"
     if config.head_dim not in (32, 64, 128) or config.heads // config.kv_heads > 8:

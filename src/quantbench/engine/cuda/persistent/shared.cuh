@@ -5,7 +5,7 @@
 // One layer's parameters; pointers to device memory, null where the model has none.
 struct Layer {
   const u8 *qkv, *output, *gate_up, *down;                                   // matrices
-  const float *qkv_scale, *output_scale, *gate_up_scale, *down_scale;        // of 8-bit rows
+  const float *qkv_scale, *output_scale, *gate_up_scale, *down_scale;        // of rows
   const u16 *qkv_bias, *output_bias, *gate_up_bias, *down_bias;
   const u16 *input_norm, *post_norm, *q_norm, *k_norm;
   long long window;  // positions that a token sees, itself included
@@ -50,11 +50,8 @@ constexpr int X_STRIDE = round_up(X_LENGTH, SLICE) + 8;  // halves; rows are 16 
 constexpr int SHARES = round_up(WARPS, 4);  // room for an output's partial sums, one a warp
 constexpr int PARTIAL_SUMS =
     ROWS * 16 * SHARES * most(most(QkvStage::TILES, OutputStage::TILES), most(GateUpStage::TILES, DownStage::TILES));
-constexpr int X_SUM_STRIDE = round_up(X_LENGTH, SLICE) / GROUP + 1;
+constexpr int X_SUM_STRIDE = round_up(X_LENGTH, SLICE) / (INT8_GROUP ? least(GROUP, INT8_UNIT) : GROUP) + 1;
 
-struct __align__(8) Pair {
-  float a, b;
-};
 constexpr int MAX_SLOTS = 64;  // bounds the barriers; only tiles below 4 KB would let more fit
 
 // All query heads of key-value head kv over positions begin .. end - 1 of batch row b: part `split` of that.
@@ -82,7 +79,7 @@ struct __align__(128) Shared {
   Fours part_value[WARPS][HEAD_GROUP][HEAD_DIM / 4 + 1];  // attention: a warp's part of each head
   Pair part_weight[WARPS][HEAD_GROUP];        // its highest score and its sum
   NewToken fed;                               // attention: of the token fed now
-  Pair x_sum[ROWS][X_SUM_STRIDE];             // sums of x over a group's low and high nibbles, for tiles of 16 rows
+  Pair x_sum[ROWS][X_SUM_STRIDE];             // sums of x over the halves of a unit, for tiles of 16 rows
   RowRange qkv, output, gate_up, down, head;       // this block's outputs
   float residual[ROWS][OWN];                  // this block's part of the residual stream
   float cosine[ROWS][HEAD_DIM / 2], sine[ROWS][HEAD_DIM / 2];

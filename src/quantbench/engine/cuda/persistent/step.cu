@@ -30,8 +30,6 @@
 #include "attention.cuh"
 #include "head.cuh"
 
-DEVICE float silu(float x) { return divide(x, 1 + exp2_fast(-1.44269504f * x)); }
-
 // Scale and bias of one output row, loaded before the wait for its input.
 struct Affine {
   float scale, bias;
@@ -70,7 +68,11 @@ DEVICE float embedding(const Params& p, int token, int k) {
   using S = Stage<EMBEDDING_KIND, HIDDEN, VOCAB, false>;
   const u8* row = p.embedding + (long long)token * S::ROW_BYTES;
   if (EMBEDDING_KIND == FLOAT) return half_float(((const u16*)row)[k]);
-  if (EMBEDDING_KIND == INT8) return (float)(signed char)row[k] * p.embedding_scale[token];
+  if (EMBEDDING_KIND == INT8) {
+    const float byte = (float)(signed char)row[k];
+    if (!S::GROUPS) return byte * p.embedding_scale[token];
+    return byte * real_half_float(*(const u16*)(row + S::DATA_BYTES + S::scale_place(k / S::UNIT)));
+  }
   const int group = k / GROUP, e = k % GROUP;
   const u32 byte = row[group * (GROUP / 2) + e % (GROUP / 2)];
   const u16* affine = (const u16*)(row + S::DATA_BYTES) + 2 * group;
@@ -242,7 +244,7 @@ DEVICE void begin_computing(const Params& p) {
 
 static_assert((LAYERS + 1) % 256 != 0, "the first tag would be that of fresh memory");
 
-KERNEL void decode_step(const __grid_constant__ Params given) {
+KERNEL(THREADS + 32, 1) void decode_step(const __grid_constant__ Params given) {
   Shared& s = shared();
   const Params& p = s.params;
   Ring ring = {shared_memory() + RING_START, s.full, s.empty, s.round, 0};

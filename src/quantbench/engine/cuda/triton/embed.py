@@ -20,7 +20,7 @@ def embed_reference(matrix: Matrix, tokens: Tensor, out: Tensor) -> None:
 
 @triton.jit
 def _embed(
-    w, words, scale, tokens, out, vocabulary, width, w_stride, SCHEME: tl.constexpr,
+    w, words, scale, tokens, out, vocabulary, width, w_stride, scale_stride, SCHEME: tl.constexpr,
     GROUP: tl.constexpr, DOUBLE: tl.constexpr, BLOCK: tl.constexpr, DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
@@ -44,7 +44,7 @@ def _embed(
     else:
         x = tl.load(w + token * w_stride + i, mask=inside, other=0).to(tl.float32)
     if SCHEME == INT8 and GROUP:
-        x = x * tl.load(scale + token * (width // GROUP) + i // GROUP, mask=inside, other=0).to(tl.float32)
+        x = x * tl.load(scale + token * scale_stride + i // GROUP, mask=inside, other=0).to(tl.float32)
     elif SCHEME == INT8 or DOUBLE:
         x = x * tl.load(scale + token)
     tl.store(out + row * width + i, x.to(out.dtype.element_ty), mask=inside)
@@ -67,6 +67,7 @@ def embed(matrix: Matrix, tokens: Tensor, out: Tensor) -> None:
         matrix.weight.shape[0],
         width,
         operand.rows.stride(0),
+        operand.scale_stride,
         SCHEME=int(operand.kind),
         GROUP=operand.group_size,
         DOUBLE=operand.double,

@@ -33,10 +33,13 @@ def tokens_at(x, token, rows, x_stride, k, TOKENS: tl.constexpr):
 
 
 @triton.jit
-def in_groups(weights, scale, n, first, total, GROUP: tl.constexpr):
-    """Bytes [ROWS, INPUTS] of one group, that of input `first`, times its scale; unchanged without groups."""
+def in_groups(weights, scale, first, GROUP: tl.constexpr):
+    """Bytes [ROWS, INPUTS] of one group, that of input `first`, times its scale; unchanged without groups.
+
+    scale: pointers to the scales of each row.
+    """
     if GROUP:
-        weights = weights * tl.load(scale + n * (total // GROUP) + first // GROUP)[:, None]
+        weights = weights * tl.load(scale + first // GROUP)[:, None]
     return weights
 
 
@@ -60,7 +63,7 @@ def sum_float(
             weights = tl.load(w_at, mask=inside[None, :], other=0)
             tokens = tl.load(near_at, mask=near_there & inside[:, None], other=0.0)
         if GROUP:
-            weights = in_groups(weights.to(tl.float16), scale, n, start + done, total, GROUP)
+            weights = in_groups(weights.to(tl.float16), scale, start + done, GROUP)
         weights = weights.to(tokens.dtype)
         acc = tl.dot(weights, tokens, acc)
         if MORE:
@@ -101,7 +104,7 @@ def sum_int8(
             tokens = tl.load(near_at, mask=near_there & inside, other=0.0)
         a, b, c, d = int8_words(packed, ASSEMBLY)
         weights = in_order(a, b, c, d, ROWS, INPUTS, RUN)
-        weights = in_groups(weights, scale, n, start + done, total, GROUP).to(tokens.dtype)
+        weights = in_groups(weights, scale, start + done, GROUP).to(tokens.dtype)
         acc = tl.dot(weights, tokens, acc)
         if MORE:
             if EVEN:

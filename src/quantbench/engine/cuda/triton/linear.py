@@ -133,7 +133,7 @@ def _weight_rows(tile, out_features, GATE: tl.constexpr, ROWS: tl.constexpr, ORD
 @triton.jit(do_not_specialize=["rows"])  # one kernel for any number of tokens
 def _linear(
     w, scale, high, sub, bias, x, out, ids, factors, firsts, counts, matrices, rows, out_features,
-    in_features, w_stride, x_stride, out_stride, SCHEME: tl.constexpr, TYPE: tl.constexpr,
+    in_features, w_stride, scale_stride, x_stride, out_stride, SCHEME: tl.constexpr, TYPE: tl.constexpr,
     GROUP: tl.constexpr, DOUBLE: tl.constexpr, RUN: tl.constexpr, ORDER: tl.constexpr,
     EPILOGUE: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr,
     INPUTS: tl.constexpr, SHARE: tl.constexpr, EVEN: tl.constexpr, ASSEMBLY: tl.constexpr,
@@ -164,6 +164,9 @@ def _linear(
     if DEPENDENT and not GROUPED:
         gdc_launch_dependents()
         gdc_wait()
+    scales = scale
+    if SCHEME == INT8 and GROUP:
+        scales = scale + n * scale_stride
     if SCHEME == INT4:
         acc, more = sum_int4(
             acc, more, w, x, n, token, stop, start, inputs, w_stride, x_stride, in_features,
@@ -176,12 +179,12 @@ def _linear(
         )  # fmt: skip
     elif RUN > 1:
         acc, more = sum_int8(
-            acc, more, w, scale, x, n, token, stop, start, inputs, w_stride, x_stride, in_features,
+            acc, more, w, scales, x, n, token, stop, start, inputs, w_stride, x_stride, in_features,
             GROUP, ROWS, TOKENS, MORE, INPUTS, EVEN, RUN, ASSEMBLY,
         )  # fmt: skip
     else:
         acc, more = sum_float(
-            acc, more, w, scale, x, n, token, stop, start, inputs, w_stride, x_stride, in_features,
+            acc, more, w, scales, x, n, token, stop, start, inputs, w_stride, x_stride, in_features,
             GROUP, TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
         )  # fmt: skip
     acc, more = scaled(acc, more, scale, bias, n, DOUBLE or (SCHEME == INT8 and GROUP == 0), BIAS)
@@ -273,9 +276,9 @@ def tiled_linear(
     over(_linear, grid)(
         as_words(data, run), operand.scale, operand.high, operand.sub, matrix.bias, x, out, ids, factors,
         groups and groups.first, groups and groups.count, groups and groups.chosen, len(x), out_features,
-        in_features, data.stride(0), x.stride(0), out.stride(-2), SCHEME=int(operand.kind),
-        TYPE=operand.block, GROUP=operand.group_size, DOUBLE=operand.double, RUN=run, ORDER=order,
-        EPILOGUE=int(epilogue), BIAS=matrix.bias is not None and out.dim() == 2,
+        in_features, data.stride(0), operand.scale_stride, x.stride(0), out.stride(-2),
+        SCHEME=int(operand.kind), TYPE=operand.block, GROUP=operand.group_size, DOUBLE=operand.double,
+        RUN=run, ORDER=order, EPILOGUE=int(epilogue), BIAS=matrix.bias is not None and out.dim() == 2,
         ROWS=tile.rows, TOKENS=tile.tokens, MORE=tile.more, INPUTS=inputs, SHARE=max(SHARE, inputs),
         EVEN=in_features % inputs == 0, ASSEMBLY=not interpreted(), DEPENDENT=dependent,
         PREFETCH=ahead and aligned and groups is None, ACT=ACTIVATIONS[activation].number,
