@@ -79,6 +79,6 @@ def test_loading_hands_the_wish_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_to_build(model: Any, state: Any) -> Any:
         raise NotImplementedError
 
-    monkeypatch.setattr(cuda_decoder, "persistent_step", lambda: PersistentStep(none_to_build, "few", 4))
+    monkeypatch.setattr(cuda_decoder, "persistent_step", lambda _: PersistentStep(none_to_build, "few", 4))
     plain = on_cpu()
     assert cuda_decoder.load_cuda(plain._parameters, batch_invariant=True).batch_invariant

@@ -115,7 +115,7 @@ class AskedLoad(PlaceSettings):
 
     engine: Annotated[tuple[EngineName, ...], BeforeValidator(_engines)] = option(
         (EngineName.AUTO,),
-        "auto, quantbench, transformers[-static], llama.cpp, vllm or sglang.",
+        "Engines: auto, quantbench, transformers[-static], llama.cpp, vllm, sglang.",
         min_length=1,
     )
     engine_python: tuple[str, ...] = option(
