@@ -68,6 +68,7 @@ int main() {
         KERNEL(quantbench_linear_integers);
         KERNEL(quantbench_prompt_bits);
         KERNEL(quantbench_linear_prompt);
+        KERNEL(quantbench_rows);
         KERNEL(quantbench_norm);
         KERNEL(quantbench_gate);
         KERNEL(quantbench_activate);
