@@ -3,6 +3,7 @@
 `records.py` gives all of them under its own name.
 """
 
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -16,6 +17,17 @@ Taken = Annotated[float, Field(gt=0, le=1e9)]  # seconds that something took
 Rate = Annotated[float, Field(gt=0, le=1e18)]  # bytes a second
 Share = Annotated[float, Field(ge=0, le=1.0001)]  # rounding included
 Figure = Annotated[float, Field(ge=-1e15, le=1e15)]
+
+
+class Outcome(StrEnum):
+    """How the execution of one program ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # a wrong answer or an exception
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"  # the program's process died
+    FORBIDDEN = "forbidden"  # it tried what the sandbox stops
 
 
 class Frozen(BaseModel):

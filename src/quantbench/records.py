@@ -22,6 +22,7 @@ from quantbench.record_base import Environment as Environment
 from quantbench.record_base import Failure as Failure
 from quantbench.record_base import HeldPlace as HeldPlace
 from quantbench.record_base import ModelInfo as ModelInfo
+from quantbench.record_base import Outcome as Outcome
 from quantbench.record_base import Parting as Parting
 from quantbench.record_base import Phase as Phase
 from quantbench.record_base import Served as Served
@@ -32,17 +33,6 @@ from quantbench.settings.base import places_of
 
 METERED_S = 2.0  # seconds of repetitions from which energy is known: the driver's counter ticks every 0.1 s
 NO_SANDBOX = "none: no program is run"  # the mode of a task whose answers are graded without one
-
-
-class Outcome(StrEnum):
-    """How the execution of one program ended."""
-
-    PASSED = "passed"
-    FAILED = "failed"  # a wrong answer or an exception
-    TIMED_OUT = "timed_out"
-    OUT_OF_MEMORY = "out_of_memory"
-    CRASHED = "crashed"  # the program's process died
-    FORBIDDEN = "forbidden"  # it tried what the sandbox stops
 
 
 class Size(Frozen):
