@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 from quantbench.decoding import Request, TimedAnswer
 from quantbench.measure.arrivals import arrival_times, timed_answers
-from quantbench.measure.speed import forced_requests
+from quantbench.measure.speed import Meters, forced_requests
 from quantbench.serving.decoder import ServedDecoder, ServedModel
 from quantbench.serving.engines import SERVED
 from quantbench.serving.finding import find_engine
@@ -115,7 +115,7 @@ def compare(
 def ours(decoder: ServedDecoder, asked: argparse.Namespace, seed: int) -> Mapping[str, Sequence[float]]:
     """One load test by quantbench's client: the raw times of all requests, seconds."""
     requests: list[Request] = forced_requests(decoder, asked.requests, asked.prompt, asked.new, seed)
-    found = timed_answers(decoder, requests, arrival_times(asked.rate, asked.requests, seed))
+    found = timed_answers(decoder, requests, arrival_times(asked.rate, asked.requests, seed), Meters())
     failed = [answer.failure for answer in found.answers if answer.failure]
     if failed:
         raise SystemExit(f"{len(failed)} requests failed: {failed[0]}")

@@ -152,6 +152,8 @@ class ArrivalPoint(Frozen):
     ttft_s: tuple[NotNegative, ...]  # from sending
     decode_s: tuple[NotNegative, ...]  # first token to last
     late_s: Figure = 0.0  # by which a request was sent after its time, at most
+    steal_share: NotNegative | None = None  # of the cores' time, taken by the hypervisor
+    foreign_cores: NotNegative | None = None  # cores that neither the server nor this program kept busy
     failed: Count = 0
     failure: str | None = None  # of the first that failed
 

@@ -9,6 +9,8 @@ import pytest
 
 from quantbench.analysis.figures.arrivals import read_point
 from quantbench.measure.arrivals import arrival_times, measure_arrivals
+from quantbench.measure.load import LoadReading
+from quantbench.measure.speed import Meters
 from quantbench.records import ArrivalPoint
 from quantbench.serving.decoder import ServedDecoder, ServedModel
 from quantbench.serving.dialects import LLAMA_CPP
@@ -49,7 +51,7 @@ def test_arrivals_are_those_of_vllms_benchmark() -> None:
 def test_every_request_of_every_rate_is_measured() -> None:
     trial = make_trial(request_rates=(200.0, 400.0), requests=6, prompt_tokens=(4,), new_tokens=5)
     with fake_server() as (url, be):
-        found = measure_arrivals(decoder(url), trial, lambda *_: None)
+        found = measure_arrivals(decoder(url), trial, lambda *_: None, Meters())
     assert [(point.rate, len(point.ttft_s), point.failed) for point in found] == [
         (200.0, 6, 0),
         (400.0, 6, 0),
@@ -62,7 +64,7 @@ def test_a_request_does_not_wait_for_the_answers_before_it() -> None:
     start = time.perf_counter()
     with fake_server(silent=True) as (url, be):
         threading.Timer(0.3, be.wake.set).start()
-        (found,) = measure_arrivals(decoder(url), trial, lambda *_: None)
+        (found,) = measure_arrivals(decoder(url), trial, lambda *_: None, Meters())
     assert time.perf_counter() - start < 5
     assert (len(found.ttft_s), found.failed) == (8, 0)
 
@@ -70,9 +72,23 @@ def test_a_request_does_not_wait_for_the_answers_before_it() -> None:
 def test_a_request_that_is_refused_counts_as_failed_with_its_reason() -> None:
     trial = make_trial(request_rates=(500.0,), requests=5, prompt_tokens=(4,), new_tokens=5)
     with fake_server(busy=2) as (url, _):
-        (found,) = measure_arrivals(decoder(url), trial, lambda *_: None)
+        (found,) = measure_arrivals(decoder(url), trial, lambda *_: None, Meters())
     assert (len(found.ttft_s), found.failed) == (3, 2)
     assert "no room" in (found.failure or "")
+
+
+def test_what_other_programs_took_meanwhile_is_kept() -> None:
+    trial = make_trial(request_rates=(500.0,), requests=3, prompt_tokens=(4,), new_tokens=5)
+    readings = iter(
+        LoadReading(queued=None, stolen=stolen, busy=busy, own=own)
+        for stolen, busy, own in ((0.0, 10.0, 1.0), (0.0, 1010.0, 2.0))
+    )
+    with fake_server() as (url, _):
+        (found,) = measure_arrivals(
+            decoder(url), trial, lambda *_: None, Meters(load=lambda: next(readings), threads=2)
+        )
+    assert found.foreign_cores == pytest.approx(999.0 / found.duration_s)
+    assert found.steal_share == 0.0
 
 
 POINT = ArrivalPoint(
@@ -99,3 +115,22 @@ def test_without_a_limit_there_is_no_goodput() -> None:
 
 def test_the_time_of_a_token_leaves_the_first_one_out() -> None:
     assert read_point(make_record(make_trial()), POINT).tpot_s[0] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        ({"foreign_cores": 1.5}, "other programs kept 1.5 cores busy"),
+        ({"steal_share": 0.2}, "the hypervisor took 20 % of the cores' time"),
+        ({"late_s": 0.3}, "a request was sent 300 ms after its time"),
+        ({"foreign_cores": 0.05, "steal_share": 0.01, "late_s": 0.01}, None),
+        ({}, None),
+    ],
+)
+def test_a_rate_is_disturbed_where_a_counter_says_so(counted: dict[str, float], said: str | None) -> None:
+    record = make_record(make_trial(request_rates=(2.0,)))
+    busy = record.environment.model_copy(update={"threads": 2, "cores": 2})
+    found = read_point(
+        record.model_copy(update={"environment": busy}), POINT.model_copy(update=dict(counted))
+    )
+    assert found.disturbed == said

@@ -6,12 +6,12 @@ answer. (GuideLLM's time per output token has the first one in it.) Requests are
 however many are still being answered; with one seed they arrive when vLLM's would.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quantbench.decoding import Request, TakesArrivals, TimedAnswer
-from quantbench.measure.speed import forced_requests
+from quantbench.measure.load import load_between
+from quantbench.measure.speed import Meters, forced_requests
 from quantbench.plan import Trial
 from quantbench.progress import Progress
 from quantbench.records import ArrivalPoint
@@ -20,21 +20,23 @@ SEED = 7919  # of prompts, added to the trial's
 
 
 def measure_arrivals(
-    decoder: TakesArrivals, trial: Trial, progress: Progress, clock: Callable[[], float] = time.perf_counter
+    decoder: TakesArrivals, trial: Trial, progress: Progress, meters: Meters
 ) -> tuple[ArrivalPoint, ...]:
     """One point for each of the trial's request rates, at the headline's lengths."""
-    asked = trial.arrivals
-    return tuple(point(decoder, trial, rate, progress, clock) for rate in asked.request_rates)
+    points = []
+    for rate in trial.arrivals.request_rates:
+        progress(f"{rate:g} requests/s", 0, 0)
+        points.append(point(decoder, trial, rate, meters))
+    return tuple(points)
 
 
-def point(
-    decoder: TakesArrivals, trial: Trial, rate: float, progress: Progress, clock: Callable[[], float]
-) -> ArrivalPoint:
-    """Requests at one rate, each a prompt of its own."""
+def point(decoder: TakesArrivals, trial: Trial, rate: float, meters: Meters) -> ArrivalPoint:
+    """Requests at one rate, each a prompt of its own, and what else kept the machine busy meanwhile."""
     count, speed = trial.arrivals.requests, trial.speed
-    progress(f"{rate:g} requests/s", 0, 0)
     requests = requests_of(decoder, trial, count, rate)
-    found = timed_answers(decoder, requests, arrival_times(rate, count, trial.generation.seed), clock)
+    before = meters.load()
+    found = timed_answers(decoder, requests, arrival_times(rate, count, trial.generation.seed), meters)
+    load = load_between(before, meters.load(), found.duration_s, meters.threads)
     answers = found.answers
     done = [answer for answer in answers if answer.failure is None]
     return ArrivalPoint(
@@ -45,6 +47,8 @@ def point(
         ttft_s=tuple(answer.first_s - answer.sent_s for answer in done),
         decode_s=tuple(answer.last_s - answer.first_s for answer in done),
         late_s=max((answer.sent_s - answer.due_s for answer in answers), default=0.0),
+        steal_share=load.stolen,
+        foreign_cores=load.foreign_cores,
         failed=len(answers) - len(done),
         failure=next((answer.failure for answer in answers if answer.failure), None),
     )
@@ -59,15 +63,12 @@ class TimedAnswers:
 
 
 def timed_answers(
-    decoder: TakesArrivals,
-    requests: Sequence[Request],
-    times: Sequence[float],
-    clock: Callable[[], float] = time.perf_counter,
+    decoder: TakesArrivals, requests: Sequence[Request], times: Sequence[float], meters: Meters
 ) -> TimedAnswers:
     """Send each request at its time and wait for all answers."""
-    start = clock()
+    start = meters.wall()
     answers = decoder.answer_arrivals(requests, times)
-    return TimedAnswers(answers, max(clock() - start, 1e-9))
+    return TimedAnswers(answers, max(meters.wall() - start, 1e-9))
 
 
 def arrival_times(rate: float, count: int, seed: int) -> list[float]:

@@ -224,7 +224,7 @@ def time_served(run: Run, found: Opened, decoder: ServedDecoder) -> None:
     keep_cache_use(run, found, decoder)
     if run.trial.role is Role.METHOD and run.trial.arrivals.request_rates:
         run.enter("arrivals")
-        run.keep(arrivals=measure_arrivals(decoder, run.trial, run.progress))
+        run.keep(arrivals=measure_arrivals(decoder, run.trial, run.progress, meters))
     if memory is None:
         run.warn("memory is not known: the server was not started here")
 

@@ -76,3 +76,9 @@ def test_a_load_test_has_the_throughput_of_its_whole_time() -> None:
 def test_one_load_is_no_curve_and_a_sweep_without_a_server_is_none(served: bool) -> None:
     sweep = (point(1, 0.1, 1.0),) if served else (point(1, 0.1, 1.0), point(4, 0.3, 1.7))
     assert curves(record("vllm", *sweep, served=served)) == ()
+
+
+def test_a_rate_that_was_disturbed_is_no_point_of_a_curve() -> None:
+    rates = (arrivals(1.0), arrivals(2.0), arrivals(3.0).model_copy(update={"steal_share": 0.5}))
+    (curve,) = curves(record("vllm", served=True, arrivals=rates))
+    assert [p.load for p in curve.points] == [1.0, 2.0]

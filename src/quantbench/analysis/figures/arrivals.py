@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from quantbench.analysis.figures.disturbance import STOLEN, crowded, working_threads
 from quantbench.plan import Trial
 from quantbench.records import ArrivalPoint, Record
 from quantbench.stats import percentile
 
 SHARES = (0.5, 0.9, 0.99)
+LATE = 0.5  # of the mean time between two requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,7 @@ class Arrivals:
     goodput: float | None  # requests a second within the limits; None without any limit
     late_s: float  # by which a request was sent after its time, at most
     failure: str | None
+    disturbed: str | None  # why the figures are not to be relied on, to stand behind 'disturbed:'
 
 
 def read_arrivals(record: Record) -> tuple[Arrivals, ...]:
@@ -48,7 +51,20 @@ def read_point(record: Record, point: ArrivalPoint) -> Arrivals:
         goodput=goodput(record.trial, point, tpot),
         late_s=point.late_s,
         failure=point.failure,
+        disturbed=why_disturbed(record, point),
     )
+
+
+def why_disturbed(record: Record, point: ArrivalPoint) -> str | None:
+    """What kept the server from its cores or this program from sending in time; None: no counter says so."""
+    foreign, stolen = point.foreign_cores or 0.0, point.steal_share or 0.0
+    if stolen > STOLEN:
+        return f"the hypervisor took {100 * stolen:.0f} % of the cores' time"
+    if crowded(foreign, working_threads(record), record.environment.cores):
+        return f"other programs kept {foreign:.1f} cores busy"
+    if point.late_s * point.rate > LATE:
+        return f"a request was sent {1000 * point.late_s:.0f} ms after its time"
+    return None
 
 
 def goodput(trial: Trial, point: ArrivalPoint, tpot: list[float]) -> float | None:

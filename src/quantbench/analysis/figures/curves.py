@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
+from quantbench.analysis.figures.arrivals import why_disturbed
 from quantbench.analysis.figures.row import Row
 from quantbench.records import ArrivalPoint, SpeedPoint
 from quantbench.stats import percentile
@@ -56,7 +57,11 @@ def curves_of(row: Row) -> Iterator[LoadCurve]:
     """What a row was measured under, at the headline's prompt length."""
     prompt = row.record.trial.speed.prompt_tokens[0]
     swept = [batch_point(p) for p in row.points if p.prompt_tokens == prompt and p.decode_s]
-    arrived = [arrival_point(point) for point in row.record.arrivals if point.ttft_s]
+    arrived = [
+        arrival_point(point)
+        for point in row.record.arrivals
+        if point.ttft_s and why_disturbed(row.record, point) is None
+    ]
     for kind, points in ((Load.CONCURRENCY, swept), (Load.RATE, arrived)):
         if points:
             ordered = tuple(sorted(points, key=lambda point: point.load))

@@ -9,7 +9,7 @@ disturbed, and nothing is concluded from it.
 from collections.abc import Callable
 from statistics import median
 
-from quantbench.records import SpeedPoint
+from quantbench.records import Record, SpeedPoint
 
 QUEUED = 0.05  # of the threads' time
 STOLEN = 0.05  # of the cores' time
@@ -33,6 +33,13 @@ PER_REPETITION = (
 )
 
 
+def working_threads(record: Record) -> int:
+    """Threads that were to work at once: one feeds a GPU."""
+    cores = record.environment.cores
+    on_gpu = record.trial.load.device.startswith("cuda")
+    return 1 if on_gpu else min(record.environment.threads or cores, cores)
+
+
 def without_disturbed(point: SpeedPoint, threads: int, cores: int) -> tuple[SpeedPoint, str | None]:
     """The point's clean repetitions, or all of them and the reason why too few are clean.
 
@@ -53,11 +60,14 @@ def disturbance(point: SpeedPoint, number: int, threads: int, cores: int) -> str
         return "queue"
     if at(point.steal_share, number) > STOLEN:
         return "steal"
-    if not point.queue_share:
-        over = threads + at(point.foreign_cores, number) - cores
-        if at(point.foreign_cores, number) > 0 and over / threads > CROWDED:
-            return "foreign"
+    if not point.queue_share and crowded(at(point.foreign_cores, number), threads, cores):
+        return "foreign"
     return None
+
+
+def crowded(foreign_cores: float, threads: int, cores: int) -> bool:
+    """Whether other programs kept so many cores busy that the threads cannot have had one each."""
+    return foreign_cores > 0 and (threads + foreign_cores - cores) / threads > CROWDED
 
 
 def at(values: tuple[float, ...], number: int) -> float:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from quantbench.analysis.figures.disturbance import without_disturbed
+from quantbench.analysis.figures.disturbance import without_disturbed, working_threads
 from quantbench.analysis.figures.scores import Score, read_score
 from quantbench.analysis.figures.speeds import Speed, read_speed
 from quantbench.records import Record, SpeedPoint
@@ -59,10 +59,7 @@ def read_row(record: Record, is_baseline: bool) -> Row:
 
 def read_point(point: SpeedPoint, record: Record) -> tuple[Speed, SpeedPoint]:
     """A point's undisturbed repetitions and their figures, or all of them with the reason why not."""
-    cores = record.environment.cores
-    on_gpu = record.trial.load.device.startswith("cuda")
-    threads = 1 if on_gpu else min(record.environment.threads or cores, cores)
-    clean, why = without_disturbed(point, threads, cores)
+    clean, why = without_disturbed(point, working_threads(record), record.environment.cores)
     left_out = len(point.decode_s) - len(clean.decode_s)
     return replace(read_speed(clean, record.bandwidth), disturbed=why, left_out=left_out), clean
 

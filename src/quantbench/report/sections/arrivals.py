@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from quantbench.analysis import Analysis, Arrivals
+from quantbench.analysis import MARK, Analysis, Arrivals
 from quantbench.analysis.formatting import MISSING, significant
 from quantbench.report.blocks import Column, Section, Table, Text
 
@@ -20,25 +20,32 @@ def arrival_sections(analysis: Analysis) -> Iterator[Section]:
         return
     columns = (Column("Row", number=False), *(Column(title) for title in TITLES))
     table = Table(columns, tuple(cells(found) for found in analysis.arrivals))
-    notes = [
-        f"{found.label} at {found.rate:g}/s: {found.failure}." for found in analysis.arrivals if found.failure
-    ]
-    text = Text(" ".join([LEGEND, *notes]))
+    text = Text(" ".join([LEGEND, *notes(analysis.arrivals)]))
     yield Section(key="arrivals", title="Requests at random times", blocks=(table, text))
+
+
+def notes(all_found: tuple[Arrivals, ...]) -> Iterator[str]:
+    """What failed and what was disturbed, a sentence each."""
+    for found in all_found:
+        where = f"{found.label} at {found.rate:g}/s"
+        if found.failure:
+            yield f"{where}: {found.failure}."
+        if found.disturbed:
+            yield f"{MARK} {where} was disturbed: {found.disturbed}; nothing is to be concluded from it."
 
 
 def cells(found: Arrivals) -> tuple[str, ...]:
     """One rate of one row."""
-    return (
-        found.label,
-        f"{found.rate:g}",
+    measured = (
         significant(found.answered),
         significant(found.output_tokens_per_s),
         times(found.ttft_s),
         times(found.tpot_s),
         MISSING if found.goodput is None else significant(found.goodput),
-        f"{found.failed} of {found.requests}",
     )
+    mark = f" {MARK}" if found.disturbed else ""
+    marked = (text + mark if text != MISSING else text for text in measured)
+    return (found.label, f"{found.rate:g}", *marked, f"{found.failed} of {found.requests}")
 
 
 def times(seconds: tuple[float, ...]) -> str:
