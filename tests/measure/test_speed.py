@@ -5,6 +5,8 @@ import torch
 
 from quantbench.measure.speed import (
     LEAST_REPETITIONS,
+    METERED_EACH_S,
+    MOST_FOR_ENERGY,
     MOST_REPETITIONS,
     PLENTY,
     Meters,
@@ -157,20 +159,47 @@ def test_joules_are_kept_where_there_is_a_counter() -> None:
     assert point.joules == pytest.approx([300 * 0.5] * len(point.decode_s))
 
 
-def test_a_counter_is_given_the_seconds_that_it_needs() -> None:
-    clock = FakeClock()
+def metered(decoder: FakeDecoder, clock: FakeClock, **settings: Any) -> list[SpeedPoint]:
+    """A sweep on a device that draws 300 W and has a counter."""
     meters = Meters(wall=clock, cpu=clock, joules=lambda: 300 * clock.now)
-    trial = make_trial(new_tokens=11, prompt_tokens=(4,), speed_budget_s=50.0)
-    (point,) = sweep(FakeDecoder(clock, prefill_s=0.01), trial, quiet, meters)
-    assert sum(point.ttft_s) + sum(point.decode_s) == pytest.approx(METERED_S, abs=0.2)
+    trial = make_trial(**({"new_tokens": 11, "prompt_tokens": (4,), "speed_budget_s": 50.0} | settings))
+    return list(sweep(decoder, trial, quiet, meters))
 
 
-def test_the_headline_of_a_sweep_is_given_them_too() -> None:
+def spent(point: SpeedPoint) -> float:
+    return sum(point.ttft_s) + sum(point.decode_s)
+
+
+def test_a_counter_is_given_the_seconds_that_it_needs_over_the_passes_of_a_round() -> None:
     clock = FakeClock()
-    meters = Meters(wall=clock, cpu=clock, joules=lambda: 300 * clock.now)
-    trial = make_trial(batch_sizes=(1, 2, 4), new_tokens=11, prompt_tokens=(4,), speed_budget_s=1.0)
-    headline, *_ = sweep(FakeDecoder(clock, prefill_s=0.01), trial, quiet, meters)
-    assert sum(headline.ttft_s) + sum(headline.decode_s) >= 2.0
+    points = [
+        point
+        for number, role in enumerate(("method", "round"))
+        for point in metered(FakeDecoder(clock, prefill_s=0.01), clock, role=role, round=number)
+    ]
+    assert sum(map(spent, points)) >= METERED_S
+    assert max(map(spent, points)) == pytest.approx(METERED_EACH_S, abs=0.2)
+
+
+def test_the_headline_of_a_sweep_is_given_them_too_and_no_other_point() -> None:
+    clock = FakeClock()
+    decoder = FakeDecoder(clock, prefill_s=0.01)
+    headline, *others = metered(decoder, clock, batch_sizes=(1, 2, 4), speed_budget_s=1.0)
+    assert spent(headline) >= METERED_EACH_S
+    assert max(map(spent, others)) < METERED_EACH_S
+
+
+def test_energy_that_no_report_shows_is_given_no_time() -> None:
+    clock = FakeClock()
+    (point,) = metered(FakeDecoder(clock, prefill_s=0.01), clock, role="floor")
+    assert len(point.decode_s) == 6
+
+
+def test_runs_too_short_to_be_metered_are_not_repeated_for_it() -> None:
+    clock = FakeClock()
+    short = 0.9 * METERED_EACH_S / MOST_FOR_ENERGY
+    (point,) = metered(FakeDecoder(clock, prefill_s=0.1 * short, step_s=(0.09 * short,)), clock)
+    assert len(point.decode_s) == 6
 
 
 def test_without_a_counter_there_are_no_joules() -> None:

@@ -16,7 +16,7 @@ from quantbench.decoding import CompilesShapes, Decoder, Request, TimesItself, T
 from quantbench.errors import RefusedError
 from quantbench.measure.load import LoadReading, load_between, read_load
 from quantbench.measure.nvml import DriverView, total_joules
-from quantbench.plan import Trial
+from quantbench.plan import PASSES_A_ROUND, Role, Trial
 from quantbench.progress import Progress
 from quantbench.records import METERED_S, SpeedPoint
 from quantbench.settings import devices_of
@@ -27,7 +27,10 @@ LEAST_REPETITIONS, MOST_REPETITIONS = 2, 100
 PLENTY = 12  # repetitions of half a second at most: more cannot tell what only another process can
 SHORT_S = 0.5
 WARM_TOKENS = 8  # new tokens of the CPU's warm-up; a GPU's is a full run, which captures what it will use
-ENOUGH_FOR_ENERGY_S = 1.25 * METERED_S  # some of a budget's time goes by between repetitions
+METERED_EACH_S = 1.1 * METERED_S / PASSES_A_ROUND  # its passes count together; some are left out
+AROUND = 1.25  # some of a budget's time goes by between repetitions
+MOST_FOR_ENERGY = 48  # repetitions: runs so short that these do not suffice are not metered
+SHOWN = (Role.METHOD, Role.ROUND)  # whose energy a report holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +72,10 @@ class PointTimes:
         """Precise, or repeated so often that what is left is what differs between processes."""
         return self.precise or (len(self.decode_s) >= PLENTY and max(self.decode_s) <= SHORT_S)
 
-    @property
-    def metered(self) -> bool:
-        """Whether the energy counter, where there is one, has ticked often enough to be believed."""
-        return not self.joules or sum(self.ttft_s) + sum(self.decode_s) >= METERED_S
+    def metered(self, wanted_s: float) -> bool:
+        """Whether the energy counter, where there is one, has ticked for so long, or never would."""
+        done_s, count = sum(self.ttft_s) + sum(self.decode_s), len(self.decode_s)
+        return not self.joules or done_s >= wanted_s or done_s * MOST_FOR_ENERGY < wanted_s * count
 
 
 def measure_speed(
@@ -114,7 +117,8 @@ def check_predictions(decoder: Decoder) -> None:
 def sweep(decoder: Decoder, trial: Trial, progress: Progress, meters: Meters) -> Iterator[SpeedPoint]:
     """Each point gets an equal share of what the repetitions so far have left of the budget.
 
-    The first, the headline, gets enough for its energy to be known where there is a counter.
+    The first, the headline, gets enough for its energy to be known where there is a counter, its other pass
+    taken with it.
     """
     asked = trial.speed
     shapes = [(batch, prompt) for prompt in asked.prompt_tokens for batch in asked.batch_sizes]
@@ -122,11 +126,12 @@ def sweep(decoder: Decoder, trial: Trial, progress: Progress, meters: Meters) ->
     for index, (batch, prompt) in enumerate(shapes):
         stage = f"speed: batch {batch}, {prompt} prompt tokens"
         budget = left / (len(shapes) - index)
-        if index == 0 and meters.joules() is not None:
-            budget = max(budget, ENOUGH_FOR_ENERGY_S)
+        wanted = index == 0 and trial.role in SHOWN and meters.joules() is not None
+        energy_s = METERED_EACH_S if wanted else 0.0
+        budget = max(budget, AROUND * energy_s)
         requests = forced_requests(decoder, batch, prompt, asked.new_tokens, trial.generation.seed)
         times = PointTimes()
-        failure = repeat(decoder, requests, times, meters, Budget(budget, stage, progress))
+        failure = repeat(decoder, requests, times, meters, Budget(budget, energy_s, stage, progress))
         left = max(0.0, left - sum(times.ttft_s) - sum(times.decode_s))
         yield speed_point(decoder, requests, times, failure)
 
@@ -150,9 +155,10 @@ def forced_requests(decoder: HasVocabulary, batch: int, prompt: int, new: int, s
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Seconds that one point may repeat, and where its progress goes."""
+    """Seconds that one point may repeat, those of them that energy wants, and where its progress goes."""
 
     seconds: float
+    energy_s: float
     stage: str
     progress: Progress
 
@@ -173,7 +179,7 @@ def repeat(
         while len(times.decode_s) < MOST_REPETITIONS:
             run_once(decoder, requests, times, meters)
             budget.progress(budget.stage, len(times.decode_s), 0)
-            enough = (times.sufficient and times.metered) or meters.wall() >= end
+            enough = (times.sufficient and times.metered(budget.energy_s)) or meters.wall() >= end
             if enough and len(times.decode_s) >= LEAST_REPETITIONS:
                 return None
     except RefusedError as error:
