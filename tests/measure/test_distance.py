@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from quantbench.errors import NotFiniteError
 from quantbench.measure.distance import score_baseline, score_method
 from quantbench.measure.predictions import (
     Reference,
@@ -77,6 +79,23 @@ def test_baseline_loss_stands_beside_the_methods_own() -> None:
     assert distance(OTHER).problems[1].baseline_nll == pytest.approx(own.problems[1].nll, rel=1e-5)
 
 
+@pytest.mark.parametrize("together", [1, 3 * VOCABULARY, 1 << 24])
+def test_how_many_texts_are_looked_at_together_changes_nothing(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, kept = distance(OTHER), reference()
+    monkeypatch.setattr("quantbench.measure.distance.LOGITS", together)
+    assert distance(OTHER) == before
+    assert np.array_equal(reference().ids, kept.ids) and np.array_equal(reference().nll, kept.nll)
+
+
+def test_a_prediction_that_is_no_number_names_its_text() -> None:
+    broken = OTHER.clone()
+    broken[7] = torch.nan
+    with pytest.raises(NotFiniteError, match="in the text 'b'"):
+        distance(broken)
+
+
 def test_same_top_counts_tokens_whose_most_likely_one_is_the_baselines() -> None:
     shifted = BASE.clone()
     shifted[5] = shifted[5].roll(1)
@@ -139,7 +158,21 @@ def test_tokens_without_probability_take_no_room(tmp_path: Path) -> None:
         _, kept = score_baseline(decoder, [text], title="t", progress=quiet, top_k=128)
         save_reference(tmp_path / "x.npz", kept)
         sizes.append((tmp_path / "x.npz").stat().st_size)
-    assert sizes[1] < sizes[0] / 2 and sizes[0] < kept.ids.nbytes
+    assert sizes[1] < sizes[0] / 2 and sizes[0] < kept.ids.nbytes + kept.log_p.nbytes
+
+
+def test_files_of_older_versions_are_read_as_they_are(tmp_path: Path) -> None:
+    kept = reference(top_k=4)
+    save_reference(tmp_path / "new.npz", kept)
+    new = load_reference(tmp_path / "new.npz", TEXTS)
+    steps = np.where(np.isinf(new.log_p), 0xFFFF, np.rint(-new.log_p * (1 << 11))).astype(np.uint16)
+    with (tmp_path / "old.npz").open("wb") as file:
+        np.savez_compressed(
+            file, digest=new.digest, ids=new.ids, steps=steps, log_rest=new.log_rest, nll=new.nll
+        )
+    old = load_reference(tmp_path / "old.npz", TEXTS)
+    for name in ("ids", "log_p", "log_rest", "nll"):
+        assert np.array_equal(getattr(old, name), getattr(new, name))
 
 
 def test_reference_of_other_texts_is_refused(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from what was kept of it is below 3e-8.
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantbench.store import make_folder, write_atomically
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DROPPED = 1e-6  # the most probability that the bucket of all other tokens takes up on its account
 STEPS = 1 << 11  # of a log-probability, per nat
 NOT_KEPT = 0xFFFF  # in place of a log-probability
+MOST_KEPT = 1 << 12  # columns: a damaged number of them must not take all memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,14 @@ def save_reference(path: Path, reference: Reference) -> None:
     import numpy as np
 
     kept, log_rest = _kept(reference)
-    ids = np.where(kept, reference.ids, 0)
-    steps = np.where(kept, np.rint(-reference.log_p * STEPS).clip(0, NOT_KEPT - 1), NOT_KEPT)
+    ids = reference.ids[kept]
+    steps = np.rint(-reference.log_p[kept] * STEPS).clip(0, NOT_KEPT - 1)
     buffer = io.BytesIO()
-    np.savez_compressed(
+    np.savez(  # uncompressed: compressing takes a second and saves little of what is kept
         buffer,
         digest=np.array(reference.digest),
+        width=np.array(reference.top_k),
+        counts=kept.sum(axis=1, dtype=np.uint32),
         ids=ids.astype(np.uint16 if ids.max(initial=0) < 1 << 16 else np.uint32),
         steps=steps.astype(np.uint16),
         log_rest=log_rest,
@@ -118,7 +121,7 @@ def _read_reference(path: Path) -> Reference:
 
     try:
         with np.load(path, allow_pickle=False) as data:
-            steps, ids = data["steps"], data["ids"].astype(np.int32)
+            steps, ids = _columns(data)
             kept = steps != NOT_KEPT
             return Reference(
                 digest=str(data["digest"]),
@@ -136,6 +139,21 @@ def _read_reference(path: Path) -> Reference:
         raise ReferenceMissing(
             f"the baseline's predictions cannot be read ({error}), so the distance from it is not known"
         ) from error
+
+
+def _columns(data: "Mapping[str, NDArray[Any]]") -> "tuple[NDArray[np.uint16], NDArray[np.int32]]":
+    """Steps and ids [N, k] of what was kept; files of older versions hold them so."""
+    import numpy as np
+
+    if "counts" not in data:
+        return data["steps"], data["ids"].astype(np.int32)
+    counts, width = data["counts"].astype(np.int64), int(data["width"])
+    if width > MOST_KEPT:
+        raise ValueError(f"{width} columns are not what was kept")
+    kept = np.arange(width) < counts[:, None]
+    steps, ids = np.full(kept.shape, NOT_KEPT, dtype=np.uint16), np.zeros(kept.shape, dtype=np.int32)
+    steps[kept], ids[kept] = data["steps"], data["ids"]
+    return steps, ids
 
 
 def _whole(reference: Reference, tokens: int) -> bool:
