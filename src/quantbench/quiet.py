@@ -15,6 +15,11 @@ from pathlib import Path
 LOCKS = "QUANTBENCH_LOCKS"  # environment variable that names the folder of the locks
 
 
+def beside_others() -> bool:
+    """Whether other trials may run on this host meanwhile."""
+    return LOCKS in os.environ
+
+
 @contextmanager
 def timed() -> Iterator[None]:
     """Held while something is timed; waits while programs are scored."""

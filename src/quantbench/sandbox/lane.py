@@ -110,10 +110,16 @@ class Lane:
             lines += text.splitlines()[-1:]
         return " | ".join(lines)
 
-    def kill(self) -> None:
-        """End both processes and all that they started. Without its referee a zygote ends by itself."""
-        _kill_group(self._processes.referee)
+    def begin_to_end(self) -> None:
+        """Kill the referee, without which a zygote ends by itself; `kill` waits for both."""
+        if self._processes.referee.returncode is None:
+            _signal_group(self._processes.referee)
         self._processes.control.close()
+
+    def kill(self) -> None:
+        """End both processes and all that they started."""
+        self.begin_to_end()
+        self._processes.referee.wait()
         try:
             self._processes.zygote.wait(timeout=FAREWELL_S)
         except subprocess.TimeoutExpired:
@@ -121,6 +127,10 @@ class Lane:
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    _signal_group(process)
+    process.wait()
+
+
+def _signal_group(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

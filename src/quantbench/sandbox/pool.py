@@ -51,7 +51,7 @@ class Sandbox:
         alone.
         """
         batch = Batch(programs, on_done)
-        self._drain(batch, min(self._workers, len(programs)))
+        self._drain(batch, self.start_lanes(len(programs)))
         batch.take_up_starved()
         self._drain(batch, 1)
         return [execution_of(report) for report in batch.reports()]
@@ -59,7 +59,7 @@ class Sandbox:
     def collect(self, programs: Sequence[Program], variable: str) -> list[tuple[Execution, Any]]:
         """Run programs whose tests leave a finding in `variable`; None is that of one that did not pass."""
         batch = Batch(programs, None, collect=variable)
-        self._drain(batch, min(self._workers, len(programs)))
+        self._drain(batch, self.start_lanes(len(programs)))
         batch.take_up_starved()
         self._drain(batch, 1)
         return [
@@ -70,14 +70,21 @@ class Sandbox:
             for report in batch.reports()
         ]
 
+    def start_lanes(self, programs: int) -> int:
+        """Have as many lanes as so many programs keep busy; their number. They start while others run."""
+        width = min(self._workers, programs)
+        while len(self._lanes) < width:
+            self._lanes.append(Lane(self.mode, self._limits))
+        return width
+
     def close(self) -> None:
-        """End every process."""
+        """End every process; they end together."""
+        for lane in self._lanes:
+            lane.begin_to_end()
         while self._lanes:
             self._lanes.pop().kill()
 
     def _drain(self, batch: "Batch", width: int) -> None:
-        while len(self._lanes) < width:
-            self._lanes.append(Lane(self.mode, self._limits))
         busy: dict[int, int] = {}  # lane -> program
         while batch.waiting or busy:
             for lane in range(width):

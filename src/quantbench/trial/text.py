@@ -1,7 +1,7 @@
 """The stages of a trial that read text: its tasks, and the distance from the baseline."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from quantbench.evaluation.evaluate import OpenSandbox, evaluate_protocols, limi
 from quantbench.evaluation.generate import Generator, Sample
 from quantbench.evaluation.prompts import Chat, asked_by, read_chat
 from quantbench.plan import Role
-from quantbench.quiet import disturbing
+from quantbench.quiet import beside_others, disturbing
+from quantbench.records import TaskResult
 from quantbench.sandbox.pool import Sandbox
 from quantbench.settings import GenerationSettings
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer
@@ -25,6 +26,8 @@ from quantbench.trial.run import Run
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+SPARE_CORES = 8  # from which on a GPU's host opens a box beside feeding the GPU
 
 
 def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
@@ -67,30 +70,43 @@ def generation_of(run: Run, decoder: Decoder) -> GenerationSettings:
 
 def evaluate_task(run: Run, ways: list[Task], chat: Chat, generator: Generator) -> None:
     """Generate and score one task, asked in each way, and write its samples."""
-    from quantbench.evaluation.plus import PLUS_LIMITS
-    from quantbench.sandbox.pool import DEFAULT_LIMITS, open_sandbox
-
-    many = ways[0].many_inputs or ways[0].grading is Grading.PLUS
-    limits = PLUS_LIMITS if many else DEFAULT_LIMITS
-    results = evaluate_protocols(
-        ways,
-        generator,
-        generator.settings,
-        sandbox=quietly(partial(open_sandbox, unsafe=run.trial.evaluation.unsafe_no_sandbox, limits=limits)),
-        progress=run.progress,
-    )
-    for task, (result, samples) in zip(ways, results, strict=True):
-        others = task is not ways[0]
-        found = {"samples_file": write_samples(run, task, samples, others), "protocol_reason": chat.sentence}
-        section = "other_protocols" if others else "tasks"
-        run.keep(**{section: (*getattr(run.record, section), result.model_copy(update=found))})
-        if not others:
-            alike = compare_answers(run.trial, task, samples, generator.decoder, run.folder)
-            run.keep(agreements=(*run.record.agreements, *alike))
-        if sentence := refusals(task, samples):
-            run.warn(sentence)
+    with sandbox_of(run, ways[0]) as sandbox:
+        results = evaluate_protocols(
+            ways, generator, generator.settings, sandbox=sandbox, progress=run.progress
+        )
+        for task, (result, samples) in zip(ways, results, strict=True):
+            keep_result(run, task, result, samples, chat=chat, others=task is not ways[0])
+            if task is ways[0]:
+                alike = compare_answers(run.trial, task, samples, generator.decoder, run.folder)
+                run.keep(agreements=(*run.record.agreements, *alike))
+            if sentence := refusals(task, samples):
+                run.warn(sentence)
     if generator.batch_size < generator.settings.batch_size:
         run.warn(f"{ways[0].name}: memory ran out, so answers were generated at batch {generator.batch_size}")
+
+
+def keep_result(
+    run: Run, task: Task, result: TaskResult, samples: list[Sample], *, chat: Chat, others: bool
+) -> None:
+    """Put a task's result into the record; `others` says that its protocol is not the first."""
+    found = {"samples_file": write_samples(run, task, samples, others), "protocol_reason": chat.sentence}
+    section = "other_protocols" if others else "tasks"
+    run.keep(**{section: (*getattr(run.record, section), result.model_copy(update=found))})
+
+
+def sandbox_of(run: Run, task: Task) -> AbstractContextManager[OpenSandbox]:
+    """How the box for a task's programs is opened: while a GPU answers, where that disturbs nothing."""
+    from quantbench.evaluation.plus import PLUS_LIMITS
+    from quantbench.sandbox.early import opened_early
+    from quantbench.sandbox.pool import DEFAULT_LIMITS, open_sandbox, usable_cores
+
+    many = task.many_inputs or task.grading is Grading.PLUS
+    limits = PLUS_LIMITS if many else DEFAULT_LIMITS
+    open_box = quietly(partial(open_sandbox, unsafe=run.trial.evaluation.unsafe_no_sandbox, limits=limits))
+    spare = run.trial.load.device != "cpu" and usable_cores() >= SPARE_CORES and not beside_others()
+    if not spare or task.grading is Grading.NUMBER:
+        return nullcontext(open_box)
+    return opened_early(open_box, len(task.problems) * run.trial.generation.completions_per_problem)
 
 
 def quietly(open_box: OpenSandbox) -> OpenSandbox:
