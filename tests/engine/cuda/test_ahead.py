@@ -11,12 +11,16 @@ from torch import Tensor
 from quantbench.decoding import Point, Request
 from quantbench.engine.cuda.ahead import WIDTHS, ask_for_kernels
 from quantbench.engine.cuda.decoder import CudaDecoder
+from quantbench.engine.cuda.few_rows.launch import FewRowProducts, noting
+from quantbench.engine.cuda.few_rows.variant import Outcome, Variant, variant_for
 from quantbench.engine.cuda.operations import PLAIN, StepOperations
 from quantbench.engine.cuda.packing import packed_parameters
+from quantbench.engine.cuda.products import TiledProducts
 from quantbench.engine.cuda.triton.launch import asked, over
 from quantbench.engine.parameters import Matrix, Parameters
 from quantbench.weights.quantizers.int4 import quantize_int4
 from quantbench.weights.quantizers.int8 import quantize_int8
+from tests.engine.cuda.step_models import random_model
 from tests.engine.models import keep_float, native, prompts, reference_model
 
 QUANTIZERS = {
@@ -83,6 +87,26 @@ def test_a_point_of_few_rows_asks_for_its_prompt_alone_where_these_have_a_step_o
     own, all_of_it = (asked_ahead(model, point, own_few=few) for few in (True, False))
     assert own < all_of_it
     assert {name for name, *_ in all_of_it - own} >= {"decode_attention", "argmax"}
+
+
+def test_few_rows_note_every_form_that_they_would_launch() -> None:
+    model = random_model("qwen2", "double", group=32)
+    forms: set[Variant] = set()
+
+    def products_of(rows: int) -> FewRowProducts:
+        tiled = TiledProducts(PLAIN, rows, model.config.activation)
+        return FewRowProducts(tiled, rows, noting(forms))
+
+    nothing = recorded(set(), False)
+    ask_for_kernels(model, nothing, [TEXTS], batch_invariant=False, own_few=False, products_of=products_of)
+    matrices = {
+        Outcome.STORE: model.layers[0].qkv,
+        Outcome.SUMS: model.layers[0].output,
+        Outcome.GATE: model.layers[0].gate_up,
+        Outcome.BEST: model.head,
+    }
+    asked = {variant_for(matrix.weight, TEXTS.rows, outcome) for outcome, matrix in matrices.items()}
+    assert asked <= forms and {form.outcome for form in forms} == set(Outcome)
 
 
 def test_layers_of_a_kind_are_asked_for_once() -> None:

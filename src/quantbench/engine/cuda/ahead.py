@@ -4,7 +4,7 @@ Which kernels there are follows from the number of rows and tokens alone, so the
 at one number of each kind. Launches compile and run nothing meanwhile (`triton.together`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -15,6 +15,7 @@ from quantbench.engine.cuda.graphs import buckets_of
 from quantbench.engine.cuda.operations import StepOperations
 from quantbench.engine.cuda.persistent.shape import MAX_ROWS
 from quantbench.engine.cuda.prefill import FEW_HEAD_ROWS, HEAD_ROWS, PromptPass
+from quantbench.engine.cuda.products import Products
 from quantbench.engine.cuda.prompt_layout import SHORT, PromptSize, padded, views
 from quantbench.engine.cuda.state import StepState, allocate_state
 from quantbench.engine.cuda.triton.rotate import Tables, rotation_tables
@@ -32,13 +33,17 @@ def ask_for_kernels(
     *,
     batch_invariant: bool,
     own_few: bool,
+    products_of: Callable[[int], Products | None] = lambda rows: None,
 ) -> None:
-    """Ask for the kernels of these points; `own_few` says that few rows have a step of their own."""
+    """Ask for the kernels of these points; `own_few` says that few rows have a step of their own.
+
+    `products_of` tells by whom a step's matrices are multiplied at so many rows; None is the tiled kernel.
+    """
     few = of_each_kind(model)
     tables = rotation_tables(few.config, 1, model.device)
     prompt_pass = PromptPass(few, operations, batch_invariant=batch_invariant)
     for rows, capacity in sorted(step_shapes(points, own_few=own_few)):
-        TritonStep(few, stand_in(few, rows, capacity), tables, operations)()
+        TritonStep(few, stand_in(few, rows, capacity), tables, operations, products_of(rows))()
     scored = any(point.text for point in points)
     for size in sorted(prompt_sizes(points, prompt_pass.few_tokens), key=lambda size: size.tokens):
         ask_for_prompt(few, prompt_pass, tables, size, scored=scored)

@@ -15,8 +15,8 @@ from torch import Tensor
 from quantbench.decoding import Generation, HeldMatrix, Phase, Point, Request, held_scheme
 from quantbench.decoding.sequence import check_ids, check_requests, grouped
 from quantbench.engine.cuda.ahead import ask_for_kernels
-from quantbench.engine.cuda.few_rows.launch import few_row_products
-from quantbench.engine.cuda.few_rows.variant import MAX_TOKENS
+from quantbench.engine.cuda.few_rows.launch import Run, few_row_products, machine_code, noting
+from quantbench.engine.cuda.few_rows.variant import MAX_TOKENS, Variant
 from quantbench.engine.cuda.graphs import Step, forget_workspaces
 from quantbench.engine.cuda.operations import TRITON, StepOperations
 from quantbench.engine.cuda.packing import packed_parameters
@@ -38,7 +38,8 @@ from quantbench.kernels import Kernel, find_kernel, named_kernels
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
 ROOM = 64  # a row's capacity is a multiple of it, so that requests of like length share their graphs
-FewRows = Callable[[Parameters, Products, int], Products]  # takes products over, at so many tokens
+# takes products over at so many tokens, with something in place of its launches
+FewRows = Callable[[Parameters, Products, int, Run | None], Products]
 
 
 def load_cuda(parameters: Parameters, *, batch_invariant: bool = False) -> "CudaDecoder":
@@ -161,15 +162,15 @@ class CudaDecoder:
                 self._note_step(self._triton_name, self._persistent.max_batch, reason)
         else:
             self._note_step(self._triton_name)
-        return TritonStep(self._model, state, self._tables, self._ops, self._products(state.rows))
-
-    def _products(self, rows: int) -> Products:
-        """Of a step of so many rows."""
-        tiled = TiledProducts(self._ops, rows, self.config.activation)
-        products = tiled if self._few_rows is None else self._few_rows(self._model, tiled, rows)
-        if products is not tiled:
+        products = self._products(state.rows)
+        if not isinstance(products, TiledProducts):
             self._few_names = {"linear of few rows": f"CUDA C++, tensor cores, W4, up to {MAX_TOKENS} rows"}
-        return products
+        return TritonStep(self._model, state, self._tables, self._ops, products)
+
+    def _products(self, rows: int, run: Run | None = None) -> Products:
+        """Of a step of so many rows; `run` takes the place of few rows' launches."""
+        tiled = TiledProducts(self._ops, rows, self.config.activation)
+        return tiled if self._few_rows is None else self._few_rows(self._model, tiled, rows, run)
 
     @property
     def _triton_name(self) -> str:
@@ -244,14 +245,19 @@ class CudaDecoder:
         if self._model.device.type != "cuda":
             return
         few = self._persistent.ahead(self._model) if self._persistent is not None else ()
-        ask = partial(
-            ask_for_kernels,
-            self._model,
-            self._ops,
-            points,
-            batch_invariant=self.batch_invariant,
-            own_few=bool(few),
-        )
+        forms: set[Variant] = set()
+
+        def ask() -> list[Callable[[], object]]:
+            ask_for_kernels(
+                self._model,
+                self._ops,
+                points,
+                batch_invariant=self.batch_invariant,
+                own_few=bool(few),
+                products_of=partial(self._products, run=noting(forms)),
+            )
+            return [partial(machine_code, form) for form in forms]
+
         with torch.inference_mode(), on_device(self._model.device), suppress(torch.OutOfMemoryError):
             compile_together(ask, few)
         forget_workspaces()

@@ -124,8 +124,11 @@ def launch_product(
     run(variant, product, -(-columns // variant.outputs) * slices)
 
 
-def few_row_products(model: Parameters, others: Products, tokens: int) -> Products:
-    """`FewRowProducts` where model, tokens and device let the kernel run, else `others`."""
+def few_row_products(model: Parameters, others: Products, tokens: int, run: Run | None = None) -> Products:
+    """`FewRowProducts` where model, tokens and device let the kernel run, else `others`.
+
+    `run` takes the place of launches.
+    """
     device = model.device
     if tokens > MAX_TOKENS or model.dtype is not torch.float16 or missing():
         return others
@@ -136,7 +139,12 @@ def few_row_products(model: Parameters, others: Products, tokens: int) -> Produc
         return others
     if not any(takes(matrix.weight, tokens) for matrix in model.matrices()):
         return others
-    return FewRowProducts(others, tokens, runner_on(device))
+    return FewRowProducts(others, tokens, run or runner_on(device))
+
+
+def noting(found: set[Variant]) -> Run:
+    """In place of launches: notes the forms that they would take."""
+    return lambda variant, product, blocks: found.add(variant)
 
 
 @cache

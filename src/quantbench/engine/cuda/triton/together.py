@@ -16,8 +16,10 @@ from quantbench.engine.cuda.triton.launch import asked, interpreted
 MOST_THREADS = 16
 
 
-def compile_together(launches: Callable[[], None], others: Iterable[Callable[[], object]] = ()) -> None:
-    """Compile every kernel that `launches` asks for, and call `others`, all at once."""
+def compile_together(
+    launches: Callable[[], Iterable[Callable[[], object]]], others: Iterable[Callable[[], object]] = ()
+) -> None:
+    """Compile every kernel that `launches` asks for, call what it returns, and `others`, all at once."""
     mode = None if interpreted() else getattr(triton, "AsyncCompileMode", None)
     with ThreadPoolExecutor(min(MOST_THREADS, usable_cores())) as pool:
         waiting: list[Future[object]] = [pool.submit(other) for other in others]
@@ -27,7 +29,7 @@ def compile_together(launches: Callable[[], None], others: Iterable[Callable[[],
             token = asked.set(kernels)
             try:
                 with mode(pool, ignore_errors=True):
-                    launches()
+                    waiting += [pool.submit(more) for more in launches()]
                     waiting += [pool.submit(launchers.make, kernel) for kernel in set(kernels)]
             finally:
                 asked.reset(token)
