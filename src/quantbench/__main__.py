@@ -1,6 +1,17 @@
-"""`python -m quantbench`, where the command itself is not on the path."""
+"""The command line's entry: `quantbench`, and `python -m quantbench` where that is not on the path."""
 
-from quantbench.cli import main
+import sys
+
+from quantbench.prestart import begin_early
+
+
+def main() -> None:
+    """Let a run's imports begin, then read the command line."""
+    begin_early(sys.argv[1:])
+    from quantbench.cli import main as command
+
+    command()
+
 
 if __name__ == "__main__":
     main()

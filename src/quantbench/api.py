@@ -141,6 +141,8 @@ def measure(settings: RunSettings, *, command: str, console: Console | None = No
     with ForkServer() as server:
         if settings.execution.alone and not has_records(store.folder):  # let trials' imports begin
             server.start()
+        else:
+            server.close()
         settings = place(settings)
         plan = make_plan(settings, err)
         if settings.execution.alone:

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def describe_environment(*, device: str, command: str | None, threads: int | Non
     )
 
 
+def look_up() -> None:
+    """Ask for what is the same for this process and all its forks, so that none of them has to."""
+    for ask in (cpu_name, package_versions, product_commit, platform.platform):
+        ask()
+
+
+@cache
 def cpu_name() -> str:
     """The processor's model name as the system gives it."""
     try:
@@ -53,6 +61,7 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Installed versions of the libraries that can change a figure; absent ones are left out."""
     versions = {}
@@ -64,6 +73,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+@cache
 def product_commit() -> str | None:
     """The git commit of a source checkout, `+` appended when files differ from it; None when installed."""
     root = Path(__file__).resolve().parents[2]

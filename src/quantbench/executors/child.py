@@ -34,7 +34,7 @@ def run_job(import_s: float) -> None:
     record_file = Path(job["record_file"])
 
     def checkpoint(record: Record) -> None:
-        write_atomically(record_file, record.model_dump_json().encode())
+        write_atomically(record_file, record.model_dump_json().encode(), synced=False)
 
     trial = trial_from_dict(job["trial"])
     if trial.load.threads:  # for libraries that are loaded later; torch itself is told by `trial`

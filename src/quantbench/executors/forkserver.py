@@ -41,10 +41,14 @@ def imported() -> Callable[[], None]:
     import torch  # noqa: F401
 
     import quantbench.engine.decoder
+    import quantbench.evaluation.plus
     import quantbench.measure
-    import quantbench.sandbox.pool  # noqa: F401
+    import quantbench.sandbox.early
+    import quantbench.trial  # noqa: F401
+    from quantbench.environment import look_up
     from quantbench.executors.child import run_job
 
+    look_up()
     if find_spec("triton"):
         import_triton()
     import_s = age_s()

@@ -17,8 +17,8 @@ from typing import IO, Self
 
 from quantbench.executors import guard
 from quantbench.executors.forkserver import ANSWER
+from quantbench.prestart import SERVER, Begun, begin, take_early
 
-SERVER = [sys.executable, "-m", "quantbench.executors.forkserver"]
 LOOK_S = 0.2  # between two looks whether the run was asked to end
 KILLED_S = 10.0  # longest wait for a killed process that hangs in a driver
 Process = subprocess.Popen[bytes]
@@ -56,6 +56,8 @@ class ForkServer:
         self._process: Process | None = None
         self._connection = socket.socket()
         self._errors: IO[bytes] | None = None
+        if not self._environment and (begun := take_early()):
+            self._take(begun)
 
     def __enter__(self) -> Self:
         return self
@@ -70,18 +72,10 @@ class ForkServer:
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        self._connection, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (`close` closes it)
-        with theirs:
-            self._process = subprocess.Popen(
-                [*SERVER, str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                start_new_session=True,
-                env=os.environ | dict(self._environment),
-                pass_fds=[theirs.fileno()],
-            )
+        self._take(begin(self._environment, SERVER))
+
+    def _take(self, begun: Begun) -> None:
+        self._process, self._connection, self._errors = begun.process, begun.connection, begun.errors
 
     def close(self) -> None:
         """End it, and with it what runs in it."""

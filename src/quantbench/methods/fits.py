@@ -5,12 +5,14 @@ is loaded, or the KV cache and the workspace of its headline while it runs. Larg
 tasks, find out by themselves, and say so.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from quantbench import driver
 from quantbench.decoding.spreading import SHARE
 from quantbench.errors import DeviceError
 from quantbench.methods.floats import FloatMethod
@@ -159,6 +161,9 @@ def free_bytes(place: Place, available: Callable[[str], int]) -> int:
 def available_bytes(device: str) -> int:
     """Free memory of the device; on the CPU what the system and the control group still give."""
     if device.startswith("cuda"):
+        index = int(device.partition(":")[2] or 0)
+        if "torch" not in sys.modules and (known := driver.free_bytes(index)) is not None:
+            return known  # asking torch would take some of it, and keep it
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])

@@ -1,8 +1,10 @@
 """Turns each 'auto' of the settings into what will really be used."""
 
 import re
+import sys
 from collections.abc import Iterable
 
+from quantbench.driver import gpu_count
 from quantbench.errors import DeviceError, TaskError, UsageError, unknown
 from quantbench.methods import METHODS
 from quantbench.methods.names import own_name, own_names
@@ -42,12 +44,12 @@ def resolve_device(name: str) -> str:
         return "cpu"
     if name != "auto" and not re.fullmatch(r"cuda(:\d+)?", name):
         raise DeviceError(f"unknown device '{name}'; choose from: auto, cpu, cuda, cuda:0, cuda:1, ...")
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = gpus()
     if name == "auto":
         return "cuda:0" if count else "cpu"
     if count == 0:
+        import torch
+
         raise DeviceError(
             f"device '{name}' was asked for, but torch {torch.__version__} sees no CUDA GPU; "
             "use --device cpu, or install a CUDA build of torch and check `nvidia-smi`"
@@ -56,6 +58,15 @@ def resolve_device(name: str) -> str:
     if index >= count:
         raise DeviceError(f"device '{name}' is not there; this machine has cuda:0 to cuda:{count - 1}")
     return f"cuda:{index}"
+
+
+def gpus() -> int:
+    """GPUs that torch sees, asked of the driver where torch is not here yet."""
+    if "torch" not in sys.modules and (found := gpu_count()) is not None:
+        return found
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def nvidia_driver() -> bool:

@@ -54,14 +54,18 @@ def make_folder(path: Path) -> None:
         raise unwritable(path, error) from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step; StoreError names the file when the disk is full or refuses."""
+def write_atomically(path: Path, content: bytes, *, synced: bool = True) -> None:
+    """Replace a file in one step; StoreError names the file when the disk is full or refuses.
+
+    What need not outlive the machine's own end is not `synced`: waiting for the disk takes milliseconds.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as handle:
             handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
+            if synced:
+                handle.flush()
+                os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
