@@ -4,7 +4,8 @@ Everything that is said comes from `analysis`; this layer only gives it a form. 
 transformers is needed. The drawing libraries are imported when something is drawn.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from quantbench.store import write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from quantbench.report.charts.style import ChartFigure
+    from quantbench.report.together import Part
 
 
 def write_report(
@@ -25,19 +29,26 @@ def write_report(
     md: report.md and its PNG pictures; html: report.html, performance_tradeoffs.html; json, csv: results.*.
     StoreError when it cannot be written.
     """
-    written: list[str] = []
-    if "md" in formats:
-        written += _write_markdown(analysis, folder, with_page="html" in formats)
-    if "html" in formats:
-        from quantbench.report.formats.page import render_page
-        from quantbench.report.formats.tradeoffs_page import render_tradeoffs
+    from quantbench.report.together import made_together
 
-        write_atomically(folder / "report.html", render_page(analysis, samples or folder).encode())
-        write_atomically(folder / "performance_tradeoffs.html", render_tradeoffs(analysis).encode())
-        written += ["report.html", "performance_tradeoffs.html"]
+    parts = _parts_of(analysis, folder, formats, samples or folder)
+    return tuple(made_together(parts))
+
+
+def _parts_of(analysis: Analysis, folder: Path, formats: Collection[str], samples: Path) -> "list[Part]":
+    """What writes each file, the one to read first in front."""
+    parts: list[Part] = []
+    if "md" in formats:
+        from quantbench.report.charts import charts_of
+
+        parts.append(partial(_write_markdown, analysis, folder, with_page="html" in formats))
+        parts += [partial(_write_picture, folder, file, draw) for file, draw in charts_of(analysis)]
+    if "html" in formats:
+        parts.append(partial(_write_page, analysis, folder, samples))
+        parts.append(partial(_write_tradeoffs, analysis, folder))
     if "json" in formats or "csv" in formats:
-        written += _write_figures(analysis, folder, formats)
-    return tuple(written)
+        parts.append(partial(_write_figures, analysis, folder, formats))
+    return parts
 
 
 def print_tables(analysis: Analysis, console: "Console") -> None:
@@ -55,20 +66,36 @@ def describe(analysis: Analysis) -> dict[str, Any]:
 
 
 def _write_markdown(analysis: Analysis, folder: Path, *, with_page: bool) -> list[str]:
-    from quantbench.report.charts import draw_charts
-    from quantbench.report.charts.style import to_png
     from quantbench.report.formats.markdown import render_markdown
     from quantbench.report.sections import sections_of
     from quantbench.report.sections.overview import without_pages
 
     title = f"Quantization benchmark: {analysis.results.model_name}"
-    written = ["report.md"]
-    for file, picture in draw_charts(analysis):
-        write_atomically(folder / file, to_png(picture))
-        written.append(file)
     sections = [section if with_page else without_pages(section) for section in sections_of(analysis)]
-    write_atomically(folder / "report.md", render_markdown(title, sections).encode())
-    return written
+    return _written(folder, "report.md", render_markdown(title, sections).encode())
+
+
+def _write_picture(folder: Path, file: str, draw: "Callable[[], ChartFigure]") -> list[str]:
+    from quantbench.report.charts.style import to_png
+
+    return _written(folder, file, to_png(draw()))
+
+
+def _write_page(analysis: Analysis, folder: Path, samples: Path) -> list[str]:
+    from quantbench.report.formats.page import render_page
+
+    return _written(folder, "report.html", render_page(analysis, samples).encode())
+
+
+def _write_tradeoffs(analysis: Analysis, folder: Path) -> list[str]:
+    from quantbench.report.formats.tradeoffs_page import render_tradeoffs
+
+    return _written(folder, "performance_tradeoffs.html", render_tradeoffs(analysis).encode())
+
+
+def _written(folder: Path, file: str, content: bytes) -> list[str]:
+    write_atomically(folder / file, content)
+    return [file]
 
 
 def _write_figures(analysis: Analysis, folder: Path, formats: Collection[str]) -> list[str]:

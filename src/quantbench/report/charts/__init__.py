@@ -1,6 +1,7 @@
 """The PNG pictures of a report, drawn on matplotlib's Agg canvas; it is imported on first use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from quantbench.analysis import MEMORY, SIZE, SPEED, Analysis, Load, Metric, inside_noise
@@ -48,17 +49,24 @@ def has_heatmap(analysis: Analysis) -> bool:
     )
 
 
-def draw_charts(analysis: Analysis) -> Iterator[tuple[str, "ChartFigure"]]:
-    """File name and figure of every picture; nothing when nothing was measured."""
+def charts_of(analysis: Analysis) -> "list[tuple[str, Callable[[], ChartFigure]]]":
+    """File name of every picture and what draws it; nothing when nothing was measured."""
     if not analysis.metrics:
-        return
+        return []
     from quantbench.report.charts.bars import draw_bars
     from quantbench.report.charts.heatmap import draw_heatmap
     from quantbench.report.charts.load_curves import draw_load
 
-    for metric in pictured(analysis):
-        yield file_of(metric.key), draw_bars(analysis.results, metric)
+    results = analysis.results
+    found: list[tuple[str, Callable[[], ChartFigure]]] = [
+        (file_of(metric.key), partial(draw_bars, results, metric)) for metric in pictured(analysis)
+    ]
     if has_heatmap(analysis):
-        yield HEATMAP, draw_heatmap(analysis)
-    for kind in loads_of(analysis):
-        yield LOADS[kind], draw_load(analysis, kind)
+        found.append((HEATMAP, partial(draw_heatmap, analysis)))
+    return found + [(LOADS[kind], partial(draw_load, analysis, kind)) for kind in loads_of(analysis)]
+
+
+def draw_charts(analysis: Analysis) -> "Iterator[tuple[str, ChartFigure]]":
+    """File name and figure of every picture."""
+    for file, draw in charts_of(analysis):
+        yield file, draw()
