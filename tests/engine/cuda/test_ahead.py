@@ -63,9 +63,9 @@ def recorded(found: set[Any], compute: bool) -> StepOperations:
     return replace(PLAIN, **{f.name: noting(f.name) for f in fields(PLAIN) if f.name != "name"})
 
 
-def asked_ahead(model: Parameters, *points: Point, own_few: bool = False) -> set[Any]:
+def asked_ahead(model: Parameters, *points: Point, own_rows: int = 0) -> set[Any]:
     found: set[Any] = set()
-    ask_for_kernels(model, recorded(found, False), points, batch_invariant=False, own_few=own_few)
+    ask_for_kernels(model, recorded(found, False), points, batch_invariant=False, own_rows=own_rows)
     return found
 
 
@@ -84,7 +84,7 @@ def test_texts_meet_no_kernel_that_was_not_asked_for(quantizer: str, variant: st
 def test_a_point_of_few_rows_asks_for_its_prompt_alone_where_these_have_a_step_of_their_own() -> None:
     model = model_of("fp16")
     point = Point(rows=1, prompt_tokens=32, positions=40)
-    own, all_of_it = (asked_ahead(model, point, own_few=few) for few in (True, False))
+    own, all_of_it = (asked_ahead(model, point, own_rows=rows) for rows in (4, 0))
     assert own < all_of_it
     assert {name for name, *_ in all_of_it - own} >= {"decode_attention", "argmax"}
 
@@ -98,7 +98,7 @@ def test_few_rows_note_every_form_that_they_would_launch() -> None:
         return FewRowProducts(tiled, rows, noting(forms))
 
     nothing = recorded(set(), False)
-    ask_for_kernels(model, nothing, [TEXTS], batch_invariant=False, own_few=False, products_of=products_of)
+    ask_for_kernels(model, nothing, [TEXTS], batch_invariant=False, own_rows=0, products_of=products_of)
     matrices = {
         Outcome.STORE: model.layers[0].qkv,
         Outcome.SUMS: model.layers[0].output,
@@ -114,7 +114,7 @@ def test_layers_of_a_kind_are_asked_for_once() -> None:
     model = model_of("fp16")
     counting = replace(recorded(set(), False), rotate_prompts=lambda *unused: calls.append("layer"))
     point = Point(rows=1, prompt_tokens=max(WIDTHS), positions=300)
-    ask_for_kernels(model, counting, [point], batch_invariant=False, own_few=True)
+    ask_for_kernels(model, counting, [point], batch_invariant=False, own_rows=4)
     assert len(model.layers) == 2 and calls == ["layer"]
 
 

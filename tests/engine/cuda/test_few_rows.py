@@ -13,9 +13,11 @@ from quantbench.engine.cuda.few_rows.launch import (
     few_row_products,
     launch_product,
     runner_on,
+    takes_layers,
 )
 from quantbench.engine.cuda.few_rows.variant import MAX_TOKENS, Outcome, Variant, takes, variant_for
 from quantbench.engine.cuda.operations import PLAIN
+from quantbench.engine.cuda.persistent import shape
 from quantbench.engine.cuda.products import TiledProducts
 from quantbench.engine.cuda.triton.interleave import interleaved
 from quantbench.engine.cuda.triton.linear import gate_reference, linear_reference
@@ -132,6 +134,16 @@ def test_without_a_gpu_or_with_many_tokens_the_tiled_products_stay() -> None:
     tiled = TiledProducts(PLAIN, 3, "silu")
     assert few_row_products(model, tiled, 3) is tiled
     assert few_row_products(model, tiled, MAX_TOKENS + 1) is tiled
+
+
+@pytest.mark.parametrize(("scheme", "rows"), [("double", [0, 1]), ("float", [4, 4])])
+def test_one_row_of_large_four_bit_layers_is_left_to_these_products_where_they_run(
+    scheme: str, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shape, "LARGE_LAYER", 0)
+    model = random_model("qwen2", scheme, group=32)
+    assert [shape.rows_for(model, few_rows=runs) for runs in (True, False)] == rows
+    assert not takes_layers(model, 1)  # without a GPU
 
 
 needs_hopper = pytest.mark.skipif(

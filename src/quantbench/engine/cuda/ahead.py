@@ -13,7 +13,6 @@ from torch import Tensor
 from quantbench.decoding import Point
 from quantbench.engine.cuda.graphs import buckets_of
 from quantbench.engine.cuda.operations import StepOperations
-from quantbench.engine.cuda.persistent.shape import MAX_ROWS
 from quantbench.engine.cuda.prefill import FEW_HEAD_ROWS, HEAD_ROWS, PromptPass
 from quantbench.engine.cuda.products import Products
 from quantbench.engine.cuda.prompt_layout import SHORT, PromptSize, padded, views
@@ -32,17 +31,17 @@ def ask_for_kernels(
     points: Sequence[Point],
     *,
     batch_invariant: bool,
-    own_few: bool,
+    own_rows: int,
     products_of: Callable[[int], Products | None] = lambda rows: None,
 ) -> None:
-    """Ask for the kernels of these points; `own_few` says that few rows have a step of their own.
+    """Ask for the kernels of these points; up to `own_rows` rows have a step of their own.
 
     `products_of` tells by whom a step's matrices are multiplied at so many rows; None is the tiled kernel.
     """
     few = of_each_kind(model)
     tables = rotation_tables(few.config, 1, model.device)
     prompt_pass = PromptPass(few, operations, batch_invariant=batch_invariant)
-    for rows, capacity in sorted(step_shapes(points, own_few=own_few)):
+    for rows, capacity in sorted(step_shapes(points, own_rows=own_rows)):
         TritonStep(few, stand_in(few, rows, capacity), tables, operations, products_of(rows))()
     scored = any(point.text for point in points)
     for size in sorted(prompt_sizes(points, prompt_pass.few_tokens), key=lambda size: size.tokens):
@@ -51,12 +50,12 @@ def ask_for_kernels(
         prompt_pass.logits(torch.empty(width, prompt_pass.width, dtype=model.dtype, device=model.device))
 
 
-def step_shapes(points: Sequence[Point], *, own_few: bool) -> set[tuple[int, int]]:
+def step_shapes(points: Sequence[Point], *, own_rows: int) -> set[tuple[int, int]]:
     """Rows and positions of steps; rows of texts become fewer as they end."""
     found = set()
     for point in points:
         rows = buckets_of(point.rows) if point.text else (point.rows,)
-        found |= {(count, point.positions) for count in rows if count > MAX_ROWS or not own_few}
+        found |= {(count, point.positions) for count in rows if count > own_rows}
     return found
 
 

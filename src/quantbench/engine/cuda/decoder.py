@@ -15,7 +15,13 @@ from torch import Tensor
 from quantbench.decoding import Generation, HeldMatrix, Phase, Point, Request, held_scheme
 from quantbench.decoding.sequence import check_ids, check_requests, grouped
 from quantbench.engine.cuda.ahead import ask_for_kernels
-from quantbench.engine.cuda.few_rows.launch import Run, few_row_products, machine_code, noting
+from quantbench.engine.cuda.few_rows.launch import (
+    Run,
+    few_row_products,
+    machine_code,
+    noting,
+    takes_layers,
+)
 from quantbench.engine.cuda.few_rows.variant import MAX_TOKENS, Variant
 from quantbench.engine.cuda.graphs import Step, forget_workspaces
 from quantbench.engine.cuda.operations import TRITON, StepOperations
@@ -49,7 +55,7 @@ def load_cuda(parameters: Parameters, *, batch_invariant: bool = False) -> "Cuda
     torch.cuda.empty_cache()
     return CudaDecoder(
         model,
-        persistent_step=persistent_step(rows_for(model)),
+        persistent_step=persistent_step(rows_for(model, few_rows=takes_layers(model, 1))),
         few_rows=few_row_products,
         batch_invariant=batch_invariant,
     )
@@ -66,7 +72,8 @@ def persistent_step(most_rows: int = MAX_ROWS) -> "PersistentStep":
 
     reasons = (Unsupported, CompileError)
     name = "one persistent kernel a step"
-    return PersistentStep(build_persistent_step, name, most_rows, reasons, compile_calls)
+    ahead = partial(compile_calls, most_rows=most_rows)
+    return PersistentStep(build_persistent_step, name, most_rows, reasons, ahead)
 
 
 class CudaDecoder:
@@ -253,7 +260,7 @@ class CudaDecoder:
                 self._ops,
                 points,
                 batch_invariant=self.batch_invariant,
-                own_few=bool(few),
+                own_rows=self._persistent.max_batch if self._persistent is not None and few else 0,
                 products_of=partial(self._products, run=noting(forms)),
             )
             return [partial(machine_code, form) for form in forms]

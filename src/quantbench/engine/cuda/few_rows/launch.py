@@ -129,17 +129,25 @@ def few_row_products(model: Parameters, others: Products, tokens: int, run: Run 
 
     `run` takes the place of launches.
     """
-    device = model.device
+    if not runs(model, tokens) or not any(takes(matrix.weight, tokens) for matrix in model.matrices()):
+        return others
+    return FewRowProducts(others, tokens, run or runner_on(model.device))
+
+
+def takes_layers(model: Parameters, tokens: int) -> bool:
+    """Whether all matrices of the layers are multiplied by this kernel, at so many tokens."""
+    matrices = (matrix for layer in model.layers for matrix in layer.matrices)
+    return runs(model, tokens) and all(takes(matrix.weight, tokens) for matrix in matrices)
+
+
+def runs(model: Parameters, tokens: int) -> bool:
+    """Whether the kernel runs where the model is, with its activations."""
+    device, config = model.device, model.config
     if tokens > MAX_TOKENS or model.dtype is not torch.float16 or missing():
-        return others
+        return False
     if device.type != "cuda" or torch.cuda.get_device_capability(device)[0] != 9:
-        return others
-    config = model.config
-    if not config.gated or ACTIVATIONS[config.activation] is not SILU:
-        return others
-    if not any(takes(matrix.weight, tokens) for matrix in model.matrices()):
-        return others
-    return FewRowProducts(others, tokens, run or runner_on(device))
+        return False
+    return config.gated and ACTIVATIONS[config.activation] is SILU
 
 
 def noting(found: set[Variant]) -> Run:

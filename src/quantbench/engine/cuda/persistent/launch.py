@@ -162,11 +162,11 @@ def shape_of(model: Parameters, rows: int, *, times: bool = False) -> StepShape:
     )
 
 
-def compile_calls(model: Parameters) -> list[Callable[[], bytes]]:
+def compile_calls(model: Parameters, most_rows: int = MAX_ROWS) -> list[Callable[[], bytes]]:
     """What compiles each variant that a run comes to, to be called in threads; none where none can run."""
-    if reason_against(model):
+    if most_rows < 1 or reason_against(model):
         return []
-    shapes = [shape_of(model, 1 << power) for power in range(MAX_ROWS.bit_length())]
+    shapes = [shape_of(model, 1 << power) for power in range(most_rows.bit_length())]
     return [partial(machine_code, model, shape) for shape in (*shapes, shape_of(model, 1, times=True))]
 
 

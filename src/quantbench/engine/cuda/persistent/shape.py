@@ -161,15 +161,17 @@ def double_of(model: Parameters) -> set[bool]:
     return {operand_of(m.weight).double for m in model.matrices() if kind_of(m.weight) is INT4}
 
 
-def rows_for(model: Parameters) -> int:
-    """Up to how many rows this step is the faster one.
+def rows_for(model: Parameters, *, few_rows: bool = False) -> int:
+    """Up to how many rows this step is the faster one; `few_rows` says that the products of few rows run.
 
-    One where 4-bit layers are larger than the shared memories of a device: with more, what every block
-    reads of the others' results costs more than launches do.
+    Where 4-bit layers are larger than the shared memories of a device, one: with more, what every block reads
+    of the others' results costs more than launches do. With those products none: they read as fast.
     """
     layer = sum(matrix.weight.nbytes for matrix in model.layers[0].matrices)
     four = kind_of(model.layers[0].qkv.weight) is INT4
-    return 1 if four and layer > LARGE_LAYER else MAX_ROWS
+    if not four or layer <= LARGE_LAYER:
+        return MAX_ROWS
+    return 0 if few_rows else 1
 
 
 def blocks_for(model: Parameters, multiprocessors: int) -> int:
