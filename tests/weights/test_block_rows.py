@@ -73,3 +73,26 @@ def test_a_mixture_has_gpu_kernels_where_all_its_parts_take_inputs_as_they_are()
     assert MixedWeight((eight, FloatWeight(torch.ones(2, 64).half()))).has_gpu_kernel
     other = stack([FloatWeight(torch.ones(2, 64).half())])
     assert MixedWeight((eight.gpu_layout(), other)).has_gpu_kernel
+
+
+@pytest.mark.parametrize("inputs", [32, 96, 896])
+@pytest.mark.parametrize("name", ["Q8_0", "Q4_0"])
+def test_whole_rows_hold_the_values_of_the_blocks(name: str, inputs: int) -> None:
+    held = blocks(name, 7, inputs)
+    rows = held.whole_rows()
+    assert rows is not None
+    assert torch.equal(rows.dequantize(), held.dequantize())
+    assert (rows.shape, rows.format, rows.scheme) == (held.shape, held.format, held.scheme)
+    assert rows.group_size == held.group_size
+
+
+def test_whole_rows_take_the_bytes_of_their_blocks_and_of_zero_points() -> None:
+    eight, four = (blocks(name, 3, 1024) for name in ("Q8_0", "Q4_0"))
+    assert [rows.nbytes for rows in (eight.whole_rows(), four.whole_rows()) if rows] == [
+        eight.nbytes,
+        four.nbytes + 3 * 2 * 1024 // 32,
+    ]
+
+
+def test_other_types_have_no_rows_that_hold_them_exactly() -> None:
+    assert all(blocks(name, 2, 256).whole_rows() is None for name in PACKED if name not in ("Q8_0", "Q4_0"))

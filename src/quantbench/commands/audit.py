@@ -28,7 +28,7 @@ def audit(settings: AuditSettings, out: Output, err: Console) -> int:
     from quantbench.selection import is_results
 
     measured = is_results(Path(settings.subject))
-    held, memory, places = held_of_records(settings, err) if measured else held_of_model(settings)
+    held, memory, places = held_of_records(settings, err) if measured else held_of_model(settings, err)
     document = {label: [kind.model_dump() for kind in kinds] for label, kinds in held}
     parts = {label: [asdict(part) for part in parts] for label, parts in memory}
     spread = {label: [place.model_dump() for place in own] for label, own in places}
@@ -62,7 +62,7 @@ def held_of_records(settings: AuditSettings, err: Console) -> tuple[Held, Parts,
     return held, memory_of(rows), places_in(rows)
 
 
-def held_of_model(settings: AuditSettings) -> tuple[Held, Parts, Places]:
+def held_of_model(settings: AuditSettings, err: Console) -> tuple[Held, Parts, Places]:
     """A model loaded under one method, after its first run; its memory is that of this run."""
     from quantbench.analysis import memory_parts
     from quantbench.measure import MemoryMeter, measure_size, warm_up
@@ -89,7 +89,10 @@ def held_of_model(settings: AuditSettings) -> tuple[Held, Parts, Places]:
     )
     check_fits(method, source, load, SpeedSettings(prompt_tokens=(4,), new_tokens=2))  # the first run's
     meter = MemoryMeter(device)
-    decoder = METHODS[method].load(source, load).decoder
+    loaded = METHODS[method].load(source, load)
+    for sentence in (*source.warnings, *loaded.warnings):
+        err.print(f"note: {sentence}", highlight=False, markup=False, soft_wrap=True)
+    decoder = loaded.decoder
     meter.loaded()
     warm_up(decoder)
     memory = memory_parts(meter.finish(decoder), measure_size(decoder, source).weight_bytes)

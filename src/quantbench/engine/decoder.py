@@ -44,8 +44,9 @@ class NativeDecoder:
         dtype: torch.dtype,
         fallback: str | None = None,
         exact_prompts: bool = False,
+        warnings: tuple[str, ...] = (),
     ) -> None:
-        """`fallback` says why this engine runs where a faster one was hoped for.
+        """`fallback` says why this engine runs where a faster one was hoped for; `warnings` how weights lie.
 
         `exact_prompts` keeps all bits of prompts' activations where kernels for prompts would drop some; it
         may be changed between calls. What it is here also decides for kernels that drop some of all tokens'.
@@ -54,7 +55,7 @@ class NativeDecoder:
         self.device = device
         self.vocab_size = config.vocab_size
         self.max_positions = config.max_positions
-        self.exact_prompts = exact_prompts
+        self.exact_prompts, self.warnings = exact_prompts, warnings
         self.cache_bytes: int | None = 0
         self._parameters = parameters
         operations, reason = cpu_operations(config, device, dtype, exact=exact_prompts)

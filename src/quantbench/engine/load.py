@@ -4,6 +4,7 @@ At its peak it holds what has been placed plus one matrix at full precision. It 
 hands in a reader, and no file format: the source hands out tensors.
 """
 
+from collections import Counter
 from typing import Protocol
 
 import torch
@@ -47,6 +48,7 @@ class OwnDecoder(Decoder, Protocol):
     """A decoder of our own engine."""
 
     batch_invariant: bool  # a completion is the same in every batch
+    warnings: tuple[str, ...]  # of how its weights are held, as sentences
 
 
 def load_decoder(
@@ -70,7 +72,8 @@ def load_decoder(
 
     config = read_config(source.config)
     where, kind = torch.device(device), getattr(torch, dtype)
-    parameters = ParameterLoader(source, config, reader, where, kind).load()
+    loader = ParameterLoader(source, config, reader, where, kind)
+    parameters = loader.load()
     reason = None
     if where.type == "cuda":
         from quantbench.engine.cuda.decoder import load_cuda
@@ -78,8 +81,15 @@ def load_decoder(
 
         reason = unsupported_reason(config, where, kind) or unsupported_format(parameters)
         if reason is None:
-            return load_cuda(parameters, batch_invariant=batch_invariant)
-    return NativeDecoder(parameters, device=device, dtype=kind, fallback=reason, exact_prompts=exact_prompts)
+            return load_cuda(parameters, batch_invariant=batch_invariant, warnings=loader.warnings())
+    return NativeDecoder(
+        parameters,
+        device=device,
+        dtype=kind,
+        fallback=reason,
+        exact_prompts=exact_prompts,
+        warnings=loader.warnings(),
+    )
 
 
 class ParameterLoader:
@@ -101,6 +111,7 @@ class ParameterLoader:
         self._dtype = dtype
         self._qkv_order = qkv_order(self._settings, config)
         self._unused = set(source.names())
+        self._mixtures: Counter[str] = Counter()  # that became floats: format -> matrices
 
     def load(self) -> Parameters:
         """All parameters; ModelError names a tensor that is missing, misshapen or unknown."""
@@ -112,6 +123,18 @@ class ParameterLoader:
         head = embedding if config.tied else self._matrix(MatrixTensors(((HEAD, vocabulary),)))
         self._check_unused()
         return Parameters(config=config, embedding=embedding, layers=layers, final_norm=norm, head=head)
+
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence where matrices that share their inputs became floats."""
+        if not self._mixtures:
+            return ()
+        counted = ", ".join(f"{count} of {name}" for name, count in self._mixtures.items())
+        bits = torch.finfo(self._dtype).bits
+        return (
+            f"{self._mixtures.total()} products are made with {bits}-bit floats on this device, because no "
+            "GPU kernel here takes the formats together in which parts of their matrices are stored: "
+            f"{counted}",
+        )
 
     def layer(self, number: int) -> LayerParameters:
         """One layer; its tensors count as used."""
@@ -160,7 +183,8 @@ class ParameterLoader:
         weight = stack(weights if order is None else rows_in_order(weights, order))
         bias = torch.cat(biases) if biases else None
         if isinstance(weight, MixedWeight) and self._device.type == "cuda" and not weight.has_gpu_kernel:
-            weight = FloatWeight(weight.as_dtype(self._dtype))  # whose kernels do not know every mixture
+            self._mixtures[weight.format] += 1
+            weight = FloatWeight(weight.as_dtype(self._dtype), weight.format)
         return Matrix(
             weight=weight,
             bias=bias if bias is None or order is None else bias[order.to(bias.device)],

@@ -50,7 +50,8 @@ def load_native(source: ModelSource, settings: LoadSettings, reader: "WeightRead
     decoder.synchronize()
     startup = Startup(compile_s=compile_s, load_s=time.perf_counter() - start)
     broken = settings.batch_invariant and not decoder.batch_invariant
-    return Loaded(decoder=decoder, startup=startup, warnings=(NOT_INVARIANT,) if broken else ())
+    warnings = (*((NOT_INVARIANT,) if broken else ()), *decoder.warnings)
+    return Loaded(decoder=decoder, startup=startup, warnings=warnings)
 
 
 def compile_kernels() -> float:

@@ -62,7 +62,7 @@ class Placed:
     """A WeightReader that on CUDA dequantizes what the kernels there do not multiply, and counts it."""
 
     def __init__(self, reader: "WeightReader", settings: LoadSettings) -> None:
-        self._reader, self._settings = reader, settings
+        self._reader, self._settings, self.device = reader, settings, settings.device
         self._dequantized: dict[str, int] = {}  # format -> matrices
 
     def __call__(self, name: str, shape: tuple[int, int], /) -> "Weight":
@@ -78,9 +78,10 @@ class Placed:
             return weight
         if not weight.is_float:
             self._dequantized[weight.format] = self._dequantized.get(weight.format, 0) + 1
-        dtype, device = getattr(torch, self._settings.dtype), self._settings.device
-        placed = weight.map(lambda tensor: tensor.to(device))
-        return FloatWeight(cast_finite(name, placed.dequantize(), dtype=dtype, device=device))
+        dtype = getattr(torch, self._settings.dtype)
+        placed = weight.map(lambda tensor: tensor.to(self.device))
+        values = cast_finite(name, placed.dequantize(), dtype=dtype, device=self.device)
+        return FloatWeight(values, "" if weight.is_float else weight.format)
 
     def stored(self, name: str) -> Collection[str]:
         return self._reader.stored(name)

@@ -130,6 +130,15 @@ def test_groups_of_any_length_in_use_are_walked_in_their_own_order(device: torch
     assert distance(y, linear_reference(matrix, x)) < 1e-3
 
 
+@pytest.mark.parametrize("scheme", ["int8-groups", "int4", "double"])
+@pytest.mark.parametrize("group", [32, 64])
+def test_a_round_may_hold_several_groups(device: torch.device, scheme: str, group: int) -> None:
+    matrix = random_matrix(scheme, 80, 384, device, group=group)
+    x, y = normal(19, 384, device=device), poisoned(19, 80, device=device)
+    product(matrix, x, y, tile=Tile(rows=64, tokens=16, more=16, inputs=128))
+    assert distance(y, linear_reference(matrix, x)) < 1e-3
+
+
 @pytest.mark.parametrize("inputs", [72, 80, 96, 128])
 def test_eight_bit_rows_of_any_length_are_taken(device: torch.device, inputs: int) -> None:
     matrix = random_matrix("int8", 64, inputs, device)

@@ -20,12 +20,14 @@ from quantbench.engine.cuda.few_rows.launch import (
     few_row_products,
     machine_code,
     noting,
+    taken_scheme,
     takes_layers,
 )
 from quantbench.engine.cuda.few_rows.variant import MAX_TOKENS, Variant
 from quantbench.engine.cuda.graphs import Step, forget_workspaces
 from quantbench.engine.cuda.operations import TRITON, StepOperations
 from quantbench.engine.cuda.packing import packed_parameters
+from quantbench.engine.cuda.persistent.from_blocks import better_as_rows
 from quantbench.engine.cuda.persistent.shape import MAX_ROWS, rows_for
 from quantbench.engine.cuda.prefill import PromptPass
 from quantbench.engine.cuda.products import Products, TiledProducts
@@ -48,9 +50,11 @@ ROOM = 64  # a row's capacity is a multiple of it, so that requests of like leng
 FewRows = Callable[[Parameters, Products, int, Run | None], Products]
 
 
-def load_cuda(parameters: Parameters, *, batch_invariant: bool = False) -> "CudaDecoder":
+def load_cuda(
+    parameters: Parameters, *, batch_invariant: bool = False, warnings: tuple[str, ...] = ()
+) -> "CudaDecoder":
     """A decoder that takes over the parameters: what it repacks is dropped from the caching allocator."""
-    model = packed_parameters(parameters)
+    model = packed_parameters(parameters, as_rows=not batch_invariant and better_as_rows(parameters))
     del parameters
     torch.cuda.empty_cache()
     return CudaDecoder(
@@ -58,6 +62,7 @@ def load_cuda(parameters: Parameters, *, batch_invariant: bool = False) -> "Cuda
         persistent_step=persistent_step(rows_for(model, few_rows=takes_layers(model, 1))),
         few_rows=few_row_products,
         batch_invariant=batch_invariant,
+        warnings=warnings,
     )
 
 
@@ -89,13 +94,14 @@ class CudaDecoder:
         persistent_step: "PersistentStep | None" = None,
         few_rows: "FewRows | None" = None,
         batch_invariant: bool = False,
+        warnings: tuple[str, ...] = (),  # of how weights are held
     ) -> None:
         self.config = model.config
         self.device = str(model.device)
         self.vocab_size = model.config.vocab_size
         self.max_positions = model.config.max_positions
         self._model, self._ops = model, operations
-        self.batch_invariant = batch_invariant
+        self.batch_invariant, self.warnings = batch_invariant, warnings
         self._persistent = None if batch_invariant else persistent_step
         self._few_rows = None if batch_invariant else few_rows
         self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant)
@@ -171,7 +177,8 @@ class CudaDecoder:
             self._note_step(self._triton_name)
         products = self._products(state.rows)
         if not isinstance(products, TiledProducts):
-            self._few_names = {"linear of few rows": f"CUDA C++, tensor cores, W4, up to {MAX_TOKENS} rows"}
+            held = taken_scheme(self._model, state.rows)
+            self._few_names = {"linear of few rows": f"CUDA C++, tensor cores, {held}, up to {MAX_TOKENS} rows"}
         return TritonStep(self._model, state, self._tables, self._ops, products)
 
     def _products(self, rows: int, run: Run | None = None) -> Products:

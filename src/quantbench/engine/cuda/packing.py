@@ -2,19 +2,29 @@
 
 Float and 8-bit matrices are used as the engine already holds them: row-major [out, in], 8-bit ones with a
 float32 scale per row beside them. 4-bit matrices change (`formats.Int4Rows`), and GGUF blocks
-(`formats.BlockRows`). Converting never needs a second copy of more than one matrix.
+(`formats.BlockRows`, or the rows of another format that holds them exactly). Converting never needs a second
+copy of more than one matrix.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from quantbench.engine.expert_groups import grouped_experts
-from quantbench.engine.parameters import ExpertParameters, LayerParameters, Parameters
-from quantbench.weights.formats import GpuKind, GpuOperand, MixedWeight, Weight
+from quantbench.engine.parameters import ExpertParameters, LayerParameters, Matrix, Parameters
+from quantbench.weights.formats import BlockWeight, GpuKind, GpuOperand, MixedWeight, Weight
 
 
-def packed_parameters(parameters: Parameters) -> Parameters:
-    """The same model in the kernels' layout. The caller drops `parameters` so that one copy remains."""
-    model = parameters.map(lambda weight: weight.gpu_layout())
+def packed_parameters(parameters: Parameters, *, as_rows: bool = False) -> Parameters:
+    """The same model in the kernels' layout. The caller drops `parameters` so that one copy remains.
+
+    `as_rows` asks for whole rows in place of blocks, where these have that form.
+    """
+
+    def laid_out(weight: Weight) -> Weight:
+        rows = weight.whole_rows() if as_rows and isinstance(weight, BlockWeight) else None
+        return weight.gpu_layout() if rows is None else rows
+
+    model = parameters.map(laid_out)
     return replace(model, layers=tuple(map(_grouped, model.layers)))
 
 
@@ -41,3 +51,12 @@ def kind_of(weight: Weight) -> GpuKind:
 def parts_of(weight: Weight) -> tuple[Weight, ...]:
     """What the kernels multiply one by one: the parts of a mixture, else the weight itself."""
     return weight.parts if isinstance(weight, MixedWeight) else (weight,)
+
+
+def parts_with_rows(matrix: Matrix) -> Iterator[tuple[Matrix, slice]]:
+    """What the kernels multiply one by one, as matrices with their biases, and the rows of each."""
+    start = 0
+    for weight in parts_of(matrix.weight):
+        rows = slice(start, start := start + weight.shape[0])
+        bias = None if matrix.bias is None else matrix.bias[rows]
+        yield Matrix(weight=weight, bias=bias, parts=(("part", weight.shape[0]),)), rows

@@ -7,6 +7,8 @@ from quantbench.sources.ggml_types import TYPES_BY_NAME
 from quantbench.weights.formats.block_codes import HEADS
 from quantbench.weights.formats.block_rows import BlockRows, code_scheme, scale_group
 from quantbench.weights.formats.ggml_blocks import DEQUANTIZE
+from quantbench.weights.formats.int4_rows import Int4Rows
+from quantbench.weights.formats.int8_rows import Int8GroupRows
 from quantbench.weights.formats.weight import CpuOperand, Weight, contiguous
 
 if TYPE_CHECKING:
@@ -62,6 +64,24 @@ class BlockWeight(Weight):
             blocks = data[start : start + step].reshape(-1, kind.nbytes)
             out[start : start + step] = DEQUANTIZE[self.kind](blocks).reshape(-1, self.shape[1])
         return out
+
+    def whole_rows(self) -> Weight | None:
+        """The same values as rows of another format, their scales behind them; None where none has them.
+
+        Q8_0 takes as many bytes, and up to 15 a row to fill its last 16; Q4_0 two more a group, its zero.
+        """
+        import torch
+
+        out, inputs = self.shape
+        if self.kind not in ("Q8_0", "Q4_0"):
+            return None
+        parts = self.data.reshape(out, inputs // 32, -1)
+        scale = parts[..., :2].contiguous().view(torch.float16)  # [out, groups, 1]
+        codes = parts[..., 2:].reshape(out, -1)
+        if self.kind == "Q8_0":
+            return Int8GroupRows.of(codes.view(torch.int8), scale[..., 0], self.kind)
+        affine = torch.cat((scale, torch.zeros_like(scale)), dim=-1)
+        return Int4Rows.of(codes, affine.reshape(out, -1).view(torch.uint8), 32, block=self.kind)
 
     def gpu_layout(self) -> Weight:
         """The same bits as the GPU kernels fetch them; `BlockRows.blocks` is the way back."""

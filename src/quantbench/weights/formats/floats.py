@@ -15,9 +15,10 @@ CPU_KINDS = {"float32": 0, "bfloat16": 1, "float16": 2}  # of cpu/kernels.cpp
 
 @dataclass(frozen=True, slots=True)
 class FloatWeight(Weight):
-    """Values [out, in] in float32, bfloat16 or float16."""
+    """Values [out, in] in float32, bfloat16 or float16; `stored`: the packed format they stand in for."""
 
     values: "Tensor"
+    stored: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -31,6 +32,10 @@ class FloatWeight(Weight):
     @property
     def scheme(self) -> str:
         return SCHEMES[self.kind]
+
+    @property
+    def format(self) -> str:
+        return f"{self.scheme}, stored as {self.stored}" if self.stored else self.scheme
 
     @property
     def is_float(self) -> bool:

@@ -57,18 +57,14 @@ class Int4Weight(Weight):
         """
         import torch
 
-        out, inputs = self.shape
+        out = self.shape[0]
         size = next((size for size in KERNEL_GROUPS if self.group_size % size == 0), self.group_size)
         repeats, half = self.group_size // size, size // 2
         nibbles = unpack_pairs(self.packed).reshape(out, -1, 2, half)
         codes = (nibbles[:, :, 0] | (nibbles[:, :, 1] << 4)).reshape(out, -1)
         affine = torch.stack((self.scale, self.zero), dim=-1).repeat_interleave(repeats, dim=1)
         affine = affine.view(torch.uint8).reshape(out, -1)
-        width = codes.shape[1] + affine.shape[1]
-        rows = torch.zeros(out, -(-width // 16) * 16, dtype=torch.uint8, device=codes.device)
-        rows[:, : codes.shape[1]] = codes
-        rows[:, codes.shape[1] : width] = affine
-        return Int4Rows(rows.view(torch.int32), inputs, size, repeats)
+        return Int4Rows.of(codes, affine, size, repeats=repeats)
 
     def cpu_operand(self) -> CpuOperand | None:
         import torch

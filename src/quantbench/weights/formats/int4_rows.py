@@ -27,6 +27,20 @@ class Int4Rows(Weight):
     in_features: int
     group: int
     repeats: int = 1
+    block: str = ""  # the GGUF type of the blocks that they were
+
+    @classmethod
+    def of(
+        cls, codes: "Tensor", affine: "Tensor", group: int, *, repeats: int = 1, block: str = ""
+    ) -> "Int4Rows":
+        """From bytes [out, ...] of nibbles, and of scales and zeros."""
+        import torch
+
+        width = codes.shape[1] + affine.shape[1]
+        rows = torch.zeros(len(codes), -(-width // 16) * 16, dtype=torch.uint8, device=codes.device)
+        rows[:, : codes.shape[1]] = codes
+        rows[:, codes.shape[1] : width] = affine
+        return cls(rows.view(torch.int32), 2 * codes.shape[1], group, repeats, block)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -35,6 +49,10 @@ class Int4Rows(Weight):
     @property
     def scheme(self) -> str:
         return "W4"
+
+    @property
+    def format(self) -> str:
+        return self.block or self.scheme
 
     @property
     def group_size(self) -> int:

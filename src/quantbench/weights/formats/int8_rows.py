@@ -20,9 +20,10 @@ class Int8GroupRows(Weight):
     data: "Tensor"
     in_features: int
     group: int
+    block: str = ""  # the GGUF type of the blocks that they were
 
     @classmethod
-    def of(cls, q: "Tensor", scale: "Tensor") -> "Int8GroupRows":
+    def of(cls, q: "Tensor", scale: "Tensor", block: str = "") -> "Int8GroupRows":
         """From int8 [out, in] and float16 [out, groups]."""
         import torch
 
@@ -31,7 +32,7 @@ class Int8GroupRows(Weight):
         data = torch.zeros(out, -(-size // 16) * 16, dtype=torch.int8, device=q.device)
         data[:, :inputs] = q
         data[:, inputs:size] = scale.contiguous().view(torch.int8)
-        return cls(data, inputs, inputs // scale.shape[1])
+        return cls(data, inputs, inputs // scale.shape[1], block)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,6 +41,10 @@ class Int8GroupRows(Weight):
     @property
     def scheme(self) -> str:
         return "W8"
+
+    @property
+    def format(self) -> str:
+        return self.block or self.scheme
 
     @property
     def group_size(self) -> int:

@@ -51,7 +51,8 @@ class MixedWeight(Weight):
     @property
     def has_gpu_kernel(self) -> bool:
         """Where all parts take their inputs in the natural order: floats and blocks."""
-        return all(isinstance(part, FloatWeight | BlockWeight | BlockRows) for part in self.parts)
+        natural = (FloatWeight, BlockWeight, BlockRows)
+        return all(isinstance(part, natural) and part.has_gpu_kernel for part in self.parts)
 
     def tensors(self) -> "Iterator[tuple[str, Tensor]]":
         for number, part in enumerate(self.parts):
@@ -113,6 +114,8 @@ def stack(weights: Sequence[Weight]) -> Weight:
     if all(isinstance(w, PermutedWeight) and w.same_order(first) for w in weights):
         inner = stack([weight.inner for weight in weights if isinstance(weight, PermutedWeight)])
         return replace(first, inner=inner)  # type: ignore[type-var]
+    if floats := _floats(weights):
+        return floats
     if any(not _alike(weight, first) for weight in weights):
         return MixedWeight(tuple(weights))
     import torch
@@ -138,3 +141,14 @@ def _alike(weight: Weight, other: Weight) -> bool:
         else (one.dtype, one.shape[1:]) == (two.dtype, two.shape[1:])
         for (name, one), (_, two) in zip(weight.tensors(), other.tensors(), strict=True)
     )
+
+
+def _floats(weights: Sequence[Weight]) -> FloatWeight | None:
+    """Floats of one type as one, whatever format each of them stands in for; None where not all are such."""
+    floats = [weight for weight in weights if isinstance(weight, FloatWeight)]
+    if len(floats) < len(weights) or len({weight.kind for weight in floats}) > 1:
+        return None
+    import torch
+
+    stored = "+".join(dict.fromkeys(weight.stored for weight in floats if weight.stored))
+    return FloatWeight(torch.cat([weight.values for weight in floats]), stored)

@@ -1,1 +1,1 @@
-"""Products of 4-bit matrices with few tokens, in CUDA C++."""
+"""Products of packed matrices with few tokens, in CUDA C++."""

@@ -10,6 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from quantbench.decoding import held_scheme
 from quantbench.engine.activations import ACTIVATIONS, SILU
 from quantbench.engine.cuda.few_rows.variant import (
     MAX_TOKENS,
@@ -20,20 +21,24 @@ from quantbench.engine.cuda.few_rows.variant import (
     variant_for,
 )
 from quantbench.engine.cuda.nvrtc import DEPENDENT, CompiledKernel, compiled, missing
-from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.packing import operand_of, parts_of, parts_with_rows
 from quantbench.engine.cuda.products import Products
 from quantbench.engine.cuda.sources import joined_source
 from quantbench.engine.cuda.triton.interleave import NATURAL
 from quantbench.engine.cuda.triton.linear import Epilogue
 from quantbench.engine.parameters import Matrix, Parameters
+from quantbench.weights.formats import MixedWeight
 
 
 class ProductParams(ctypes.Structure):
-    """`Product` of few_rows.cu, field by field."""
+    """`Product` of few_product.cuh, field by field."""
 
     _fields_ = (
         ("weights", ctypes.c_void_p),
         ("scale", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("high", ctypes.c_void_p),
+        ("sub", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
         ("x", ctypes.c_void_p),
         ("out", ctypes.c_void_p),
@@ -44,6 +49,7 @@ class ProductParams(ctypes.Structure):
         ("row_bytes", ctypes.c_int),
         ("slices", ctypes.c_int),
         ("order", ctypes.c_int),
+        ("out_stride", ctypes.c_int),
     )
 
 
@@ -51,7 +57,10 @@ Run = Callable[[Variant, ProductParams, int], None]  # with so many blocks
 
 
 class FewRowProducts:
-    """Takes over the 4-bit matrices of other products; x [tokens, in] is float16 in its natural order."""
+    """Takes over the packed matrices that it knows; x [tokens, in] is float16 in its natural order.
+
+    Of a mixture, whose parts all want that order, each part goes its own way.
+    """
 
     def __init__(self, others: Products, tokens: int, run: Run) -> None:
         self._others, self._tokens, self._run = others, tokens, run
@@ -80,6 +89,10 @@ class FewRowProducts:
         ids: Tensor | None = None,
         order: int = NATURAL,
     ) -> None:
+        if isinstance(matrix.weight, MixedWeight) and epilogue is Epilogue.STORE and out.dim() == 2:
+            for part, rows in parts_with_rows(matrix):
+                self(part, x, out[:, rows])
+            return
         if not self._takes(matrix):
             self._others(matrix, x, out, epilogue=epilogue, ids=ids, order=order)
             return
@@ -107,21 +120,31 @@ def launch_product(
     operand, (outputs, inputs) = operand_of(matrix.weight), matrix.weight.shape
     slices = len(out) if out.dim() == 3 else 1
     columns = outputs // 2 if variant.outcome is Outcome.GATE else outputs
+    scale = address(operand.scale)
     product = ProductParams(
         weights=operand.rows.data_ptr(),
-        scale=None if operand.scale is None else operand.scale.data_ptr(),
-        bias=None if matrix.bias is None or out.dim() == 3 else matrix.bias.data_ptr(),
+        scale=None if variant.block else scale,
+        scales=scale if variant.block else None,
+        high=address(operand.high),
+        sub=address(operand.sub),
+        bias=None if out.dim() == 3 else address(matrix.bias),
         x=x.data_ptr(),
         out=out.data_ptr(),
-        ids=None if ids is None else ids.data_ptr(),
+        ids=address(ids),
         tokens=len(x),
         outputs=outputs,
         inputs=inputs,
-        row_bytes=operand.rows.stride(0),
+        row_bytes=operand.rows.stride(0) * operand.rows.element_size(),
         slices=slices,
         order=order,
+        out_stride=out.stride(-2),
     )
     run(variant, product, -(-columns // variant.outputs) * slices)
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Where it lies; None where there is none."""
+    return None if tensor is None else tensor.data_ptr()
 
 
 def few_row_products(model: Parameters, others: Products, tokens: int, run: Run | None = None) -> Products:
@@ -129,7 +152,8 @@ def few_row_products(model: Parameters, others: Products, tokens: int, run: Run 
 
     `run` takes the place of launches.
     """
-    if not runs(model, tokens) or not any(takes(matrix.weight, tokens) for matrix in model.matrices()):
+    parts = (part for matrix in model.matrices() for part in parts_of(matrix.weight))
+    if not runs(model, tokens) or not any(takes(part, tokens) for part in parts):
         return others
     return FewRowProducts(others, tokens, run or runner_on(model.device))
 
@@ -153,6 +177,12 @@ def runs(model: Parameters, tokens: int) -> bool:
 def noting(found: set[Variant]) -> Run:
     """In place of launches: notes the forms that they would take."""
     return lambda variant, product, blocks: found.add(variant)
+
+
+def taken_scheme(model: Parameters, tokens: int) -> str:
+    """How the matrices are held that the kernel multiplies with so many tokens, as 'W4/5'."""
+    parts = (part for matrix in model.matrices() for part in parts_of(matrix.weight))
+    return held_scheme({part.scheme: (part.scheme, 0) for part in parts if takes(part, tokens)})
 
 
 @cache

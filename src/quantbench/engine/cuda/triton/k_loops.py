@@ -33,21 +33,26 @@ def tokens_at(x, token, rows, x_stride, k, TOKENS: tl.constexpr):
 
 
 @triton.jit
-def in_groups(weights, scale, first, GROUP: tl.constexpr):
-    """Bytes [ROWS, INPUTS] of one group, that of input `first`, times its scale; unchanged without groups.
+def in_groups(weights, scale, first, GROUP: tl.constexpr, ROWS: tl.constexpr, INPUTS: tl.constexpr):
+    """Bytes [ROWS, INPUTS] times their groups' scales, from that of input `first` on; unchanged without.
 
-    scale: pointers to the scales of each row.
+    scale: pointers to the scales of each row. A round is a part of a group or whole groups.
     """
     if GROUP:
-        weights = weights * tl.load(scale + first // GROUP)[:, None]
+        if INPUTS <= GROUP:
+            weights = weights * tl.load(scale + first // GROUP)[:, None]
+        else:
+            scales = tl.load(scale[:, None] + first // GROUP + tl.arange(0, INPUTS // GROUP)[None, :])
+            grouped = tl.reshape(weights, (ROWS, INPUTS // GROUP, GROUP)) * scales[:, :, None]
+            weights = tl.reshape(grouped, (ROWS, INPUTS))
     return weights
 
 
 @triton.jit
 def sum_float(
     acc, more, w, scale, x, n, token, rows, start, inputs, w_stride, x_stride, total,
-    GROUP: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr, EVEN: tl.constexpr,
-    ASSEMBLY: tl.constexpr,
+    GROUP: tl.constexpr, ROWS: tl.constexpr, TOKENS: tl.constexpr, MORE: tl.constexpr, INPUTS: tl.constexpr,
+    EVEN: tl.constexpr, ASSEMBLY: tl.constexpr,
 ):  # fmt: skip
     """acc [ROWS, TOKENS] and more [ROWS, MORE] += weights (float, or bytes one by one) times x."""
     k = tl.arange(0, INPUTS)
@@ -63,7 +68,7 @@ def sum_float(
             weights = tl.load(w_at, mask=inside[None, :], other=0)
             tokens = tl.load(near_at, mask=near_there & inside[:, None], other=0.0)
         if GROUP:
-            weights = in_groups(weights.to(tl.float16), scale, start + done, GROUP)
+            weights = in_groups(weights.to(tl.float16), scale, start + done, GROUP, ROWS, INPUTS)
         weights = weights.to(tokens.dtype)
         acc = tl.dot(weights, tokens, acc)
         if MORE:
@@ -104,7 +109,7 @@ def sum_int8(
             tokens = tl.load(near_at, mask=near_there & inside, other=0.0)
         a, b, c, d = int8_words(packed, ASSEMBLY)
         weights = in_order(a, b, c, d, ROWS, INPUTS, RUN)
-        weights = in_groups(weights, scale, start + done, GROUP).to(tokens.dtype)
+        weights = in_groups(weights, scale, start + done, GROUP, ROWS, INPUTS).to(tokens.dtype)
         acc = tl.dot(weights, tokens, acc)
         if MORE:
             if EVEN:
@@ -117,6 +122,40 @@ def sum_int8(
         w_at += INPUTS // 4
         near_at += INPUTS
     return acc, more
+
+
+@triton.jit
+def with_affine(
+    low, high, affine, GROUP: tl.constexpr, DOUBLE: tl.constexpr, ROWS: tl.constexpr, HALF: tl.constexpr
+):  # fmt: skip
+    """Nibbles [ROWS, HALF] of one group, or the halves of several after each other, with scales and zeros.
+
+    affine: pointers to those of each row's first group.
+    """
+    if HALF * 2 <= GROUP:
+        scale, zero, more_scale, more_zero = affine_of(tl.load(affine), DOUBLE)
+        low = low * scale[:, None] + zero[:, None]
+        high = high * more_scale[:, None] + more_zero[:, None]
+    else:
+        COUNT: tl.constexpr = HALF * 2 // GROUP
+        held = tl.load(affine[:, None] + tl.arange(0, COUNT)[None, :])
+        scale, zero, more_scale, more_zero = affine_of(held, DOUBLE)
+        low = tl.reshape(low, (ROWS, COUNT, GROUP // 2)) * scale[:, :, None] + zero[:, :, None]
+        high = tl.reshape(high, (ROWS, COUNT, GROUP // 2)) * more_scale[:, :, None] + more_zero[:, :, None]
+        low, high = tl.reshape(low, (ROWS, HALF)), tl.reshape(high, (ROWS, HALF))
+    return low, high
+
+
+@triton.jit
+def group_by_group(low, high, GROUP: tl.constexpr, ROWS: tl.constexpr, INPUTS: tl.constexpr):
+    """[ROWS, INPUTS / 2] twice -> [ROWS, INPUTS], of each group its low nibbles, then its high ones."""
+    if INPUTS == GROUP:
+        weights = in_halves(low, high, ROWS, INPUTS)
+    else:
+        low = tl.reshape(low, (ROWS, INPUTS // GROUP, GROUP // 2))
+        high = tl.reshape(high, (ROWS, INPUTS // GROUP, GROUP // 2))
+        weights = tl.reshape(tl.permute(tl.join(low, high), (0, 1, 3, 2)), (ROWS, INPUTS))
+    return weights
 
 
 @triton.jit
@@ -140,12 +179,11 @@ def sum_int4(
         byte, group = (start + done) // 2, (start + done) // GROUP
         first = tl.multiple_of(group * GROUP + byte % APART, HALF)
         a, b, c, d, p, q, r, s = nibble_words(tl.load(w_at), ASSEMBLY)
-        scale, zero, more_scale, more_zero = affine_of(tl.load(affine_at + group), DOUBLE)
         low, high = in_order(a, b, c, d, ROWS, HALF, RUN), in_order(p, q, r, s, ROWS, HALF, RUN)
-        low = (low * scale[:, None] + zero[:, None]).to(x.dtype.element_ty)
-        high = (high * more_scale[:, None] + more_zero[:, None]).to(x.dtype.element_ty)
-        if INPUTS == GROUP:  # a whole group: both slices of x are one
-            weights = in_halves(low, high, ROWS, INPUTS)
+        low, high = with_affine(low, high, affine_at + group, GROUP, DOUBLE, ROWS, HALF)
+        low, high = low.to(x.dtype.element_ty), high.to(x.dtype.element_ty)
+        if INPUTS >= GROUP:  # whole groups: all slices of x are one
+            weights = group_by_group(low, high, GROUP, ROWS, INPUTS)
             acc = tl.dot(weights, tl.load(near_all + first, mask=near_there, other=0.0), acc)
             if MORE:
                 more = tl.dot(weights, tl.load(far_all + first, mask=far_there, other=0.0), more)

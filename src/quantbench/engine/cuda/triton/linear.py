@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.activations import ACTIVATIONS
-from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.packing import operand_of, parts_with_rows
 from quantbench.engine.cuda.triton.epilogues import scaled, write_sums
 from quantbench.engine.cuda.triton.groups import Groups
 from quantbench.engine.cuda.triton.interleave import (
@@ -185,7 +185,7 @@ def _linear(
     else:
         acc, more = sum_float(
             acc, more, w, scales, x, n, token, stop, start, inputs, w_stride, x_stride, in_features,
-            GROUP, TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
+            GROUP, ROWS, TOKENS, MORE, INPUTS, EVEN, ASSEMBLY,
         )  # fmt: skip
     acc, more = scaled(acc, more, scale, bias, n, DOUBLE or (SCHEME == INT8 and GROUP == 0), BIAS)
     write_sums(
@@ -209,9 +209,11 @@ def round_inputs(weight: Weight, wanted: int) -> int:
     order, operand = interleave_of(weight), operand_of(weight)
     if operand.kind is GpuKind.BLOCKS:
         return span_of(weight.shape[1])
-    size = operand.group_size
+    size, inputs = operand.group_size, weight.shape[1]
     if not size:
         return max(wanted, order)
+    if size < wanted and wanted % size == 0 and inputs % wanted == 0:
+        return wanted  # whole groups
     return max(min(wanted, size & -size), 2 * order if operand.kind is GpuKind.INT4 else order)
 
 
@@ -252,7 +254,7 @@ def tiled_linear(
         if epilogue is Epilogue.BEST or groups is not None:
             raise TypeError("a head and a group of experts are each one matrix of one format")
         whole = out if epilogue is Epilogue.STORE else out.new_empty(len(x), matrix.weight.shape[0])
-        _linear_of_parts(matrix, matrix.weight, x, whole, tile)
+        _linear_of_parts(matrix, x, whole, tile)
         if epilogue is not Epilogue.STORE:
             activate_whole(whole, out, activation, factors, gated=epilogue is Epilogue.GATE)
             if order != NATURAL:
@@ -287,12 +289,7 @@ def tiled_linear(
     )  # fmt: skip
 
 
-def _linear_of_parts(matrix: Matrix, weight: MixedWeight, x: Tensor, out: Tensor, tile: Tile) -> None:
+def _linear_of_parts(matrix: Matrix, x: Tensor, out: Tensor, tile: Tile) -> None:
     """Each part of a mixture writes its own columns."""
-    start = 0
-    for part in weight.parts:
-        end = start + part.shape[0]
-        bias = None if matrix.bias is None else matrix.bias[start:end]
-        one = Matrix(weight=part, bias=bias, parts=(("part", end - start),))
-        tiled_linear(one, x, out[..., start:end], tile=tile)
-        start = end
+    for part, rows in parts_with_rows(matrix):
+        tiled_linear(part, x, out[..., rows], tile=tile)
