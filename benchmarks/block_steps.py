@@ -14,10 +14,9 @@ from statistics import median
 from time import perf_counter
 
 import torch
-from torch import Tensor
 
 from few_rows import seconds_of, steps_of
-from few_rows_models import CUDA, HALF, random_state
+from few_rows_models import CUDA, HALF, random_blocks, random_state
 from quantbench.engine.config import read_config
 from quantbench.engine.cuda.ahead import of_each_kind, stand_in
 from quantbench.engine.cuda.few_rows.launch import FewRowProducts, machine_code
@@ -33,8 +32,7 @@ from quantbench.engine.load import ParameterLoader
 from quantbench.engine.parameters import Parameters
 from quantbench.methods.mixtures import Mixture, pure, q4_k_m
 from quantbench.sources import open_source
-from quantbench.sources.ggml_types import TYPES_BY_NAME
-from quantbench.weights.formats import BlockWeight, FloatWeight, Weight
+from quantbench.weights.formats import FloatWeight, Weight
 
 MIXTURES = {
     "q8_0": pure("Q8_0"),
@@ -42,15 +40,6 @@ MIXTURES = {
     "q4_k_m": q4_k_m,
     "fp16": lambda config: lambda *_: None,
 }
-HALVES = {"Q4_1": 2, "Q5_1": 2, "Q4_K": 2, "Q5_K": 2}  # float16 at the start of a block; Q6_K's is at its end
-LEVELS = {
-    "Q8_0": 73,
-    "Q6_K": 1400,
-    "Q4_K": 280,
-    "Q5_K": 560,
-    "Q5_0": 9,
-    "Q4_0": 4.6,
-}  # a code's and step's size
 
 
 class RandomReader:
@@ -63,24 +52,10 @@ class RandomReader:
         kind, (out, inputs) = self._mixture(name, shape[1]), shape
         if kind is None:
             return FloatWeight(torch.randn(out, inputs, device=CUDA, dtype=HALF) * inputs**-0.5)
-        return BlockWeight(random_blocks(kind, out, inputs), kind)
+        return random_blocks(kind, out, inputs)
 
     def stored(self, name: str) -> tuple[str, ...]:
         return (name,)
-
-
-def random_blocks(kind: str, out: int, inputs: int) -> Tensor:
-    block = TYPES_BY_NAME[kind]
-    count = inputs // block.values
-    data = torch.randint(0, 256, (out, count, block.nbytes), dtype=torch.uint8, device=CUDA)
-    scale = (0.5 + torch.rand(out, count, 2, device=CUDA)) / (LEVELS[kind] * inputs**0.5)
-    scales = scale.to(HALF).view(torch.uint8)
-    if kind == "Q6_K":
-        data[..., 208:] = scales[..., :2]
-    else:
-        size = 2 * HALVES.get(kind, 1)
-        data[..., :size] = scales[..., :size]
-    return data.reshape(out, -1)
 
 
 def models(name: str, mixture: str) -> Iterator[tuple[str, Parameters]]:

@@ -26,7 +26,6 @@ from quantbench.engine.cuda.few_rows.variant import SHARED_BYTES, Outcome, Varia
 from quantbench.engine.cuda.graphs import captured
 from quantbench.engine.cuda.nvrtc import CompileError
 from quantbench.engine.cuda.operations import TRITON
-from quantbench.engine.cuda.packing import operand_of
 from quantbench.engine.cuda.persistent.launch import Unsupported, build_persistent_step
 from quantbench.engine.cuda.products import TiledProducts
 from quantbench.engine.cuda.state import StepState
@@ -203,7 +202,7 @@ def seconds_tiled(matrices: list[Matrix], x: Tensor, outcome: Outcome) -> float:
 
 def compile_all(options: argparse.Namespace, config: ModelConfig) -> None:
     """All forms, in a thread each."""
-    weight = random_weight("int4", 128, 256)
+    weight = random_weight(options.weights, 128, 256)
     forms = {
         variant
         for _, _, outcome in shapes_of(config).values()
@@ -219,8 +218,10 @@ def compile_all(options: argparse.Namespace, config: ModelConfig) -> None:
 def time_products(options: argparse.Namespace, config: ModelConfig) -> None:
     compile_all(options, config)
     for name, (out, inputs, outcome) in shapes_of(config).items():
-        size = operand_of(random_weight("int4", out, 1024)).rows.nbytes * inputs // 1024
-        matrices = [random_matrix("int4", out, inputs) for _ in range(max(2, min(150, 3 * CACHE // size)))]
+        size = random_weight(options.weights, out, 1024).nbytes * inputs // 1024
+        matrices = [
+            random_matrix(options.weights, out, inputs) for _ in range(max(2, min(150, 3 * CACHE // size)))
+        ]
         for tokens in map(int, options.rows.split(",")):
             x = torch.randn(tokens, inputs, device=CUDA, dtype=HALF)
             wanted = (gate_reference if outcome is Outcome.GATE else linear_reference)(matrices[0], x)
@@ -250,6 +251,7 @@ def main() -> None:
     parser.add_argument("--rows", default="1,4,8,16")
     parser.add_argument("--context", type=int, default=300)
     parser.add_argument("--best", type=int, default=6, help="forms of a product that are printed")
+    parser.add_argument("--weights", default="int4", help="of --products: int4 or a GGUF type")
     parser.add_argument("--products", action="store_true", help="time forms of each product, not steps")
     options = parser.parse_args()
     config = read_config(ARCHITECTURES[options.model])

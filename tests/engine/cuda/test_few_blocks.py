@@ -29,7 +29,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
     "Q4_1": ({}, (2, 33, 256)),
     "Q5_1": ({}, (2, 33, 128)),
 }
-QUICK = ("Q5_0", "Q6_K", "Q4_K")
+QUICK = ("Q6_K", "Q4_K")
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in CASES]
 
 
