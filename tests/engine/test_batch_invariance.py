@@ -8,9 +8,10 @@ import torch
 
 from quantbench.engine.cpu import build
 from quantbench.engine.cuda import decoder as cuda_decoder
-from quantbench.engine.cuda.decoder import CudaDecoder, PersistentStep
+from quantbench.engine.cuda.decoder import CudaDecoder
 from quantbench.engine.cuda.operations import PLAIN
 from quantbench.engine.cuda.packing import packed_parameters
+from quantbench.engine.cuda.persistent_step import PersistentStep
 from quantbench.engine.decoder import NativeDecoder
 from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.quantizers.int4 import quantize_int4

@@ -12,10 +12,11 @@ from quantbench.decoding import FinishReason, Generation, Request
 from quantbench.engine.cpu import build
 from quantbench.engine.cuda import decoder as cuda_decoder
 from quantbench.engine.cuda import prompt_graphs
-from quantbench.engine.cuda.decoder import CudaDecoder, PersistentStep
+from quantbench.engine.cuda.decoder import CudaDecoder
 from quantbench.engine.cuda.graphs import buckets_of
 from quantbench.engine.cuda.operations import PLAIN
 from quantbench.engine.cuda.packing import packed_parameters
+from quantbench.engine.cuda.persistent_step import PersistentStep
 from quantbench.engine.cuda.support import model_unsupported_reason
 from quantbench.engine.cuda.triton.rotate import rotation_tables
 from quantbench.engine.cuda.triton_step import TritonStep

@@ -6,7 +6,6 @@ prompts run without padding. What it cannot run, `support` says, and the plain t
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -28,7 +27,8 @@ from quantbench.engine.cuda.graphs import Step, forget_workspaces
 from quantbench.engine.cuda.operations import TRITON, StepOperations
 from quantbench.engine.cuda.packing import packed_parameters
 from quantbench.engine.cuda.persistent.from_blocks import better_as_rows
-from quantbench.engine.cuda.persistent.shape import MAX_ROWS, rows_for
+from quantbench.engine.cuda.persistent.shape import rows_for
+from quantbench.engine.cuda.persistent_step import PersistentStep, first_error, persistent_step
 from quantbench.engine.cuda.prefill import PromptPass
 from quantbench.engine.cuda.products import Products, TiledProducts
 from quantbench.engine.cuda.prompt_layout import lay_out
@@ -66,21 +66,6 @@ def load_cuda(
     )
 
 
-def persistent_step(most_rows: int = MAX_ROWS) -> "PersistentStep":
-    """The persistent kernel for few rows; where it does not run or compile, the step for more rows does."""
-    from quantbench.engine.cuda.nvrtc import CompileError
-    from quantbench.engine.cuda.persistent.launch import (
-        Unsupported,
-        build_persistent_step,
-        compile_calls,
-    )
-
-    reasons = (Unsupported, CompileError)
-    name = "one persistent kernel a step"
-    ahead = partial(compile_calls, most_rows=most_rows)
-    return PersistentStep(build_persistent_step, name, most_rows, reasons, ahead)
-
-
 class CudaDecoder:
     """A loaded model under one method; see `decoding.Decoder` for what each method promises."""
 
@@ -91,7 +76,7 @@ class CudaDecoder:
         model: Parameters,
         *,
         operations: StepOperations = TRITON,
-        persistent_step: "PersistentStep | None" = None,
+        persistent_step: PersistentStep | None = None,
         few_rows: "FewRows | None" = None,
         batch_invariant: bool = False,
         warnings: tuple[str, ...] = (),  # of how weights are held
@@ -178,7 +163,9 @@ class CudaDecoder:
         products = self._products(state.rows)
         if not isinstance(products, TiledProducts):
             held = taken_scheme(self._model, state.rows)
-            self._few_names = {"linear of few rows": f"CUDA C++, tensor cores, {held}, up to {MAX_TOKENS} rows"}
+            self._few_names = {
+                "linear of few rows": f"CUDA C++, tensor cores, {held}, up to {MAX_TOKENS} rows"
+            }
         return TritonStep(self._model, state, self._tables, self._ops, products)
 
     def _products(self, rows: int, run: Run | None = None) -> Products:
@@ -290,23 +277,3 @@ class CudaDecoder:
     def synchronize(self) -> None:
         if self._model.device.type == "cuda":
             torch.cuda.synchronize(self._model.device)
-
-
-def first_error(message: str) -> str:
-    """Of a compiler's log the first line that tells an error, else its first line."""
-    lines = message.strip().split("\n")
-    return next((line for line in lines if "error" in line), lines[0])
-
-
-@dataclass(frozen=True, slots=True)
-class PersistentStep:
-    """The step for few rows, where it can be built."""
-
-    build: Callable[[Parameters, StepState], Step]  # raises `unsupported` with the reason
-    name: str
-    max_batch: int  # rows
-    unsupported: tuple[type[Exception], ...] = (NotImplementedError,)
-    ahead: Callable[[Parameters], Sequence[Callable[[], object]]] = lambda model: ()  # compile each variant
-
-    def takes(self, state: StepState) -> bool:
-        return state.rows <= self.max_batch and state.logits is None
