@@ -23,6 +23,11 @@ class Sampler:
         self._plain = self._group([i for i in drawn if requests[i].top_p >= 1], requests, device)
         self._cut = self._group([i for i in drawn if requests[i].top_p < 1], requests, device)
 
+    @property
+    def greedy(self) -> bool:
+        """Whether every row takes its most likely token."""
+        return self._plain is None and self._cut is None
+
     def _group(self, rows: list[int], requests: Sequence[Request], device: torch.device) -> "Group | None":
         return Group(rows, [requests[i] for i in rows], device) if rows else None
 

@@ -26,6 +26,13 @@ class BatchRow:
         """Tokens in the cache once the newest one has been fed."""
         return len(self.request.prompt_ids) + len(self.token_ids)
 
+    @property
+    def unwatched(self) -> int:
+        """Tokens that may follow before anything but their own ids can end the row, at most STOP_INTERVAL."""
+        left = min(self.request.max_new_tokens - len(self.token_ids), STOP_INTERVAL)
+        unseen = len(self.token_ids) - self.checked
+        return left if self.request.should_stop is None else min(left, STOP_INTERVAL - unseen)
+
     def take(self, token: int) -> FinishReason | None:
         """Add a token; the reason when it ends the row (an eos token is not kept).
 

@@ -22,6 +22,7 @@ from quantbench.engine.cpu.pages import use_large_pages
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import AS_LINEAR, Linear
 from quantbench.engine.model import Model
+from quantbench.engine.operations import Attention
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.passes import forced_states, prompt_pass
 from quantbench.engine.plain.operations import PlainOperations
@@ -61,7 +62,7 @@ class NativeDecoder:
         operations, reason = cpu_operations(config, device, dtype, exact=exact_prompts)
         self._fallback = fallback or reason
         self._model = Model(parameters, operations, device=torch.device(device), dtype=dtype)
-        self._model.stack = cpu_layers(operations, config, self._model.layers)
+        self._model.stack = cpu_layers(operations, self._model)
         self.batch_invariant = own_products_only(self._model)
         if device == "cpu":
             use_large_pages(tensor for _, tensor in parameters.tensors())
@@ -249,13 +250,25 @@ class GenerationRun:
         sampler = Sampler([row.request for row in rows], device)
         longest, uniform = int(positions.max()), bool((positions == positions[0]).all())
         attend, places = model.operations.token_attention, range(len(rows))
+        stops = torch.tensor(sorted(set().union(*(row.request.eos_ids for row in rows))), dtype=torch.int64)
         while rows is self._active:
             attention = attend(self._cache, model.rotation, positions, longest, uniform)
-            tokens = sampler(model.logits(model.hidden(tokens, attention)), counts)
-            self._take(places, tokens.tolist())
-            longest += 1
-            positions += 1
-            counts += 1
+            drawn = self._several(tokens, attention, stops) if sampler.greedy else None
+            if drawn is None:
+                drawn = sampler(model.logits(model.hidden(tokens, attention)), counts)[None]
+                positions += 1
+            for step in drawn.tolist():
+                self._take(places, step)
+            tokens = drawn[-1]
+            longest += len(drawn)
+            counts += len(drawn)
+
+    def _several(self, tokens: Tensor, attention: Attention, stops: Tensor) -> Tensor | None:
+        """As many steps as the rows in flight can take at once, [steps, rows]; None where one is as good."""
+        if self._model.stack is None:
+            return None
+        most = min(row.unwatched for row in self._active)
+        return self._model.stack.steps(tokens, attention, stops, most)
 
     def _take(self, places: Sequence[int], tokens: list[int]) -> None:
         """Give each row its token; rows that end leave, and the last rows move into their places."""

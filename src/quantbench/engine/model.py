@@ -15,9 +15,15 @@ from quantbench.engine.parameters import Parameters
 
 
 class Stack(Protocol):
-    """All layers over x [tokens, hidden_size], in place; None for an attention unknown to it."""
+    """All layers at once; None for an attention or ends unknown to it."""
 
-    def __call__(self, x: Tensor, attention: Attention) -> Tensor | None: ...
+    def __call__(self, x: Tensor, attention: Attention) -> Tensor | None:
+        """Over x [tokens, hidden_size], in place."""
+        ...
+
+    def steps(self, tokens: Tensor, attention: Attention, stops: Tensor, most: int) -> Tensor | None:
+        """Steps, each row's most likely token next, int64 [at most `most`, rows]; until one of `stops`."""
+        ...
 
 
 class Model:

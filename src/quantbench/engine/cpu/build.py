@@ -29,6 +29,8 @@ SOURCES = (
     "blocks.hpp",
     "codes.hpp",
     "layers.hpp",
+    "nibble_columns.hpp",
+    "nibble_panels.hpp",
     "panels.hpp",
     "product.hpp",
     "products.hpp",

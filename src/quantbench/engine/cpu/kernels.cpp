@@ -11,6 +11,8 @@
 #include "prompt_dot.hpp"
 #include "prompt_product.hpp"
 
+#include <algorithm>
+
 extern "C" {
 
 // y [rows, n] = x [rows, k] times weights [n, k], scaled, plus bias [n] and residual [rows, n] if given.
@@ -199,6 +201,31 @@ void quantbench_layers(const Layer* layers, const Cached* caches, const Shape* s
         quantbench_gate(static_cast<int>(s->activation), wide.data, tokens, gates, gated.data);
         multiply(layer.down, gated.data, tokens, x, x);
     }
+}
+
+// Steps one after another, each row's most likely token next, until a row draws one of `stops` or none (-1), or for
+// `most` steps; how many there were. tokens [most + 1, rows]: the first are given, each step writes the next.
+// positions [rows] are those of the first tokens, and move on; the rest as in `quantbench_layers`.
+int64_t quantbench_steps(const Layer* layers, const Cached* caches, const Shape* s, const Ends* ends, int64_t rows,
+                         int64_t* positions, int64_t capacity, const int64_t* stops, int64_t stop_count, int64_t most,
+                         int64_t* tokens) {
+    const Operand &embedding = ends->embedding.parts[0], &head = ends->head.parts[0];
+    const Scratch x(rows * s->hidden), normed(rows * s->hidden), logits(rows * head.outputs);
+    for (int64_t step = 0; step < most; ++step, tokens += rows) {
+        quantbench_rows(static_cast<int>(embedding.kind), embedding.inputs, embedding.data, embedding.scale,
+                        embedding.zero, embedding.group, tokens, rows, x.data);
+        quantbench_layers(layers, caches, s, rows, positions, nullptr, capacity, x.data);
+        quantbench_norm(x.data, ends->norm, rows, s->hidden, s->eps, normed.data);
+        multiply(ends->head, normed.data, rows, nullptr, logits.data);
+        bool last = false;
+        for (int64_t i = 0; i < rows; ++i) {
+            const int64_t token = tokens[rows + i] = best_of(logits.data + i * head.outputs, head.outputs);
+            ++positions[i];
+            last = last || token < 0 || std::find(stops, stops + stop_count, token) != stops + stop_count;
+        }
+        if (last) return step + 1;
+    }
+    return most;
 }
 
 }  // extern "C"

@@ -35,6 +35,12 @@ struct Shape {
     float eps;
 };
 
+// What stands before and behind the layers.
+struct Ends {
+    Joined embedding, head;
+    const float* norm;
+};
+
 // y [rows, all outputs] = x [rows, inputs] times all parts, plus `residual` if given.
 void multiply(const Joined& joined, const float* x, int64_t rows, const float* residual, float* y) {
     int64_t stride = 0;

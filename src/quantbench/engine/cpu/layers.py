@@ -1,23 +1,25 @@
-"""All layers of a step in one call of `kernels.cpp`: the same products and steps, no Python between them.
+"""Whole steps in one call of `kernels.cpp`: the same products and steps, no Python between them.
 
-A step of a small model is bound by the number of calls. This holds the addresses of every layer's parameters,
-which live as long as the layers do. It serves new tokens of models whose layers are plain (see
+A step of a small model is bound by the number of calls: greedy rows take several steps a call, others all
+layers of one. This holds the addresses of every layer's parameters, which live as long as the layers do. It
+serves new tokens of models whose layers are plain (see
 `plain_layers`) with compiled products throughout; others, and prompts, go layer by layer.
 """
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from quantbench.engine.activations import ACTIVATIONS
 from quantbench.engine.composite import JoinedLinear
-from quantbench.engine.config import ModelConfig
 from quantbench.engine.cpu.linear import CpuLinear, address
 from quantbench.engine.cpu.operations import CpuOperations, CpuTokenAttention
 from quantbench.engine.layer import Layer, Mlp
 from quantbench.engine.linear import Linear
+from quantbench.engine.model import Model
 from quantbench.engine.operations import Attention, Operations
 from quantbench.engine.plain_layers import beyond_plain_layers
 
@@ -49,6 +51,12 @@ class LayerAddresses(ctypes.Structure):
     )
 
 
+class Ends(ctypes.Structure):
+    """What stands before and behind the layers."""
+
+    _fields_ = (("embedding", Joined), ("head", Joined), ("norm", ADDRESS))
+
+
 class Shape(ctypes.Structure):
     """What all layers share."""
 
@@ -58,13 +66,14 @@ class Shape(ctypes.Structure):
     )
 
 
-def cpu_layers(operations: Operations, config: ModelConfig, layers: Sequence[Layer]) -> "CpuLayers | None":
+def cpu_layers(operations: Operations, model: Model) -> "CpuLayers | None":
     """The layers as one call; None where they are not all of the kind that it knows."""
+    config = model.config
     if not isinstance(operations, CpuOperations) or not operations.own or beyond_plain_layers(config):
         return None
-    found = [addresses(layer, window) for layer, window in zip(layers, config.windows, strict=True)]
+    found = [addresses(layer, window) for layer, window in zip(model.layers, config.windows, strict=True)]
     known = [layer for layer in found if layer is not None]
-    return CpuLayers(operations.library, config, known) if len(known) == len(layers) else None
+    return CpuLayers(operations.library, model, known) if len(known) == len(model.layers) else None
 
 
 def addresses(layer: Layer, window: int | None) -> LayerAddresses | None:
@@ -88,6 +97,14 @@ def addresses(layer: Layer, window: int | None) -> LayerAddresses | None:
     )
 
 
+def ends_of(model: Model) -> Ends | None:
+    """Of a model; None where embedding or head is not compiled."""
+    embedding, head = joined(model.embedding), joined(model.head)
+    if embedding is None or head is None or embedding.count > 1 or head.count > 1:
+        return None
+    return Ends(embedding, head, address(model.norm.weight))
+
+
 def joined(product: Linear) -> Joined | None:
     """One product or several beside each other; None where one is not compiled."""
     products = product.products if isinstance(product, JoinedLinear) else (product,)
@@ -101,8 +118,14 @@ def joined(product: Linear) -> Joined | None:
 class CpuLayers:
     """The layers of one model."""
 
-    def __init__(self, library: ctypes.CDLL, config: ModelConfig, layers: Sequence[LayerAddresses]) -> None:
-        self._call, self._count = library.quantbench_layers, len(layers)
+    def __init__(self, library: ctypes.CDLL, model: Model, layers: Sequence[LayerAddresses]) -> None:
+        config = model.config
+        self._call, self._steps, self._count = (
+            library.quantbench_layers,
+            library.quantbench_steps,
+            len(layers),
+        )
+        self._ends = ends_of(model)
         self._layers = (LayerAddresses * len(layers))(*layers)
         self._caches = (ADDRESS * (4 * len(layers)))()
         self._shape = Shape(
@@ -121,14 +144,28 @@ class CpuLayers:
         if not isinstance(attention, CpuTokenAttention) or x.dtype is not torch.float32:
             return None
         x = x.contiguous()
+        self._call(*self._arguments(attention), len(x), *attention.tokens(), x.data_ptr())
+        return x
+
+    def steps(self, tokens: Tensor, attention: Attention, stops: Tensor, most: int) -> Tensor | None:
+        """The most likely tokens after int64 [rows], and after those, int64 [at most `most`, rows].
+
+        The last are those of the first step that draws one of `stops`, int64 [n], or NO_TOKEN. The positions
+        of `attention` move on. None where embedding or head is not compiled.
+        """
+        if not isinstance(attention, CpuTokenAttention) or self._ends is None:
+            return None
+        rows = len(tokens)
+        drawn = tokens.new_empty(most + 1, rows)
+        drawn[0] = tokens
+        positions, _, capacity = attention.tokens()
+        asked = (stops.data_ptr(), len(stops), most, drawn.data_ptr())
+        ends = ctypes.byref(self._ends)
+        count = self._steps(*self._arguments(attention), ends, rows, positions, capacity, *asked)
+        return drawn[1 : 1 + count]
+
+    def _arguments(self, attention: CpuTokenAttention) -> tuple[Any, ...]:
+        """What both calls begin with."""
         for number in range(self._count):
             self._caches[4 * number : 4 * number + 4] = [*attention.addresses(number)]
-        self._call(
-            self._layers,
-            self._caches,
-            ctypes.byref(self._shape),
-            len(x),
-            *attention.tokens(),
-            x.data_ptr(),
-        )
-        return x
+        return self._layers, self._caches, ctypes.byref(self._shape)

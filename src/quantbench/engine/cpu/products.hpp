@@ -2,6 +2,7 @@
 #pragma once
 
 #include "block_product.hpp"
+#include "nibble_panels.hpp"
 
 namespace {
 
@@ -44,14 +45,21 @@ inline int input_at(int kind, int i) {
 }
 
 void multiply_floats(int kind, Problem p) {
-    const bool arranged = (kind >= 4 && kind <= 6) || kind == 9 || (kind >= 16 && !NATURAL);
+    const bool pairs = (kind == 4 || kind == 5 || kind == 9) && !BY_COLUMNS<Int4>;
+    const bool arranged = pairs || kind == 6 || (kind >= 16 && !NATURAL);
     const int64_t count = p.rows * p.k;
     const Scratch space(arranged ? count : 0);
-    if (kind == 4 || kind == 5 || kind == 9) arrange(p.x, count, [](int i) { return pair_of(code_at(i)); }, space.data);
+    if (pairs) arrange(p.x, count, [](int i) { return pair_of(code_at(i)); }, space.data);
     if (kind == 6) arrange(p.x, count, near_pair_of, space.data);
     if (kind >= 16 && !NATURAL) arrange(p.x, count, code_at, space.data);
     if (arranged) p.x = space.data;
-    with_kind(kind, [&](auto of) { multiply<typename decltype(of)::Reader>(p); });
+    with_kind(kind, [&](auto of) {
+        typedef typename decltype(of)::Reader R;
+        if constexpr (BY_COLUMNS<R>)
+            multiply_columns<R>(p);
+        else
+            multiply<R>(p);
+    });
 }
 
 // y [rows, k] = rows `ids` of the weights, dequantized.

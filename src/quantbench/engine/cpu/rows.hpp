@@ -3,6 +3,8 @@
 
 #include "vectors.hpp"
 
+#include <algorithm>
+
 namespace {
 
 inline vec activate(int kind, vec x) {
@@ -102,6 +104,26 @@ void attend_head(const float* query, const float* keys, const float* values, int
     int64_t d = 0;
     for (; d + 4 * W <= dim; d += 4 * W) mix<4>(scores, values + d, length, dim, inverse, out + d);
     for (; d < dim; d += W) mix<1>(scores, values + d, length, dim, inverse, out + d);
+}
+
+// The first place of the greatest of x; -1 where that is not finite, NaN counting as the greatest.
+int64_t best_of(const float* x, int64_t length) {
+    const int64_t whole = length / W * W;
+    vec high = fill(-INFINITY), rest = {};
+    for (int64_t i = 0; i < whole; i += W) {
+        const vec v = load(x + i);
+        high = v > high ? v : high;
+        rest += v - v;
+    }
+    float top = -INFINITY, left = sum(rest);  // NaN where anything is not finite
+    for (int i = 0; i < W; ++i) top = high[i] > top ? high[i] : top;
+    for (int64_t i = whole; i < length; ++i) {
+        top = x[i] > top ? x[i] : top;
+        left += x[i] - x[i];
+    }
+    if (left != 0 && (!(std::fabs(top) < INFINITY) || std::any_of(x, x + length, [](float f) { return f != f; })))
+        return -1;
+    return std::find(x, x + length, top) - x;
 }
 
 }  // namespace
