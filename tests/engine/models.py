@@ -63,6 +63,7 @@ MULTIPLIERS = {
     "logits_scaling": 8.0,
 }
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+PER_LAYER = ("layer_types", "no_rope_layers")
 VARIANTS: dict[str, dict[str, Any]] = {
     "qwen2": {"model_type": "qwen2"},
     "qwen2-tied": {"model_type": "qwen2", "tie_word_embeddings": True},
@@ -169,9 +170,16 @@ class DictSource:
         return self.tensors[name]
 
 
+def entries_for_all(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, lists with an entry a layer repeated for as many layers as there are."""
+    layers = settings["num_hidden_layers"]
+    lists = {key: settings[key] for key in PER_LAYER if settings.get(key)}
+    return settings | {key: (entries * layers)[:layers] for key, entries in lists.items()}
+
+
 def reference_model(variant: str, **changes: Any) -> Any:
     """A transformers model of a variant with random float32 weights, biases and norms included."""
-    settings = {**SHAPE, **VARIANTS[variant], **changes}
+    settings = entries_for_all({**SHAPE, **VARIANTS[variant], **changes})
     config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(
