@@ -11,7 +11,7 @@ from typing import Any
 from quantbench.errors import ModelError, UsageError
 from quantbench.methods import LIBRARIES, METHODS, VARIANTS
 from quantbench.settings import Engine
-from quantbench.sources import ModelSource, is_quantized
+from quantbench.sources import ModelSource, is_mxfp4, is_quantized
 from quantbench.units import listed
 
 DEFAULT_METHODS = ("fp16", "int8", "int4")
@@ -85,7 +85,7 @@ def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = Fa
 
     unread = unsupported(source.config)
     if is_quantized(source):
-        return support_of_quantized(source, engine, unread)
+        return support_of_quantized(source, engine, unread, trust_remote_code)
     if unread is None and engine != "transformers":
         return Support(model=source.name, engine="native", reason=None, other="transformers")
     if engine == "native":
@@ -99,10 +99,15 @@ def support_of(source: ModelSource, engine: str, *, trust_remote_code: bool = Fa
     return Support(model=source.name, engine="transformers", reason=reason, other=other)
 
 
-def support_of_quantized(source: ModelSource, engine: str, unread: str | None) -> Support:
+def support_of_quantized(
+    source: ModelSource, engine: str, unread: str | None, trust_remote_code: bool
+) -> Support:
     """What runs a model that another tool has quantized; `unread` is why the native engine does not."""
     if unread is None and engine != "transformers":
         return Support(model=source.name, engine="native", reason=None, quantized=True)
+    if is_mxfp4(source.config) and engine != "native":
+        check_known(source, trust_remote_code)
+        return Support(model=source.name, engine="transformers", reason=unread, quantized=True)
     asked = f"transformers was asked for, and {OWN} alone reads it; leave --engine out"
     reason = unread or asked
     raise ModelError(

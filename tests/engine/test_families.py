@@ -98,12 +98,45 @@ def test_a_row_does_not_depend_on_its_neighbours(variant: str) -> None:
     assert decoder.generate(requests, batch_size=4) == alone
 
 
-def test_longrope_ends_where_its_long_factors_would_begin() -> None:
+@pytest.mark.parametrize("key", ["short_factor", "long_factor"])
+def test_longrope_needs_both_kinds_of_factors(key: str) -> None:
     config = reference_model("phi4-mini").config.to_dict()
-    assert read_config(config).max_positions == 64
-    del config["rope_parameters"]["short_factor"]
-    with pytest.raises(ModelError, match="6 positive 'short_factor'"):
+    assert read_config(config).max_positions == 128
+    del config["rope_parameters"][key]
+    with pytest.raises(ModelError, match=f"6 positive '{key}'"):
         read_config(config)
+
+
+@pytest.mark.parametrize("length", [63, 64, 65, 120])
+def test_a_prompt_has_the_long_factors_once_it_is_longer_than_the_original_length(length: int) -> None:
+    model = reference_model("phi4-mini")
+    (text,) = prompts((length,))
+    (ours,) = native(model).score([text])
+    with torch.no_grad():
+        theirs = model(torch.tensor([text])).logits[0]
+    assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+def test_generation_crosses_the_original_length_as_in_transformers() -> None:
+    model = reference_model("phi4-mini")
+    decoder = native(model)
+    for length in (50, 63, 64, 65, 90):
+        (text,) = prompts((length,))
+        (found,) = decoder.generate([Request(prompt_ids=text, max_new_tokens=30)], batch_size=1)
+        with torch.no_grad():
+            theirs = model.generate(torch.tensor([text]), max_new_tokens=30, do_sample=False, use_cache=True)
+        assert list(found.token_ids) == theirs[0, length:].tolist()
+
+
+def test_each_text_of_a_batch_has_the_factors_of_its_own_length() -> None:
+    decoder = native(wide_model("phi4-mini"))
+    texts = prompts((20, 70, 64, 80, 65), vocab=96)
+    requests = [Request(prompt_ids=text, max_new_tokens=10) for text in texts]
+    alone = [decoder.generate([request], batch_size=1)[0].token_ids for request in requests]
+    assert [found.token_ids for found in decoder.generate(requests, batch_size=5)] == alone
+    for together, text in zip(decoder.score(texts), texts, strict=True):
+        (single,) = decoder.score([text])
+        assert torch.allclose(together, single, atol=1e-4)
 
 
 def test_rows_are_reordered_within_their_own_matrices() -> None:

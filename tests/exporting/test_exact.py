@@ -4,6 +4,7 @@ Where a format holds a method's own bits, logits are equal too, bit for bit; 4-b
 blocks, which other kernels multiply, so that only the values are.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from quantbench.methods import METHODS
 from quantbench.settings.commands import ExportFormat
 from tests.exporting.models import logits_of, opened, same, values_of, write_model
 
-GROUPS = {"int8-g128-head16", "int8-g32-head16", "int4-sym-head16"}
+GROUPS = {"int8-g128-head16", "int8-g32-head16", "int4-sym-head16", "int4-asym-head16"}
 DOUBLE = {"int4", "int4-hq-nocal", "int4-gptq-head16", "mixed-5"}  # and their kin
 EXPECTED = {
     "gguf": {
@@ -29,6 +30,7 @@ EXPECTED = {
         "q4_0",
         "int4-rtn",
         "int4-sym",
+        "int4-asym",
         "int8-g128",
         "int8-g32",
         *GROUPS,
@@ -40,6 +42,7 @@ OTHER_BLOCKS = {
     *DOUBLE,
     "int4-rtn",
     "int4-sym",
+    "int4-asym",
     "int8-g128",
     "int8-g32",
     *GROUPS,
@@ -123,6 +126,24 @@ def test_every_family_and_head_comes_back(
     assert same(values_of(back, "stored"), values_of(source, method))
     torch.testing.assert_close(logits_of(back, "stored"), logits_of(source, method), rtol=1e-5, atol=1e-6)
     assert back.config.get("tie_word_embeddings", False) == source.config.get("tie_word_embeddings", False)
+
+
+@pytest.mark.parametrize(
+    ("method", "form", "ways"),
+    [
+        ("int4-head16", "compressed-tensors", ["gguf holds it", "nearest .* is int4-asym-head16"]),
+        ("int4", "gptq", ["gguf holds it", "nearest .* is int4-asym-head16"]),
+        ("int4-rtn", "gptq", ["gguf holds it"]),
+        ("int8", "compressed-tensors", ["nearest .* is int8-head16"]),
+        ("int8-head16", "gptq", ["compressed-tensors holds it", "nearest .* is int8-g128-head16"]),
+    ],
+)
+def test_a_refusal_names_the_format_that_fits_and_the_nearest_method(
+    method: str, form: str, ways: list[str], model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        quantbench.export(str(model), method=method, format=form, output_dir=tmp_path / "out", device="cpu")
+    assert all(re.search(way, str(caught.value)) for way in ways)
 
 
 def test_large_models_are_written_in_shards(model: Path, tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ def test_all_variants_are_methods() -> None:
     parts = ("int4-hq", "int4-nocal", "int4-hq-nocal")
     wide_groups = ("int8-g128", "int8-g32")
     gptq = ("int4-gptq", "int4-hq-gptq")
-    symmetric = ("int4-sym", "int4-sym-head16")
+    published = ("int4-sym", "int4-sym-head16", "int4-asym", "int4-asym-head16")
     heads = ("int8-head16", "int4-head16", *(f"{part}-head16" for part in (*parts, *wide_groups, *gptq)))
-    assert set(OF_ONE_FORMAT) == {*parts, *wide_groups, *gptq, *symmetric, *heads}
+    assert set(OF_ONE_FORMAT) == {*parts, *wide_groups, *gptq, *published, *heads}
     assert VARIANTS.keys() <= METHODS.keys()
 
 
@@ -42,7 +42,7 @@ def test_all_variants_are_methods() -> None:
 def test_a_variant_holds_what_its_name_says(name: str) -> None:
     found = formats(name, wide(tie_word_embeddings=False))
     bits, _, rest = name.partition("-")
-    group = 32 if "hq" in rest or "g32" in rest else 128 if "g128" in rest or "sym" in rest else 64
+    group = 32 if "hq" in rest or "g32" in rest else 128 if "g128" in rest or rest.startswith("sym") else 64
     packed = ("W4", group) if bits == "int4" else ("W8", group if "-g" in name else None)
     ends = ("W16", None) if name.endswith("head16") else packed
     assert found == {

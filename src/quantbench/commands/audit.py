@@ -51,8 +51,9 @@ def held_of_records(settings: AuditSettings, err: Console) -> tuple[Held, Parts,
     from quantbench.errors import StoreError, UsageError
     from quantbench.report.sections.setup import memory_of, places_in
 
-    if settings.method is not None:
-        raise UsageError("--method has no effect here: a results folder holds its own methods; leave it out")
+    for option, given in (("--method", settings.method), ("--device", settings.device)):
+        if given not in (None, "auto"):
+            raise UsageError(f"{option} has no effect here: a results folder holds its own; leave it out")
     rows = api.load(settings.subject, console=err).analysis.results.rows
     held = [(row.label, row.record.storage) for row in rows if row.record.storage]
     if not held:

@@ -19,12 +19,14 @@ LEAST = 16  # rows and inputs: smaller ones are no matrices that are multiplied
 
 @dataclass(frozen=True, slots=True)
 class PackedStack:
-    """`packed` [number x rows, inputs]; stands where a module had its tensor."""
+    """`packed` [number x rows, inputs]; stands where a module had its tensor, [number, inputs, rows] where it
+    is `transposed`."""
 
     packed: Weight
     shape: torch.Size
     dtype: torch.dtype  # of activations
     kernel: str
+    transposed: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -33,15 +35,20 @@ class PackedStack:
 
     def whole(self) -> Tensor:
         """All values, as the tensor was."""
-        return self.packed.as_dtype(self.dtype).reshape(self.shape)
+        values = self.packed.as_dtype(self.dtype)
+        if not self.transposed:
+            return values.reshape(self.shape)
+        number, inputs, rows = self.shape
+        return values.reshape(number, rows, inputs).transpose(1, 2)
 
     def __getitem__(self, index: Any) -> Tensor:
         if not isinstance(index, int) and not (isinstance(index, Tensor) and index.dim() == 0):
             return self.whole()[index]
-        rows = self.shape[1]
+        rows = self.shape[2 if self.transposed else 1]
         first = int(index) % self.shape[0] * rows
         asked = torch.arange(first, first + rows, device=self.device)
-        return self.packed.dequantize(asked).to(self.dtype)
+        matrix = self.packed.dequantize(asked).to(self.dtype)
+        return matrix.T if self.transposed else matrix
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else a tensor has."""
@@ -81,13 +88,18 @@ def stacked_fields(module: nn.Module) -> list[str]:
     ]
 
 
+def is_transposed(module: nn.Module) -> bool:
+    """Whether a module's matrices are [inputs, rows]; transformers notes it on experts."""
+    return bool(getattr(module, "is_transposed", False))
+
+
 def pack_stacks(module: nn.Module, weights: Mapping[str, Weight], dtype: torch.dtype) -> None:
     """Let a module hold these weights in place of the parameters of their names."""
     kind, stacks = type(module), {}
     for field, weight in weights.items():
         shape = module._parameters.pop(field).shape  # type: ignore[union-attr]
         kernel = f"{kind.__name__}'s own code, {weight.format} dequantized"
-        stacks[field] = PackedStack(weight, shape, dtype, kernel)
+        stacks[field] = PackedStack(weight, shape, dtype, kernel, is_transposed(module))
     fields = {field: stack_property(field) for field in stacks}
     module.__class__ = type(f"Packed{kind.__name__}", (kind,), fields)
     module.stacks = stacks  # type: ignore[assignment]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -13,7 +13,7 @@ from quantbench.decoding.module_tensors import FormOf, plain_tensors
 from quantbench.decoding.spreading import check_on_gpus, free_bytes, map_of, spread_over
 from quantbench.decoding.transformers import TransformersDecoder
 from quantbench.errors import ModelError
-from quantbench.sources import ModelSource
+from quantbench.sources import ModelSource, is_mxfp4
 from quantbench.weights.finite import is_finite, overflow
 
 
@@ -25,6 +25,13 @@ class Change:
     convert: Callable[[Any], None] | None = None  # changes the loaded model's layers in place
     form_of: FormOf | None = None  # (name, module) -> how a module of the library holds its matrix
     activation_bits: int | None = None  # that are multiplied with; None where activations keep theirs
+    load: "Load | None" = None  # makes the model, in place of transformers' own loading
+
+
+class Load(Protocol):
+    """Makes a model on a device, in a type."""
+
+    def __call__(self, source: ModelSource, *, device: str, dtype: str, trust_remote_code: bool) -> Any: ...
 
 
 UNCHANGED = Change()
@@ -43,7 +50,10 @@ def load_transformers_decoder(
 
     Where `spread` names several GPUs, the first of which is `device`, its layers are put on all of them.
     """
-    if change.quantization is None and not spread:
+    if change.load is not None:
+        model = change.load(source, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        model = model.to(device)
+    elif change.quantization is None and not spread:
         model = load_transformers_model(source, dtype=dtype, trust_remote_code=trust_remote_code).to(device)
     else:
         asked = spread_over(spread, free_bytes) if spread else on_one(device)
@@ -110,6 +120,13 @@ def check_complete(source: ModelSource, missing: Iterable[str]) -> None:
         )
 
 
+def as_floats(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `from_pretrained` that make floats of what is stored as MXFP4."""
+    from transformers import Mxfp4Config
+
+    return {"quantization_config": Mxfp4Config(dequantize=True)} if is_mxfp4(config) else {}
+
+
 def load_transformers_model(source: ModelSource, *, dtype: str, trust_remote_code: bool = False) -> Any:
     """The source's folder as transformers reads it, or its tensors in a model made from its configuration."""
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -118,7 +135,11 @@ def load_transformers_model(source: ModelSource, *, dtype: str, trust_remote_cod
     try:
         if source.folder is not None:
             model, loading = AutoModelForCausalLM.from_pretrained(
-                source.folder, dtype=kind, trust_remote_code=trust_remote_code, output_loading_info=True
+                source.folder,
+                dtype=kind,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                **as_floats(source.config),
             )
             check_complete(source, loading["missing_keys"])
             return model

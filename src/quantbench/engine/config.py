@@ -5,8 +5,9 @@ makes `unsupported` name it; keys that cannot change what is computed (dropout, 
 Defaults for missing keys are those of the transformers configuration class of the family.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from quantbench.engine.activations import ACTIVATIONS
@@ -70,6 +71,15 @@ class ModelConfig:
     @property
     def kv_size(self) -> int:
         return self.kv_heads * self.head_dim
+
+    def is_long(self, length: int) -> bool:
+        """Whether a text of so many tokens is rotated otherwise than shorter ones."""
+        return any(rope.is_long(length) for rope in self.ropes)
+
+    def runs_alike(self, texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        """The places of texts in runs, as they lie, in each of which all are rotated alike."""
+        for _, run in groupby(range(len(texts)), key=lambda place: self.is_long(len(texts[place]))):
+            yield list(run)
 
     @property
     def rope(self) -> Rope:
@@ -181,7 +191,7 @@ def read_config(config: Mapping[str, Any]) -> ModelConfig:
         mlp_bias=has_bias(full, family.mlp_bias),
         qk_norm=family.head_norm is HeadNorm.HEAD,
         tied=bool(full["tie_word_embeddings"]),
-        max_positions=min(rope.positions or full["max_position_embeddings"] for rope in ropes),
+        max_positions=full["max_position_embeddings"],
         windows=windows,
         ropes=ropes,
         mlp_widths=tuple(full[key] for key in MLP_WIDTHS if full.get(key)),

@@ -19,6 +19,7 @@ from quantbench.engine.composite import JoinedLinear
 from quantbench.engine.cpu.layers import cpu_layers
 from quantbench.engine.cpu.operations import cpu_operations
 from quantbench.engine.cpu.pages import use_large_pages
+from quantbench.engine.crossing import OnFinish, OnFirst, in_parts
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import AS_LINEAR, Linear
 from quantbench.engine.model import Model
@@ -79,11 +80,15 @@ class NativeDecoder:
         if not requests:
             return []
         check_ids([request.prompt_ids for request in requests], self.vocab_size)
-        with torch.inference_mode():
-            rows = min(batch_size, len(requests))
-            run = GenerationRun(self._model, requests, rows, on_finish, exact_prompts=self.exact_prompts)
+
+        def run(asked: Sequence[Request], on_first: OnFirst, on_end: OnFinish) -> list[Generation]:
+            rows = min(batch_size, len(asked))
+            run = GenerationRun(self._model, asked, rows, on_end, exact_prompts=self.exact_prompts)
             self.cache_bytes = max(self.cache_bytes or 0, run.cache_bytes)
-            return run.finish(on_first_token)
+            return run.finish(on_first)
+
+        with torch.inference_mode():
+            return in_parts(self.config, run, requests, on_first_token, on_finish)
 
     def score(
         self, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int] | None = None

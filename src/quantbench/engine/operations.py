@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -33,7 +34,7 @@ class Rotation:
     def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
         self._ropes, self._device, self._dtype = config.ropes, device, dtype
         empty = torch.empty(0, config.head_dim, device=device, dtype=dtype)
-        self._tables = dict.fromkeys(config.ropes, (empty, empty))
+        self._tables = dict.fromkeys((*config.ropes, *(rope.long for rope in config.ropes)), (empty, empty))
         self._positions = 0
 
     def reserve(self, positions: int) -> None:
@@ -43,6 +44,12 @@ class Rotation:
             for rope in self._tables:
                 cos, sin = (table.to(self._device, self._dtype) for table in rope.tables(positions))
                 self._tables[rope] = (cos, sin)
+
+    def of_texts(self, length: int) -> "Rotation":
+        """That of texts of so many tokens, over the same tables: of all that are long, or of all others."""
+        found = copy(self)
+        found._ropes = tuple(rope.long if rope.is_long(length) else rope for rope in self._ropes)
+        return found
 
     def of(self, layer: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines of a layer."""

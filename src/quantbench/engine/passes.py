@@ -11,6 +11,7 @@ from torch import Tensor
 
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.model import Model
+from quantbench.engine.operations import Rotation
 
 
 def prompt_pass(
@@ -26,9 +27,34 @@ def prompt_pass(
 
     Prompt i goes into row `rows[i]` of the cache. Without `exact` kernels for prompts may take fewer bits.
     """
+    states = []
+    for run in model.config.runs_alike(prompts):
+        alike, places = [prompts[i] for i in run], [rows[i] for i in run]
+        rotation = rotation_for(model, alike)
+        states.append(filled(model, alike, cache, places, rotation, ends_only=ends_only, exact=exact))
+    return torch.cat(states) if len(states) > 1 else states[0]
+
+
+def rotation_for(model: Model, texts: Sequence[Sequence[int]]) -> Rotation:
+    """That of texts which are rotated alike, with room for them."""
+    longest = max(map(len, texts))
+    model.rotation.reserve(longest)
+    return model.rotation.of_texts(longest)
+
+
+def filled(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    cache: KeyValueCache,
+    rows: Sequence[int],
+    rotation: Rotation,
+    *,
+    ends_only: bool = False,
+    exact: bool,
+) -> Tensor:
+    """`prompt_pass` of prompts that are rotated alike."""
     lengths = [len(prompt) for prompt in prompts]
-    model.rotation.reserve(max(lengths))
-    attention = model.operations.prompt_attention(cache, model.rotation, lengths, rows)
+    attention = model.operations.prompt_attention(cache, rotation, lengths, rows)
     ids = torch.tensor([token for prompt in prompts for token in prompt], device=model.device)
     ends = torch.tensor(lengths, device=model.device).cumsum(0) - 1 if ends_only else None
     return model.hidden(ids, attention, ends, prompt=not exact)
@@ -40,13 +66,14 @@ def continuation_pass(
     begins: Sequence[int],
     cache: KeyValueCache,
     rows: Sequence[int],
+    rotation: Rotation,
 ) -> Tensor:
     """Final states [tokens, hidden_size] of each text from position `begins[i]` on, as they are decoded.
 
     What comes before is in row `rows[i]` of the cache.
     """
     spans = [range(begin, len(text)) for begin, text in zip(begins, texts, strict=True)]
-    attention = model.operations.continuation_attention(cache, model.rotation, spans, rows)
+    attention = model.operations.continuation_attention(cache, rotation, spans, rows)
     ids = [text[position] for text, span in zip(texts, spans, strict=True) for position in span]
     return model.hidden(torch.tensor(ids, device=model.device), attention)
 
@@ -54,9 +81,24 @@ def continuation_pass(
 def forced_states(
     model: Model, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int], *, exact_prompts: bool
 ) -> Tensor:
-    """Final states [all tokens, hidden_size] of texts: each one's prompt as a prompt, the rest as decoded."""
-    longest = max(map(len, texts))
-    model.rotation.reserve(longest)
+    """Final states [all tokens, hidden_size] of texts: each one's prompt as a prompt, the rest as decoded.
+
+    Rotated as the whole text is: one that outgrew a length while it was written is scored as it ended.
+    """
+    states = [
+        alike_states(
+            model, [texts[i] for i in run], [prompt_lengths[i] for i in run], exact_prompts=exact_prompts
+        )
+        for run in model.config.runs_alike(texts)
+    ]
+    return torch.cat(states) if len(states) > 1 else states[0]
+
+
+def alike_states(
+    model: Model, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int], *, exact_prompts: bool
+) -> Tensor:
+    """The same of texts that are rotated alike."""
+    rotation, longest = rotation_for(model, texts), max(map(len, texts))
     cache = KeyValueCache(
         model.config, rows=len(texts), capacity=longest, device=model.device, dtype=model.dtype
     )
@@ -65,10 +107,10 @@ def forced_states(
     order, states = [], []
     if rows := [row for row, (_, length) in pairs if length]:
         prompts = [texts[row][: prompt_lengths[row]] for row in rows]
-        states.append(prompt_pass(model, prompts, cache, rows, exact=exact_prompts))
+        states.append(filled(model, prompts, cache, rows, rotation, exact=exact_prompts))
         order += [places[row][: prompt_lengths[row]] for row in rows]
     if rows := [row for row, (text, length) in pairs if length < len(text)]:
         begins = [prompt_lengths[row] for row in rows]
-        states.append(continuation_pass(model, [texts[row] for row in rows], begins, cache, rows))
+        states.append(continuation_pass(model, [texts[row] for row in rows], begins, cache, rows, rotation))
         order += [places[row][prompt_lengths[row] :] for row in rows]
     return torch.cat(states)[torch.cat(order).argsort().to(model.device)]

@@ -1,8 +1,12 @@
 """Rotary position embedding: reads its parameters from a configuration and makes cosine and sine tables.
 
 Types: default, linear, llama3 (Llama 3.1 and later) and yarn, after their papers and with the defaults of
-transformers; factors, the same as a list, as GGUF files have them; longrope within the length before the
-extension, where it has its short factors. dynamic, whose frequencies change with the text, is left out.
+transformers; factors, the same as a list, as GGUF files have them; longrope. dynamic, whose frequencies
+change with every token, is left out.
+
+longrope has short factors and long ones, which a text has everywhere that is longer than the length before
+the extension. As in transformers a text that outgrows it is computed anew (`crossing`); unlike there each
+text of a batch decides for itself. (llama.cpp decides by the context that it was started with.)
 
 A head's first half is turned with its second. Where a part of a head is rotated, the loader has put that
 part's halves at the beginnings of the head's halves (`head_order`); the rest is turned by nothing. The tables
@@ -33,18 +37,27 @@ class Rope:
     theta: float
     head_dim: int
     factor: float = 1.0
-    original_positions: int = 0  # llama3, yarn: the length before the extension
+    original_positions: int = 0  # llama3, yarn, longrope: the length before the extension
     low_freq_factor: float = 1.0  # llama3
     high_freq_factor: float = 4.0  # llama3
     beta_fast: float = 32.0  # yarn
     beta_slow: float = 1.0  # yarn
     truncate: bool = True  # yarn
     factors: tuple[float, ...] = ()  # factors, longrope: what each frequency is divided by
+    long_factors: tuple[float, ...] = ()  # longrope: the same in texts beyond the original length
     attention_factor: float = 1.0  # yarn, longrope: cosine and sine are multiplied with it
     rotary_dim: int = 0  # what is rotated of a head; 0 is all of it
     rotates: bool = True  # whether anything is
     scale: float = 1.0  # of all of a head, rotated or not
-    positions: int | None = None  # longrope: texts that it holds for
+
+    def is_long(self, length: int) -> bool:
+        """Whether a text of so many tokens has factors of its own."""
+        return bool(self.long_factors) and length > self.original_positions
+
+    @property
+    def long(self) -> "Rope":
+        """The rotation of prompts that are long; itself where none is."""
+        return replace(self, factors=self.long_factors, long_factors=()) if self.long_factors else self
 
     @property
     def turned(self) -> int:
@@ -81,11 +94,15 @@ class Rope:
         """Cosine and sine for positions 0 to positions - 1, float32 [positions, head_dim] each.
 
         The second half of a row repeats the first; the sine's first half is negated, so that a rotation is
-        x * cosine + swap_halves(x) * sine.
+        x * cosine + swap_halves(x) * sine. A position at which texts become long has their factors.
         """
         import torch
 
-        angles = torch.arange(positions, dtype=torch.float32)[:, None] * self.inverse_frequencies()
+        places = torch.arange(positions, dtype=torch.float32)[:, None]
+        angles = places * self.inverse_frequencies()
+        if self.is_long(positions):
+            begin = self.original_positions
+            angles[begin:] = places[begin:] * self.long.inverse_frequencies()
         factor = torch.full((self.head_dim // 2,), self.scale)
         factor[: self.turned // 2] *= self.attention_factor
         cos, sin = angles.cos() * factor, angles.sin() * factor
@@ -208,8 +225,9 @@ def _read_kind(
         return replace(
             rope,
             factors=_factors(given, head_dim, "short_factor"),
+            long_factors=_factors(given, head_dim, "long_factor") if original < max_positions else (),
+            original_positions=original,
             attention_factor=_longrope_factor(given, factor, original),
-            positions=min(original, max_positions),
         )
     rope = replace(rope, factor=factor, original_positions=original)
     if kind == "llama3":

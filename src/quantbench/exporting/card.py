@@ -29,7 +29,7 @@ KEPT = ("license", "license_name", "license_link", "language")  # of the origina
 USE = {
     "gguf": "llama.cpp: `llama-cli -m {file}`; quantbench: `quantbench run {file}`.",
     "compressed-tensors": "transformers (with compressed-tensors installed), vLLM, `quantbench run FOLDER`.",
-    "gptq": "transformers (with gptqmodel installed), vLLM, `quantbench run FOLDER`.",
+    "gptq": "transformers (with gptqmodel installed), vLLM (symmetric ones alone), `quantbench run FOLDER`.",
 }
 
 

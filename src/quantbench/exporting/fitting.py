@@ -30,6 +30,7 @@ def fitting_methods(form: ExportFormat) -> tuple[str, ...]:
     return tuple(name for name in METHODS if makes_weights(name) and misfit_of(name, form) is None)
 
 
+@cache
 def misfit_of(method: str, form: ExportFormat) -> str | None:
     """Why the format does not hold a tiny model under the method, as a phrase; None where it does."""
     source = RandomSource("tiny", TINY | SMALL, seed=0)

@@ -1,5 +1,7 @@
 """From a model and a method to the files of a format."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +70,28 @@ def export_model(asked: Asked, measured: Measured | None) -> Path:
 
 def unfit(asked: Asked, reason: str) -> ModelError:
     """The sentence for weights that the format cannot hold exactly."""
+    ways = [f"{form} holds it" for form in ExportFormat if form != asked.format and holds(asked.method, form)]
+    fitting = fitting_methods(asked.format)
+    if near := nearest(asked.method, fitting):
+        ways.append(f"the nearest to it that {asked.format} holds is {near}")
+    ways.append(f"of the methods for unquantized models {asked.format} holds {', '.join(fitting)}")
     return ModelError(
-        f"{asked.method} cannot be written as {asked.format} exactly ({reason}); of the methods for "
-        f"unquantized models {asked.format} holds {', '.join(fitting_methods(asked.format))}"
+        f"{asked.method} cannot be written as {asked.format} exactly ({reason}); {'; '.join(ways)}"
     )
+
+
+def holds(method: str, form: ExportFormat) -> bool:
+    """Whether a format holds the weights that a method makes of an unquantized model."""
+    return method != "stored" and misfit_of(method, form) is None
+
+
+def nearest(method: str, fitting: Sequence[str]) -> str | None:
+    """Of methods of the same bits the one with the next groups, embedding and head alike if possible."""
+    own = METHODS[method]
+    alike = [name for name in fitting if own.scheme and METHODS[name].scheme == own.scheme]
+
+    def distance(name: str) -> tuple[bool, float]:
+        scales = [1 / (found.group_size or math.inf) for found in (METHODS[name], own)]  # a weight
+        return name.endswith("-head16") != method.endswith("-head16"), abs(scales[0] - scales[1])
+
+    return min(alike, key=distance, default=None)

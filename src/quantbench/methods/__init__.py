@@ -14,11 +14,11 @@ from quantbench.methods.ggml import GGML
 from quantbench.methods.libraries import LIBRARIES
 from quantbench.methods.method import Loaded, LoadSettings, Method
 from quantbench.methods.mixed import MIXED
+from quantbench.methods.published import PUBLISHED
 from quantbench.methods.quantized import QUANTIZED
 from quantbench.methods.quantized import VARIANTS as OF_ONE_METHOD
 from quantbench.methods.spreading import spreads
 from quantbench.methods.stored import STORED
-from quantbench.methods.symmetric import SYMMETRIC
 from quantbench.settings import PlaceSettings, SpeedSettings
 from quantbench.sources import ModelSource
 
@@ -35,12 +35,12 @@ __all__ = [
 ]
 
 OTHER_BUDGETS = {name: method for name, method in MIXED.items() if name != "mixed"}
-VARIANTS = {**OF_ONE_METHOD, **SYMMETRIC, **OTHER_BUDGETS}
+VARIANTS = {**OF_ONE_METHOD, **PUBLISHED, **OTHER_BUDGETS}
 METHODS: dict[str, Method] = {
     **FLOATS,
     **QUANTIZED,
     **MIXED,
-    **SYMMETRIC,
+    **PUBLISHED,
     **FLOAT8,
     **GGML,
     **LIBRARIES,

@@ -58,6 +58,7 @@ OPTIONS: dict[str, tuple[MethodOption, ...]] = {  # in the order in which an own
     "mixed": (BUDGETS, ROUNDING, head_option("mixed")),
     "fp8": (MethodOption(key="a", what="bits of activations", parts={"8": "", "16": "-a16"}),),
     "int4-sym": (head_option("4"),),
+    "int4-asym": (head_option("4"),),
     "bnb-nf4": (MethodOption(key="dq", what="scales quantized once more", parts={"off": "", "on": "-dq"}),),
 }
 

@@ -94,9 +94,13 @@ class Packing:
 
 
 def rows_of(module: "nn.Module", field: str) -> "Tensor":
-    """The matrices in a tensor [number, rows, inputs] as one [number x rows, inputs]."""
+    """Matrices in a tensor [number, rows, inputs], or transposed ones, as one [number x rows, inputs]."""
+    from quantbench.decoding.packed_stacks import is_transposed
+
     parameter: Any = module._parameters[field]
     values: Tensor = parameter.data
+    if is_transposed(module):
+        values = values.transpose(1, 2)
     return values.reshape(-1, values.shape[-1])
 
 

@@ -31,8 +31,8 @@ class StoredMethod:
         return None
 
     def unsupported_reason(self, engine: str) -> str | None:
-        """Only our engine multiplies what it reads."""
-        return "packed weights are read by quantbench's engine alone" if engine == "transformers" else None
+        """`support` knows which checkpoints transformers is for: those with experts in MXFP4."""
+        return None
 
     def fixes_activations(self, engine: str, device: str) -> bool:
         """Packed weights leave the type of activations open."""
@@ -52,10 +52,21 @@ class StoredMethod:
         """Read each matrix as it is stored."""
         from quantbench.weights.readers import stored_reader
 
+        if settings.engine == "transformers":
+            return load_in_transformers(source, settings)
         reader = Placed(stored_reader(source), settings)
         loaded = load_native(source, settings, reader)
         sentences = (*reader.warnings(), *activation_notes(source.config))
         return replace(loaded, warnings=(*sentences, *loaded.warnings))
+
+
+def load_in_transformers(source: ModelSource, settings: LoadSettings) -> Loaded:
+    """Experts in MXFP4 in the model of transformers, whose code asks for those that a token meets."""
+    from quantbench.decoding.mxfp4_loading import load_mxfp4_model
+    from quantbench.decoding.transformers_loading import Change
+    from quantbench.methods.transformers_engine import load_transformers
+
+    return load_transformers(source, settings, Change(load=load_mxfp4_model))
 
 
 class Placed:

@@ -6,7 +6,9 @@ repository is ever run.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from quantbench.errors import ModelError
 from quantbench.sources.folder import open_folder
@@ -22,6 +24,7 @@ __all__ = [
     "eos_ids",
     "find_model",
     "is_hub_id",
+    "is_mxfp4",
     "is_quantized",
     "load_tokenizer",
     "open_source",
@@ -79,6 +82,11 @@ def open_path(model: str) -> ModelSource:
 def is_quantized(source: ModelSource) -> bool:
     """Whether another tool has quantized the source's weights."""
     return isinstance(source, GgufSource) or bool(source.config.get("quantization_config"))
+
+
+def is_mxfp4(config: Mapping[str, Any]) -> bool:
+    """Whether a folder's experts are stored as transformers stores MXFP4 (gpt-oss)."""
+    return (config.get("quantization_config") or {}).get("quant_method") == "mxfp4"
 
 
 def find_model(model: str, *, revision: str | None = None) -> None:

@@ -66,6 +66,15 @@ def test_every_family_generates_what_the_plain_engine_does(variant: str) -> None
     assert ours.generate(asked, batch_size=6) == plain.generate(asked, batch_size=6)
 
 
+def test_texts_that_outgrow_longropes_length_go_on_as_in_the_plain_engine() -> None:
+    plain, ours = pair("phi4-mini")
+    asked = [Request(prompt_ids=p, max_new_tokens=9) for p in prompts((60, 70, 20, 64, 65))]
+    assert ours.generate(asked, batch_size=3) == plain.generate(asked, batch_size=3)
+    texts = prompts((20, 90, 64, 70))
+    for found, wanted in zip(ours.score(texts), plain.score(texts), strict=True):
+        assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("variant", ["qwen2-window", "qwen3", "llama3-rope"])
 def test_scores_are_those_of_the_plain_engine(variant: str) -> None:
     plain, ours = pair(variant)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from quantbench.decoding import Generation, HeldMatrix, Phase, Point, Request, held_scheme
 from quantbench.decoding.sequence import check_ids, check_requests, grouped
+from quantbench.engine.crossing import OnFinish, OnFirst, in_parts
 from quantbench.engine.cuda.ahead import ask_for_kernels
 from quantbench.engine.cuda.few_rows.launch import (
     Run,
@@ -36,7 +37,7 @@ from quantbench.engine.cuda.runner import ModelRunner
 from quantbench.engine.cuda.scheduler import PREFILL_TOKENS, Scheduler
 from quantbench.engine.cuda.state import StepState, allocate_state
 from quantbench.engine.cuda.triton.launch import on_device
-from quantbench.engine.cuda.triton.rotate import Tables, rotation_tables
+from quantbench.engine.cuda.triton.rotate import Tables, prompt_tables, rotation_tables
 from quantbench.engine.cuda.triton.together import compile_together
 from quantbench.engine.cuda.triton_step import TritonStep
 from quantbench.engine.linear import AS_LINEAR
@@ -115,9 +116,13 @@ class CudaDecoder:
         if not requests:
             return []
         check_ids([request.prompt_ids for request in requests], self.vocab_size)
+
+        def run(asked: Sequence[Request], on_first: OnFirst, on_end: OnFinish) -> list[Generation]:
+            runner = self._runner_for(asked, min(batch_size, len(asked)))
+            return Scheduler(runner, asked, on_end).finish(on_first)
+
         with torch.inference_mode(), on_device(self._model.device):
-            runner = self._runner_for(requests, min(batch_size, len(requests)))
-            return Scheduler(runner, requests, on_finish).finish(on_first_token)
+            return in_parts(self.config, run, requests, on_first_token, on_finish)
 
     def _runner_for(self, requests: Sequence[Request], rows: int) -> ModelRunner:
         """The last call's state and graphs where they fit, else new ones; never both at once."""
@@ -150,7 +155,8 @@ class CudaDecoder:
             self._tables = rotation_tables(self.config, positions, self._model.device)
 
     def _make_step(self, state: StepState) -> Step:
-        if self._persistent is not None and self._persistent.takes(state):
+        long = self.config.is_long(state.capacity)  # the persistent kernel knows one rotation
+        if self._persistent is not None and not long and self._persistent.takes(state):
             try:
                 step = self._persistent.build(self._model, state)
                 self._note_step(self._persistent.name, self._persistent.max_batch)
@@ -188,13 +194,14 @@ class CudaDecoder:
         check_ids(sequences, self.vocab_size)
         budget = max(1, SCORE_FLOATS // self.vocab_size)
         for group in grouped(sequences, min(budget, PREFILL_TOKENS)):
-            with torch.inference_mode(), on_device(self._model.device):
-                lengths = [len(ids) for ids in group]
-                self._reserve(max(lengths))
-                layout = lay_out(group, range(len(group)), self._model.device)
-                hidden = self._prompt_pass(layout, self._tables, None)
-                logits = self._prompt_pass.logits(hidden)
-            yield from torch.split(logits, lengths)
+            for run in self.config.runs_alike(group):
+                with torch.inference_mode(), on_device(self._model.device):
+                    lengths = [len(group[place]) for place in run]
+                    self._reserve(max(lengths))
+                    layout = lay_out([group[place] for place in run], range(len(run)), self._model.device)
+                    tables = prompt_tables(self.config, self._tables, max(lengths))
+                    logits = self._prompt_pass.logits(self._prompt_pass(layout, tables, None))
+                yield from torch.split(logits, lengths)
 
     def held(self) -> Iterator[HeldMatrix]:
         names = {kernel.operation: kernel.name for kernel in self.kernels()}

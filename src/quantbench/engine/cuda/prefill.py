@@ -42,6 +42,7 @@ class PromptPass:
         self._model, self._ops = model, operations
         self._invariant = batch_invariant
         self.few_tokens = CUBLAS[kind_of(model.layers[0].qkv.weight)]  # from which cuBLAS multiplies
+        self.config = model.config
         self.width = model.config.hidden_size  # of a final state
 
     def __call__(self, layout: PromptLayout, tables: Tables, state: StepState | None) -> Tensor:

@@ -16,7 +16,7 @@ from quantbench.engine.cuda.prefill import PromptPass
 from quantbench.engine.cuda.prompt_graphs import Prefill, PromptGraphs, put
 from quantbench.engine.cuda.prompt_layout import to_device
 from quantbench.engine.cuda.state import IDLE, StepState
-from quantbench.engine.cuda.triton.rotate import Tables
+from quantbench.engine.cuda.triton.rotate import Tables, prompt_tables
 from quantbench.engine.cuda.triton_step import StepMaker
 
 
@@ -48,13 +48,19 @@ class ModelRunner:
         self._lengths = torch.zeros(state.rows, dtype=torch.int64, device=self._device)
         width = prompt_pass.width
         self._ends = torch.empty(state.rows, width, dtype=state.keys.dtype, device=self._device)
-        self._compute = PromptGraphs(Prefill(state, prompt_pass, tables, self._lengths, self._ends))
+        passes = (
+            tables,
+            prompt_tables(prompt_pass.config, tables, state.capacity),
+        )  # of short prompts, of long
+        self._compute = [
+            PromptGraphs(Prefill(state, prompt_pass, these, self._lengths, self._ends)) for these in passes
+        ]
         self._spare: list[Tensor] = []
 
     @property
     def warmup_s(self) -> float:
         """Seconds spent compiling and capturing."""
-        return self.graphs.warmup_s + self._compute.warmup_s
+        return self.graphs.warmup_s + sum(passes.warmup_s for passes in self._compute)
 
     def reset(self) -> None:
         """All rows idle."""
@@ -69,7 +75,7 @@ class ModelRunner:
         """
         new = [place for place, source in enumerate(sources) if source is None]
         if new:
-            self._compute([requests[place].prompt_ids for place in new], [slots[place] for place in new])
+            self._fill([requests[place].prompt_ids for place in new], [slots[place] for place in new])
         for request, slot, source in zip(requests, slots, sources, strict=True):
             if source is not None and source != slot:
                 self._copy(source, slot, len(request.prompt_ids))
@@ -77,6 +83,13 @@ class ModelRunner:
         left = [place for place in range(len(requests)) if place not in chosen]
         if left:
             self._choose([requests[place] for place in left], [slots[place] for place in left])
+
+    def _fill(self, prompts: Sequence[Sequence[int]], slots: Sequence[int]) -> None:
+        """Compute prompts, those together that are rotated alike."""
+        config = self._prompt_pass.config
+        for run in config.runs_alike(prompts):
+            long = config.is_long(len(prompts[run[0]]))
+            self._compute[long]([prompts[i] for i in run], [slots[i] for i in run])
 
     def _choose(self, requests: Sequence[Request], slots: Sequence[int]) -> None:
         """The first tokens after the final states of prompts in these rows."""

@@ -53,9 +53,7 @@ def integers_of(weight: Weight) -> Integers:
     if isinstance(weight, Int8GroupsWeight):
         return symmetric(signed(weight.q), weight.scale, 8)
     if isinstance(weight, Int4Weight):
-        if bool(weight.zero.any()):
-            raise Unfit("its zero points are floats, not integers")
-        return symmetric(unpack_pairs(weight.packed), weight.scale, 4)
+        return with_whole_zeros(weight)
     if isinstance(weight, IntegerWeight):
         return with_zeros(weight)
     if isinstance(weight, BlockWeight):
@@ -71,6 +69,19 @@ def symmetric(codes: "Tensor", scale: "Tensor", bits: int) -> Integers:
 
     zero = torch.full(scale.shape, 1 << (bits - 1), dtype=torch.uint8)
     return Integers(codes=codes, scale=narrow(scale), zero=zero, bits=bits)
+
+
+def with_whole_zeros(weight: Int4Weight) -> Integers:
+    """Unfit where a group's zero is no whole number of its steps."""
+    import torch
+
+    scale, zero = weight.scale.float(), weight.zero.float()
+    middle = 1 << 3
+    point = torch.where(scale == 0, middle, middle - zero / scale).round()
+    if not torch.equal((middle - point) * scale, zero) or int(point.min()) < 0 or int(point.max()) > 15:
+        raise Unfit("its zero points are floats, not integers")
+    codes = unpack_pairs(weight.packed)
+    return Integers(codes=codes, scale=narrow(weight.scale), zero=point.to(torch.uint8), bits=4)
 
 
 def signed(codes: "Tensor") -> "Tensor":

@@ -30,11 +30,26 @@ Tables = Mapping[Rope, tuple[Tensor, Tensor]]  # cosines and sines, float32 [pos
 
 def rotation_tables(config: ModelConfig, positions: int, device: torch.device) -> Tables:
     """Of each rotation that layers have, for positions 0 to positions - 1."""
-    half, found = config.head_dim // 2, dict[Rope, tuple[Tensor, Tensor]]()
-    for rope in dict.fromkeys(config.ropes):
-        cosines, sines = (table[:, half:].contiguous().to(device) for table in rope.tables(positions))
-        found[rope] = (cosines, sines)
+    ropes = dict.fromkeys(config.ropes)
+    return {rope: half_tables(rope, positions, device) for rope in ropes}
+
+
+def prompt_tables(config: ModelConfig, tables: Tables, length: int) -> Tables:
+    """Those of prompts of so many tokens: of all that are long, or the given ones of all others."""
+    if not config.is_long(length):
+        return tables
+    found = dict(tables)
+    for rope, (cosines, _) in tables.items():
+        if rope.is_long(length):
+            found[rope] = half_tables(rope.long, len(cosines), cosines.device)
     return found
+
+
+def half_tables(rope: Rope, positions: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines float32 [positions, head_dim / 2]."""
+    half = rope.head_dim // 2
+    cosines, sines = (table[:, half:].contiguous().to(device) for table in rope.tables(positions))
+    return cosines, sines
 
 
 def rotate_reference(

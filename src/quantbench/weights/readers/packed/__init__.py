@@ -10,9 +10,15 @@ from typing import Any
 from quantbench.weights.formats import Weight
 from quantbench.weights.readers.packed.integer_layouts import auto_round, awq, gptq, hqq
 from quantbench.weights.readers.packed.module import Module
-from quantbench.weights.readers.packed.other_layouts import bitsandbytes, compressed_tensors, fp8, torchao
+from quantbench.weights.readers.packed.other_layouts import (
+    E2M1,
+    bitsandbytes,
+    compressed_tensors,
+    fp8,
+    torchao,
+)
 
-__all__ = ["LAYOUTS", "Module", "PackedLayout"]
+__all__ = ["E2M1", "LAYOUTS", "Module", "PackedLayout"]
 
 
 @dataclass(frozen=True, slots=True)

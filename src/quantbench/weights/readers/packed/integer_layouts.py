@@ -28,7 +28,11 @@ GPTQ_BITS, HQQ_BITS = (4, 8), (4, 8)
 
 
 def integer_weight(codes: "Tensor", scale: "Tensor", zero: "Tensor", bits: int) -> Weight:
-    """Of codes uint8 [out, in], scale and zero [out, groups]; symmetric ones in the formats without zeros."""
+    """Of codes uint8 [out, in], scale and zero [out, groups].
+
+    In formats that more kernels take where these hold the same values: symmetric ones, and those whose zero
+    points times their scales are exact in 16 bits.
+    """
     import torch
 
     scale, zero = narrow(scale).contiguous(), zero.to(torch.float16).contiguous()
@@ -41,8 +45,9 @@ def integer_weight(codes: "Tensor", scale: "Tensor", zero: "Tensor", bits: int) 
             return Int8GroupsWeight(signed, scale)
         return IntegerWeight(codes.contiguous(), scale, zero, 8)
     packed = pack_pairs(codes).contiguous()
-    if symmetric and halves:
-        return Int4Weight(packed, scale, torch.zeros_like(scale))
+    moved = (8 - zero.float()) * scale.float()  # of code 8
+    if halves and torch.equal(moved.half().float(), moved):
+        return Int4Weight(packed, scale, moved.half())
     return IntegerWeight(packed, scale, zero, 4)
 
 
