@@ -59,13 +59,28 @@ def test_every_row_of_codes_starts_at_sixteen_bytes() -> None:
 
 
 def test_neighbours_of_one_type_become_one_part_on_a_gpu() -> None:
-    parts = [blocks("Q5_0", 3, 64), blocks("Q5_0", 4, 64), blocks("Q8_0", 5, 64)]
+    parts = [blocks("Q5_1", 3, 64), blocks("Q5_1", 4, 64), blocks("Q8_0", 5, 64)]
     mixed = MixedWeight(tuple(parts))
     laid_out = mixed.gpu_layout()
     assert isinstance(laid_out, MixedWeight)
     assert [part.shape[0] for part in laid_out.parts] == [7, 5]
     assert torch.equal(laid_out.dequantize(), mixed.dequantize())
     assert laid_out.nbytes == mixed.nbytes
+
+
+@pytest.mark.parametrize("name", ["Q4_0", "Q5_0"])
+def test_a_small_mixture_that_q8_0_holds_exactly_is_one_part_on_a_gpu(name: str) -> None:
+    mixed = stack([blocks(name, 6, 96), blocks(name, 4, 96), blocks("Q8_0", 5, 96)])
+    laid_out = mixed.gpu_layout()
+    assert isinstance(laid_out, BlockRows)
+    assert torch.equal(laid_out.dequantize(), mixed.dequantize())
+    assert laid_out.format == f"Q8_0, stored as {name}+Q8_0"
+    assert laid_out.nbytes == blocks("Q8_0", 15, 96).nbytes
+
+
+def test_a_mixture_that_would_grow_by_more_than_a_launch_costs_stays_one() -> None:
+    mixed = stack([blocks("Q5_0", 3000, 1024), blocks("Q8_0", 64, 1024)])
+    assert isinstance(mixed.gpu_layout(), MixedWeight)
 
 
 def test_a_mixture_has_gpu_kernels_where_all_its_parts_take_inputs_as_they_are() -> None:

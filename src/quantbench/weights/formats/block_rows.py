@@ -35,6 +35,11 @@ def code_scheme(kind: str) -> str:
     return "W" + next(letter for letter in kind if letter.isdigit())
 
 
+def named_format(kind: str, stored: str) -> str:
+    """A type, and what it stands in for."""
+    return f"{kind}, stored as {stored}" if stored else kind
+
+
 def scale_group(kind: str) -> int:
     """Inputs that share a scale in a type's blocks."""
     return 16 if kind == "Q6_K" else 32
@@ -54,9 +59,10 @@ class BlockRows(Weight):
     scale: "Tensor"
     high: "Tensor | None" = None
     sub: "Tensor | None" = None
+    stored: str = ""  # as in `BlockWeight`
 
     @classmethod
-    def of(cls, kind: str, data: "Tensor") -> "BlockRows":
+    def of(cls, kind: str, data: "Tensor", stored: str = "") -> "BlockRows":
         """From blocks uint8 [out, bytes of a row], some rows at a time."""
         import torch
 
@@ -64,7 +70,8 @@ class BlockRows(Weight):
         step = max(1, AT_ONCE // columns)
         parts = [tuple(_laid_out(kind, rows)) for rows in torch.split(data, step)]
         joined = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        return cls(kind, *(tensor if tensor.shape[1] else None for tensor in joined))  # type: ignore[arg-type]
+        tensors = [tensor if tensor.shape[1] else None for tensor in joined]
+        return cls(kind, *tensors, stored=stored)  # type: ignore[arg-type, misc]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -76,7 +83,7 @@ class BlockRows(Weight):
 
     @property
     def format(self) -> str:
-        return self.kind
+        return named_format(self.kind, self.stored)
 
     @property
     def group_size(self) -> int | None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantbench.sources.ggml_types import TYPES_BY_NAME
-from quantbench.weights.formats.block_codes import HEADS
-from quantbench.weights.formats.block_rows import BlockRows, code_scheme, scale_group
+from quantbench.weights.formats.block_codes import HEADS, join_blocks, split_blocks
+from quantbench.weights.formats.block_rows import BlockRows, code_scheme, named_format, scale_group
 from quantbench.weights.formats.ggml_blocks import DEQUANTIZE
 from quantbench.weights.formats.int4_rows import Int4Rows
 from quantbench.weights.formats.int8_rows import Int8GroupRows
@@ -25,6 +25,7 @@ CPU_KINDS = {  # of cpu/kernels.cpp; plain torch multiplies the others
     "Q6_K": 23,
     "IQ4_NL": 24,
 }
+CENTRES = {"Q4_0": 8, "Q5_0": 16}  # codes that stand for zero
 AT_ONCE = 1 << 22  # values dequantized together: temporaries of some 16 MiB
 
 
@@ -34,6 +35,7 @@ class BlockWeight(Weight):
 
     data: "Tensor"
     kind: str
+    stored: str = ""  # the types of a file that this one stands in for
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -47,7 +49,7 @@ class BlockWeight(Weight):
 
     @property
     def format(self) -> str:
-        return self.kind
+        return named_format(self.kind, self.stored)
 
     @property
     def group_size(self) -> int | None:
@@ -83,9 +85,19 @@ class BlockWeight(Weight):
         affine = torch.cat((scale, torch.zeros_like(scale)), dim=-1)
         return Int4Rows.of(codes, affine.reshape(out, -1).view(torch.uint8), 32, block=self.kind)
 
+    def as_bytes(self) -> "BlockWeight | None":
+        """The same values in Q8_0; None for a type whose values are no multiples of one scale."""
+        if self.kind == "Q8_0":
+            return self
+        if self.kind not in CENTRES:
+            return None
+        codes, heads = split_blocks(self.kind, self.data.reshape(-1, TYPES_BY_NAME[self.kind].nbytes))
+        data = join_blocks("Q8_0", codes - CENTRES[self.kind], heads)  # modulo 256
+        return BlockWeight(data.reshape(len(self.data), -1), "Q8_0", self.kind)
+
     def gpu_layout(self) -> Weight:
         """The same bits as the GPU kernels fetch them; `BlockRows.blocks` is the way back."""
-        return BlockRows.of(self.kind, self.data) if self.has_gpu_kernel else self
+        return BlockRows.of(self.kind, self.data, self.stored) if self.has_gpu_kernel else self
 
     @property
     def has_gpu_kernel(self) -> bool:

@@ -12,6 +12,8 @@ from quantbench.weights.formats.weight import Weight
 if TYPE_CHECKING:
     from torch import Tensor
 
+LAUNCH_BYTES = 1 << 20  # that are read in a fraction of the time that another launch takes
+
 
 @dataclass(frozen=True, slots=True)
 class MixedWeight(Weight):
@@ -39,7 +41,12 @@ class MixedWeight(Weight):
         return torch.cat([part.dequantize() for part in self.parts])[rows]
 
     def gpu_layout(self) -> Weight:
-        """Neighbours of one format as one part: each is a launch of the GPU kernels."""
+        """Neighbours of one format as one part: each is a launch of the GPU kernels.
+
+        All as one in Q8_0 where that holds their values and takes so few bytes more that a launch costs more.
+        """
+        if (widened := self._as_bytes()) and widened.nbytes - self.nbytes <= LAUNCH_BYTES:
+            return widened.gpu_layout()
         groups: list[list[Weight]] = []
         for part in self.parts:
             if groups and _alike(part, groups[-1][-1]):
@@ -47,6 +54,16 @@ class MixedWeight(Weight):
             else:
                 groups.append([part])
         return MixedWeight(tuple(stack(group).gpu_layout() for group in groups))
+
+    def _as_bytes(self) -> BlockWeight | None:
+        """All parts in Q8_0; None where one has other values."""
+        parts = [part.as_bytes() if isinstance(part, BlockWeight) else None for part in self.parts]
+        blocks = [part for part in parts if part is not None]
+        if len(blocks) < len(parts):
+            return None
+        import torch
+
+        return BlockWeight(torch.cat([part.data for part in blocks]), "Q8_0", self.format)
 
     @property
     def has_gpu_kernel(self) -> bool:
