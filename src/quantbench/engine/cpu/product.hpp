@@ -96,11 +96,11 @@ void tile_unpacked(const Problem& p, const float* weights, int64_t m, int64_t n)
     vec acc[MR][NR] = {};
     const float* x = p.x + m * p.k;
     for (int64_t k = 0; k < p.k; k += W) {
-        vec w[NR];
-        for (int j = 0; j < NR; ++j) w[j] = load(weights + j * p.k + k);
-        for (int i = 0; i < MR; ++i) {
-            const vec xs = load(x + i * p.k + k);
-            for (int j = 0; j < NR; ++j) acc[i][j] = multiply_add(xs, w[j], acc[i][j]);
+        vec xs[MR];
+        for (int i = 0; i < MR; ++i) xs[i] = in_register(load(x + i * p.k + k));
+        for (int j = 0; j < NR; ++j) {
+            const vec w = in_register(load(weights + j * p.k + k));
+            for (int i = 0; i < MR; ++i) acc[i][j] = multiply_add(xs[i], w, acc[i][j]);
         }
     }
     for (int i = 0; i < MR; ++i) finish<R, NR>(p, m + i, n, acc[i]);

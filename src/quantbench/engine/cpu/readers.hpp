@@ -43,7 +43,7 @@ struct BFloat16 {
 
 struct Float16 {
     using Unpacked = Float32;
-    static constexpr int STEP = W;
+    static constexpr int STEP = 16;  // a row is asked for less often
     static constexpr bool GROUPED = false;
     const uint16_t* row;
     Float16(const void* data, const void*, const void*, int64_t k, int64_t, int64_t n)
@@ -51,7 +51,7 @@ struct Float16 {
     template <class Use>
     inline void next(int64_t k, Use use) {
         expect(row + k);
-        use(halves_to_floats(row + k), 0);
+        for (int v = 0; v < STEP / W; ++v) use(halves_to_floats(row + k + v * W), v);
     }
     static float scale(const void*, int64_t) { return 1.0f; }
 };
