@@ -29,14 +29,15 @@ def blurred(weight: Tensor, seed: int) -> Tensor:
     """
     if weight.shape[1] % RUN:
         return weight.float()
-    runs = weight.float().reshape(-1, RUN)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    runs = weight.to(device).float().reshape(-1, RUN)
     ordered = runs.sort(-1).values
     gaps = ordered.diff(dim=-1)
     real = gaps > STEPS * ordered.abs().amax(-1, keepdim=True)
     step = torch.where(real, gaps, torch.inf).amin(-1, keepdim=True)
     step = torch.minimum(step, (ordered[:, -1:] - ordered[:, :1]) / LEAST_LEVELS)
     noise = torch.rand(runs.shape, generator=torch.Generator().manual_seed(seed)) - 0.5
-    return (runs + step * noise).reshape(weight.shape)
+    return (runs + step * noise.to(device)).reshape(weight.shape).cpu()
 
 
 @dataclass(frozen=True)

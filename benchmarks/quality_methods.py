@@ -112,6 +112,8 @@ def budgeted(name: str) -> Method:
 
 OTHERS = {  # name -> (method, bits where it is held as floats)
     "rtn-g128": (method(partial(nearest, 128)), None),
+    "rtn-g64": (method(partial(nearest, 64)), None),
+    "rtn-g32": (method(partial(nearest, 32)), None),
     "search-g128": (method(partial(searched, 128, False)), None),
     "search-g128-cal": (method(partial(searched, 128, True), calibrated=True), None),
     "search-g64-cal": (method(partial(searched, 64, True), calibrated=True), None),

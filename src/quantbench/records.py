@@ -210,10 +210,10 @@ class Perplexity(Frozen):
 
 
 class Calibration(Frozen):
-    """A text that was run through the model, to learn what each matrix's inputs are like."""
+    """What was run through the model, to learn what each matrix's inputs are like."""
 
-    text: str  # 'quantbench's own calibration.txt'
-    sha256: str  # of the whole text
+    text: str | None  # 'quantbench's own calibration.txt'; None: token ids drawn at random
+    sha256: str  # of the whole text, or of the ids
     tokens: Count
     feedback: bool = False  # whether matrices were rounded with error feedback (GPTQ) while it ran
 

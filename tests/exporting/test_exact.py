@@ -19,7 +19,7 @@ from quantbench.settings.commands import ExportFormat
 from tests.exporting.models import logits_of, opened, same, values_of, write_model
 
 GROUPS = {"int8-g128-head16", "int8-g32-head16", "int4-sym-head16", "int4-asym-head16"}
-DOUBLE = {"int4", "int4-hq-nocal", "int4-gptq-head16", "mixed-5"}  # and their kin
+DOUBLE = {"int4", "int4-hq-nocal", "int4-gptq-head16", "int4-head8", "mixed-5"}  # and their kin
 EXPECTED = {
     "gguf": {
         *DOUBLE,

@@ -2,6 +2,7 @@ import hashlib
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -54,9 +55,28 @@ def test_a_model_without_a_tokenizer_is_told_to_be_uncalibrated() -> None:
     assert loaded.warnings[0].startswith("not calibrated, since the model has no tokenizer")
 
 
-def test_without_calibration_no_text_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrating, "windows", lambda *_: pytest.fail("a text was read"))
-    assert load("int4-nocal", tiny_source(hidden_size=128)).calibration is None
+def test_without_calibration_no_text_is_run_but_ids_that_are_always_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibrating, "read_text", lambda *_: pytest.fail("a text was read"))
+    found = [load("int4-nocal", tiny_source(hidden_size=128)).calibration for _ in range(2)]
+    assert found[0] is not None
+    assert (found[0].text, found[0].tokens) == (None, calibrating.DRAWN_TOKENS)
+    assert found[0] == found[1]
+
+
+def test_drawn_ids_tell_which_inputs_are_strong() -> None:
+    source = open_source("builtin")
+    text, drawn = calibrate(source, SETTINGS).squares, calibrating.probe(source, SETTINGS).squares
+    assert text.keys() == drawn.keys()
+    alike = [float(torch.corrcoef(torch.stack((text[name], drawn[name])).log())[0, 1]) for name in text]
+    assert sum(alike) / len(alike) > 0.3
+
+
+def test_a_model_that_does_not_say_its_vocabulary_is_not_probed_and_that_is_said() -> None:
+    found = calibrating.probe(SimpleNamespace(config={}), SETTINGS)  # type: ignore[arg-type]
+    assert not found.squares
+    assert found.warning == "no token ids were drawn, since the model does not say its vocab_size"
 
 
 def test_calibrated_weights_differ_from_uncalibrated_ones_and_are_the_same_every_time() -> None:

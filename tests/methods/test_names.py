@@ -63,7 +63,7 @@ def test_parts_may_be_options_too(name: str, own: str) -> None:
         ("int4-g48", "unknown method 'int4-g48'; did you mean"),
         ("int4-hq-g32", "unknown method 'int4-hq-g32'"),
         ("nf5:g=64", "unknown method 'nf5'"),
-        ("int4:g=48", "'g=48' in 'int4:g=48' is no option of int4; it takes g=64|32, .* and head=4|16"),
+        ("int4:g=48", "'g=48' in 'int4:g=48' is no option of int4; it takes g=64|32, .* and head=4|8|16"),
         ("int4:", "'' in 'int4:' is no option of int4; it takes g=64|32"),
         ("int4:g", "'g' in 'int4:g' is no option of int4"),
         ("int4:group=64", "'group=64' in .* is no option of int4"),

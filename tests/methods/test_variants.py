@@ -34,7 +34,8 @@ def test_all_variants_are_methods() -> None:
     gptq = ("int4-gptq", "int4-hq-gptq")
     published = ("int4-sym", "int4-sym-head16", "int4-asym", "int4-asym-head16")
     heads = ("int8-head16", "int4-head16", *(f"{part}-head16" for part in (*parts, *wide_groups, *gptq)))
-    assert set(OF_ONE_FORMAT) == {*parts, *wide_groups, *gptq, *published, *heads}
+    bytes_there = {f"{part}-head8" for part in ("int4", *parts, *gptq)}
+    assert set(OF_ONE_FORMAT) == {*parts, *wide_groups, *gptq, *published, *heads, *bytes_there}
     assert VARIANTS.keys() <= METHODS.keys()
 
 
@@ -44,7 +45,7 @@ def test_a_variant_holds_what_its_name_says(name: str) -> None:
     bits, _, rest = name.partition("-")
     group = 32 if "hq" in rest or "g32" in rest else 128 if "g128" in rest or rest.startswith("sym") else 64
     packed = ("W4", group) if bits == "int4" else ("W8", group if "-g" in name else None)
-    ends = ("W16", None) if name.endswith("head16") else packed
+    ends = {"head16": ("W16", None), "head8": ("W8", 128)}.get(name.rpartition("-")[2], packed)
     assert found == {
         **dict.fromkeys(("embedding", "head"), ends),
         **dict.fromkeys(("q", "k", "v", "o", "gate", "up", "down"), packed),

@@ -1,9 +1,10 @@
-"""Texts that calibrate a method, and what a pass of them through the model gives it."""
+"""Texts or token ids drawn at random that calibrate a method, and what a pass of them through it gives."""
 
 import hashlib
+import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ class Extent:
 OF_SQUARES = Extent(shipped="calibration.txt", tokens=4096, window=64)
 # Second moments of thousands of inputs take more text than their squares: with 4,096 tokens GPTQ fits those.
 OF_MOMENTS = Extent(shipped="calibration-long.txt", tokens=32768, window=64, feedback=True)
+DRAWN_TOKENS, DRAWN_WINDOW, SEED = 4096, 64, 0  # of token ids that stand for a text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,29 @@ def calibrate(source: ModelSource, settings: LoadSettings, measure: "Measure | N
     `measure` does that with a model that is loaded already; without it our engine reads the source's.
     """
 
+    return passed(source, settings, OF_SQUARES, squares_by(source, settings, measure))
+
+
+def probe(source: ModelSource, settings: LoadSettings, measure: "Measure | None" = None) -> Strengths:
+    """The same with token ids drawn at random in place of a text: what the model tells without any data."""
+    start = time.perf_counter()
+    known = source.config.get("vocab_size") or source.config.get("text_config", {}).get("vocab_size")
+    if known is None:
+        return Strengths(warning="no token ids were drawn, since the model does not say its vocab_size")
+    draw = random.Random(SEED)
+    ids = [int(known * draw.random()) for _ in range(DRAWN_TOKENS)]
+    digest = hashlib.sha256(repr(ids).encode()).hexdigest()
+    made = Calibration(text=None, sha256=digest, tokens=len(ids))
+    cut = [ids[at : at + DRAWN_WINDOW] for at in range(0, len(ids), DRAWN_WINDOW)]
+    found = strengths_of(source, cut, made, squares_by(source, settings, measure))
+    return replace(found, seconds=time.perf_counter() - start)
+
+
+def squares_by(
+    source: ModelSource, settings: LoadSettings, measure: "Measure | None"
+) -> "Callable[[Sequence[Sequence[int]]], Passed]":
+    """What finds mean squares: a model that is loaded already, or our engine reading the source's."""
+
     def run(ids: Sequence[Sequence[int]]) -> "Passed":
         if measure is not None:
             return measure(ids), {}
@@ -66,7 +91,7 @@ def calibrate(source: ModelSource, settings: LoadSettings, measure: "Measure | N
         device = settings.device
         return input_mean_squares(source, ids, device=device, dtype=pass_dtype(device)), {}
 
-    return passed(source, settings, OF_SQUARES, run)
+    return run
 
 
 def quantize_in_sequence(
@@ -107,23 +132,31 @@ def passed(
         return Strengths(
             warning="not calibrated, since the model has no tokenizer that reads the text for it"
         )
-    squares, weights = run(ids)
-    kept = {name: values for name, values in squares.items() if bool(values.isfinite().all())}
-    lost, tokens = len(squares) - len(kept), sum(map(len, ids))
-    short = f"calibrated on {tokens} tokens, where {extent.tokens} are wanted; give a longer text"
-    told = (
-        short if tokens < extent.tokens else None,
-        uncalibrated(lost, unreached_experts(source, squares)),
+    tokens = sum(map(len, ids))
+    made = Calibration(
+        text=label, sha256=hashlib.sha256(text).hexdigest(), tokens=tokens, feedback=extent.feedback
     )
-    return Strengths(
-        squares=kept,
-        weights=weights,
-        calibration=Calibration(
-            text=label, sha256=hashlib.sha256(text).hexdigest(), tokens=tokens, feedback=extent.feedback
-        ),
+    found = strengths_of(source, ids, made, run)
+    short = f"calibrated on {tokens} tokens, where {extent.tokens} are wanted; give a longer text"
+    told = (short if tokens < extent.tokens else None, found.warning)
+    return replace(
+        found,
         warning="; ".join(sentence for sentence in told if sentence) or None,
         seconds=time.perf_counter() - start,
     )
+
+
+def strengths_of(
+    source: ModelSource,
+    ids: Sequence[Sequence[int]],
+    made: Calibration,
+    run: "Callable[[Sequence[Sequence[int]]], Passed]",
+) -> Strengths:
+    """What `run` finds on windows of token ids, and which matrices it tells nothing of."""
+    squares, weights = run(ids)
+    kept = {name: values for name, values in squares.items() if bool(values.isfinite().all())}
+    lost = uncalibrated(len(squares) - len(kept), unreached_experts(source, squares))
+    return Strengths(squares=kept, weights=weights, calibration=made, warning=lost)
 
 
 def texts_of(source: ModelSource, settings: LoadSettings, extent: Extent) -> Sequence[Sequence[int]]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantbench.sources.ggml_types import TYPES_BY_NAME
 from quantbench.weights.formats import Int4DoubleWeight, Int4Weight, Int8GroupsWeight, Int8Weight
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Int8Groups:
         sizes = (self.most >> halvings for halvings in range(self.most.bit_length()))
         return next((size for size in sizes if size >= LEAST and columns % size == 0), None)
 
-    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
+    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight":
         from quantbench.weights.quantizers.int8 import quantize_int8_groups
 
         if group := self.group_of(weight.shape[1]):
@@ -54,6 +55,21 @@ class Int8Groups:
         if group := self.group_of(columns):
             return Int8GroupsWeight.bytes_of(rows, columns, group)
         return Int8Rows().matrix_bytes(rows, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class FiveBits:
+    """W5 in GGUF's blocks of 32, for widths that 32 divides."""
+
+    def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight":
+        from quantbench.weights.quantizers.five_bits import quantize_q5_0
+
+        return quantize_q5_0(name, weight, importance=squares)
+
+    def matrix_bytes(self, rows: int, columns: int) -> int:
+        """Of [rows, columns]."""
+        kind = TYPES_BY_NAME["Q5_0"]
+        return rows * columns // kind.values * kind.nbytes
 
 
 @dataclass(frozen=True, slots=True)

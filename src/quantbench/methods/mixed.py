@@ -1,8 +1,9 @@
 """mixed: bits go where they save most, to a budget of bits a weight, scales and zeros included.
 
-Matrices that are held as one (queries, keys and values; gates and ups) get one of three formats: 4 bits in
-groups of 64 or of 32, or 8 bits in groups of 128. What each would cost is measured by one pass back through
-the unquantized model (engine.divergence); the sum of that is made least under the budget.
+Matrices that are held as one (queries, keys and values; gates and ups) get one of four formats: 4 bits in
+groups of 64 or of 32, 5 bits in blocks of 32 (GGUF's Q5_0), or 8 bits in groups of 128. What each would cost
+is measured by one pass back through the unquantized model (engine.divergence); the sum of that is made least
+under the budget.
 """
 
 import time
@@ -14,7 +15,7 @@ from quantbench.errors import UsageError
 from quantbench.methods.budget import Choice, share_out
 from quantbench.methods.calibrating import Extent, Strengths, calibrate, quantize_in_sequence, texts_of
 from quantbench.methods.feedback import Feedback
-from quantbench.methods.groups import LEAST, Int4Groups, Int8Groups
+from quantbench.methods.groups import LEAST, FiveBits, Int4Groups, Int8Groups
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.methods.names import BUDGETS
 from quantbench.methods.quantized import QuantizedMethod
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     from quantbench.weights.formats import Weight
     from quantbench.weights.readers import WeightReader
 
-FORMATS = (Int4Groups(64), Int4Groups(32), Int8Groups(128))  # lightest first
+FORMATS = (Int4Groups(64), Int4Groups(32), FiveBits(), Int8Groups(128))  # lightest first
 PLACES = range(len(FORMATS))
-NOMINAL = (4.0, 4.5, 8.0)  # bits, by which they are shared out where no text can be read
+NOMINAL = (4.0, 4.5, 5.2, 8.0)  # bits, by which they are shared out where no text can be read
 OF_GRADIENTS = Extent(shipped="calibration.txt", tokens=2048, window=64)
 UNREAD = "bits are shared out by the matrices' sizes alone, since no text could be read"
 
 
-def format_for(place: int, columns: int) -> Int4Groups | Int8Groups:
+def format_for(place: int, columns: int) -> Int4Groups | FiveBits | Int8Groups:
     """One of FORMATS for an input width: 8 bits where no groups of 4 divide it."""
     return FORMATS[place] if columns % LEAST == 0 else FORMATS[-1]
 
@@ -76,7 +77,7 @@ class MixedMethod:
     @property
     def description(self) -> str:
         """With the budget."""
-        what = "4 bits by GPTQ and 8 bits" if self.feedback else "4 and 8 bits"
+        what = "4 bits by GPTQ, 5 and 8 bits" if self.feedback else "4, 5 and 8 bits"
         ends = "embedding and head stay at 16 bits" if self.kept else "embedding and head included"
         return f"{what} by matrix, {self.bits:g} in all, calibrated on a short text; {ends}"
 

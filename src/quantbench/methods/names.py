@@ -28,9 +28,10 @@ class MethodOption:
         return f"{self.key}={'|'.join(self.parts)}"
 
 
-def head_option(bits: str) -> MethodOption:
-    """Bits of embedding and head of a method that has `bits` everywhere."""
-    return MethodOption(key="head", what="bits of embedding and head", parts={bits: "", "16": "-head16"})
+def head_option(bits: str, *others: str) -> MethodOption:
+    """Bits of embedding and head of a method that has `bits` everywhere, or `others` or 16 there."""
+    more = {other: f"-head{other}" for other in (*others, "16")}
+    return MethodOption(key="head", what="bits of embedding and head", parts={bits: "", **more})
 
 
 GROUPS = MethodOption(key="g", what="weights that share a scale", parts={"64": "", "32": "-hq"})
@@ -54,7 +55,7 @@ ROUNDING = MethodOption(
 
 OPTIONS: dict[str, tuple[MethodOption, ...]] = {  # in the order in which an own name has their parts
     "int8": (GROUPS_OF_8, head_option("8")),
-    "int4": (GROUPS, CALIBRATION, head_option("4")),
+    "int4": (GROUPS, CALIBRATION, head_option("4", "8")),
     "mixed": (BUDGETS, ROUNDING, head_option("mixed")),
     "fp8": (MethodOption(key="a", what="bits of activations", parts={"8": "", "16": "-a16"}),),
     "int4-sym": (head_option("4"),),

@@ -2,12 +2,12 @@
 
 A variant's name is its method's with what it changes, in this order: `-hq` for 4 bits in groups of 32,
 `-g128` and `-g32` for 8 bits in groups instead of a scale per output channel, `-nocal` without calibration,
-`-gptq` with error feedback (GPTQ), `-head16` for an embedding and a head that stay at 16 bits, as in most
-published checkpoints.
+`-gptq` with error feedback (GPTQ), `-head8` for an embedding and a head of 8 bits in groups of 128 beside
+layers of 4, `-head16` for such as stay at 16 bits, as in most published checkpoints.
 
 Each matrix is quantized on the target device as it is read, so that the model never exists unquantized.
-Calibrated methods first run a short text through it, layer by layer. What cannot be quantized stays at 16
-bits and is named in the warnings; norms and biases always stay.
+Calibrated methods first run a short text through it, layer by layer; `-nocal` token ids drawn at random. What
+cannot be quantized stays at 16 bits and is named in the warnings; norms and biases always stay.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantbench.decoding import Phase
 from quantbench.errors import UsageError
-from quantbench.methods.calibrating import Strengths, calibrate, quantize_in_sequence
+from quantbench.methods.calibrating import Strengths, calibrate, probe, quantize_in_sequence
 from quantbench.methods.feedback import Feedback
 from quantbench.methods.groups import Int4Groups, Int8Groups, Int8Rows
 from quantbench.methods.method import Loaded, LoadSettings
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     # name, weight [out, in], mean squares of its inputs if known -> None: this matrix cannot be quantized
     Quantize = Callable[[str, Tensor, Tensor | None], Weight | None]
 
+ENDS = (EMBEDDING, HEAD)
 NO_FLOAT8 = "products of 8-bit floats need a GPU of compute capability 8.9 or more"
 
 
@@ -49,7 +50,9 @@ class QuantizedMethod:
     quantize: "Quantize"
     matrix_bytes: Callable[[int, int], int]  # of [out, in]
     kept: frozenset[str] = frozenset()  # matrices that stay at 16 bits by choice
+    ends: Int8Groups | None = None  # what embedding and head become, where it is not what the layers do
     calibrated: bool = False
+    probed: bool = False  # calibrated by token ids drawn at random, without any text
     feedback: Int4Groups | None = None  # the groups of matrices that are rounded with error feedback
     activation_bits: int | None = None  # that weights ask for, where the device multiplies such
     paired: bool = False  # whether kernels take groups two at a time
@@ -68,7 +71,8 @@ class QuantizedMethod:
 
     def expected_bytes_of(self, config: Mapping[str, Any]) -> int | None:
         """Packed bytes with scales and zero points, and 16 bits for what stays."""
-        return total_bytes(config, self.matrix_bytes, self.kept)
+        ends = {} if self.ends is None else dict.fromkeys(ENDS, self.ends.matrix_bytes)
+        return total_bytes(config, self.matrix_bytes, self.kept, ends)
 
     def reader(self, source: ModelSource, settings: LoadSettings) -> "WeightReader":
         """Each matrix quantized on its way, after the pass of calibration."""
@@ -113,17 +117,20 @@ class QuantizedMethod:
                 feedback = Feedback(self.feedback.group_for)
                 in_turn = partial(layers.quantize_in_turn, quantize=feedback)
                 return quantize_in_sequence(source, settings, feedback, in_turn)
-            return calibrate(source, settings, layers.mean_squares)
+            run = calibrate if self.calibrated else probe
+            return run(source, settings, layers.mean_squares)
 
         noted = partial(Noted, self, device=settings.device, dtype=settings.dtype)
-        return load_packed(source, settings, noted, strengths if self.calibrated else None)
+        return load_packed(source, settings, noted, strengths if self.calibrated or self.probed else None)
 
     def _strengths(self, source: ModelSource, settings: LoadSettings) -> Strengths:
-        """What a text says of the matrices' inputs, and with feedback what they become."""
+        """What a text or drawn ids say of the matrices' inputs, and with feedback what they become."""
         if self.feedback is not None:
             feedback = Feedback(self.feedback.group_for)
             found = quantize_in_sequence(source, settings, feedback)
             return replace(found, squares={**feedback.squares, **found.squares})
+        if self.probed:
+            return probe(source, settings)
         return calibrate(source, settings) if self.calibrated else Strengths()
 
 
@@ -131,7 +138,7 @@ class Noted:
     """A quantizer that keeps at 16 bits what its method cannot quantize, and counts all exceptions."""
 
     def __init__(self, method: QuantizedMethod, strengths: Strengths, *, device: str, dtype: str) -> None:
-        self._quantize, self._chosen = method.quantize, method.kept
+        self._quantize, self._chosen, self._ends = method.quantize, method.kept, method.ends
         self._group_size = method.group_size
         self._whole = f"{'pair' if method.paired else 'group'} of {method.group_size}"
         self._squares, self._made = strengths.squares, strengths.weights
@@ -141,6 +148,8 @@ class Noted:
         self._regrouped: dict[int, int] = {}  # group size -> matrices
 
     def __call__(self, name: str, tensor: "Tensor") -> "Weight":
+        if self._ends is not None and name in ENDS:
+            return self._ends(name, tensor.to(self._device), None)
         chosen = name in self._chosen
         squares = self._squares.get(name)
         weight: Weight | None = self._made.get(name)
@@ -222,9 +231,9 @@ PLAIN = {
 
 
 def without_calibration(method: QuantizedMethod) -> QuantizedMethod:
-    """The method without any data."""
-    description = method.description.replace("calibrated on a short text", "scales searched without data")
-    return replace(method, description=description, calibrated=False)
+    """The method without any data but token ids drawn at random."""
+    description = method.description.replace("calibrated on a short text", "calibrated without any text")
+    return replace(method, description=description, calibrated=False, probed=True)
 
 
 def with_head16(method: QuantizedMethod) -> QuantizedMethod:
@@ -233,8 +242,14 @@ def with_head16(method: QuantizedMethod) -> QuantizedMethod:
     return replace(
         method,
         description=f"{description}; embedding and head stay at 16 bits",
-        kept=frozenset((EMBEDDING, HEAD)),
+        kept=frozenset(ENDS),
     )
+
+
+def with_head8(method: QuantizedMethod) -> QuantizedMethod:
+    """The method with 8 bits in embedding and head."""
+    description = method.description.partition("; embedding")[0]
+    return replace(method, description=f"{description}; embedding and head of 8 bits", ends=Int8Groups(128))
 
 
 def int8_in(size: int) -> QuantizedMethod:
@@ -269,5 +284,9 @@ HEAD16 = {
     for name, method in {**PLAIN, **FINE, **GROUPED, **BLIND, **GPTQ}.items()
     if name != "int4-rtn"
 }
-VARIANTS = {**FINE, **GROUPED, **BLIND, **GPTQ, **HEAD16}
+HEAD8 = {
+    f"{name}-head8": with_head8(method)
+    for name, method in {"int4": PLAIN["int4"], **FINE, **BLIND, **GPTQ}.items()
+}
+VARIANTS = {**FINE, **GROUPED, **BLIND, **GPTQ, **HEAD8, **HEAD16}
 QUANTIZED = {**PLAIN, **VARIANTS}

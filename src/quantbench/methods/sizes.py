@@ -5,26 +5,31 @@ is less than 0.1 % of a model.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from quantbench.sources.families import complete, family_of, windows_of
 from quantbench.sources.layout import count, head_dim_of, kv_heads_of, stays_float, tensor_shapes
 
 VECTOR_BYTES = 2
+MatrixBytes = Callable[[int, int], int]  # of [out, in]
 
 
 def total_bytes(
-    config: Mapping[str, Any], matrix_bytes: Callable[[int, int], int], kept: Collection[str] = ()
+    config: Mapping[str, Any],
+    matrix_bytes: MatrixBytes,
+    kept: Collection[str] = (),
+    others: Mapping[str, MatrixBytes] = MappingProxyType({}),
 ) -> int | None:
     """Bytes of all tensors, tied ones once; `matrix_bytes(out_features, in_features)` for each matrix.
 
-    Those whose names are in `kept`, and routers of experts, stay at 16 bits.
+    Names in `others` have their own bytes; those in `kept`, and routers of experts, stay at 16 bits.
     """
     shapes = tensor_shapes(config)
     if shapes is None:
         return None
     return sum(
-        matrix_bytes(shape[0], shape[1])
+        others.get(name, matrix_bytes)(shape[0], shape[1])
         if len(shape) == 2 and name not in kept and not stays_float(name)
         else VECTOR_BYTES * count(shape)
         for name, shape in shapes.items()

@@ -62,20 +62,32 @@ def random_weight(scheme: str, out: int, inputs: int, group: int, dtype: torch.d
 
 
 def random_model(
-    family: str, scheme: str, *, group: int = 64, dtype: torch.dtype = torch.float16, **changes: Any
+    family: str,
+    scheme: str,
+    *,
+    group: int = 64,
+    ends: tuple[str, int] | None = None,
+    dtype: torch.dtype = torch.float16,
+    **changes: Any,
 ) -> Parameters:
-    """Packed parameters, every matrix in `scheme` (see `random_weight`), norms and biases random."""
+    """Packed parameters, every matrix in `scheme` (see `random_weight`), norms and biases random.
+
+    `ends` is another scheme, and its group, of embedding and head.
+    """
     config = read_config({**SMALL, **SHAPES[family], **changes})
     torch.manual_seed(7)
 
-    def matrix(out: int, inputs: int, bias: bool = False) -> Matrix:
-        weight = random_weight(scheme, out, inputs, group, dtype).gpu_layout()
+    def matrix(
+        out: int, inputs: int, bias: bool = False, *, form: tuple[str, int] = (scheme, group)
+    ) -> Matrix:
+        weight = random_weight(form[0], out, inputs, form[1], dtype).gpu_layout()
         return Matrix(weight=weight, bias=vector(out, 0) if bias else None, parts=(("w", out),))
 
     def vector(size: int, mean: float = 1) -> Tensor:
         return (mean + 0.2 * torch.randn(size)).to(dtype)
 
-    embedding = matrix(config.vocab_size, config.hidden_size)
+    table = ends or (scheme, group)
+    embedding = matrix(config.vocab_size, config.hidden_size, form=table)
     layers = tuple(
         LayerParameters(
             norms=LayerNorms(
@@ -92,7 +104,7 @@ def random_model(
         )
         for _ in range(config.layers)
     )
-    head = embedding if config.tied else matrix(config.vocab_size, config.hidden_size)
+    head = embedding if config.tied else matrix(config.vocab_size, config.hidden_size, form=table)
     return Parameters(
         config=config,
         embedding=embedding,

@@ -62,6 +62,25 @@ CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
         [17],
         {"group": 128, "hidden_size": 256, "intermediate_size": 384, "num_attention_heads": 8, "blocks": 20},
     ),
+    "double quantization between ends of 8 bits in groups": (
+        "qwen2",
+        "double",
+        [17],
+        {"group": 64, "ends": ("int8-groups", 64)},
+    ),
+    "double quantization of small groups, ends of 8 bits in wide ones, tiles of both heights": (
+        "qwen3",
+        "double",
+        [17, 3],
+        {
+            "group": 32,
+            "ends": ("int8-groups", 128),
+            "hidden_size": 256,
+            "intermediate_size": 384,
+            "num_attention_heads": 8,
+            "blocks": 20,
+        },
+    ),
     "int4 in groups of 128, tiles of both heights": (
         "qwen2",
         "int4",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from quantbench.analysis import MARK, Analysis, MedianEstimate, Row, Speed
 from quantbench.analysis.formatting import MISSING, significant
+from quantbench.records import Calibration
 from quantbench.report.blocks import Block, Column, Section, Table, Text
 
 
@@ -40,14 +41,21 @@ BY_FEEDBACK = (
 
 
 def storage_legend(rows: Sequence[Row]) -> str:
-    """What the columns mean, and which text calibrated methods have seen."""
+    """What the columns mean, and what calibrated methods have seen."""
     told = dict.fromkeys(row.record.calibration for row in rows if row.record.calibration)
-    seen = (
-        f" Calibrated: {c.tokens:,} tokens of {c.text} (sha256 {c.sha256[:12]}) were run through the "
-        f"unquantized model, and {BY_FEEDBACK if c.feedback else BY_SQUARES}."
-        for c in told
+    return STORAGE_LEGEND + "".join(f" {_seen(calibration)}" for calibration in told)
+
+
+def _seen(calibration: Calibration) -> str:
+    """What was run through the model, and what for."""
+    text, tokens = calibration.text, calibration.tokens
+    what = (
+        f"Calibrated: {tokens:,} tokens of {text}"
+        if text
+        else f"Probed: {tokens:,} token ids drawn at random"
     )
-    return STORAGE_LEGEND + "".join(seen)
+    use = BY_FEEDBACK if calibration.feedback else BY_SQUARES
+    return f"{what} (sha256 {calibration.sha256[:12]}) were run through the unquantized model, and {use}."
 
 
 def speed_table(rows: Sequence[Row]) -> Table:
@@ -107,8 +115,8 @@ def _storage_cells(row: Row) -> tuple[str, ...]:
     scheme = row.record.scheme or MISSING
     if row.record.group_size:
         scheme += f", groups of {row.record.group_size}"
-    if row.record.calibration:
-        scheme += ", calibrated"
+    if calibration := row.record.calibration:
+        scheme += ", calibrated" if calibration.text else ", probed"
     if size is None:
         return (row.label, scheme, *(MISSING,) * 4, load)
     on_disk = MISSING if size.checkpoint_bytes is None else f"{size.checkpoint_bytes:,}"
