@@ -250,7 +250,7 @@ def test_answers_that_share_a_prompt_are_those_of_requests_alone(decoder: Decode
 def test_a_prompt_is_computed_once_for_all_its_answers(
     decoder: Decoder, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from quantbench.engine import decoder as module
+    from quantbench.engine import passes as module
 
     computed: list[int] = []
     whole = module.prompt_pass

@@ -6,6 +6,7 @@ written over it: rows append behind their prompt, and a row that has ended is le
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 Prompt = tuple[int, ...]
 
@@ -60,3 +61,12 @@ def fitting(prompts: Iterable[Prompt], budget: int) -> int:
         seen.add(prompt)
         count += 1
     return count
+
+
+@runtime_checkable
+class RemembersPrompts(Protocol):
+    """A Decoder that need not compute a prompt again which it has computed; what it gives is the same."""
+
+    def remember_prompts(self, most_bytes: int) -> None:
+        """Keep what prompts leave from now on, in so many bytes at most; with 0 forget what was kept."""
+        ...

@@ -22,11 +22,11 @@ from quantbench.engine.cpu.pages import use_large_pages
 from quantbench.engine.crossing import OnFinish, OnFirst, in_parts
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.linear import AS_LINEAR, Linear
-from quantbench.engine.model import Model
+from quantbench.engine.model import Model, layer_matrices, own_products_only
 from quantbench.engine.operations import Attention
 from quantbench.engine.parameters import Parameters
-from quantbench.engine.passes import forced_states, prompt_pass
-from quantbench.engine.plain.operations import PlainOperations
+from quantbench.engine.passes import Manner, ends_of_prompts, forced_states
+from quantbench.engine.remembered import Remembered
 from quantbench.kernels import Kernel, named_kernels
 
 PREFILL_TOKENS = 4096  # of all prompts in one pass: bounds the memory of activations
@@ -60,6 +60,7 @@ class NativeDecoder:
         self.exact_prompts, self.warnings = exact_prompts, warnings
         self.cache_bytes: int | None = 0
         self._parameters = parameters
+        self._remembered: Remembered | None = None
         operations, reason = cpu_operations(config, device, dtype, exact=exact_prompts)
         self._fallback = fallback or reason
         self._model = Model(parameters, operations, device=torch.device(device), dtype=dtype)
@@ -83,7 +84,7 @@ class NativeDecoder:
 
         def run(asked: Sequence[Request], on_first: OnFirst, on_end: OnFinish) -> list[Generation]:
             rows = min(batch_size, len(asked))
-            run = GenerationRun(self._model, asked, rows, on_end, exact_prompts=self.exact_prompts)
+            run = GenerationRun(self._model, asked, rows, on_end, self._manner)
             self.cache_bytes = max(self.cache_bytes or 0, run.cache_bytes)
             return run.finish(on_first)
 
@@ -99,9 +100,17 @@ class NativeDecoder:
         for group in grouped(sequences, budget):
             prompts = [next(lengths) for _ in group]
             with torch.inference_mode():
-                states = forced_states(self._model, group, prompts, exact_prompts=self.exact_prompts)
+                states = forced_states(self._model, group, prompts, self._manner)
                 logits = self._model.logits(states)
             yield from torch.split(logits, [len(ids) for ids in group])
+
+    @property
+    def _manner(self) -> Manner:
+        return Manner(self.exact_prompts, self._remembered)
+
+    def remember_prompts(self, most_bytes: int) -> None:
+        exact = self.batch_invariant and not any(rope.long_factors for rope in self.config.ropes)
+        self._remembered = Remembered(most_bytes) if most_bytes and exact else None
 
     def resident_tensors(self) -> Iterable[tuple[str, Tensor]]:
         return self._parameters.tensors()
@@ -160,18 +169,6 @@ class NativeDecoder:
             torch.cuda.synchronize(self.device)
 
 
-def own_products_only(model: Model) -> bool:
-    """Whether the compiled CPU kernels run everything whose sums could depend on the number of rows."""
-    own = model.operations.name != PlainOperations.name
-    return own and all(matrix.invariant for matrix in (model.head, *layer_matrices(model)))
-
-
-def layer_matrices(model: Model) -> Iterator[Linear]:
-    """The matrices of all layers, without the head."""
-    for layer in model.layers:
-        yield from layer.products()
-
-
 class GenerationRun:
     """One call of `generate` while it lasts."""
 
@@ -181,10 +178,9 @@ class GenerationRun:
         requests: Sequence[Request],
         rows: int,
         on_finish: Callable[[int, Generation], None] | None,
-        *,
-        exact_prompts: bool,
+        manner: Manner,
     ) -> None:
-        self._model, self._exact_prompts = model, exact_prompts
+        self._model, self._manner = model, manner
         self._waiting = deque(BatchRow(index, request) for index, request in enumerate(requests))
         self._active: list[BatchRow] = []  # row i of the cache belongs to entry i
         self._results: list[Generation | None] = [None] * len(requests)
@@ -238,8 +234,7 @@ class GenerationRun:
         planned = list(zip(places, prompts, sources, strict=True))
         if new := [(place, prompt) for place, prompt, source in planned if source is None]:
             rows, texts = [place for place, _ in new], [prompt for _, prompt in new]
-            exact = self._exact_prompts
-            self._ends[rows] = prompt_pass(self._model, texts, self._cache, rows, ends_only=True, exact=exact)
+            self._ends[rows] = ends_of_prompts(self._model, texts, self._cache, rows, self._manner)
         for place, prompt, source in planned:
             if source is not None and source != place:
                 self._cache.move(source, place, len(prompt))

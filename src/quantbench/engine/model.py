@@ -4,14 +4,17 @@ Tokens of all rows lie one after another, so there is no padding to compute; whi
 business of the attention that is handed in. The model keeps no state between calls.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from quantbench.engine.layer import make_layer
+from quantbench.engine.linear import Linear
 from quantbench.engine.operations import Attention, Operations, Rotation
 from quantbench.engine.parameters import Parameters
+from quantbench.engine.plain.operations import PlainOperations
 
 
 class Stack(Protocol):
@@ -70,3 +73,15 @@ class Model:
         """float32 [tokens, vocab_size] of states [tokens, hidden_size], of prompts too with all bits."""
         logits, cap = self.head(hidden).float(), self.config.logit_cap
         return logits if cap is None else self.operations.capped(logits, cap)
+
+
+def own_products_only(model: Model) -> bool:
+    """Whether the compiled CPU kernels run everything whose sums could depend on the number of rows."""
+    own = model.operations.name != PlainOperations.name
+    return own and all(matrix.invariant for matrix in (model.head, *layer_matrices(model)))
+
+
+def layer_matrices(model: Model) -> Iterator[Linear]:
+    """The matrices of all layers, without the head."""
+    for layer in model.layers:
+        yield from layer.products()

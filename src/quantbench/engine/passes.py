@@ -5,6 +5,7 @@ takes the arithmetic that answers: the prompt as a prompt, the rest as it is dec
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,6 +13,19 @@ from torch import Tensor
 from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.model import Model
 from quantbench.engine.operations import Rotation
+from quantbench.engine.remembered import Held, Remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How prompts are run."""
+
+    exact: bool  # with all bits of their activations
+    remembered: Remembered | None = None
+
+    def find(self, tokens: Sequence[int]) -> Held | None:
+        """A prompt that was run in this manner and begins with these tokens."""
+        return self.remembered.find(tokens, exact=self.exact) if self.remembered and tokens else None
 
 
 def prompt_pass(
@@ -60,6 +74,23 @@ def filled(
     return model.hidden(ids, attention, ends, prompt=not exact)
 
 
+def ends_of_prompts(
+    model: Model,
+    prompts: Sequence[tuple[int, ...]],
+    cache: KeyValueCache,
+    rows: Sequence[int],
+    manner: Manner,
+) -> Tensor:
+    """Final states after whole prompts, [prompts, hidden_size]; what they leave is kept where asked."""
+    if manner.remembered is None:
+        return prompt_pass(model, prompts, cache, rows, ends_only=True, exact=manner.exact)
+    states = prompt_pass(model, prompts, cache, rows, exact=manner.exact)
+    parts = torch.split(states, [len(prompt) for prompt in prompts])
+    for prompt, row, part in zip(prompts, rows, parts, strict=True):
+        manner.remembered.keep(prompt, part, cache, row, exact=manner.exact)
+    return torch.stack([part[-1] for part in parts])
+
+
 def continuation_pass(
     model: Model,
     texts: Sequence[Sequence[int]],
@@ -79,23 +110,22 @@ def continuation_pass(
 
 
 def forced_states(
-    model: Model, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int], *, exact_prompts: bool
+    model: Model, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int], manner: Manner
 ) -> Tensor:
     """Final states [all tokens, hidden_size] of texts: each one's prompt as a prompt, the rest as decoded.
 
     Rotated as the whole text is: one that outgrew a length while it was written is scored as it ended.
+    Prompts that are remembered are not computed again.
     """
     states = [
-        alike_states(
-            model, [texts[i] for i in run], [prompt_lengths[i] for i in run], exact_prompts=exact_prompts
-        )
+        alike_states(model, [texts[i] for i in run], [prompt_lengths[i] for i in run], manner)
         for run in model.config.runs_alike(texts)
     ]
     return torch.cat(states) if len(states) > 1 else states[0]
 
 
 def alike_states(
-    model: Model, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int], *, exact_prompts: bool
+    model: Model, texts: Sequence[Sequence[int]], prompt_lengths: Sequence[int], manner: Manner
 ) -> Tensor:
     """The same of texts that are rotated alike."""
     rotation, longest = rotation_for(model, texts), max(map(len, texts))
@@ -105,9 +135,18 @@ def alike_states(
     places = torch.split(torch.arange(sum(map(len, texts))), [len(text) for text in texts])
     pairs = list(enumerate(zip(texts, prompt_lengths, strict=True)))
     order, states = [], []
-    if rows := [row for row, (_, length) in pairs if length]:
+    new = []
+    for row, (text, length) in pairs:
+        held = manner.find(text[:length])
+        if held is not None:
+            held.put(cache, row, length)
+            states.append(held.states[:length])
+            order.append(places[row][:length])
+        elif length:
+            new.append(row)
+    if rows := new:
         prompts = [texts[row][: prompt_lengths[row]] for row in rows]
-        states.append(filled(model, prompts, cache, rows, rotation, exact=exact_prompts))
+        states.append(filled(model, prompts, cache, rows, rotation, exact=manner.exact))
         order += [places[row][: prompt_lengths[row]] for row in rows]
     if rows := [row for row, (text, length) in pairs if length < len(text)]:
         begins = [prompt_lengths[row] for row in rows]

@@ -6,7 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from quantbench.decoding import Decoder, LimitsRows, TellsMostLikely
+from quantbench.decoding.prompt_rows import RemembersPrompts
 from quantbench.evaluation.agreement import compare_answers
 from quantbench.evaluation.distance import distance_of, scored_texts
 from quantbench.evaluation.evaluate import OpenSandbox, evaluate_protocols, limit_task, refusals
@@ -27,6 +30,7 @@ from quantbench.trial.run import Run
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+PART = 8  # of free memory for prompts that are read twice
 SPARE_CORES = 8  # from which on a GPU's host opens a box beside feeding the GPU
 
 
@@ -40,6 +44,7 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
     loaded = [load_task(name, data_of(name, asked.task_data)) for name in asked.own_tasks]
     tasks = [limit_task(task, asked.limit) for task in loaded]
     by_protocol = [asked_by(task, asked.protocols, chat) for task in tasks]
+    remember(decoder, run.trial.has_distance and run.trial.distance.text is None)
     for ways in by_protocol:
         run.enter("task")
         evaluate_task(
@@ -48,6 +53,7 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
     if run.trial.has_distance:
         run.enter("distance")
         measure_distance(run, decoder, tokenizer, [ways[0] for ways in by_protocol])
+        remember(decoder, False)
     if run.trial.likelihood.perplexity is not None and run.trial.role is Role.METHOD:
         if isinstance(decoder, TellsMostLikely):
             run.warn("the perplexity is not known: an engine behind a server hands out no logits")
@@ -59,6 +65,12 @@ def read_text(run: Run, source: ModelSource, decoder: Decoder) -> None:
 
         run.enter("lm-eval")
         keep_harness(run, source, decoder, tokenizer)
+
+
+def remember(decoder: Decoder, on: bool) -> None:
+    """Let a decoder keep the prompts that it answers and then scores, in a part of free memory."""
+    if isinstance(decoder, RemembersPrompts):
+        decoder.remember_prompts(psutil.virtual_memory().available // PART if on else 0)
 
 
 def generation_of(run: Run, decoder: Decoder) -> GenerationSettings:
