@@ -10,6 +10,7 @@ import sysconfig
 import zoneinfo
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,7 @@ def third_party_folders() -> list[str]:
     return sorted(folder for folder in folders if Path(folder).is_dir())
 
 
+@cache
 def readable_paths() -> list[str]:
     """What a process under Landlock alone may read: the standard library and shared libraries."""
     library = Path(os.__file__).parent

@@ -25,6 +25,8 @@ from quantbench.sandbox.program import Execution, Program
 
 DEFAULT_LIMITS = Limits()
 MAX_LANES = 32
+SHORT_PROGRAMS = 24  # of some 6 ms: running them takes a lane about as long as starting another one
+PATIENT_S = 0.5  # after which programs that still wait are worth all lanes
 STARVED = 0.9  # a program that got less than this share of a core may have been held up by others,
 PREEMPTED = 20  # if it was ready to run this often while others ran: a tenth of its time in turns of 50 ms
 SEED_VARIABLE = "QUANTBENCH_TEST_SEED"
@@ -51,7 +53,7 @@ class Sandbox:
         alone.
         """
         batch = Batch(programs, on_done)
-        self._drain(batch, self.start_lanes(len(programs)))
+        self._drain(batch, min(self._workers, len(programs)))
         batch.take_up_starved()
         self._drain(batch, 1)
         return [execution_of(report) for report in batch.reports()]
@@ -59,7 +61,7 @@ class Sandbox:
     def collect(self, programs: Sequence[Program], variable: str) -> list[tuple[Execution, Any]]:
         """Run programs whose tests leave a finding in `variable`; None is that of one that did not pass."""
         batch = Batch(programs, None, collect=variable)
-        self._drain(batch, self.start_lanes(len(programs)))
+        self._drain(batch, min(self._workers, len(programs)))
         batch.take_up_starved()
         self._drain(batch, 1)
         return [
@@ -70,12 +72,13 @@ class Sandbox:
             for report in batch.reports()
         ]
 
-    def start_lanes(self, programs: int) -> int:
-        """Have as many lanes as so many programs keep busy; their number. They start while others run."""
-        width = min(self._workers, programs)
+    def start_lanes(self, programs: int) -> None:
+        """Have as many lanes as so many short programs are worth; they start while others run."""
+        self._widen(min(self._workers, lanes_for(programs)))
+
+    def _widen(self, width: int) -> None:
         while len(self._lanes) < width:
             self._lanes.append(Lane(self.mode, self._limits))
-        return width
 
     def close(self) -> None:
         """End every process; they end together."""
@@ -85,12 +88,17 @@ class Sandbox:
             self._lanes.pop().kill()
 
     def _drain(self, batch: "Batch", width: int) -> None:
+        """Run what waits in up to `width` lanes: in few until it turns out that programs are not short."""
         busy: dict[int, int] = {}  # lane -> program
+        self._widen(min(width, lanes_for(len(batch.waiting))))
+        patient_until = time.monotonic() + PATIENT_S
         while batch.waiting or busy:
-            for lane in range(width):
+            if batch.waiting and time.monotonic() >= patient_until:
+                self._widen(width)
+            for lane in range(min(width, len(self._lanes))):
                 while lane not in busy and batch.waiting:
                     self._submit(lane, batch, busy)
-            for lane in self._ready(busy):
+            for lane in self._ready(busy, patient_until if batch.waiting else None):
                 batch.take(busy.pop(lane), self._report(lane))
 
     def _submit(self, lane: int, batch: "Batch", busy: dict[int, int]) -> None:
@@ -102,14 +110,16 @@ class Sandbox:
         except TooLarge as error:
             batch.take(index, _unheard("failed", f"the program is too large: {error}", 0.0))
 
-    def _ready(self, busy: dict[int, int]) -> list[int]:
-        """Lanes with a verdict, or past their deadline; waits for the first."""
+    def _ready(self, busy: dict[int, int], until: float | None) -> list[int]:
+        """Lanes with a verdict, or past their deadline; waits for the first, where named until then."""
         if not busy:
             return []
         with selectors.DefaultSelector() as selector:
             for lane in busy:
                 selector.register(self._lanes[lane].fd, selectors.EVENT_READ, lane)
             first = min(self._lanes[lane].deadline for lane in busy)
+            if until is not None and time.monotonic() < until:
+                first = min(first, until)
             ready = [key.data for key, _ in selector.select(max(0.0, first - time.monotonic()))]
         now = time.monotonic()
         return ready or [lane for lane in busy if self._lanes[lane].deadline <= now]
@@ -165,6 +175,11 @@ class Batch:
     def reports(self) -> list[Report]:
         """In the programs' order."""
         return [self._done[index] for index in range(len(self.programs))]
+
+
+def lanes_for(programs: int) -> int:
+    """Lanes that so many short programs are worth."""
+    return -(-programs // SHORT_PROGRAMS)
 
 
 def was_starved(report: Report) -> bool:
