@@ -18,6 +18,8 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -70,6 +72,8 @@ def import_triton() -> None:
     """Our kernels, and the digest of itself that Triton wants before it takes a kernel from its cache."""
     import triton.runtime.cache
 
+    with suppress(ImportError):  # what compiling, also from the cache, imports in some versions
+        import_module("triton.experimental.gluon.nvidia.hopper")
     import quantbench.engine.cuda.decoder  # noqa: F401
 
     getattr(triton.runtime.cache, "triton_key", lambda: None)()
