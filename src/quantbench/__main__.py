@@ -2,15 +2,18 @@
 
 import sys
 
-from quantbench.prestart import begin_early
+from quantbench.prestart import begin_early, end_early
 
 
 def main() -> None:
     """Let a run's imports begin, then read the command line."""
     begin_early(sys.argv[1:])
-    from quantbench.cli import main as command
+    try:
+        from quantbench.cli import main as command
 
-    command()
+        command()
+    finally:
+        end_early()
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def begin(environment: Mapping[str, str], command: Sequence[str] = SERVER) -> Be
 
 
 def begin_early(arguments: Sequence[str]) -> None:
-    """Start it where the command is a run; the system ends it where it turns out that nothing is measured."""
+    """Start it where the command is a run; `end_early` ends it where nothing is measured."""
     if sys.platform == "linux" and arguments[:1] == [RUN] and not NO_RUN & set(arguments):
         _early.append(begin({}))
 
@@ -55,3 +55,10 @@ def begin_early(arguments: Sequence[str]) -> None:
 def take_early() -> Begun | None:
     """What `begin_early` has started, once."""
     return _early.pop() if _early else None
+
+
+def end_early() -> None:
+    """End what `begin_early` has started and nobody has taken."""
+    if begun := take_early():
+        begun.process.kill()
+        begun.process.wait()
