@@ -7,6 +7,7 @@ results = quantbench.load("results/builtin")
 quantbench.export("./my-model", method="int4-sym-head16", format="compressed-tensors")
 """
 
+import os
 import signal
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -155,7 +156,12 @@ def measure(settings: RunSettings, *, command: str, console: Console | None = No
 
 
 def import_report(formats: Collection[Format]) -> None:
-    """Import what the report will be drawn with while trials' imports run: later it would cost a second."""
+    """Import what the report will be drawn with while trials' imports run: later it would cost a second.
+
+    What its statistics import, too, where a core is left over for it.
+    """
+    if (os.cpu_count() or 1) > 2:
+        import scipy.special  # noqa: F401
     if Format.MD in formats:
         import quantbench.report.charts.bars
         import quantbench.report.charts.heatmap
