@@ -56,6 +56,7 @@ struct Columns {
     int64_t n;
     int64_t bytes = p.k / 2, groups = p.k / p.group, last = p.n - 1 - n;
     const uint8_t* data = static_cast<const uint8_t*>(p.data) + n * bytes;
+    bool far = p.n * p.k > FEW_WEIGHTS;  // too large to be in a cache of its own
     Columns(const Problem& p, int64_t n) : p(p), n(n) {}
     inline int64_t there(int64_t i) const { return WHOLE ? i : std::min(i, last); }
     inline Affine affine(int t, int64_t g) const {
@@ -90,7 +91,7 @@ struct Columns {
         return _mm256_inserti128_si256(_mm256_castsi128_si256(sixteen(low)), sixteen(high), 1);
     }
     inline void expect(int64_t k) const {  // the same inputs of the rows that come next
-        if (k % 128 == 0)
+        if (far && k % 128 == 0)
             for (int i = 0; i < T * W; ++i) __builtin_prefetch(data + (i + T * W) * bytes + k / 2);
     }
     void finish(int64_t m, int t, vec total) const {
