@@ -80,7 +80,12 @@ def compare(title: str, folder: Path, asked: Asked, python: str | None, stand_in
     source = open_source(str(folder))
     ours = METHODS["stored"].load(source, LoadSettings(device="cpu", dtype="float32")).decoder
     wanted = continued(ours, asked)
-    print(f"{title}, transformers: {told(ours, asked, wanted, by_transformers(folder, asked))}", flush=True)
+    found = by_transformers(folder, asked)
+    print(f"{title}, transformers: {told(ours, asked, wanted, found)}", flush=True)
+    if isinstance(found, str) and "compressed-tensors" in title:
+        found = by_transformers(folder, asked, dequantize=True)
+        words = told(ours, asked, wanted, found)
+        print(f"{title}, transformers, dequantized: {words}", flush=True)
     if python:
         print(
             f"{title}, vLLM: {told(ours, asked, wanted, by_vllm(folder, asked, python, stand_in))}",
@@ -116,13 +121,14 @@ def gap_at(ours: Decoder, prompt: Ids, mine: Ids, theirs: Ids) -> float:
     return float(last[mine[place]] - last[theirs[place]])
 
 
-def by_transformers(folder: Path, asked: Asked) -> list[Ids] | str:
-    """Greedy tokens in float32, or what it says."""
+def by_transformers(folder: Path, asked: Asked, *, dequantize: bool = False) -> list[Ids] | str:
+    """Greedy tokens in float32, or what it says; `dequantize` asks for a compressed-tensors file's floats."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
+    settings = {"quantization_config": CompressedTensorsConfig(dequantize=True)} if dequantize else {}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **settings)
         answers = []
         for ids in asked.prompts:
             made = model.generate(

@@ -32,7 +32,7 @@ class Support:
 
     def engine_of(self, method: str) -> str | None:
         """The engine that runs a method; None where none does."""
-        if method == STORED and not self.quantized:
+        if (method == STORED and not self.quantized) or self._asks_anew(method):
             return None
         engines = (self.engine,) if self.other is None else (self.engine, self.other)
         return next((name for name in engines if METHODS[method].unsupported_reason(name) is None), None)
@@ -41,7 +41,13 @@ class Support:
         """Why a method cannot run; None when it can."""
         if method == STORED and not self.quantized:
             return f"'{self.model}' is not quantized"
+        if self._asks_anew(method):
+            return f"its library quantizes what is not quantized yet, and '{self.model}' is"
         return None if self.engine_of(method) else METHODS[method].unsupported_reason(self.engine)
+
+    def _asks_anew(self, method: str) -> bool:
+        """Whether another library would have to quantize what is quantized, in a model of transformers."""
+        return self.quantized and self.engine != "native" and method in LIBRARIES
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -164,7 +170,8 @@ def measurable(methods: tuple[str, ...], support: Support) -> tuple[tuple[str, .
     for name in methods:
         if support.engine_of(name) is None:
             fix = f"use --methods {','.join(support.methods)}"
-            why = support.unsupported_reason(name) if name == STORED else support.sentence
+            told = name == STORED or support.quantized
+            why = support.unsupported_reason(name) if told else support.sentence
             raise UsageError(f"method '{name}' cannot run here: {why}; {fix}")
     return methods, mixed(methods, support)
 

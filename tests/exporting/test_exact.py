@@ -131,11 +131,11 @@ def test_every_family_and_head_comes_back(
 @pytest.mark.parametrize(
     ("method", "form", "ways"),
     [
-        ("int4-head16", "compressed-tensors", ["gguf holds it", "nearest .* is int4-asym-head16"]),
-        ("int4", "gptq", ["gguf holds it", "nearest .* is int4-asym-head16"]),
-        ("int4-rtn", "gptq", ["gguf holds it"]),
+        ("int4-head16", "compressed-tensors", ["gguf holds its weights", "nearest .* is int4-asym-head16"]),
+        ("int4", "gptq", ["gguf holds its weights", "nearest .* is int4-asym-head16"]),
+        ("int4-rtn", "gptq", ["gguf holds its weights"]),
         ("int8", "compressed-tensors", ["nearest .* is int8-head16"]),
-        ("int8-head16", "gptq", ["compressed-tensors holds it", "nearest .* is int8-g128-head16"]),
+        ("int8-head16", "gptq", ["compressed-tensors holds its weights", "nearest .* is int8-g128-head16"]),
     ],
 )
 def test_a_refusal_names_the_format_that_fits_and_the_nearest_method(

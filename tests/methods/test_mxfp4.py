@@ -15,7 +15,7 @@ from quantbench.measure.storage import audit
 from quantbench.methods import METHODS, LoadSettings
 from quantbench.settings import Engine
 from quantbench.sources import open_source
-from quantbench.support import support_of
+from quantbench.support import measurable, support_of
 
 SHAPE = {
     "vocab_size": 128,
@@ -102,6 +102,13 @@ def test_a_plan_runs_it_as_it_is_stored(folder: Path) -> None:
         True,
         "transformers",
     )
+
+
+def test_other_libraries_do_not_quantize_it_again(folder: Path) -> None:
+    support = support_of(open_source(str(folder)), "auto")
+    with pytest.raises(UsageError, match="'bnb-nf4' cannot run here: its library quantizes what is not"):
+        measurable(("bnb-nf4",), support)
+    assert measurable(("stored", "int4", "fp16"), support)[0] == ("stored", "int4", "fp16")
 
 
 def test_our_own_engine_refuses_it_in_one_sentence(folder: Path) -> None:

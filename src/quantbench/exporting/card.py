@@ -28,7 +28,8 @@ BOUNDARY = "---"
 KEPT = ("license", "license_name", "license_link", "language")  # of the original's front matter
 USE = {
     "gguf": "llama.cpp: `llama-cli -m {file}`; quantbench: `quantbench run {file}`.",
-    "compressed-tensors": "transformers (with compressed-tensors installed), vLLM, `quantbench run FOLDER`.",
+    "compressed-tensors": "transformers (with compressed-tensors installed; version 5.23 reads zero "
+    "points with `CompressedTensorsConfig(dequantize=True)` alone), vLLM, `quantbench run FOLDER`.",
     "gptq": "transformers (with gptqmodel installed), vLLM (symmetric ones alone), `quantbench run FOLDER`.",
 }
 

@@ -70,7 +70,11 @@ def export_model(asked: Asked, measured: Measured | None) -> Path:
 
 def unfit(asked: Asked, reason: str) -> ModelError:
     """The sentence for weights that the format cannot hold exactly."""
-    ways = [f"{form} holds it" for form in ExportFormat if form != asked.format and holds(asked.method, form)]
+    ways = [
+        f"{form} holds its weights"
+        for form in ExportFormat
+        if form != asked.format and holds(asked.method, form)
+    ]
     fitting = fitting_methods(asked.format)
     if near := nearest(asked.method, fitting):
         ways.append(f"the nearest to it that {asked.format} holds is {near}")
