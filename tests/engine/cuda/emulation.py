@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from quantbench.engine.cuda.decode_attention.launch import AttentionParams, Form
+from quantbench.engine.cuda.decode_attention.launch import Run as Attend
 from quantbench.engine.cuda.few_rows.launch import ProductParams, Run
 from quantbench.engine.cuda.few_rows.variant import Variant
 from quantbench.engine.cuda.persistent.launch import StepArguments
@@ -42,6 +44,16 @@ def emulated_products(folder: Path) -> Run:
     def run(variant: Variant, product: ProductParams, blocks: int) -> None:
         code = library("emulated_few_rows.cpp", variant.defines(), folder)
         assert code.run_product(ctypes.byref(product), blocks), "the kernel broke a rule of the machine"
+
+    return run
+
+
+def emulated_attention(folder: Path) -> Attend:
+    """What launches forms of attend.cu on the emulator; it fails where a kernel breaks a rule."""
+
+    def run(form: Form, parameters: AttentionParams, blocks: int) -> None:
+        code = library("emulated_attention.cpp", form.defines(), folder)
+        assert code.run_attention(ctypes.byref(parameters), blocks), "the kernel broke a rule of the machine"
 
     return run
 

@@ -28,6 +28,7 @@ from quantbench.engine.cuda.triton.rotate import (
 from tests.engine.cuda.matrices import distance, normal, poisoned
 
 FAMILIES = {
+    "normed": {"model_type": "qwen3", "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32},
     "groups-of-seven": {"num_attention_heads": 14, "num_key_value_heads": 2, "head_dim": 64},
     "narrow": {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8},
     "head-norms": {"model_type": "qwen3", "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 16},
@@ -55,7 +56,7 @@ def qkv_of(config: ModelConfig, tokens: int, device: torch.device) -> Tensor:
     return normal(tokens, config.q_size + 2 * config.kv_size, device=device, seed=4)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "normed"])
 @pytest.mark.parametrize(("window", "order"), [(None, 1), (1, 1), (70, 1), (None, 32)])
 def test_decoding_attends_to_every_cached_position_and_stores_its_own(
     device: torch.device, name: str, window: int | None, order: int
@@ -104,7 +105,7 @@ def test_a_view_of_the_first_rows_is_attended_in_place(device: torch.device) -> 
     assert distance(y, z) < 2e-3
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "normed"])
 @pytest.mark.parametrize(("window", "order"), [(None, 1), (9, 1), (None, 32)])
 def test_prompts_of_unlike_lengths_see_only_themselves(
     device: torch.device, name: str, window: int | None, order: int
@@ -120,7 +121,7 @@ def test_prompts_of_unlike_lengths_see_only_themselves(
     assert distance(y, z) < 2e-3
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "normed"])
 def test_prompts_are_rotated_in_place_and_cached_at_their_places(device: torch.device, name: str) -> None:
     config = config_of(name)
     rotation = rotation_of(config, 16, device)

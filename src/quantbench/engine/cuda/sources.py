@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 
 INCLUDE = re.compile(r'^#include "(\w+\.cuh)"\n', re.MULTILINE)
-PACKAGES = ("quantbench.engine.cuda.persistent", "quantbench.engine.cuda.few_rows")
+PACKAGES = tuple(f"quantbench.engine.cuda.{part}" for part in ("persistent", "few_rows", "decode_attention"))
 
 
 @cache

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from quantbench.decoding import NO_TOKEN
 from quantbench.engine.cuda.state import StepState
-from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
+from quantbench.engine.cuda.triton.language import gdc_wait, tl, triton
 from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2, over
 
 
@@ -48,8 +48,9 @@ def _argmax(
 ):
     row = tl.program_id(0)
     i = tl.arange(0, BLOCK)
-    if DEPENDENT:
-        gdc_launch_dependents()
+    if (
+        DEPENDENT
+    ):  # no kernel of the next step starts before this one ends: its attention reads the cache at once
         gdc_wait()
     values = tl.load(best + i * rows + row, mask=i < tiles, other=float("-inf"))
     values = tl.where(values < float("inf"), values, float("inf"))  # NaN too: it is never an index

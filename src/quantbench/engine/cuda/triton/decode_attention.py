@@ -120,8 +120,16 @@ def decode_attention(
         num_warps=WARPS if config.head_dim <= 128 else WIDE_WARPS, num_stages=STAGES, launch_pdl=dependent,
     )  # fmt: skip
     if scratch is not None:
-        over(combine_chunks, (config.heads, rows))(
-            positions, scratch.parts, scratch.extremes, scratch.totals, out, capacity, chunks,
-            HEADS=config.heads, DIM=config.head_dim, PAD_DIM=next_power_of_2(config.head_dim), CHUNK=CHUNK,
-            ORDER=order, DEPENDENT=dependent, num_warps=1, launch_pdl=dependent,
-        )  # fmt: skip
+        combine(config, positions, scratch, out, capacity, order)
+
+
+def combine(
+    config: ModelConfig, positions: Tensor, scratch: Scratch, out: Tensor, capacity: int, order: int
+) -> None:
+    """The results of rows from their chunks' sums, each divided by its total."""
+    dependent = dependent_launch(out.device)
+    over(combine_chunks, (config.heads, len(positions)))(
+        positions, scratch.parts, scratch.extremes, scratch.totals, out, capacity, chunks_of(capacity),
+        HEADS=config.heads, DIM=config.head_dim, PAD_DIM=next_power_of_2(config.head_dim), CHUNK=CHUNK,
+        ORDER=order, DEPENDENT=dependent, num_warps=1, launch_pdl=dependent,
+    )  # fmt: skip

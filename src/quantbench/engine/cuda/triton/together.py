@@ -7,6 +7,7 @@ runs a kernel. What fails to compile is left to the launch that needs it, which 
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -30,7 +31,7 @@ def compile_together(
             try:
                 with mode(pool, ignore_errors=True):
                     waiting += [pool.submit(more) for more in launches()]
-                    waiting += [pool.submit(launchers.make, kernel) for kernel in set(kernels)]
+                    waiting += [pool.submit(launchers.compiling(kernel)) for kernel in set(kernels)]
             finally:
                 asked.reset(token)
         wait(waiting)
@@ -47,6 +48,10 @@ class Launchers:
     def __init__(self) -> None:
         self._lock = Lock()
         self._made: set[str] = set()
+
+    def compiling(self, kernel: Any) -> Callable[[], object]:
+        """What compiles something that was asked for: itself, or for a kernel of Triton its launcher."""
+        return kernel if callable(kernel) else partial(self.make, kernel)
 
     def make(self, kernel: Any) -> None:
         """Have a kernel's compiled, once the kernel itself is, unless another one shares it."""

@@ -1,0 +1,1 @@
+"""Attention of decode steps, in CUDA C++."""
