@@ -43,6 +43,7 @@ from quantbench.decoding import Decoder, Request
 from quantbench.engine.cpu.build import load_kernels
 from quantbench.measure import measure_bandwidth
 from quantbench.methods import METHODS, LoadSettings
+from quantbench.settings import KvFormat
 from quantbench.sources import ModelSource, open_source
 
 ERROR_TOKENS = 96  # of the text whose logits are compared
@@ -127,6 +128,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peer-new", type=int, default=256, help="the same for peers")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--row-seconds", type=float, default=6, help="after which no repetition begins")
+    parser.add_argument("--kv", type=KvFormat, choices=[*KvFormat], help="our engine's cache in 8 bits")
     parser.add_argument("--batch-invariant", action="store_true", help="our engine's rows with it on")
     parser.add_argument("--no-error", action="store_true", help="skip the comparisons with float32")
     parser.add_argument("--json", type=Path, help="file for the rows, written anew after each")
@@ -150,7 +152,11 @@ def contenders(
 ) -> Iterator[tuple[Contender, Reference]]:
     """Each one loaded when its turn comes and dropped after it, with what it is checked against."""
     settings = LoadSettings(
-        device=options.device, dtype=options.dtype, engine="native", batch_invariant=options.batch_invariant
+        device=options.device,
+        dtype=options.dtype,
+        engine="native",
+        batch_invariant=options.batch_invariant,
+        kv=options.kv,
     )
     for method in options.methods.split(","):
         reference = Reference() if exact is None else reference_of(source, method, options.device)

@@ -18,6 +18,7 @@ import argparse
 import gc
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from quality_texts import Window, cut_windows, digest, read_texts
 from quantbench.decoding import Decoder
 from quantbench.measure import MemoryMeter
 from quantbench.methods import METHODS, LoadSettings
-from quantbench.settings import Engine
+from quantbench.settings import Engine, KvName
 from quantbench.sources import ModelSource, is_quantized, load_tokenizer, open_source
 
 DEFAULT = (
@@ -70,8 +71,10 @@ def main() -> None:
     print(json.dumps(facts), flush=True)
     baseline = score(METHODS["fp32"].load(source, settings).decoder, windows)
     table = Table()
-    for name in arguments.methods.split(","):
-        table.add({"method": name, **measure(name, source, settings, windows, baseline)})
+    for name, kv in product(arguments.methods.split(","), arguments.kv.split(",")):
+        held = settings.changed(kv=KvName(kv).kv)
+        label = name if kv == KvName.NONE else f"{name} kv-{kv}"
+        table.add({"method": label, **measure(name, source, held, windows, baseline)})
         if arguments.json:
             arguments.json.write_text(json.dumps(facts | {"rows": table.rows}, indent=1))
 
@@ -83,6 +86,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("model")
     parser.add_argument("--methods", default=DEFAULT)
+    parser.add_argument("--kv", default="none", help="formats of the KV cache: none,int8,fp8")
     parser.add_argument("--text", action="append", default=[], metavar="KIND=FILE")
     parser.add_argument("--tokens", type=int, default=5120, help="predictions of both halves together")
     parser.add_argument("--window", type=int, default=257)

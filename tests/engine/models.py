@@ -13,6 +13,7 @@ from quantbench.engine.config import read_config
 from quantbench.engine.cuda.support import model_unsupported_reason
 from quantbench.engine.load import load_decoder
 from quantbench.kernels import Kernel, find_kernel
+from quantbench.settings import KvFormat
 from quantbench.sources.families import parameter_name
 from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.readers import Quantizer, Quantizing, WeightReader
@@ -232,10 +233,13 @@ def read(source: Any, quantizer: Quantizer = keep_float) -> tuple[Any, WeightRea
 
 
 def native(
-    model: Any, quantize: Callable[[str, Tensor], Weight] = keep_float, dtype: str = "float32"
+    model: Any,
+    quantize: Callable[[str, Tensor], Weight] = keep_float,
+    dtype: str = "float32",
+    kv: KvFormat | None = None,
 ) -> Decoder:
     """Our decoder with a transformers model's weights."""
-    return load_decoder(*read(source_of(model), quantize), device="cpu", dtype=dtype)
+    return load_decoder(*read(source_of(model), quantize), device="cpu", dtype=dtype, kv=kv)
 
 
 def prompts(lengths: tuple[int, ...], vocab: int = 97, seed: int = 1) -> list[tuple[int, ...]]:

@@ -201,7 +201,7 @@ def test_prompts_attention_and_cache_equal_those_of_torch(
     for run in (operations(shape), PlainOperations(shape)):
         kv = KeyValueCache(shape, rows=6, capacity=140, device=cpu, dtype=single)
         attention = run.prompt_attention(kv, rotation, LENGTHS, (3, 0, 1, 5, 2, 4))
-        results.append((attention(0, projections.clone(), norms), kv.keys[0], kv.values[0]))
+        results.append((attention(0, projections.clone(), norms), kv.keys[0].held, kv.values[0].held))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 

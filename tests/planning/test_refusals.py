@@ -49,6 +49,11 @@ def test_the_plain_command_is_refused_for_nothing(
             [*BUILTIN, "--methods", "fp16", "--engine", "transformers", "--exact-prompts"],
             "--exact-prompts has",
         ),
+        (
+            [*BUILTIN, "--methods", "fp16", "--engine", "transformers", "--kv", "none,int8"],
+            "--kv needs quantbench's engine, but 'builtin' is to run under fp16 with transformers",
+        ),
+        ([*BUILTIN, "--kv", "int4"], "unknown kv 'int4'"),
         ([*BUILTIN, "--methods", "fp32", "--dtype", "float16"], "--dtype has no effect here: fp32 on cpu"),
         ([*BUILTIN, "--floor", "--temperature", "0.8"], "--floor has no effect here"),
         ([*BUILTIN, "--prompt-tokens", "128,100000"], "--prompt-tokens 100000 with --new-tokens 128 needs"),

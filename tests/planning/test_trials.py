@@ -5,7 +5,7 @@ from pathlib import Path
 from quantbench.plan import Trial
 from quantbench.planning import build_plan
 from quantbench.planning.trials import compared, floors_of, later_passes
-from quantbench.settings import RunSettings, read_settings
+from quantbench.settings import KvName, RunSettings, read_settings
 from tests.builders import make_trial
 
 
@@ -118,3 +118,18 @@ def test_a_changed_text_makes_another_trial(tmp_path: Path) -> None:
             asked = {"model": "builtin", "tasks": ("none",), option: str(file)}
             ids.add(build_plan(read_settings(RunSettings, asked))[0].trials[0].id)
         assert len(ids) == 2
+
+
+def test_a_cache_with_and_without_eight_bits_makes_two_rows_of_a_method() -> None:
+    trials = [trial for trial in planned(kv=(KvName.INT8, KvName.NONE)) if trial.role == "method"]
+    assert [trial.name for trial in trials] == ["fp16", "fp16 kv-int8", "int8", "int8 kv-int8"]
+    assert [trial.load.kv for trial in trials] == [None, "int8", None, "int8"]
+    assert len({trial.id for trial in trials}) == 4
+
+
+def test_one_format_of_the_cache_leaves_rows_their_names_and_none_leaves_ids() -> None:
+    plain, none, coded = (planned(**asked) for asked in ({}, {"kv": (KvName.NONE,)}, {"kv": (KvName.FP8,)}))
+    assert [trial.id for trial in plain] == [trial.id for trial in none]
+    assert not {trial.id for trial in plain} & {trial.id for trial in coded}
+    assert {trial.name for trial in coded} == {"fp16", "int8"}
+    assert {trial.load.kv for trial in coded} == {"fp8"}

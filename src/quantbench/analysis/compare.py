@@ -248,7 +248,7 @@ def _circumstances(old: Rows, new: Rows) -> Iterator[str]:
     """What else differs: settings, machine, driver, libraries, commit."""
     if not old.rows or not new.rows:
         return
-    for name in ("engine", "dtype", "threads", "batch_invariant"):
+    for name in ("engine", "dtype", "threads", "batch_invariant", "kv"):
         before, after = (results.rows[0].record.trial.flat()[name] or "default" for results in (old, new))
         if before != after:
             told = [value.shown if isinstance(value, Engine) else value for value in (before, after)]

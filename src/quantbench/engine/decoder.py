@@ -20,7 +20,7 @@ from quantbench.engine.cpu.layers import cpu_layers
 from quantbench.engine.cpu.operations import cpu_operations
 from quantbench.engine.cpu.pages import use_large_pages
 from quantbench.engine.crossing import OnFinish, OnFirst, in_parts
-from quantbench.engine.kv_cache import KeyValueCache
+from quantbench.engine.kv_format import kv_kernel
 from quantbench.engine.linear import AS_LINEAR, Linear
 from quantbench.engine.model import Model, layer_matrices, own_products_only
 from quantbench.engine.operations import Attention
@@ -28,6 +28,7 @@ from quantbench.engine.parameters import Parameters
 from quantbench.engine.passes import Manner, ends_of_prompts, forced_states
 from quantbench.engine.remembered import Remembered
 from quantbench.kernels import Kernel, named_kernels
+from quantbench.settings import KvFormat
 
 PREFILL_TOKENS = 4096  # of all prompts in one pass: bounds the memory of activations
 SCORE_FLOATS = 1 << 26  # logits of one scoring pass: 256 MiB
@@ -47,11 +48,13 @@ class NativeDecoder:
         fallback: str | None = None,
         exact_prompts: bool = False,
         warnings: tuple[str, ...] = (),
+        kv: KvFormat | None = None,
     ) -> None:
         """`fallback` says why this engine runs where a faster one was hoped for; `warnings` how weights lie.
 
         `exact_prompts` keeps all bits of prompts' activations where kernels for prompts would drop some; it
         may be changed between calls. What it is here also decides for kernels that drop some of all tokens'.
+        `kv` holds keys and values in 8 bits.
         """
         config = self.config = parameters.config
         self.device = device
@@ -63,7 +66,7 @@ class NativeDecoder:
         self._remembered: Remembered | None = None
         operations, reason = cpu_operations(config, device, dtype, exact=exact_prompts)
         self._fallback = fallback or reason
-        self._model = Model(parameters, operations, device=torch.device(device), dtype=dtype)
+        self._model = Model(parameters, operations, device=torch.device(device), dtype=dtype, kv=kv)
         self._model.stack = cpu_layers(operations, self._model)
         self.batch_invariant = own_products_only(self._model)
         if device == "cpu":
@@ -134,7 +137,7 @@ class NativeDecoder:
             if self.batch_invariant
             else "not promised by plain torch",
         }
-        return [linear, *named_kernels(names)]
+        return [linear, *named_kernels(names | kv_kernel(model.kv))]
 
     def held(self) -> Iterator[HeldMatrix]:
         model, parameters = self._model, self._parameters
@@ -162,7 +165,7 @@ class NativeDecoder:
         return {Phase.PROMPT: decoded if self.exact_prompts else prompts, Phase.DECODE: decoded}
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
-        return self._parameters.step_bytes(batch_size, context)
+        return self._parameters.step_bytes(batch_size, context, self._model.kv)
 
     def synchronize(self) -> None:
         if self.device.startswith("cuda"):
@@ -188,9 +191,7 @@ class GenerationRun:
         self._limit = rows
         capacity = max(len(r.prompt_ids) + r.max_new_tokens for r in requests)
         model.rotation.reserve(capacity)
-        self._cache = KeyValueCache(
-            model.config, rows=rows, capacity=capacity, device=model.device, dtype=model.dtype
-        )
+        self._cache = model.cache(rows, capacity)
         self._prompts = PromptRows(request.prompt_ids for request in requests)
         width = model.config.hidden_size
         self._ends = torch.empty(rows, width, device=model.device, dtype=model.dtype)  # of each row's prompt

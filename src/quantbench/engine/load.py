@@ -24,6 +24,7 @@ from quantbench.engine.parameters import (
     Parameters,
 )
 from quantbench.errors import ModelError
+from quantbench.settings import KvFormat
 from quantbench.sources import ModelSource
 from quantbench.sources.families import complete
 from quantbench.sources.layout import (
@@ -59,6 +60,7 @@ def load_decoder(
     dtype: str,
     batch_invariant: bool = False,
     exact_prompts: bool = False,
+    kv: KvFormat | None = None,
 ) -> OwnDecoder:
     """A decoder of our own engine on `device`, activations, norms and biases in `dtype`.
 
@@ -66,7 +68,8 @@ def load_decoder(
     again. ModelError for a configuration the engine cannot run and for tensors that do not fit it. On CUDA
     it is the fast one where that can run; otherwise its `kernels()` say why not. `batch_invariant` changes
     the fast one alone: the CPU's kernels always are, plain torch never promises it. `exact_prompts` changes
-    the CPU's kernels alone: nothing else multiplies prompts with fewer bits.
+    the CPU's kernels alone: nothing else multiplies prompts with fewer bits. `kv` holds keys and values in
+    8 bits.
     """
     from quantbench.engine.decoder import NativeDecoder
 
@@ -81,7 +84,7 @@ def load_decoder(
 
         reason = unsupported_reason(config, where, kind) or unsupported_format(parameters)
         if reason is None:
-            return load_cuda(parameters, batch_invariant=batch_invariant, warnings=loader.warnings())
+            return load_cuda(parameters, batch_invariant=batch_invariant, warnings=loader.warnings(), kv=kv)
     return NativeDecoder(
         parameters,
         device=device,
@@ -89,6 +92,7 @@ def load_decoder(
         fallback=reason,
         exact_prompts=exact_prompts,
         warnings=loader.warnings(),
+        kv=kv,
     )
 
 

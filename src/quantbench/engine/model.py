@@ -10,11 +10,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from quantbench.engine.kv_cache import KeyValueCache
 from quantbench.engine.layer import make_layer
 from quantbench.engine.linear import Linear
 from quantbench.engine.operations import Attention, Operations, Rotation
 from quantbench.engine.parameters import Parameters
 from quantbench.engine.plain.operations import PlainOperations
+from quantbench.settings import KvFormat
 
 
 class Stack(Protocol):
@@ -39,9 +41,10 @@ class Model:
         *,
         device: torch.device,
         dtype: torch.dtype,
+        kv: KvFormat | None = None,
     ) -> None:
         config = parameters.config
-        self.config, self.device, self.dtype = config, device, dtype
+        self.config, self.device, self.dtype, self.kv = config, device, dtype, kv
         self.operations = operations
         self.embedding = operations.linear(parameters.embedding)
         self.layers = tuple(make_layer(config, layer, operations) for layer in parameters.layers)
@@ -49,6 +52,12 @@ class Model:
         self.head = self.embedding if parameters.tied else operations.linear(parameters.head)
         self.rotation = Rotation(config, device, dtype)
         self.stack: Stack | None = None  # all layers at once, where a device has a way to do that
+
+    def cache(self, rows: int, capacity: int) -> KeyValueCache:
+        """For so many texts of so many tokens."""
+        return KeyValueCache(
+            self.config, rows=rows, capacity=capacity, device=self.device, dtype=self.dtype, kv=self.kv
+        )
 
     def hidden(
         self, ids: Tensor, attention: Attention, wanted: Tensor | None = None, *, prompt: bool = False

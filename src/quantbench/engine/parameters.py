@@ -15,6 +15,8 @@ from torch import Tensor
 
 from quantbench.decoding import HeldMatrix
 from quantbench.engine.config import ModelConfig
+from quantbench.engine.kv_format import position_bytes
+from quantbench.settings import KvFormat
 from quantbench.weights.formats import MixedWeight, Weight
 
 
@@ -246,7 +248,7 @@ class Parameters:
         head = embedding if self.tied else changed(self.head)
         return replace(self, embedding=embedding, layers=layers, head=head)
 
-    def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
+    def step_bytes(self, batch_size: int, context: int, kv: KvFormat | None = None) -> tuple[int, int]:
         """(weight bytes, KV cache bytes) that a decode step reads; see `decoding.Decoder`.
 
         Of experts those that so many rows need, if routers choose evenly.
@@ -259,7 +261,8 @@ class Parameters:
         mixtures = [layer.mlp for layer in self.layers if isinstance(layer.mlp, ExpertParameters)]
         weights -= sum(mlp.unread_bytes(batch_size, config.chosen_experts) for mlp in mixtures)
         seen = sum(min(context, window or context) for window in config.windows)
-        return weights, batch_size * seen * 2 * config.kv_size * self.dtype.itemsize
+        position = position_bytes(config.kv_heads, config.head_dim, self.dtype, kv)
+        return weights, batch_size * seen * position
 
     def schemes(self) -> dict[str, tuple[str, int]]:
         """Every part's name -> (scheme, parameter count), tied ones once."""

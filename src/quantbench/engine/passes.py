@@ -129,9 +129,7 @@ def alike_states(
 ) -> Tensor:
     """The same of texts that are rotated alike."""
     rotation, longest = rotation_for(model, texts), max(map(len, texts))
-    cache = KeyValueCache(
-        model.config, rows=len(texts), capacity=longest, device=model.device, dtype=model.dtype
-    )
+    cache = model.cache(len(texts), longest)
     places = torch.split(torch.arange(sum(map(len, texts))), [len(text) for text in texts])
     pairs = list(enumerate(zip(texts, prompt_lengths, strict=True)))
     order, states = [], []

@@ -14,19 +14,17 @@ from quantbench.engine.kv_cache import KeyValueCache
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a prompt's pass has left; [layers] of [kv_heads, tokens, head_dim] each."""
+    """What a prompt's pass has left."""
 
     prompt: tuple[int, ...]
     exact: bool  # whether its activations had all their bits
     states: Tensor  # [tokens, hidden_size]
-    keys: list[Tensor]
-    values: list[Tensor]
+    parts: list[Tensor]  # of every tensor of the cache, [kv_heads, tokens, ...]
 
     def put(self, cache: KeyValueCache, row: int, length: int) -> None:
         """Its first tokens into a row of a cache."""
-        for targets, sources in ((cache.keys, self.keys), (cache.values, self.values)):
-            for target, source in zip(targets, sources, strict=True):
-                target[row, :, :length] = source[:, :length]
+        for target, source in zip(cache.tensors(), self.parts, strict=True):
+            target[row, :, :length] = source[:, :length]
 
 
 class Remembered:
@@ -45,8 +43,8 @@ class Remembered:
         if size > self._left or (prompt, exact) in self._held:
             return
         self._left -= size
-        keys, values = ([part[row, :, :length].clone() for part in of] for of in (cache.keys, cache.values))
-        self._held[prompt, exact] = Held(prompt, exact, states.clone(), keys, values)
+        parts = [tensor[row, :, :length].clone() for tensor in cache.tensors()]
+        self._held[prompt, exact] = Held(prompt, exact, states.clone(), parts)
 
     def find(self, tokens: Sequence[int], *, exact: bool) -> Held | None:
         """A prompt that begins with these tokens."""

@@ -21,17 +21,16 @@ from quantbench.errors import ModelError, UsageError
 from quantbench.evaluation.harness.model import HarnessModel
 from quantbench.evaluation.harness.text import read_harness_text
 from quantbench.methods import METHODS
-from quantbench.planning.build import load_of
 from quantbench.planning.engines import resolve_engines
-from quantbench.planning.refusals import check_available, check_methods
-from quantbench.planning.resolving import resolve_device, resolve_dtype
+from quantbench.planning.refusals import check_available, check_methods, check_own_engine
+from quantbench.planning.resolving import load_of, resolve_device, resolve_dtype
 from quantbench.settings import IN_PROCESS, Engine, RunSettings, merge_config, read_settings
 from quantbench.sources import ModelSource, load_tokenizer, open_source
 from quantbench.support import measurable, support_of
 from quantbench.trial.stages import make_current
 from quantbench.version import __version__
 
-LOAD = ("dtype", "engine", "threads", "batch_invariant", "exact_prompts", "trust_remote_code")
+LOAD = ("dtype", "engine", "threads", "batch_invariant", "exact_prompts", "kv", "trust_remote_code")
 TEXT = ("max_length", "prefix_token_id", "add_bos_token")  # lm-eval's own names
 BATCH = 64  # answers at once where lm-eval leaves it open
 
@@ -99,8 +98,11 @@ def load_decoder(source: ModelSource, method: str, device: str | None, settings:
         raise UsageError(f"{asked} compiles steps, and a likelihood takes none; use engine={asked.loader}")
     support = support_of(source, asked, trust_remote_code=settings.load.trust_remote_code)
     measurable((method,), support)
+    if len(settings.load.kv) > 1:
+        raise UsageError("kv names several formats; a model for lm-eval has one: kv=int8, for example")
     make_current(where)
     engine = Engine(support.engine_of(method) or support.engine)
+    check_own_engine(settings, [(method, engine)])
     dtype = resolve_dtype(settings.load.dtype, where)
     load = load_of(settings).changed(device=where, dtype=dtype, engine=engine)
     return METHODS[method].load(source, load).decoder

@@ -17,9 +17,9 @@ from quantbench.decoding.spreading import SHARE
 from quantbench.errors import DeviceError
 from quantbench.methods.floats import FloatMethod
 from quantbench.methods.method import Method
-from quantbench.methods.sizes import headline_bytes, largest_matrix
+from quantbench.methods.sizes import coded_bytes, headline_bytes, largest_matrix
 from quantbench.methods.stored import StoredMethod
-from quantbench.settings import PlaceSettings, SpeedSettings, devices_of
+from quantbench.settings import KvFormat, LoadSettings, PlaceSettings, SpeedSettings, devices_of
 from quantbench.sources import ModelSource
 from quantbench.sources.gguf_source import GgufSource
 from quantbench.sources.sizes import count_stored
@@ -38,6 +38,7 @@ class Place:
 
     devices: tuple[str, ...]
     width: int = 2  # bytes of an activation
+    kv: KvFormat | None = None  # of cached keys and values
     rows: int = 1
     prompt_tokens: int = 1
     new_tokens: int = 1
@@ -53,6 +54,7 @@ def place_of(load: PlaceSettings, speed: SpeedSettings) -> Place:
     return Place(
         devices=devices_of(load),
         width=WIDTHS.get(load.dtype, 2),
+        kv=load.kv if isinstance(load, LoadSettings) else None,
         rows=speed.batch_sizes[0],
         prompt_tokens=speed.prompt_tokens[0],
         new_tokens=speed.new_tokens,
@@ -109,9 +111,10 @@ def need_of(method: Method, source: ModelSource, place: Place) -> Need | None:
     if weights is None:
         return None
     positions = place.prompt_tokens + place.new_tokens
-    cache, workspace = headline_bytes(source.config, place.rows, positions, place.prompt_tokens)
+    elements, workspace = headline_bytes(source.config, place.rows, positions, place.prompt_tokens)
+    cache = elements * place.width if place.kv is None else coded_bytes(source.config, elements)
     staged = STAGED_BYTES * largest_matrix(source.config) if len(place.devices) == 1 else 0
-    return Need(weights=weights, staged=staged, cache=cache * place.width, workspace=workspace * place.width)
+    return Need(weights=weights, staged=staged, cache=cache, workspace=workspace * place.width)
 
 
 def check_fits(

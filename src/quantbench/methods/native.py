@@ -46,6 +46,7 @@ def load_native(source: ModelSource, settings: LoadSettings, reader: "WeightRead
         dtype=settings.dtype,
         batch_invariant=settings.batch_invariant,
         exact_prompts=settings.exact_prompts,
+        kv=settings.kv,
     )
     decoder.synchronize()
     startup = Startup(compile_s=compile_s, load_s=time.perf_counter() - start)

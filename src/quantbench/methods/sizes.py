@@ -12,6 +12,7 @@ from quantbench.sources.families import complete, family_of, windows_of
 from quantbench.sources.layout import count, head_dim_of, kv_heads_of, stays_float, tensor_shapes
 
 VECTOR_BYTES = 2
+SCALE_BYTES = 4  # of a token and head in a KV cache of 8 bits
 MatrixBytes = Callable[[int, int], int]  # of [out, in]
 
 
@@ -57,3 +58,8 @@ def headline_bytes(
     inner = int(full.get("intermediate_size") or full.get("moe_intermediate_size") or full["hidden_size"])
     cache = 2 * rows * kept * kv_heads_of(full) * head_dim_of(full)
     return cache, max(prompt_tokens * inner, rows * int(full["vocab_size"]))
+
+
+def coded_bytes(config: Mapping[str, Any], elements: int) -> int:
+    """Bytes of a KV cache of so many elements in 8 bits, a scale per token and head included."""
+    return elements + SCALE_BYTES * elements // head_dim_of(complete(config)) if elements else 0

@@ -20,19 +20,20 @@ from quantbench.planning.engines import (
     server_values,
 )
 from quantbench.planning.harness import resolve_harness
-from quantbench.planning.models import baseline_of, engine_named, named, reads_alike, reference_of
+from quantbench.planning.models import baseline_of, engine_named, kv_named, named, reads_alike, reference_of
 from quantbench.planning.protocols import resolve_protocols
 from quantbench.planning.refusals import (
     check_available,
-    check_batch_invariant,
     check_machine,
     check_methods,
+    check_own_engine,
     check_positions,
     check_readable,
     check_revision,
 )
 from quantbench.planning.resolving import (
     AT,
+    load_of,
     resolve_baseline,
     resolve_device,
     resolve_dtype,
@@ -40,7 +41,7 @@ from quantbench.planning.resolving import (
 )
 from quantbench.planning.trials import compared, floors_of, later_passes, speed_floor
 from quantbench.planning.unused import Situation, check_unused
-from quantbench.settings import Engine, Executor, LoadSettings, PlaceSettings, RunSettings
+from quantbench.settings import Engine, Executor, RunSettings
 from quantbench.sources import ModelSource, find_model, is_quantized, open_source
 from quantbench.support import AUTO, DEFAULT_METHODS, STORED
 from quantbench.units import listed
@@ -73,7 +74,7 @@ def plan_of_several(settings: RunSettings) -> tuple[Plan, ModelSource]:
         alone = alone.changed(protocols=planned[0].trials[0].evaluation.protocols)
     planned += [plan_model(alone.changed(model=model), beside_others=True) for model in models[1:]]
     sources = {one.source.name: one.source for one in planned}
-    trials = engine_named(named([trial for one in planned for trial in one.trials]))
+    trials = engine_named(kv_named(named([trial for one in planned for trial in one.trials])))
     reference = reference_of(settings.baseline, trials)
     ordered = [reference, *(trial for trial in trials if trial is not reference)]
     alike = {name for name, source in sources.items() if reads_alike(source, sources[reference.model])}
@@ -126,7 +127,7 @@ def plan_model(
     asked = beside(settings.methods, is_quantized(source)) if beside_others else settings.methods
     runs = runs_of_engines(settings, source, engines, asked)
     pairs = [pair for one in runs for pair in one.engines.items()]
-    check_batch_invariant(settings, pairs)
+    check_own_engine(settings, pairs)
     use = Situation(device=device, runs=tuple(pairs), tasks=tasks, harness=tuple(harness))
     note_unused(settings, use, unused)
     check_positions(settings, source)
@@ -139,7 +140,13 @@ def plan_model(
     baseline = resolve_baseline(named, tuple(dict.fromkeys(method for method, _ in pairs)))
     ordered = sorted(pairs, key=lambda pair: pair[0] != baseline)
     values = {engine: server_values(settings, source, tasks, protocols, engine) for _, engine in pairs}
-    trials = [base.changed(method=name, engine=engine, **values[engine]) for name, engine in ordered]
+    formats = sorted((name.kv for name in settings.load.kv), key=lambda kv: kv is not None) or [None]
+    trials = [
+        base.changed(method=name, engine=engine, kv=kv, **values[engine])
+        for name, engine in ordered
+        for kv in formats
+    ]
+    trials = kv_named(trials)
     return Planned(trials=trials, source=source, notes=tuple(note for one in runs for note in one.notes))
 
 
@@ -207,12 +214,6 @@ def text_digests(settings: RunSettings) -> tuple[str, ...]:
         for name, path in texts.items()
         if path is not None
     )
-
-
-def load_of(settings: RunSettings) -> LoadSettings:
-    """How a run's weights are loaded, as a trial has it; its engine is still to be set."""
-    shared = {name: getattr(settings.load, name) for name in PlaceSettings.model_fields}
-    return LoadSettings(**shared, engine=Engine.NATIVE)
 
 
 def trials_of(settings: RunSettings, own: Sequence[Trial]) -> tuple[Trial, ...]:

@@ -10,6 +10,7 @@ from quantbench.evaluation.prompts import asked_by, read_chat
 from quantbench.methods import LIBRARIES, check_fits
 from quantbench.methods.floats import FLOATS
 from quantbench.planning.refusals import positions_of
+from quantbench.planning.resolving import load_of
 from quantbench.planning.spreading import spread_engine, spread_methods
 from quantbench.serving.engines import unsupported_reason
 from quantbench.serving.finding import INSTALLABLE, find_engine
@@ -184,11 +185,12 @@ def check_room(runs: Sequence[Runs], source: ModelSource, settings: RunSettings)
     What runs behind a server may place its weights otherwise, so it is tried. The settings are resolved.
     """
     refused: DeviceError | None = None
+    load = load_of(settings)
     for method, engine in [pair for one in runs for pair in one.engines.items()]:
         if engine not in IN_PROCESS:
             return
         try:
-            check_fits(method, source, settings.load, settings.speed)
+            check_fits(method, source, load, settings.speed)
         except DeviceError as error:
             refused = refused or error
         else:

@@ -34,6 +34,15 @@ def named(trials: Sequence[Trial]) -> list[Trial]:
     return [trial.changed(row=row(trial)) for trial in trials]
 
 
+def kv_named(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials, their rows named `method kv-int8` by the cache's format where there are several."""
+    if len({trial.load.kv for trial in trials}) < 2:
+        return list(trials)
+    return [
+        trial.changed(row=f"{trial.name} kv-{trial.load.kv}") if trial.load.kv else trial for trial in trials
+    ]
+
+
 def engine_named(trials: Sequence[Trial]) -> list[Trial]:
     """The trials, their rows named `method @ engine` where a served engine or several engines run."""
     engines = [trial.load.engine for trial in trials]

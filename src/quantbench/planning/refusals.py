@@ -7,7 +7,7 @@ from typing import Any
 
 from quantbench.errors import UsageError
 from quantbench.methods import METHODS
-from quantbench.settings import Engine, RunSettings
+from quantbench.settings import Engine, KvName, RunSettings, flag
 from quantbench.settings.commands import ExportSettings
 from quantbench.sources import ModelSource, load_tokenizer
 from quantbench.tasks import Task
@@ -88,15 +88,20 @@ def check_readable(settings: RunSettings, source: ModelSource, tasks: tuple[Task
         )
 
 
-def check_batch_invariant(settings: RunSettings, runs: Sequence[tuple[str, Engine]]) -> None:
-    """UsageError where it was asked for and the engine of any (method, engine) cannot promise it."""
+def check_own_engine(settings: RunSettings, runs: Sequence[tuple[str, Engine]]) -> None:
+    """UsageError where an option of our engine is given and any (method, engine) has another one."""
     others = [(method, engine) for method, engine in runs if engine is not Engine.NATIVE]
-    if settings.load.batch_invariant and others:
-        raise UsageError(
-            f"--batch-invariant needs quantbench's engine, but '{settings.model}' is to run under "
-            f"{', '.join(method for method, _ in others)} with {others[0][1].shown}, whose answers depend on "
-            "their batch; leave --batch-invariant out"
-        )
+    reasons = {
+        "batch_invariant": "whose answers depend on their batch",
+        "kv": "whose cache has formats of its own",
+    }
+    for name, reason in reasons.items():
+        if others and getattr(settings.load, name) not in (False, (), (KvName.NONE,)):
+            raise UsageError(
+                f"{flag(name)} needs quantbench's engine, but '{settings.model}' is to run under "
+                f"{', '.join(method for method, _ in others)} with {others[0][1].shown}, {reason}; leave "
+                f"{flag(name)} out"
+            )
 
 
 def check_positions(settings: RunSettings, source: ModelSource) -> None:

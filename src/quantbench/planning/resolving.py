@@ -9,7 +9,7 @@ from quantbench.errors import DeviceError, TaskError, UsageError, unknown
 from quantbench.methods import METHODS
 from quantbench.methods.names import own_name, own_names
 from quantbench.sandbox.pool import open_sandbox
-from quantbench.settings import RunSettings
+from quantbench.settings import Engine, LoadSettings, PlaceSettings, RunSettings
 from quantbench.tasks import TASKS, Task, check_data, data_of, load_task
 from quantbench.tasks.problem import Grading
 
@@ -135,3 +135,13 @@ def resolve_baseline(baseline: str | None, methods: tuple[str, ...]) -> str:
             raise UsageError(f"the baseline '{baseline}' is not among --methods; add it there")
         return baseline
     return next((name for name in BASELINES if name in methods), methods[0])
+
+
+def load_of(settings: RunSettings) -> LoadSettings:
+    """How a run's weights are loaded, as a trial has it; its engine is still to be set.
+
+    Of several formats of the KV cache the last; a trial has its own.
+    """
+    shared = {name: getattr(settings.load, name) for name in PlaceSettings.model_fields}
+    kv = settings.load.kv[-1].kv if settings.load.kv else None
+    return LoadSettings(**shared, engine=Engine.NATIVE, kv=kv)

@@ -21,6 +21,7 @@ from quantbench.settings.groups import (
     PlaceSettings,
     SpeedSettings,
 )
+from quantbench.settings.kv import KvFormat, KvName
 from quantbench.settings.option import Facts, flag, option
 from quantbench.settings.reading import merge_config, read_settings
 from quantbench.settings.run import RunSettings
@@ -38,6 +39,8 @@ __all__ = [
     "Facts",
     "Format",
     "GenerationSettings",
+    "KvFormat",
+    "KvName",
     "LoadSettings",
     "OutputSettings",
     "PerplexitySettings",

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from quantbench.settings.base import Settings
 from quantbench.settings.engines import Engine, EngineName
 from quantbench.settings.harness_names import is_harness
+from quantbench.settings.kv import KvFormat, KvName
 from quantbench.settings.option import Facts, option
 
 MOST_POINTS = 1000  # of a speed sweep
@@ -97,6 +98,7 @@ class LoadSettings(PlaceSettings):
     """The same for one trial, whose engine is known."""
 
     engine: Engine = Engine.AUTO
+    kv: KvFormat | None = option(None, "How its KV cache is held.", facts=Facts(before=None))
     engine_python: str | None = option(None, "Of its engine.", facts=Facts(before=None))
 
 
@@ -117,6 +119,11 @@ class AskedLoad(PlaceSettings):
         (EngineName.AUTO,),
         "Engines: auto, quantbench, transformers[-static], llama.cpp, vllm, sglang.",
         min_length=1,
+    )
+    kv: tuple[KvName, ...] = option(
+        (),
+        "KV cache in 8 bits: int8, fp8; 'none,int8' measures both.",
+        facts=Facts(shown="none, in the activations' type"),
     )
     engine_python: tuple[str, ...] = option(
         (),

@@ -5,6 +5,7 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -224,6 +225,31 @@ inline u32 permute_bytes(u32 a, u32 b, u32 selector) {
   for (int i = 0; i < 4; ++i) out |= (u32)((both >> (8 * ((selector >> (4 * i)) & 7))) & 255) << (8 * i);
   return out;
 }
+inline u32 subtract_halves(u32 a, u32 b) {
+  u32 d = 0;
+  for (int shift = 0; shift < 32; shift += 16)
+    d |= (u32)half_bits(real_half_float((u16)(a >> shift)) - real_half_float((u16)(b >> shift))) << shift;
+  return d;
+}
+inline int nearest_integer(float x) { return std::isfinite(x) ? (int)nearbyintf(x) : 0; }
+inline u32 fp8_to_halves(u32 pair) {
+  u32 d = 0;
+  for (int i = 0; i < 2; ++i) {
+    const int code = pair >> (8 * i) & 255, exponent = code >> 3 & 15;
+    const float size = exponent ? ldexpf(8 + (code & 7), exponent - 10) : ldexpf(code & 7, -9);
+    d |= (u32)half_bits((code & 127) == 127 ? NAN : code & 128 ? -size : size) << (16 * i);
+  }
+  return d;
+}
+inline u32 fp8_of(float x) {
+  if (std::isnan(x)) return 127;
+  int exponent;
+  frexpf(fabsf(x), &exponent);
+  const float step = ldexpf(1, std::max(exponent - 4, -9)), size = std::min(nearbyintf(fabsf(x) / step) * step, 448.0f);
+  for (int code = 0; code < 127; ++code)
+    if (real_half_float((u16)fp8_to_halves(code)) == size) return code | (x < 0 ? 128 : 0);
+  return 127;
+}
 inline void multiply_accumulate(float (&d)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
   machine::Meeting& w = machine::my_warp();
   const int round = w.round & 1, lane = thread() & 31, g = lane >> 2, t = lane & 3;
@@ -279,6 +305,9 @@ inline u64 passing() { return 0; }
 inline void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier, u64) {
   if (bytes % 16 || (uintptr_t)to % 16 || (uintptr_t)from % 16) machine::trap("a copy that is not aligned");
   machine::copies.push_back({to, from, bytes, &machine::here().barriers.at(barrier)});
+}
+inline void prefetch_bulk(const void* from, u32 bytes) {
+  if (bytes % 16 || (uintptr_t)from % 16) machine::trap("a prefetch that is not aligned");
 }
 template <int BYTES, bool CACHED = false>
 inline void copy_async(void* to, const void* from, int there) {

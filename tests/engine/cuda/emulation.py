@@ -12,7 +12,7 @@ from quantbench.engine.cuda.decode_attention.launch import AttentionParams, Form
 from quantbench.engine.cuda.decode_attention.launch import Run as Attend
 from quantbench.engine.cuda.few_rows.launch import ProductParams, Run
 from quantbench.engine.cuda.few_rows.variant import Variant
-from quantbench.engine.cuda.persistent.launch import StepArguments
+from quantbench.engine.cuda.persistent.launch import StepArguments, codes_of
 from quantbench.engine.cuda.persistent.shape import StepShape
 from quantbench.engine.cuda.sources import PACKAGES
 from quantbench.engine.cuda.state import StepState
@@ -32,7 +32,8 @@ def emulated_step(
     **shape_changes: int,
 ) -> Callable[[], bool]:
     """A function that runs one step; false where the kernel deadlocked or broke a rule of the machine."""
-    shape = StepShape(rows=state.rows, blocks=blocks, warps=warps, **SHAPE | shape_changes)
+    changes = {**SHAPE, "kv_codes": codes_of(state), **shape_changes}
+    shape = StepShape(rows=state.rows, blocks=blocks, warps=warps, **changes)
     code = library("emulated.cpp", shape.defines(model), folder)
     arguments = StepArguments(model, state, shape)
     return lambda: bool(code.run_step(ctypes.byref(arguments.parameters)))

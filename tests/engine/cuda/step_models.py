@@ -8,6 +8,7 @@ from torch import Tensor
 
 from quantbench.engine.config import read_config
 from quantbench.engine.cuda.state import StepState, allocate_state
+from quantbench.engine.kv_format import KV_CODES, decode, encode
 from quantbench.engine.parameters import (
     LayerNorms,
     LayerParameters,
@@ -16,6 +17,7 @@ from quantbench.engine.parameters import (
     Norm,
     Parameters,
 )
+from quantbench.settings import KvFormat
 from quantbench.weights.formats import (
     FloatWeight,
     Int4DoubleWeight,
@@ -147,6 +149,7 @@ def random_state(
     *,
     with_logits: bool = False,
     device: torch.device = CPU,
+    kv: KvFormat | None = None,
 ) -> StepState:
     """Rows at `positions` with a random past; what has not been written yet is NaN."""
     state = allocate_state(
@@ -156,14 +159,20 @@ def random_state(
         dtype=model.dtype,
         device="cpu",
         with_logits=with_logits,
+        kv=kv,
     )
     torch.manual_seed(11)
     state.tokens.copy_(torch.randint(model.config.vocab_size, state.tokens.shape))
     state.positions.copy_(torch.tensor(positions))
-    for cache in (state.keys, state.values):
-        cache.copy_(torch.randn(cache.shape))
+    for cache, scales in ((state.keys, state.key_scales), (state.values, state.value_scales)):
+        past = torch.randn(cache.shape)
+        if kv is None:
+            cache.copy_(past)
+        else:
+            for held, codes in zip((cache, scales), encode(KV_CODES[kv], past), strict=True):
+                held.copy_(codes)
         for b, position in enumerate(positions):
-            cache[:, b, :, max(position, 0) :] = torch.nan
+            (cache if scales is None else scales)[:, b, :, max(position, 0) :] = torch.nan
     if state.logits is not None:
         state.logits.fill_(torch.nan)
     return moved(state, device)
@@ -171,6 +180,12 @@ def random_state(
 
 def moved(state: StepState, device: torch.device) -> StepState:
     """A copy on another device."""
-    names = ("tokens", "positions", "keys", "values", "output", "logits")
-    tensors = {name: getattr(state, name) for name in names}
+    tensors = {field.name: getattr(state, field.name) for field in fields(state)}
     return StepState(**{n: t if t is None else t.clone().to(device) for n, t in tensors.items()})
+
+
+def held_in(state: StepState) -> tuple[Tensor, Tensor]:
+    """Keys and values as they are read from a state's cache."""
+    if state.key_scales is None or state.value_scales is None:
+        return state.keys, state.values
+    return decode(state.keys, state.key_scales), decode(state.values, state.value_scales)

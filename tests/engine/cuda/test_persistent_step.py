@@ -10,8 +10,9 @@ from quantbench.decoding import NO_TOKEN
 from quantbench.engine.cuda.persistent import launch as persistent
 from quantbench.engine.cuda.persistent.reference import reference_step
 from quantbench.engine.cuda.persistent.shape import StepShape, unsupported_reason
+from quantbench.settings import KvFormat
 from tests.engine.cuda.emulation import COMPILER, emulated_step
-from tests.engine.cuda.step_models import CPU, moved, random_model, random_state
+from tests.engine.cuda.step_models import CPU, held_in, moved, random_model, random_state
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="the emulator needs g++")
 CAPACITY = 40
@@ -81,6 +82,18 @@ CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
             "blocks": 20,
         },
     ),
+    "cache in int8, text longer than the short splits": ("qwen2", "int8", [33], {"kv": KvFormat.INT8}),
+    "cache in int8, head norms, ragged rows, one idle": (
+        "qwen3",
+        "float",
+        [25, -1, 3],
+        {"kv": KvFormat.INT8},
+    ),
+    "cache in int8, heads of 32 dimensions, window": ("mistral", "int4", [8, 39], {"kv": KvFormat.INT8}),
+    "cache in fp8, first position": ("llama", "float", [0, 39], {"kv": KvFormat.FP8, "blocks": 5}),
+    "cache in fp8, heads of 128 dimensions": ("qwen3", "float", [37], {"head_dim": 128, "kv": KvFormat.FP8}),
+    "cache in int8, bfloat16": ("mistral", "float", [35], {"dtype": torch.bfloat16, "kv": KvFormat.INT8}),
+    "cache in fp8, bfloat16": ("qwen2", "float", [12], {"dtype": torch.bfloat16, "kv": KvFormat.FP8}),
     "int4 in groups of 128, tiles of both heights": (
         "qwen2",
         "int4",
@@ -89,20 +102,25 @@ CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
     ),
 }
 
+# an element whose rounding is turned over by half precision changes by a whole code
+CODE_TOLERANCE = {KvFormat.INT8: 4e-3, KvFormat.FP8: 2e-2}
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_logits_and_cache_equal_the_reference(name: str, tmp_path: Path) -> None:
     family, scheme, positions, changes = CASES[name]
+    changes = dict(changes)
+    kv = changes.pop("kv", None)
     machine = {key: changes[key] for key in ("blocks", "warps", "shared_bytes") if key in changes}
     model = random_model(family, scheme, **{k: v for k, v in changes.items() if k not in machine})
-    state = random_state(model, positions, CAPACITY, with_logits=True)
+    state = random_state(model, positions, CAPACITY, with_logits=True, kv=kv)
     expected = moved(state, CPU)
     assert emulated_step(model, state, tmp_path, **machine)()
     logits = reference_step(model, expected)
-    tolerance = TOLERANCE[model.dtype]
+    tolerance = TOLERANCE[model.dtype] + (CODE_TOLERANCE[kv] if kv else 0)
     assert state.logits is not None
     assert ((state.logits - logits).norm(dim=1) <= tolerance * logits.norm(dim=1)).all()
-    for got, wanted in ((state.keys, expected.keys), (state.values, expected.values)):
+    for got, wanted in zip(held_in(state), held_in(expected), strict=True):
         assert torch.equal(got.isnan(), wanted.isnan()), "only the new position is written"
         difference = (got.float() - wanted.float()).nan_to_num()
         assert difference.norm() <= tolerance * wanted.float().nan_to_num().norm()

@@ -6,7 +6,8 @@ import torch
 from quantbench.decoding import NO_TOKEN
 from quantbench.engine.cuda.persistent import launch as persistent
 from quantbench.engine.cuda.persistent.reference import reference_step
-from tests.engine.cuda.step_models import moved, on_gpu, random_model, random_state
+from quantbench.settings import KvFormat
+from tests.engine.cuda.step_models import held_in, moved, on_gpu, random_model, random_state
 
 pytestmark = [
     pytest.mark.gpu,
@@ -36,6 +37,28 @@ def test_logits_and_cache_equal_the_reference(
     assert torch.equal(state.keys.isnan(), expected.keys.isnan())
     difference = (state.keys.float() - expected.keys.float()).nan_to_num()
     assert difference.norm() <= 3e-3 * expected.keys.float().nan_to_num().norm()
+
+
+@pytest.mark.parametrize("kv", list(KvFormat))
+@pytest.mark.parametrize("scheme", ["float", "int8", "int4"])
+@pytest.mark.parametrize(
+    ("family", "positions"), [("qwen2", [4000]), ("qwen3", [0, 479, 480, -1]), ("llama", [599] * 4)]
+)
+def test_a_cache_of_codes_is_read_and_written_as_by_the_reference(
+    cuda: torch.device, scheme: str, family: str, positions: list[int], kv: KvFormat
+) -> None:
+    model = on_gpu(random_model(family, scheme), cuda)
+    state = random_state(model, positions, max(positions) + 8, with_logits=True, device=cuda, kv=kv)
+    expected = moved(state, cuda)
+    persistent.build_persistent_step(model, state)()
+    torch.cuda.synchronize(cuda)
+    logits = reference_step(model, expected)
+    assert state.logits is not None
+    tolerance = {KvFormat.INT8: 6e-3, KvFormat.FP8: 3e-2}[kv]  # a code that is rounded the other way
+    assert ((state.logits - logits).norm(dim=1) <= tolerance * logits.norm(dim=1)).all()
+    for got, wanted in zip(held_in(state), held_in(expected), strict=True):
+        assert torch.equal(got.isnan(), wanted.isnan()), "only the new position is written"
+        assert (got - wanted).nan_to_num().norm() <= tolerance * wanted.nan_to_num().norm()
 
 
 def test_a_captured_step_replays_like_steps_one_by_one(current_cuda: torch.device) -> None:

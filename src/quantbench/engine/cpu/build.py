@@ -28,6 +28,7 @@ SOURCES = (
     "block_product.hpp",
     "blocks.hpp",
     "codes.hpp",
+    "kv_cells.hpp",
     "layers.hpp",
     "nibble_columns.hpp",
     "nibble_panels.hpp",
@@ -40,6 +41,7 @@ SOURCES = (
     "readers.hpp",
     "rows.hpp",
     "stored_readers.hpp",
+    "token_attention.hpp",
     "unpacking.hpp",
     "vectors.hpp",
 )

@@ -10,6 +10,7 @@
 #include "prompt_attention.hpp"
 #include "prompt_dot.hpp"
 #include "prompt_product.hpp"
+#include "token_attention.hpp"
 
 #include <algorithm>
 
@@ -108,58 +109,21 @@ void quantbench_cap(float* x, int64_t length, float cap) {
 // Tokens that follow what is in the cache: norms (if given) and rotation of queries and keys, writing keys and
 // values into the cache, attention over the positions up to each one's own. Token i stands at positions[i] of cache
 // row i; with `places` [tokens] of cache row places[i], and may then see others of this call. qkv [tokens, (heads +
-// 2 kv_heads) * dim], cos and sin [positions, dim], keys and values [cache rows, kv_heads, capacity, dim], out
-// [tokens, heads * dim]. window 0 is no window, cap 0 no cap of scores. dim is a multiple of 16. The projections are overwritten.
+// 2 kv_heads) * dim], out [tokens, heads * dim]. window 0 is no window, cap 0 no cap of scores. dim is a multiple of 16.
+// The projections are overwritten.
 void quantbench_attend(float* qkv, int64_t tokens, int64_t heads, int64_t kv_heads, int64_t dim,
-                       const int64_t* positions, const int64_t* places, const float* cos, const float* sin,
-                       const float* q_norm, const float* k_norm, float eps, float* keys, float* values,
-                       int64_t capacity, int64_t window, float cap, float* out) {
-    const int64_t groups = heads / kv_heads, width = (heads + 2 * kv_heads) * dim;
-    const auto cached = [=](int64_t b, int64_t h) { return ((places ? places[b] : b) * kv_heads + h) * capacity * dim; };
-    const auto keep = [=](int64_t b, int64_t h) {
-        const int64_t at = positions[b];
-        float *key = qkv + b * width + (heads + h) * dim, *value = key + kv_heads * dim;
-        if (k_norm) norm_row(key, k_norm, dim, eps, key);
-        rotate(key, cos + at * dim, sin + at * dim, dim);
-        std::memcpy(keys + cached(b, h) + at * dim, key, dim * sizeof(float));
-        std::memcpy(values + cached(b, h) + at * dim, value, dim * sizeof(float));
-    };
-    int64_t products = 0;
-    for (int64_t b = 0; b < tokens; ++b) products += 2 * positions[b] * heads * dim;
-#pragma omp parallel if (products > FEW_PRODUCTS / 4)
-    {
-        const Scratch space(capacity + W);
-        float* scores = space.data;
-        if (places) {  // all are there before any is read
-#pragma omp for collapse(2) schedule(static)
-            for (int64_t b = 0; b < tokens; ++b)
-                for (int64_t h = 0; h < kv_heads; ++h) keep(b, h);
-        }
-#pragma omp for collapse(2) schedule(dynamic, 1)
-        for (int64_t b = 0; b < tokens; ++b)
-            for (int64_t h = 0; h < kv_heads; ++h) {
-                if (!places) keep(b, h);
-                const int64_t at = positions[b], end = at + 1;
-                const int64_t begin = window > 0 && end > window ? end - window : 0, length = end - begin;
-                const int64_t first = cached(b, h) + begin * dim;
-                for (int64_t g = 0; g < groups; ++g) {
-                    float* query = qkv + b * width + (h * groups + g) * dim;
-                    if (q_norm) norm_row(query, q_norm, dim, eps, query);
-                    rotate(query, cos + at * dim, sin + at * dim, dim);
-                    attend_head(query, keys + first, values + first, length, dim, cap, scores,
-                                out + (b * heads + h * groups + g) * dim);
-                }
-            }
-    }
+                       const int64_t* positions, const int64_t* places, const Cached* cache, const float* q_norm,
+                       const float* k_norm, float eps, int64_t capacity, int64_t window, float cap, float* out) {
+    const NewTokens t{qkv, tokens, heads, kv_heads, dim, positions, places, q_norm, k_norm, eps, capacity, window, cap};
+    with_cells(*cache, dim, [&](const auto& keys, const auto& values) { attend_tokens(t, *cache, keys, values, out); });
 }
 
 // Whole prompts from position 0 on: norms (if given) and rotation of queries and keys in place, keys and values
-// into the cache at rows [count], causal attention. begins [count + 1]: each prompt's first token;
-// qkv [tokens, (heads + 2 kv_heads) * dim], out [tokens, heads * dim], the rest as in `quantbench_attend`.
+// into the cache at rows [count], causal attention over them as they are read from there. begins [count + 1]: each
+// prompt's first token; qkv [tokens, (heads + 2 kv_heads) * dim], out [tokens, heads * dim], the rest as in `quantbench_attend`.
 void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t* rows, int64_t count, int64_t heads,
-                               int64_t kv_heads, int64_t dim, const float* cos, const float* sin,
-                               const float* q_norm, const float* k_norm, float eps, float* keys, float* values,
-                               int64_t capacity, int64_t window, float cap, float* out) {
+                               int64_t kv_heads, int64_t dim, const Cached* cache, const float* q_norm,
+                               const float* k_norm, float eps, int64_t capacity, int64_t window, float cap, float* out) {
     const Prompts p{qkv, count, heads, kv_heads, dim, window, cap, begins, rows};
     for (int64_t prompt = 0; prompt < count; ++prompt) {
 #pragma omp parallel for schedule(static) if (p.length(prompt) * p.width() > FEW_FLOATS)
@@ -168,13 +132,16 @@ void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t*
             for (int64_t h = 0; h < heads + kv_heads; ++h) {
                 const float* norm = h < heads ? q_norm : k_norm;
                 if (norm) norm_row(row + h * dim, norm, dim, eps, row + h * dim);
-                rotate(row + h * dim, cos + at * dim, sin + at * dim, dim);
+                rotate(row + h * dim, cache->cos + at * dim, cache->sin + at * dim, dim);
             }
-            for (int64_t h = 0; h < kv_heads; ++h) {
-                const int64_t to = ((rows[prompt] * kv_heads + h) * capacity + at) * dim;
-                std::memcpy(keys + to, row + (heads + h) * dim, dim * sizeof(float));
-                std::memcpy(values + to, row + (heads + kv_heads + h) * dim, dim * sizeof(float));
-            }
+            with_cells(*cache, dim, [&](const auto& keys, const auto& values) {
+                for (int64_t h = 0; h < kv_heads; ++h) {
+                    const int64_t to = (rows[prompt] * kv_heads + h) * capacity + at;
+                    float *key = row + (heads + h) * dim, *value = key + kv_heads * dim;
+                    keys.from(to).put(key), keys.from(to).read(key);
+                    values.from(to).put(value), values.from(to).read(value);
+                }
+            });
         }
         attend_prompt(p, prompt, out);
     }
@@ -188,13 +155,11 @@ void quantbench_layers(const Layer* layers, const Cached* caches, const Shape* s
         wide(tokens * 2 * s->width), gated(tokens * s->width);
     for (int64_t i = 0; i < s->layers; ++i) {
         const Layer& layer = layers[i];
-        const Cached& cache = caches[i];
         const int64_t gates = layer.down.parts[0].inputs;
         quantbench_norm(x, layer.attention_norm, tokens, s->hidden, s->eps, normed.data);
         multiply(layer.qkv, normed.data, tokens, nullptr, heads.data);
-        quantbench_attend(heads.data, tokens, s->heads, s->kv_heads, s->dim, positions, places, cache.cos, cache.sin,
-                          layer.q_norm, layer.k_norm, s->eps, cache.keys, cache.values, capacity, layer.window,
-                          0, mixed.data);
+        quantbench_attend(heads.data, tokens, s->heads, s->kv_heads, s->dim, positions, places, caches + i,
+                          layer.q_norm, layer.k_norm, s->eps, capacity, layer.window, 0, mixed.data);
         multiply(layer.output, mixed.data, tokens, x, x);
         quantbench_norm(x, layer.mlp_norm, tokens, s->hidden, s->eps, normed.data);
         multiply(layer.up, normed.data, tokens, nullptr, wide.data);

@@ -1,6 +1,7 @@
 // All layers of a step, one after another: what `layers.py` hands over, and the products of it.
 #pragma once
 
+#include "kv_cells.hpp"
 #include "products.hpp"
 
 namespace {
@@ -22,12 +23,6 @@ struct Layer {
     const float *attention_norm, *mlp_norm, *q_norm, *k_norm;
     int64_t window;
     Joined qkv, output, up, down;
-};
-
-// Where a layer's rotation and cache are in this step.
-struct Cached {
-    const float *cos, *sin;
-    float *keys, *values;
 };
 
 struct Shape {

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from quantbench.engine.activations import ACTIVATIONS
 from quantbench.engine.composite import JoinedLinear
+from quantbench.engine.cpu.cached import Cached
 from quantbench.engine.cpu.linear import CpuLinear, address
 from quantbench.engine.cpu.operations import CpuOperations, CpuTokenAttention
 from quantbench.engine.layer import Layer, Mlp
@@ -127,7 +128,7 @@ class CpuLayers:
         )
         self._ends = ends_of(model)
         self._layers = (LayerAddresses * len(layers))(*layers)
-        self._caches = (ADDRESS * (4 * len(layers)))()
+        self._caches = (Cached * len(layers))()
         self._shape = Shape(
             layers=len(layers),
             hidden=config.hidden_size,
@@ -167,5 +168,5 @@ class CpuLayers:
     def _arguments(self, attention: CpuTokenAttention) -> tuple[Any, ...]:
         """What both calls begin with."""
         for number in range(self._count):
-            self._caches[4 * number : 4 * number + 4] = [*attention.addresses(number)]
+            self._caches[number] = attention.cached(number)
         return self._layers, self._caches, ctypes.byref(self._shape)

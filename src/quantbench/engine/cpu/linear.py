@@ -41,8 +41,8 @@ ARGUMENTS = {
     "quantbench_gate": "ipqqp",
     "quantbench_activate": "ipqp",
     "quantbench_cap": "pqf",
-    "quantbench_attend": "pqqqqppppppfppqqfp",
-    "quantbench_attend_prompts": "pppqqqqppppfppqqfp",
+    "quantbench_attend": "pqqqqpppppfqqfp",
+    "quantbench_attend_prompts": "pppqqqqpppfqqfp",
     "quantbench_layers": "pppqppqp",
     "quantbench_steps": "ppppqpqpqqp",
 }

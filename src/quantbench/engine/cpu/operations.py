@@ -15,6 +15,7 @@ from quantbench.engine.activations import ACTIVATIONS
 from quantbench.engine.composite import GatheredLinear, JoinedLinear, split
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cpu.build import load_kernels
+from quantbench.engine.cpu.cached import Cached, cached
 from quantbench.engine.cpu.linear import CpuLinear, address, declare
 from quantbench.engine.cpu.workspace import Workspace
 from quantbench.engine.kv_cache import KeyValueCache
@@ -150,15 +151,9 @@ class CpuTokenAttention:
         self._config, self._kv, self._positions, self._places = config, kv, positions, places
         self._rotation = rotation
 
-    def addresses(self, layer: int) -> tuple[int, int, int, int]:
-        """Of a layer's cosines, sines, keys and values."""
-        cos, sin = self._rotation.of(layer)
-        return (
-            cos.data_ptr(),
-            sin.data_ptr(),
-            self._kv.keys[layer].data_ptr(),
-            self._kv.values[layer].data_ptr(),
-        )
+    def cached(self, layer: int) -> Cached:
+        """A layer's rotation and cache."""
+        return cached(self._kv, self._rotation, layer)
 
     def tokens(self) -> tuple[int, int, int]:
         """Addresses of the tokens' positions and places, and the cache's capacity."""
@@ -175,12 +170,10 @@ class CpuTokenAttention:
             config.head_dim,
             self._positions.data_ptr(),
             address(self._places),
-            *map(address, self._rotation.of(layer)),
+            ctypes.byref(self.cached(layer)),
             address(norms.queries),
             address(norms.keys),
             config.norm_eps,
-            self._kv.keys[layer].data_ptr(),
-            self._kv.values[layer].data_ptr(),
             self._kv.capacity,
             config.windows[layer] or 0,
             config.attention_cap or 0,
@@ -223,12 +216,10 @@ class CpuPromptAttention:
             config.heads,
             config.kv_heads,
             config.head_dim,
-            *map(address, self._rotation.of(layer)),
+            ctypes.byref(cached(kv, self._rotation, layer)),
             address(norms.queries),
             address(norms.keys),
             config.norm_eps,
-            kv.keys[layer].data_ptr(),
-            kv.values[layer].data_ptr(),
             kv.capacity,
             config.windows[layer] or 0,
             config.attention_cap or 0,

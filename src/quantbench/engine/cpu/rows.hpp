@@ -1,7 +1,7 @@
 // What is done to single rows: norm, rotation, activation, and attention of one query.
 #pragma once
 
-#include "vectors.hpp"
+#include "kv_cells.hpp"
 
 #include <algorithm>
 
@@ -42,7 +42,8 @@ void rotate(float* x, const float* cos, const float* sin, int64_t length) {
 }
 
 // scores [length] = query . keys * 1 / sqrt(dim); the largest of them is returned.
-float score(const float* query, const float* keys, int64_t length, int64_t dim, float* scores) {
+template <class Cells>
+float score(const float* query, const Cells& keys, int64_t length, int64_t dim, float* scores) {
     const float factor = 1.0f / std::sqrt(static_cast<float>(dim));
     float top = -INFINITY;
     for (int64_t i = 0; i < length; i += 4) {
@@ -51,41 +52,42 @@ float score(const float* query, const float* keys, int64_t length, int64_t dim, 
         if (count == 4)
             for (int64_t d = 0; d < dim; d += W) {
                 const vec q = load(query + d);
-                for (int j = 0; j < 4; ++j) totals[j] = multiply_add(q, load(keys + (i + j) * dim + d), totals[j]);
+                for (int j = 0; j < 4; ++j) totals[j] = multiply_add(q, keys.at((i + j) * dim + d), totals[j]);
             }
         else
             for (int64_t d = 0; d < dim; d += W)
                 for (int j = 0; j < count; ++j)
-                    totals[j] = multiply_add(load(query + d), load(keys + (i + j) * dim + d), totals[j]);
+                    totals[j] = multiply_add(load(query + d), keys.at((i + j) * dim + d), totals[j]);
         float sums[4];
         sum_four(totals, sums);
         for (int j = 0; j < count; ++j) {
-            scores[i + j] = sums[j] * factor;
+            scores[i + j] = sums[j] * factor * keys.scale(i + j);
             top = scores[i + j] > top ? scores[i + j] : top;
         }
     }
     return top;
 }
 
-// out [VECTORS * 16] = sum over i of weights[i] * values[i * dim ...], times `factor`.
-template <int VECTORS>
-void mix(const float* weights, const float* values, int64_t length, int64_t dim, float factor, float* out) {
+// out [VECTORS * W] = sum over i of weights[i] * values[i * dim + first ...], times `factor`.
+template <int VECTORS, class Cells>
+void mix(const float* weights, const Cells& values, int64_t first, int64_t length, int64_t dim, float factor, float* out) {
     vec even[VECTORS] = {}, odd[VECTORS] = {};
     int64_t i = 0;
     for (; i + 2 <= length; i += 2)
         for (int v = 0; v < VECTORS; ++v) {
-            even[v] = multiply_add(load(values + i * dim + v * W), fill(weights[i]), even[v]);
-            odd[v] = multiply_add(load(values + (i + 1) * dim + v * W), fill(weights[i + 1]), odd[v]);
+            even[v] = multiply_add(values.at(i * dim + first + v * W), fill(weights[i]), even[v]);
+            odd[v] = multiply_add(values.at((i + 1) * dim + first + v * W), fill(weights[i + 1]), odd[v]);
         }
     for (int v = 0; v < VECTORS; ++v) {
-        if (i < length) even[v] = multiply_add(load(values + i * dim + v * W), fill(weights[i]), even[v]);
+        if (i < length) even[v] = multiply_add(values.at(i * dim + first + v * W), fill(weights[i]), even[v]);
         store(out + v * W, (even[v] + odd[v]) * factor);
     }
 }
 
 // Attention of one query over its row's keys and values [length, dim], scores capped where `cap` is not 0; `scores` has
 // room for length + 16.
-void attend_head(const float* query, const float* keys, const float* values, int64_t length, int64_t dim,
+template <class Cells>
+void attend_head(const float* query, const Cells& keys, const Cells& values, int64_t length, int64_t dim,
                  float cap, float* scores, float* out) {
     float top = score(query, keys, length, dim, scores);
     if (cap > 0) {
@@ -101,9 +103,10 @@ void attend_head(const float* query, const float* keys, const float* values, int
         total += e;
     }
     const float inverse = 1.0f / sum(total);
+    values.scale_all(scores, length);
     int64_t d = 0;
-    for (; d + 4 * W <= dim; d += 4 * W) mix<4>(scores, values + d, length, dim, inverse, out + d);
-    for (; d < dim; d += W) mix<1>(scores, values + d, length, dim, inverse, out + d);
+    for (; d + 4 * W <= dim; d += 4 * W) mix<4>(scores, values, d, length, dim, inverse, out + d);
+    for (; d < dim; d += W) mix<1>(scores, values, d, length, dim, inverse, out + d);
 }
 
 // The first place of the greatest of x; -1 where that is not finite, NaN counting as the greatest.

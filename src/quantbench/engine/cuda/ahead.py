@@ -16,10 +16,11 @@ from quantbench.engine.cuda.operations import StepOperations
 from quantbench.engine.cuda.prefill import FEW_HEAD_ROWS, HEAD_ROWS, PromptPass
 from quantbench.engine.cuda.products import Products
 from quantbench.engine.cuda.prompt_layout import SHORT, PromptSize, padded, views
-from quantbench.engine.cuda.state import StepState, allocate_state
+from quantbench.engine.cuda.state import CACHES, StepState, allocate_state
 from quantbench.engine.cuda.triton.rotate import Tables, rotation_tables
 from quantbench.engine.cuda.triton_step import TritonStep
 from quantbench.engine.parameters import LayerParameters, Parameters
+from quantbench.settings import KvFormat
 
 WIDTHS = (16, 32, 64, 128, 192, 256)  # tokens of one product, at most, for each of which there are tiles
 POSITIONS = 1024  # of stand-ins: within one chunk of attention
@@ -33,6 +34,7 @@ def ask_for_kernels(
     batch_invariant: bool,
     own_rows: int,
     products_of: Callable[[int], Products | None] = lambda rows: None,
+    kv: KvFormat | None = None,
 ) -> None:
     """Ask for the kernels of these points; up to `own_rows` rows have a step of their own.
 
@@ -40,9 +42,9 @@ def ask_for_kernels(
     """
     few = of_each_kind(model)
     tables = rotation_tables(few.config, 1, model.device)
-    prompt_pass = PromptPass(few, operations, batch_invariant=batch_invariant)
+    prompt_pass = PromptPass(few, operations, batch_invariant=batch_invariant, kv=kv)
     for rows, capacity in sorted(step_shapes(points, own_rows=own_rows)):
-        TritonStep(few, stand_in(few, rows, capacity), tables, operations, products_of(rows))()
+        TritonStep(few, stand_in(few, rows, capacity, kv), tables, operations, products_of(rows))()
     scored = any(point.text for point in points)
     for size in sorted(prompt_sizes(points, prompt_pass.few_tokens), key=lambda size: size.tokens):
         ask_for_prompt(few, prompt_pass, tables, size, scored=scored)
@@ -82,7 +84,7 @@ def ask_for_prompt(
 ) -> None:
     """Passes over prompts that hold nothing, and the best tokens behind them; where scored without cache."""
     layout = views(torch.zeros(size.numbers, dtype=torch.int32, device=model.device), size)
-    hidden = prompt_pass(layout, tables, stand_in(model, size.prompts, POSITIONS))
+    hidden = prompt_pass(layout, tables, stand_in(model, size.prompts, POSITIONS, prompt_pass.kv))
     if scored:
         prompt_pass(layout, tables, None)
     prompt_pass.best(hidden[: size.prompts])
@@ -109,14 +111,15 @@ def kind_of(layer: LayerParameters, window: int | None) -> tuple[object, ...]:
     return window is None, layer.q_norm is None, *matrices, *biases
 
 
-def stand_in(model: Parameters, rows: int, capacity: int) -> StepState:
+def stand_in(model: Parameters, rows: int, capacity: int, kv: KvFormat | None = None) -> StepState:
     """A state whose cache is one position long, however long it says it is."""
-    config, small = model.config, model.config.head_dim
-    state = allocate_state(config, rows=rows, capacity=1, dtype=model.dtype, device=model.device)
+    config = model.config
+    state = allocate_state(config, rows=rows, capacity=1, dtype=model.dtype, device=model.device, kv=kv)
     long = torch.zeros(rows, capacity, dtype=torch.int32, device=model.device)
 
     def stretched(cache: Tensor) -> Tensor:
-        shape = (config.layers, rows, config.kv_heads, capacity, small)
-        return cache[:1, :1, :1].expand(shape)
+        return cache[:1, :1, :1].expand(config.layers, rows, config.kv_heads, capacity, *cache.shape[4:])
 
-    return replace(state, keys=stretched(state.keys), values=stretched(state.values), output=long)
+    held = {name: getattr(state, name) for name in CACHES}
+    caches = {name: stretched(cache) for name, cache in held.items() if cache is not None}
+    return replace(state, output=long, **caches)

@@ -40,10 +40,12 @@ from quantbench.engine.cuda.triton.launch import on_device
 from quantbench.engine.cuda.triton.rotate import Tables, prompt_tables, rotation_tables
 from quantbench.engine.cuda.triton.together import compile_together
 from quantbench.engine.cuda.triton_step import TritonStep
+from quantbench.engine.kv_format import kv_kernel
 from quantbench.engine.linear import AS_LINEAR
 from quantbench.engine.parameters import ExpertParameters, Parameters
 from quantbench.engine.plain_layers import beyond_plain_layers
 from quantbench.kernels import Kernel, find_kernel, named_kernels
+from quantbench.settings import KvFormat
 
 SCORE_FLOATS = 1 << 28  # logits of one scoring pass: 1 GiB
 ROOM = 64  # a row's capacity is a multiple of it, so that requests of like length share their graphs
@@ -52,7 +54,11 @@ FewRows = Callable[[Parameters, Products, int, Run | None], Products]
 
 
 def load_cuda(
-    parameters: Parameters, *, batch_invariant: bool = False, warnings: tuple[str, ...] = ()
+    parameters: Parameters,
+    *,
+    batch_invariant: bool = False,
+    warnings: tuple[str, ...] = (),
+    kv: KvFormat | None = None,
 ) -> "CudaDecoder":
     """A decoder that takes over the parameters: what it repacks is dropped from the caching allocator."""
     model = packed_parameters(parameters, as_rows=not batch_invariant and better_as_rows(parameters))
@@ -64,6 +70,7 @@ def load_cuda(
         few_rows=few_row_products,
         batch_invariant=batch_invariant,
         warnings=warnings,
+        kv=kv,
     )
 
 
@@ -81,16 +88,17 @@ class CudaDecoder:
         few_rows: "FewRows | None" = None,
         batch_invariant: bool = False,
         warnings: tuple[str, ...] = (),  # of how weights are held
+        kv: KvFormat | None = None,
     ) -> None:
         self.config = model.config
         self.device = str(model.device)
         self.vocab_size = model.config.vocab_size
         self.max_positions = model.config.max_positions
-        self._model, self._ops = model, operations
+        self._model, self._ops, self._kv = model, operations, kv
         self.batch_invariant, self.warnings = batch_invariant, warnings
         self._persistent = None if batch_invariant else persistent_step
         self._few_rows = None if batch_invariant else few_rows
-        self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant)
+        self._prompt_pass = PromptPass(model, operations, batch_invariant=batch_invariant, kv=kv)
         self._positions = 1  # that the tables hold
         self._tables: Tables = rotation_tables(model.config, 1, model.device)
         self._runner: ModelRunner | None = None
@@ -143,8 +151,9 @@ class CudaDecoder:
             dtype=self._model.dtype,
             device=self._model.device,
             with_logits=sampled,
+            kv=self._kv,
         )
-        self.cache_bytes = max(self.cache_bytes or 0, state.keys.nbytes + state.values.nbytes)
+        self.cache_bytes = max(self.cache_bytes or 0, sum(tensor.nbytes for tensor in state.caches()))
         self._runner = ModelRunner(state, self._prompt_pass, self._tables, self._make_step)
         return self._runner
 
@@ -243,16 +252,16 @@ class CudaDecoder:
             "bits and add in another order",
         }
         steps = sorted(self._ran.values(), key=lambda kernel: kernel.max_batch is None)
-        return [*named_kernels(names | self._few_names), *steps]
+        return [*named_kernels(names | self._few_names | kv_kernel(self._kv)), *steps]
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
-        return self._model.step_bytes(batch_size, context)
+        return self._model.step_bytes(batch_size, context, self._kv)
 
     def compile_ahead(self, points: Sequence[Point]) -> None:
         """Every kernel of these points at once, the persistent step's variants too; memory is given back."""
         if self._model.device.type != "cuda":
             return
-        few = self._persistent.ahead(self._model) if self._persistent is not None else ()
+        few = self._persistent.ahead(self._model, self._kv) if self._persistent is not None else ()
         forms: set[Variant] = set()
 
         def ask() -> list[Callable[[], object]]:
@@ -262,6 +271,7 @@ class CudaDecoder:
                 points,
                 batch_invariant=self.batch_invariant,
                 own_rows=self._persistent.max_batch if self._persistent is not None and few else 0,
+                kv=self._kv,
                 products_of=partial(self._products, run=noting(forms)),
             )
             return [partial(machine_code, form) for form in forms]
@@ -279,7 +289,7 @@ class CudaDecoder:
         from quantbench.engine.cuda.persistent.profile import stage_shares
 
         with torch.inference_mode(), on_device(self._model.device):
-            return stage_shares(self._model, batch_size, context)
+            return stage_shares(self._model, batch_size, context, self._kv)
 
     def synchronize(self) -> None:
         if self._model.device.type == "cuda":

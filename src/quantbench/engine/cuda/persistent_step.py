@@ -8,6 +8,7 @@ from quantbench.engine.cuda.graphs import Step
 from quantbench.engine.cuda.persistent.shape import MAX_ROWS
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.parameters import Parameters
+from quantbench.settings import KvFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class PersistentStep:
     name: str
     max_batch: int  # rows
     unsupported: tuple[type[Exception], ...] = (NotImplementedError,)
-    ahead: Callable[[Parameters], Sequence[Callable[[], object]]] = lambda model: ()  # compile each variant
+    # compiles each variant for a format of the cache
+    ahead: Callable[[Parameters, KvFormat | None], Sequence[Callable[[], object]]] = lambda model, kv: ()
 
     def takes(self, state: StepState) -> bool:
         return state.rows <= self.max_batch and state.logits is None

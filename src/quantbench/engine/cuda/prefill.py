@@ -25,6 +25,7 @@ from quantbench.engine.cuda.triton.rotate import Tables
 from quantbench.engine.cuda.triton.tiles import tile_for
 from quantbench.engine.cuda.triton_step import rotation_of
 from quantbench.engine.parameters import ExpertParameters, LayerParameters, Matrix, MlpParameters, Parameters
+from quantbench.settings import KvFormat
 from quantbench.weights.formats import GpuKind
 
 # tokens from which on cuBLAS multiplies: where captured passes of Qwen2.5-0.5B became faster on an H100
@@ -37,13 +38,19 @@ class PromptPass:
     """Runs prompts; holds nothing between calls."""
 
     def __init__(
-        self, model: Parameters, operations: StepOperations, *, batch_invariant: bool = False
+        self,
+        model: Parameters,
+        operations: StepOperations,
+        *,
+        batch_invariant: bool = False,
+        kv: KvFormat | None = None,
     ) -> None:
+        """`kv` says in which codes keys and values are attended to, and held where there is a state."""
         self._model, self._ops = model, operations
         self._invariant = batch_invariant
         self.few_tokens = CUBLAS[kind_of(model.layers[0].qkv.weight)]  # from which cuBLAS multiplies
-        self.config = model.config
-        self.width = model.config.hidden_size  # of a final state
+        self.config, self.kv = model.config, kv
+        self.width, self.dtype = model.config.hidden_size, model.dtype  # of a final state
 
     def __call__(self, layout: PromptLayout, tables: Tables, state: StepState | None) -> Tensor:
         """Final normalised states [tokens, hidden_size], in the order that the head wants them in.
@@ -55,7 +62,9 @@ class PromptPass:
         stream.begin(model.embedding, layout.ids)
         products = Products(model, self._ops, fused=self._invariant or tokens < self.few_tokens)
         one_tile = self._invariant or layout.longest <= SHORT  # one tile for all, or the faster one
-        run_layers(model, stream, PromptLayers(products, layout, tables, state, 64 if one_tile else 128))
+        run_layers(
+            model, stream, PromptLayers(products, layout, tables, state, 64 if one_tile else 128, self.kv)
+        )
         return stream.read(model.final_norm, interleave_of(model.head.weight))
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -143,6 +152,7 @@ class PromptLayers:
     tables: Tables
     state: StepState | None
     queries: int  # that a block of attention takes
+    kv: KvFormat | None = None
 
     def order(self, matrix: Matrix) -> int:
         return self.products.order(matrix)
@@ -153,9 +163,9 @@ class PromptLayers:
         qkv = products(layer.qkv, x)
         if norms.queries is not None and norms.keys is not None:
             ops.norm_heads(config, qkv, norms.queries.weight, norms.keys.weight)
-        cache = None if state is None else (state.keys[number], state.values[number])
+        cache = None if state is None else state.layer_cache(number)
         rotation = rotation_of(layer, self.tables[config.ropes[number]])
-        ops.rotate_prompts(config, rotation, qkv, layout.slot_mapping, cache)
+        ops.rotate_prompts(config, rotation, qkv, layout.slot_mapping, cache, self.kv)
         attended = products.buffer(len(x), config.q_size)
         prompts = Prompts(layout.starts, layout.longest, queries=self.queries)
         ops.prompt_attention(config, qkv, prompts, attended, config.windows[number], self.order(layer.output))

@@ -47,7 +47,7 @@ class ModelRunner:
         self._sampler: Sampler | None = None
         self._lengths = torch.zeros(state.rows, dtype=torch.int64, device=self._device)
         width = prompt_pass.width
-        self._ends = torch.empty(state.rows, width, dtype=state.keys.dtype, device=self._device)
+        self._ends = torch.empty(state.rows, width, dtype=prompt_pass.dtype, device=self._device)
         passes = (
             tables,
             prompt_tables(prompt_pass.config, tables, state.capacity),
@@ -105,7 +105,7 @@ class ModelRunner:
 
     def _copy(self, source: int, target: int, length: int) -> None:
         """The first positions of one row, and the final state of its prompt, onto another."""
-        for cache in (self.state.keys, self.state.values):
+        for cache in self.state.caches():
             cache[:, target, :, :length] = cache[:, source, :, :length]
         self._ends[target] = self._ends[source]
 
@@ -148,7 +148,7 @@ class ModelRunner:
         state = self.state
         for tensor in (state.tokens, state.positions, state.output, self._lengths, self._ends):
             tensor[target] = tensor[source]
-        for cache in (state.keys, state.values):
+        for cache in state.caches():
             cache[:, target] = cache[:, source]
         self.idle([source])
 

@@ -6,13 +6,19 @@ Every buffer has a fixed address, so that a step can be captured in a graph. Not
 no memory is held beyond what the rows and the capacity asked for take.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
+from quantbench.engine.kv_format import KV_CODES
+from quantbench.settings import KvFormat
 
+# of a layer: keys, values [rows, kv_heads, capacity, head_dim]; of codes their scales too, without head_dim
+LayerCache = tuple[Tensor, ...]
+CACHES = ("keys", "values", "key_scales", "value_scales")  # of a state; scales where it has codes
 IDLE = -1  # the position of a row without work
 
 
@@ -34,10 +40,12 @@ class StepState:
 
     tokens: Tensor  # int32 [B]: the token to be fed
     positions: Tensor  # int32 [B]: where it is fed; IDLE for a row without work
-    keys: Tensor  # activations' dtype [layers, B, kv_heads, capacity, head_dim], last two contiguous
+    keys: Tensor  # activations or codes [layers, B, kv_heads, capacity, head_dim], last two contiguous
     values: Tensor  # the same
     output: Tensor  # int32 [B, capacity]: generated ids by position
     logits: Tensor | None = None  # float32 [B, vocab_size]
+    key_scales: Tensor | None = None  # of codes: float32 [layers, B, kv_heads, capacity], the last contiguous
+    value_scales: Tensor | None = None  # the same
 
     @property
     def rows(self) -> int:
@@ -48,6 +56,16 @@ class StepState:
         """Positions that a row can hold: prompt and new tokens together."""
         return self.keys.shape[3]
 
+    def caches(self) -> Iterator[Tensor]:
+        """All tensors of the cache, [layers, B, kv_heads, capacity, ...]."""
+        for name in CACHES:
+            if (tensor := getattr(self, name)) is not None:
+                yield tensor
+
+    def layer_cache(self, number: int) -> LayerCache:
+        """Of one layer, as kernels take it."""
+        return tuple(tensor[number] for tensor in self.caches())
+
     def first(self, rows: int) -> "StepState":
         """The first rows alone, as views of the same buffers."""
         return StepState(
@@ -57,6 +75,8 @@ class StepState:
             values=self.values[:, :rows],
             output=self.output[:rows],
             logits=None if self.logits is None else self.logits[:rows],
+            key_scales=None if self.key_scales is None else self.key_scales[:, :rows],
+            value_scales=None if self.value_scales is None else self.value_scales[:, :rows],
         )
 
 
@@ -68,15 +88,23 @@ def allocate_state(
     dtype: torch.dtype,
     device: torch.device | str,
     with_logits: bool = False,
+    kv: KvFormat | None = None,
 ) -> StepState:
-    """A state whose rows are all idle; its cache is not initialised."""
+    """A state whose rows are all idle; its cache, of `dtype` or with `kv`, is not initialised."""
     cache = (config.layers, rows, config.kv_heads, capacity, config.head_dim)
+    held = dtype if kv is None else KV_CODES[kv].dtype
+
+    def scales() -> Tensor | None:
+        return None if kv is None else torch.empty(cache[:-1], dtype=torch.float32, device=device)
+
     logits = (rows, config.vocab_size)
     return StepState(
         tokens=torch.zeros(rows, dtype=torch.int32, device=device),
         positions=torch.full((rows,), IDLE, dtype=torch.int32, device=device),
-        keys=torch.empty(cache, dtype=dtype, device=device),
-        values=torch.empty(cache, dtype=dtype, device=device),
+        keys=torch.empty(cache, dtype=held, device=device),
+        values=torch.empty(cache, dtype=held, device=device),
         output=torch.zeros(rows, capacity, dtype=torch.int32, device=device),
         logits=torch.empty(logits, dtype=torch.float32, device=device) if with_logits else None,
+        key_scales=scales(),
+        value_scales=scales(),
     )

@@ -78,7 +78,7 @@ class TritonStep:
             self._rotations[number],
             self._qkv,
             state.positions,
-            (state.keys[number], state.values[number]),
+            state.layer_cache(number),
             self._attended,
             config.windows[number],
             self._scratch,

@@ -64,7 +64,8 @@ class PromptAttention:
         parts = zip(*(torch.split(tensor, self._lengths) for tensor in flat), strict=True)
         for number, part in enumerate(parts):
             query, key, value = (tensor.transpose(0, 1) for tensor in part)
-            self._kv.write_prompt(layer, self._rows[number], key, value)
+            place = (self._rows[number], slice(None), slice(self._lengths[number]))
+            key, value = self._kv.put(layer, place, key, value)
             outputs.append(
                 causal_attention(query, key, value, self._windows[layer], self._config.attention_cap)
             )
@@ -142,10 +143,11 @@ class ContinuationAttention:
         outputs = []
         for span, row, part in zip(self._spans, self._rows, parts, strict=True):
             query, key, value = (tensor.transpose(0, 1) for tensor in part)
-            keys, values = (held[layer][row] for held in (self._kv.keys, self._kv.values))
-            keys[:, span.start : span.stop], values[:, span.start : span.stop] = key, value
+            self._kv.put(layer, (row, slice(None), slice(span.start, span.stop)), key, value)
+            seen, read = self._kv.read(
+                layer, (slice(row, row + 1), slice(None), slice(span.stop)), query.dtype
+            )
             mask = _band(span.stop, self._windows[layer] or span.stop, query.device)[span.start :]
-            seen, read = (held[None, :, : span.stop] for held in (keys, values))
             out = attend(query[None], seen, read, mask, self._config.attention_cap)
             outputs.append(out[0].transpose(0, 1).reshape(len(span), -1))
         return torch.cat(outputs)
@@ -179,20 +181,16 @@ class TokenAttention:
         # query heads that share keys stand as the rows of one small attention: nothing is repeated
         out = attend(
             queries.view(count, config.kv_heads, config.groups, config.head_dim),
-            self._kv.keys[layer][:count, :, : self._longest],
-            self._kv.values[layer][:count, :, : self._longest],
+            *self._kv.read(layer, (slice(count), slice(None), slice(self._longest)), queries.dtype),
             self._mask(config.windows[layer]),
             config.attention_cap,
         )
         return out.reshape(count, config.q_size)
 
     def _write(self, layer: int, keys: Tensor, values: Tensor) -> None:
-        if self._uniform:
-            at = self._longest - 1
-            self._kv.keys[layer][: len(keys), :, at] = keys
-            self._kv.values[layer][: len(keys), :, at] = values
-        else:
-            self._kv.write_tokens(layer, self._rows, self._positions, keys, values)
+        place = (slice(len(keys)), slice(None), self._longest - 1)
+        ragged = (self._rows, slice(None), self._positions)
+        self._kv.put(layer, place if self._uniform else ragged, keys, values)
 
     def _make_mask(self, window: int | None) -> Tensor | None:
         """bool [rows, 1, 1, longest], or None where every row sees every position."""

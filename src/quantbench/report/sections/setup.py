@@ -12,6 +12,7 @@ from quantbench.settings import devices_of
 from quantbench.units import listed, show_bytes, show_seconds
 
 INVARIANCE = "batch invariance"  # a property of the kernels; shown among the settings
+KV_CACHE = "KV cache"  # how it is held, where that was asked for
 
 
 def measured_section(analysis: Analysis) -> Iterator[Section]:
@@ -96,6 +97,8 @@ def describe_software(record: Record) -> str:
 def _settings(records: Sequence[Record]) -> Iterator[Bullet]:
     yield Bullet(", ".join(_each(records, lambda r: listed(devices_of(r.trial.load)))), "Device")
     yield Bullet(", ".join(_each(records, lambda r: r.trial.load.dtype)), "Activations")
+    if formats := _each(records, lambda r: kernel_name(r, KV_CACHE)):
+        yield Bullet("; ".join(formats), KV_CACHE)
     yield Bullet(", ".join(_each(records, lambda r: r.trial.generation.seed)), "Seed")
     if invariance := _each(records, lambda r: kernel_name(r, INVARIANCE)):
         yield Bullet("; ".join(invariance), "Batch invariance")
@@ -164,7 +167,7 @@ def _kernels(record: Record) -> str:
     shown = [
         f"{kernel.title}: {kernel.name}{f' ({kernel.reason})' if kernel.reason else ''}"
         for kernel in record.kernels
-        if kernel.operation != INVARIANCE
+        if kernel.operation not in (INVARIANCE, KV_CACHE)
     ]
     return ", ".join(shown) or MISSING
 

@@ -8,7 +8,8 @@
 #pragma once
 #include "positions.cuh"
 
-// A warp's attention so far, of heads 2 t and 2 t + 1: sums of the values of dimensions VALUE_PART * g and on.
+// A warp's attention so far, of heads 2 t and 2 t + 1: sums of the values of dimensions VALUE_PART * g and on, times
+// GREATEST.
 struct Accumulator {
   float top[2], sum[4], value[STEPS][4];
 
@@ -22,15 +23,9 @@ struct Accumulator {
     }
   }
   // 16 positions, of which the first `valid` count.
-  DEVICE void add(const Positions& p, const u32 (&query)[KEY_WORDS], int valid) {
-    float score[4] = {0, 0, 0, 0}, more[4] = {0, 0, 0, 0};
-#pragma unroll
-    for (int s = 0; s < STEPS; ++s)
-      multiply_accumulate(s & 1 ? more : score, p.key[0][2 * s], p.key[1][2 * s], p.key[0][2 * s + 1],
-                          p.key[1][2 * s + 1], query[2 * s], query[2 * s + 1]);
-    float share[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) score[i] = Positions::key_at(i >> 1) < valid ? score[i] + more[i] : NOTHING;
+  DEVICE void add(const Positions& p, const u32 (&query)[QUERY_WORDS], int valid) {
+    float score[4], share[4];
+    scores_of(score, p, query, valid);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       float now = fmaxf(score[h], score[h + 2]);
@@ -47,15 +42,20 @@ struct Accumulator {
         for (int j = 0; j < STEPS; ++j) value[j][i] *= keep;
       }
     }
-    const u32 low = transpose8(pack2(share[0], share[1])), high = transpose8(pack2(share[2], share[3]));
+    u32 low = transpose8(pack2(share[0], share[1])), high = transpose8(pack2(share[2], share[3]));
     constexpr u32 ALL = BF16 ? 0x3f803f80u : ONES;
     multiply_accumulate(sum, ALL, ALL, ALL, ALL, low, high);
+    if (CODED) {  // weights times the greatest values: products with codes are values times GREATEST
+      low = transpose8(pack2(share[0] * p.value_top[0], share[1] * p.value_top[0]));
+      high = transpose8(pack2(share[2] * p.value_top[1], share[3] * p.value_top[1]));
+    }
 #pragma unroll
-    for (int j = 0; j < STEPS; ++j)
-      multiply_accumulate(value[j], permute_bytes(p.value[0][j], p.value[1][j], 0x5410),
-                          permute_bytes(p.value[0][j], p.value[1][j], 0x7632),
-                          permute_bytes(p.value[2][j], p.value[3][j], 0x5410),
-                          permute_bytes(p.value[2][j], p.value[3][j], 0x7632), low, high);
+    for (int j = 0; j < STEPS; ++j) {
+      u32 a[2], b[2];
+      p.value_words(a, 0, j);
+      p.value_words(b, 2, j);
+      multiply_accumulate(value[j], a[0], a[1], b[0], b[1], low, high);
+    }
   }
   // For send_heads.
   DEVICE void leave() const {
@@ -73,9 +73,27 @@ struct Accumulator {
         Fours four;
 #pragma unroll
         for (int e = 0; e < 4; ++e)
-          four.v[e] = odd ? value[other + e / 2][h + 2 * (e % 2)] : value[j + e / 2][h + 2 * (e % 2)];
+          four.v[e] = (odd ? value[other + e / 2][h + 2 * (e % 2)] : value[j + e / 2][h + 2 * (e % 2)]) * (1 / GREATEST);
         to[(odd ? other : j) / 2] = four;
       }
+    }
+  }
+
+ private:
+  // In powers of two; NOTHING for positions that do not count.
+  DEVICE static void scores_of(float (&score)[4], const Positions& p, const u32 (&query)[QUERY_WORDS], int valid) {
+    float even[4] = {0, 0, 0, 0}, odd[4] = {0, 0, 0, 0};
+#pragma unroll
+    for (int s = 0; s < STEPS; ++s) {
+      u32 a[2], b[2];
+      p.key_words(a, 0, s);
+      p.key_words(b, 1, s);
+      multiply_accumulate(s & 1 ? odd : even, a[0], b[0], a[1], b[1], query[2 * s], query[2 * s + 1]);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float whole = (even[i] + odd[i]) * (CODED ? p.key_scale[i >> 1] : 1);
+      score[i] = Positions::key_at(i >> 1) < valid ? whole : NOTHING;
     }
   }
 };
@@ -86,22 +104,23 @@ DEVICE void attend(int layer, const KvSplit& item, Quad* parts, int splits, u32 
   const bool newest = item.end > position;  // the token fed now is among them
   const Cache cache = cache_of(shared().params, layer, item.b, item.kv);
   const int stored = newest ? item.end - 1 : item.end, mine = item.begin + warp() * RUN;
-  Positions p;
+  Positions p, next;
   p.load(cache, mine, stored);
-  const long long place = newest && shared().busy[item.b] ? (long long)position * HEAD_DIM : -1;
+  next.load(cache, mine + SWEEP, stored);
+  const long long place = newest && shared().busy[item.b] ? position : -1;
   read_new(shared().layers[layer], item, cache, place, epoch);
   if (mine < item.end) {
     const bool holder = newest && (count - 1) / RUN % WARPS == warp();
-    __align__(16) u32 query[KEY_WORDS];
-    load_words<KEY_WORDS>(query, shared().fed.query[least(lane() >> 2, HEAD_GROUP - 1)] + KEY_PART * (lane() & 3));
+    __align__(16) u32 query[QUERY_WORDS];
+    load_words<QUERY_WORDS>(query, shared().fed.query[least(lane() >> 2, HEAD_GROUP - 1)] + KEY_PART * (lane() & 3));
     Accumulator sums;
     sums.clear();
 #pragma unroll 1
-    for (int at = mine;;) {
+    for (int at = mine; at < item.end; at += SWEEP) {  // the next positions are on their way meanwhile
       if (holder && item.end - at <= RUN) put_new(p, item.end - 1 - at);
       sums.add(p, query, item.end - at);
-      if ((at += SWEEP) >= item.end) break;
-      p.load(cache, at, stored);
+      p = next;
+      next.load(cache, at + 2 * SWEEP, stored);
     }
     sums.leave();
   }
@@ -118,6 +137,7 @@ DEVICE Span span_of(int b, long long window) {
   const int first = window < end ? end - (int)window : 0;
   return {first, end - first};
 }
+constexpr int MOST_AHEAD = 96 * 1024;  // bytes: so that a layer's cache of all blocks stays in the second-level cache
 constexpr int SHORT_MOST = SHORT_SPLITS * SHORT_SPLIT;  // positions of a short text
 DEVICE bool all_short(long long window) {
   bool all = true;
@@ -152,6 +172,24 @@ DEVICE void plan_attention(int layer) {
   }
 }
 
+// Brings the cache that this block reads in a layer into the second-level cache, before it is needed.
+DEVICE void ask_for_cache(int layer) {
+  if (!ASK_AHEAD || layer >= LAYERS || thread() >= 4) return;
+  const KvSplit& item = shared().plans[layer].item;
+  const int count = least(item.end, shared().position[item.b]) - item.begin;
+  if (count <= 0) return;
+  const Cache cache = cache_of(shared().params, layer, item.b, item.kv);
+  const u8* from = (thread() & 1 ? cache.values : cache.keys) + (long long)item.begin * HEAD_DIM * CELL;
+  u32 bytes = count * HEAD_DIM * CELL;
+  if (thread() >= 2) {
+    if (!CODED) return;
+    from = (const u8*)((thread() & 1 ? cache.value_scales : cache.key_scales) + item.begin);
+    bytes = count * 4;
+  }
+  const u32 over = (u32)(u64)from & 15;
+  prefetch_bulk(from - over, least(round_up(bytes + over, 16), MOST_AHEAD));
+}
+
 // The attention of all batch rows, on its way to all blocks.
 DEVICE_CALL void attention(int layer, u32 epoch) {
   const Params& p = shared().params;
@@ -169,9 +207,10 @@ DEVICE_CALL void attention(int layer, u32 epoch) {
     const int part = (item.b * HEADS + item.kv * HEAD_GROUP) * splits + item.split;
     if (item.begin < item.end) attend(layer, item, parts + (long long)part * PART, splits, epoch);
   }
+  ask_for_cache(layer + 1);
   if (!is_long) return;
 #pragma unroll 1
-  for (int i = block(); i < ROWS * HEADS; i += BLOCKS) {
+  for (int i = BLOCKS - 1 - block(); i < ROWS * HEADS; i += BLOCKS) {  // the last blocks may have had no item
     const int count = span_of(i / HEADS, window).count;
     join_parts(p.long_parts + (long long)i * LONG_SPLITS * PART, ceil_div(count, run_length(count, LONG_SPLITS)),
                p.parts + i * SHORT_SPLITS * PART, epoch);

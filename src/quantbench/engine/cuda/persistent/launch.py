@@ -22,7 +22,9 @@ from quantbench.engine.cuda.persistent.shape import (
 )
 from quantbench.engine.cuda.sources import joined_source
 from quantbench.engine.cuda.state import StepState
+from quantbench.engine.kv_format import KV_CODES, codes_in
 from quantbench.engine.parameters import Matrix, Parameters
+from quantbench.settings import KvFormat
 from quantbench.weights.formats import GpuKind
 
 
@@ -43,6 +45,8 @@ class KernelParams(ctypes.Structure):
         ("inverse_frequencies", ctypes.c_void_p),
         ("keys", ctypes.c_void_p),
         ("values", ctypes.c_void_p),
+        ("key_scales", ctypes.c_void_p),
+        ("value_scales", ctypes.c_void_p),
         ("cache_strides", ctypes.c_int64 * 3),
         ("tokens", ctypes.c_void_p),
         ("positions", ctypes.c_void_p),
@@ -74,6 +78,7 @@ class StepArguments:
         p.attention_factor = config.rope.attention_factor
         p.norm_eps = config.norm_eps
         p.keys, p.values = state.keys.data_ptr(), state.values.data_ptr()
+        p.key_scales, p.value_scales = address(state.key_scales), address(state.value_scales)
         p.cache_strides[:] = state.keys.stride()[:3]
         p.tokens, p.positions = state.tokens.data_ptr(), state.positions.data_ptr()
         p.output, p.output_stride = state.output.data_ptr(), state.output.stride(0)
@@ -90,6 +95,11 @@ class StepArguments:
     def _keep(self, tensor: Tensor) -> int:
         self._kept.append(tensor)
         return tensor.data_ptr()
+
+
+def address(tensor: Tensor | None) -> int:
+    """Of its data; 0, a null pointer, where there is none."""
+    return 0 if tensor is None else tensor.data_ptr()
 
 
 def buffer_bytes(model: Parameters, shape: StepShape) -> tuple[int, ...]:
@@ -138,7 +148,7 @@ def build_persistent_step(model: Parameters, state: StepState) -> Callable[[], N
         raise Unsupported(reason)
     if not 1 <= state.rows <= MAX_ROWS:
         raise Unsupported(f"{state.rows} rows are not between 1 and {MAX_ROWS}")
-    return launcher(model, state, shape_of(model, state.rows))
+    return launcher(model, state, shape_of(model, state.rows, codes=codes_of(state)))
 
 
 def reason_against(model: Parameters) -> str | None:
@@ -151,7 +161,13 @@ def reason_against(model: Parameters) -> str | None:
     return None
 
 
-def shape_of(model: Parameters, rows: int, *, times: bool = False) -> StepShape:
+def codes_of(state: StepState) -> int:
+    """The format of a state's cache, as the kernel names it."""
+    codes = codes_in(state.keys.dtype)
+    return 0 if codes is None else codes.number
+
+
+def shape_of(model: Parameters, rows: int, *, times: bool = False, codes: int = 0) -> StepShape:
     """The kernel's shape on the model's device."""
     properties = torch.cuda.get_device_properties(model.device)
     return StepShape(
@@ -159,15 +175,20 @@ def shape_of(model: Parameters, rows: int, *, times: bool = False) -> StepShape:
         blocks=blocks_for(model, properties.multi_processor_count),
         shared_bytes=shared_limit(model.device.index or 0),
         times=times,
+        kv_codes=codes,
     )
 
 
-def compile_calls(model: Parameters, most_rows: int = MAX_ROWS) -> list[Callable[[], bytes]]:
+def compile_calls(
+    model: Parameters, kv: KvFormat | None = None, *, most_rows: int = MAX_ROWS
+) -> list[Callable[[], bytes]]:
     """What compiles each variant that a run comes to, to be called in threads; none where none can run."""
     if most_rows < 1 or reason_against(model):
         return []
-    shapes = [shape_of(model, 1 << power) for power in range(most_rows.bit_length())]
-    return [partial(machine_code, model, shape) for shape in (*shapes, shape_of(model, 1, times=True))]
+    codes = 0 if kv is None else KV_CODES[kv].number
+    shapes = [shape_of(model, 1 << power, codes=codes) for power in range(most_rows.bit_length())]
+    timed = shape_of(model, 1, times=True, codes=codes)
+    return [partial(machine_code, model, shape) for shape in (*shapes, timed)]
 
 
 def machine_code(model: Parameters, shape: StepShape) -> bytes:

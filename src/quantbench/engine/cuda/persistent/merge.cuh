@@ -35,6 +35,18 @@ struct SoftmaxState {
     for (int e = 0; e < 4; ++e) value[e] *= keep;
     add_below(part);
   }
+  // The parts of the warp's other lanes with the same four values.
+  DEVICE void add_lanes() {
+#pragma unroll
+    for (int mask = PART; mask < 32; mask <<= 1) {
+      const float other = shuffle_xor(highest, mask), now = fmaxf(highest, other);
+      const float keep = exp2_fast(highest - now), share = exp2_fast(other - now);
+      highest = now;
+      whole = whole * keep + shuffle_xor(whole, mask) * share;
+#pragma unroll
+      for (int e = 0; e < 4; ++e) value[e] = value[e] * keep + shuffle_xor(value[e], mask) * share;
+    }
+  }
   DEVICE void finish() {
     const float scale = divide(1, whole);
 #pragma unroll
@@ -46,59 +58,69 @@ struct SoftmaxState {
   }
 };
 
+// Four values of a head of which `count` warps left parts in shared memory.
+DEVICE void join_warps(SoftmaxState& joined, int count, int head, int four) {
+  const Shared& s = shared();
+  Pair weight[WARPS];
+  joined.clear();
+#pragma unroll
+  for (int w = 0; w < WARPS; ++w) {
+    weight[w] = {NOTHING, 0};
+    if (w < count) weight[w] = s.part_weight[w][head];
+    joined.highest = fmaxf(joined.highest, weight[w].a);
+  }
+#pragma unroll
+  for (int w = 0; w < WARPS; ++w) {
+    if (w >= count) continue;
+    const float share = exp2_fast(weight[w].a - joined.highest);
+    const Fours value = s.part_value[w][head][four];
+    joined.whole += share * weight[w].b;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) joined.value[e] += share * value.v[e];
+  }
+  joined.finish();
+}
+
 // Joins the parts that `count` warps left in shared memory: each head goes out as a part. `splits` parts lie from one
 // head's to the next's.
 DEVICE void send_heads(int count, Quad* parts, int splits, u32 epoch) {
-  const Shared& s = shared();
 #pragma unroll 1
   for (int i = thread(); i < HEAD_GROUP * PART; i += THREADS) {
     const int head = i / PART, four = i % PART;
-    Pair weight[WARPS];
     SoftmaxState joined;
-    joined.clear();
-#pragma unroll
-    for (int w = 0; w < WARPS; ++w) {
-      weight[w] = {NOTHING, 0};
-      if (w < count) weight[w] = s.part_weight[w][head];
-      joined.highest = fmaxf(joined.highest, weight[w].a);
-    }
-#pragma unroll
-    for (int w = 0; w < WARPS; ++w) {
-      if (w >= count) continue;
-      const float share = exp2_fast(weight[w].a - joined.highest);
-      const Fours value = s.part_value[w][head][four];
-      joined.whole += share * weight[w].b;
-#pragma unroll
-      for (int e = 0; e < 4; ++e) joined.value[e] += share * value.v[e];
-    }
-    joined.finish();
+    join_warps(joined, count, head, four);
     joined.send(parts + (long long)head * splits * PART + four, epoch);
   }
 }
 
-// Joins the `count` long parts of one head: a thread four values.
+// Joins the `count` long parts of one head, for which all threads are called: so many threads as a part has words take
+// a part, and then the next that none has; a warp's are joined in it, and the warps' as those of `send_heads`.
 DEVICE void join_parts(const Quad* parts, int count, Quad* to, u32 epoch) {
-  constexpr int AT_ONCE = 4;
-  if (thread() >= PART) return;
+  constexpr int AT_ONCE = THREADS / PART, EACH = ceil_div(LONG_SPLITS, AT_ONCE);
+  const int first = thread() / PART, four = thread() % PART;
+  Quad part[EACH];
+  bool complete = false;
+  for (u32 spins = 0; !complete; ++spins) {
+    complete = true;
+#pragma unroll
+    for (int i = 0; i < EACH; ++i)
+      part[i] = ld_relaxed_gpu_b128(parts + least(first + i * AT_ONCE, count - 1) * PART + four);
+#pragma unroll
+    for (int i = 0; i < EACH; ++i) complete = complete && is_new_part(part[i], epoch);
+    if (spins > SPIN_LIMIT) trap();
+  }
   SoftmaxState joined;
   joined.clear();
-#pragma unroll 1
-  for (int start = 0; start < count; start += AT_ONCE) {
-    Quad part[AT_ONCE];
-    bool complete = false;
-    for (u32 spins = 0; !complete; ++spins) {
-      complete = true;
 #pragma unroll
-      for (int i = 0; i < AT_ONCE; ++i)
-        part[i] = ld_relaxed_gpu_b128(parts + least(start + i, count - 1) * PART + thread());
-#pragma unroll
-      for (int i = 0; i < AT_ONCE; ++i) complete = complete && is_new_part(part[i], epoch);
-      if (spins > SPIN_LIMIT) trap();
-    }
-#pragma unroll
-    for (int i = 0; i < AT_ONCE; ++i)
-      if (start + i < count) joined.add(part[i]);
-  }
-  joined.finish();
-  joined.send(to + thread(), epoch);
+  for (int i = 0; i < EACH; ++i)
+    if (first + i * AT_ONCE < count) joined.add(part[i]);
+  joined.add_lanes();
+  consumer_barrier();  // what lay there has been read
+  if (lane() == 0) shared().part_weight[warp()][0] = {joined.highest, joined.whole};
+  if (lane() < PART)
+    shared().part_value[warp()][0][four] = {joined.value[0], joined.value[1], joined.value[2], joined.value[3]};
+  consumer_barrier();
+  if (thread() >= PART) return;
+  join_warps(joined, WARPS, 0, four);
+  joined.send(to + four, epoch);
 }

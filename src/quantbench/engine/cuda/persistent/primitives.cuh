@@ -94,6 +94,23 @@ DEVICE u32 and_or(u32 a, u32 mask, u32 bits) {  // (a & mask) | bits
   return d;
 }
 DEVICE u32 permute_bytes(u32 a, u32 b, u32 selector) { return __byte_perm(a, b, selector); }
+DEVICE u32 subtract_halves(u32 a, u32 b) {  // two float16 each
+  u32 d;
+  asm("sub.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+}
+DEVICE int nearest_integer(float x) { return __float2int_rn(x); }
+// fp8 is e4m3. Two of them in the low half of a word, as float16.
+DEVICE u32 fp8_to_halves(u32 pair) {
+  u32 d;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(d) : "h"((u16)pair));
+  return d;
+}
+DEVICE u32 fp8_of(float x) {
+  u16 d;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(d) : "f"(0.0f), "f"(x));
+  return d;
+}
 
 // d[16 x 8] += a[16 x 16] b[16 x 8], one warp. Lane 4 g + t holds a rows g (a0, a2) and g + 8 (a1, a3),
 // b column g, d rows g (0, 1) and g + 8 (2, 3) of columns 2 t and 2 t + 1.
@@ -189,6 +206,11 @@ DEVICE void copy_bulk(void* to, const void* from, u32 bytes, u64* barrier, u64 p
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
       ::"r"(target), "l"(from), "r"(bytes), "r"(waiting), "l"(policy)
       : "memory");
+}
+
+// Asks for bytes (a multiple of 16, at an address that is one) to be brought into the second-level cache.
+DEVICE void prefetch_bulk(const void* from, u32 bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 }
 
 // A thread's own copies into shared memory: 4, 8 or 16 bytes, zeros behind the first `there` of them. Copies are waited for

@@ -5,23 +5,26 @@ For tuning and for what bounds a step; a step that is compiled to note times is 
 
 import torch
 
-from quantbench.engine.cuda.persistent.launch import StepArguments, launcher, shape_of
+from quantbench.engine.cuda.persistent.launch import StepArguments, codes_of, launcher, shape_of
 from quantbench.engine.cuda.persistent.shape import MARKS, STAGES, StepShape
 from quantbench.engine.cuda.state import StepState, allocate_state
 from quantbench.engine.parameters import Parameters
+from quantbench.settings import KvFormat
 
 
-def stage_shares(model: Parameters, rows: int, context: int) -> dict[str, float]:
+def stage_shares(model: Parameters, rows: int, context: int, kv: KvFormat | None = None) -> dict[str, float]:
     """Stage -> share of the layers' time of one block, at this many rows and tokens of context.
 
     The persistent kernel is compiled once more, to note times; its cache holds zeros.
     """
     device = model.device
-    state = allocate_state(model.config, rows=rows, capacity=context + 16, dtype=model.dtype, device=device)
-    for cache in (state.keys, state.values):
+    state = allocate_state(
+        model.config, rows=rows, capacity=context + 16, dtype=model.dtype, device=device, kv=kv
+    )
+    for cache in state.caches():
         cache.zero_()
     state.positions.fill_(context)
-    ticks = stage_ticks(model, state, shape_of(model, rows, times=True))
+    ticks = stage_ticks(model, state, shape_of(model, rows, times=True, codes=codes_of(state)))
     return {stage: value / sum(ticks.values()) for stage, value in ticks.items()}
 
 

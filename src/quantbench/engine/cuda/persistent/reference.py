@@ -10,13 +10,15 @@ from torch import Tensor
 from quantbench.decoding import NO_TOKEN
 from quantbench.engine.activations import ACTIVATIONS
 from quantbench.engine.cuda.state import StepState
+from quantbench.engine.cuda.triton.rotate import keep_reference, read_reference
+from quantbench.engine.kv_format import format_in
 from quantbench.engine.parameters import LayerParameters, Matrix, Parameters
 
 
 def reference_step(model: Parameters, state: StepState) -> Tensor:
     """Do to `state` what StepState says a step does; float32 logits [rows, vocab_size] of all rows.
 
-    Keys and values are rounded to the cache's type, everything else stays float32. An idle row is computed
+    Keys and values are what the cache holds of them, everything else stays float32. An idle row is computed
     as if it stood at position 0.
     """
     config = model.config
@@ -78,13 +80,14 @@ def _attend(
 ) -> Tensor:
     """One row's attention [heads * head_dim]; a busy row's key and value go into the cache."""
     config = model.config
-    query, key, value = torch.split(heads, [config.heads, config.kv_heads, config.kv_heads])
-    rounded = [tensor.to(state.keys.dtype) for tensor in (key, value)]
-    if busy:
-        state.keys[layer, b, :, at], state.values[layer, b, :, at] = rounded
+    query, new = heads[: config.heads], heads[config.heads :].to(model.dtype)
+    cache = state.layer_cache(layer)
+    keep_reference(new, cache if busy else None, (b, at), format_in(state.keys.dtype))
+    key, value = new.float().chunk(2)
     window = config.windows[layer]
     first = 0 if window is None else max(0, at + 1 - window)
-    keys = torch.cat((state.keys[layer, b, :, first:at], rounded[0][:, None]), dim=1).float()
-    values = torch.cat((state.values[layer, b, :, first:at], rounded[1][:, None]), dim=1).float()
+    old_keys, old_values = read_reference(cache, b, slice(first, at))
+    keys = torch.cat((old_keys, key[:, None]), dim=1)
+    values = torch.cat((old_values, value[:, None]), dim=1)
     out = F.scaled_dot_product_attention(query[None, :, None], keys[None], values[None], enable_gqa=True)
     return out.flatten()

@@ -53,6 +53,8 @@ class StepShape:
     slot_limit: int = SLOT_LIMIT
     in_flight: int = IN_FLIGHT
     times: bool = False  # whether each block notes clock ticks at every stage
+    kv_codes: int = 0  # format of the cache's codes; 0 is 16 bits
+    ask_ahead: bool = True  # whether a layer's cache is fetched into the second-level cache a layer ahead
 
     def defines(self, model: Parameters) -> dict[str, object]:
         """The kernel's macros for this model."""
@@ -84,6 +86,8 @@ class StepShape:
             "IN_FLIGHT_BYTES": self.flight_bytes(model),
             "SHARED_LIMIT": self.shared_bytes,
             "TIMES": int(self.times),
+            "KV_CODES": self.kv_codes,
+            "ASK_AHEAD": int(self.ask_ahead),
             "SLICE": SLICE,
             "MARKS": MARKS,
             "NO_TOKEN": NO_TOKEN,

@@ -17,7 +17,8 @@ struct Params {
   const float *embedding_scale, *head_scale;
   const u16* final_norm;
   const float* inverse_frequencies;  // [HEAD_DIM / 2]
-  u16 *keys, *values;                // [LAYERS, ROWS, KV_HEADS, capacity, HEAD_DIM], the last two contiguous
+  u8 *keys, *values;                 // [LAYERS, ROWS, KV_HEADS, capacity, HEAD_DIM], the last two contiguous
+  float *key_scales, *value_scales;  // of codes: the same without HEAD_DIM, as keys and values lie
   long long layer_stride, row_stride, head_stride;
   int *tokens, *positions, *output;  // output [ROWS, capacity]
   long long output_stride;
@@ -66,9 +67,10 @@ struct AttentionPlan {
   int parts[ROWS];
 };
 
-// What the token fed now has of one key-value head, ready for products: queries, key, value in 16 bits.
+// What the token fed now has of one key-value head, ready for products: queries in 16 bits, key and value.
 struct __align__(16) NewToken {
-  u16 query[HEAD_GROUP][HEAD_DIM + 8], key[HEAD_DIM], value[HEAD_DIM];
+  u16 query[HEAD_GROUP][HEAD_DIM + 8], key[HEAD_DIM], value[HEAD_DIM];  // the last two as they are cached
+  float key_scale, value_scale;
 };
 
 struct __align__(128) Shared {

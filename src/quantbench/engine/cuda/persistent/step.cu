@@ -240,6 +240,7 @@ DEVICE void begin_computing(const Params& p) {
     s.sine[b][d] = sine * p.attention_factor;
   }
   consumer_barrier();
+  ask_for_cache(0);
 }
 
 static_assert((LAYERS + 1) % 256 != 0, "the first tag would be that of fresh memory");

@@ -11,11 +11,19 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
+from quantbench.engine.cuda.state import LayerCache
 from quantbench.engine.cuda.triton.decode_kernels import attend_chunk, combine_chunks
 from quantbench.engine.cuda.triton.interleave import NATURAL, interleaved
+from quantbench.engine.cuda.triton.kv_cells import codes_number, has_conversions
 from quantbench.engine.cuda.triton.launch import dependent_launch, next_power_of_2, over
-from quantbench.engine.cuda.triton.rotate import HeadRotation, rotate_reference
+from quantbench.engine.cuda.triton.rotate import (
+    HeadRotation,
+    keep_reference,
+    read_reference,
+    rotate_reference,
+)
 from quantbench.engine.cuda.triton.softmax import score_factors
+from quantbench.engine.kv_format import format_in
 
 CHUNK = 1024  # cached positions a block goes through: fixed, so that no sum depends on the batch
 BLOCK, WARPS, STAGES = 32, 1, 3  # positions a round; how a block is compiled
@@ -32,7 +40,7 @@ def decode_attention_reference(
     rotation: HeadRotation,
     qkv: Tensor,
     positions: Tensor,
-    cache: tuple[Tensor, Tensor],
+    cache: LayerCache,
     out: Tensor,
     window: int | None = None,
     scratch: "Scratch | None" = None,
@@ -40,25 +48,26 @@ def decode_attention_reference(
 ) -> None:
     """qkv [rows, (heads + 2 kv_heads) * head_dim], not rotated -> out [rows, heads * head_dim].
 
-    cache: keys and values [rows, kv_heads, capacity, head_dim] of one layer; position p of every busy row is
-    written. Rows whose position is outside the capacity are left alone. `order`: of what reads `out`.
+    cache: of one layer; position p of every busy row is written. Rows whose position is outside the capacity
+    are left alone. `order`: of what reads `out`.
     """
     heads, kv_heads, head_dim = config.heads, config.kv_heads, config.head_dim
-    keys, values = cache
+    kv = format_in(cache[0].dtype)
     for row, position in enumerate(positions.tolist()):
-        if not 0 <= position < keys.shape[2]:
+        if not 0 <= position < cache[0].shape[2]:
             continue
         parts = qkv[row].view(-1, head_dim)
         queries, new = rotate_reference(config, rotation, parts[: heads + kv_heads], position)
-        keys[row, :, position] = new
-        values[row, :, position] = parts[heads + kv_heads :]
+        fed = torch.cat((new.to(qkv.dtype), parts[heads + kv_heads :]))
+        keep_reference(fed, cache, (row, position), kv)
         first = 0 if window is None else max(0, position - window + 1)
         seen = slice(first, position + 1)
-        grouped = queries.to(keys.dtype).float().view(kv_heads, -1, head_dim)
-        scores = grouped @ keys[row, :, seen].float().transpose(1, 2) * head_dim**-0.5
+        grouped = queries.to(qkv.dtype).float().view(kv_heads, -1, head_dim)
+        k, v = read_reference(cache, row, seen)
+        scores = grouped @ k.transpose(1, 2) * head_dim**-0.5
         if (cap := config.attention_cap) is not None:
             scores = (scores / cap).tanh() * cap
-        result = scores.softmax(-1) @ values[row, :, seen].float()
+        result = scores.softmax(-1) @ v
         out[row] = interleaved(result.reshape(-1), order).to(out.dtype)
 
 
@@ -91,7 +100,7 @@ def decode_attention(
     rotation: HeadRotation,
     qkv: Tensor,
     positions: Tensor,
-    cache: tuple[Tensor, Tensor],
+    cache: LayerCache,
     out: Tensor,
     window: int | None = None,
     scratch: Scratch | None = None,
@@ -99,9 +108,10 @@ def decode_attention(
 ) -> None:
     """`decode_attention_reference` on the device; `scratch` where the capacity is more than one chunk.
 
-    Reads each cached key and value once: 2 * kv_heads * head_dim activations a position and row.
+    Reads each cached key and value once: 2 * kv_heads * head_dim activations or codes a position and row.
     """
-    keys, values = cache
+    keys, values, *scales = cache
+    key_scales, value_scales = scales or (keys, values)
     rows, capacity = len(positions), keys.shape[2]
     half = config.head_dim // 2
     chunks = chunks_of(capacity)
@@ -109,14 +119,16 @@ def decode_attention(
     empty = scratch or Scratch(parts=out, extremes=out, totals=out)
     over(attend_chunk, (config.kv_heads, rows, chunks))(
         qkv, rotation.q_norm, rotation.k_norm, rotation.cosines, rotation.sines, positions, keys,
-        values, out, empty.parts, empty.extremes, empty.totals, capacity, window or 0, keys.stride(0),
-        keys.stride(1), *score_factors(config.head_dim, config.attention_cap), config.norm_eps,
+        values, key_scales, value_scales, out, empty.parts, empty.extremes, empty.totals, capacity,
+        window or 0, keys.stride(0), keys.stride(1),
+        *score_factors(config.head_dim, config.attention_cap), config.norm_eps,
         HEADS=config.heads,
         KV_HEADS=config.kv_heads, GROUP=config.groups, HALF=half,
         PAD_GROUP=max(16, next_power_of_2(config.groups)), PAD_HALF=max(16, next_power_of_2(half)),
         PAD_DIM=max(16, next_power_of_2(config.head_dim)), CHUNK=CHUNK, SPLIT=chunks > 1,
         WINDOW=window is not None, NORM=rotation.q_norm is not None, ORDER=order, BLOCK=BLOCK,
-        CAP=config.attention_cap is not None, DEPENDENT=dependent,
+        CAP=config.attention_cap is not None, DEPENDENT=dependent, CODES=codes_number(keys.dtype),
+        NATIVE=has_conversions(qkv.device),
         num_warps=WARPS if config.head_dim <= 128 else WIDE_WARPS, num_stages=STAGES, launch_pdl=dependent,
     )  # fmt: skip
     if scratch is not None:

@@ -5,6 +5,7 @@ context; contexts longer than a chunk are combined by a second kernel.
 """
 
 from quantbench.engine.cuda.triton.interleave import place_of
+from quantbench.engine.cuda.triton.kv_cells import as_read, coded, greatest_code, value_of
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.cuda.triton.prefetch import prefetch
 from quantbench.engine.cuda.triton.softmax import capped, softmax_step
@@ -26,7 +27,8 @@ def _rotated(at, norm, cos, sin, i, inside, span: tl.constexpr, eps, HALF: tl.co
 
 @triton.jit
 def _ask_ahead(
-    positions, keys, values, row, chunk, base, capacity, DIM: tl.constexpr, CHUNK: tl.constexpr
+    positions, keys, values, row, chunk, base, capacity, DIM: tl.constexpr, CHUNK: tl.constexpr,
+    BYTES: tl.constexpr,
 ):  # fmt: skip
     """Fetch a chunk's cached keys and values while the kernel before still runs: they do not depend on it.
 
@@ -34,16 +36,16 @@ def _ask_ahead(
     """
     ahead = tl.minimum(tl.maximum(tl.load(positions + row), 0), capacity) - chunk * CHUNK
     old = base + chunk * CHUNK * DIM
-    size = tl.minimum(ahead, CHUNK) * (DIM * 2)
+    size = tl.minimum(ahead, CHUNK) * (DIM * BYTES)
     prefetch(keys + old, size, 1)
     prefetch(values + old, size, 1)
 
 
 @triton.jit
 def _over_cached(
-    q_a, q_b, keys, values, base, begin, end, first, scale, cap, extreme, total, acc,
-    HALF: tl.constexpr, PAD_HALF: tl.constexpr, PAD_DIM: tl.constexpr, BLOCK: tl.constexpr,
-    CAP: tl.constexpr,
+    q_a, q_b, keys, values, key_scales, value_scales, base, begin, end, first, scale, cap, extreme, total,
+    acc, HALF: tl.constexpr, PAD_HALF: tl.constexpr, PAD_DIM: tl.constexpr, BLOCK: tl.constexpr,
+    CAP: tl.constexpr, CODES: tl.constexpr, NATIVE: tl.constexpr,
 ):  # fmt: skip
     """The softmax's state (highest score, sum of weights, weighted values) after the cached positions."""
     DIM: tl.constexpr = 2 * HALF
@@ -56,13 +58,23 @@ def _over_cached(
         k_inside = seen[None, :] & (i < HALF)[:, None]
         old_a = tl.load(keys + where[None, :] + i[:, None], mask=k_inside, other=0.0)
         old_b = tl.load(keys + where[None, :] + HALF + i[:, None], mask=k_inside, other=0.0)
+        if CODES != 0:
+            old_a = value_of(old_a, q_a.dtype, CODES, NATIVE)
+            old_b = value_of(old_b, q_a.dtype, CODES, NATIVE)
         scores = tl.dot(q_a, old_a)
-        scores = capped(tl.dot(q_b, old_b, scores) * scale, cap, CAP)
+        scores = tl.dot(q_b, old_b, scores) * scale
+        if CODES != 0:
+            scores *= tl.load(key_scales + base // DIM + at + s, mask=seen, other=0.0)[None, :]
+        scores = capped(scores, cap, CAP)
         scores = tl.where(seen[None, :], scores, float("-inf"))
         weights, shrink, extreme, total = softmax_step(scores, extreme, total)
         v_inside = seen[:, None] & (d < DIM)[None, :]
         old_v = tl.load(values + where[:, None] + d[None, :], mask=v_inside, other=0.0)
-        acc = tl.dot(weights.to(old_v.dtype), old_v, acc * shrink[:, None])
+        if CODES != 0:  # weights times greatest values, times codes over the greatest code at the end
+            old_v = value_of(old_v, q_a.dtype, CODES, NATIVE)
+            tops = tl.load(value_scales + base // DIM + at + s, mask=seen, other=0.0) * greatest_code(CODES)
+            weights *= tops[None, :]
+        acc = tl.dot(weights.to(q_a.dtype), old_v, acc * shrink[:, None])
     return extreme, total, acc
 
 
@@ -110,28 +122,44 @@ def _begin_with_new(
 
 
 @triton.jit
-def _store_new(
-    keys, values, at, k_a, k_b, v, i, d, newest, HALF: tl.constexpr
+def _keep_new(
+    keys, values, key_scales, value_scales, at, k_a, k_b, v, i, d, newest, HALF: tl.constexpr,
+    CODES: tl.constexpr,
 ):  # fmt: skip
-    """The new key and value into the cache, by the block that has their chunk."""
-    tl.store(keys + at + i, k_a, mask=newest & (i < HALF))
-    tl.store(keys + at + HALF + i, k_b, mask=newest & (i < HALF))
-    tl.store(values + at + d, v, mask=newest & (d < 2 * HALF))
+    """The new key and value into the cache, by the block that has their chunk; all as they are read again."""
+    held_a, held_b, held_v = k_a, k_b, v
+    if CODES != 0:
+        kind = v.dtype
+        held_a, held_b, k_scale = coded(k_a.to(tl.float32), k_b.to(tl.float32), 0, CODES)
+        held_v, _, v_scale = coded(v.to(tl.float32), v.to(tl.float32), 0, CODES)
+        k_a, k_b = as_read(held_a, k_scale, kind, CODES), as_read(held_b, k_scale, kind, CODES)
+        v = as_read(held_v, v_scale, kind, CODES)
+        tl.store(key_scales + at // (2 * HALF), k_scale, mask=newest)
+        tl.store(value_scales + at // (2 * HALF), v_scale, mask=newest)
+    tl.store(keys + at + i, held_a, mask=newest & (i < HALF))
+    tl.store(keys + at + HALF + i, held_b, mask=newest & (i < HALF))
+    tl.store(values + at + d, held_v, mask=newest & (d < 2 * HALF))
+    return k_a, k_b, v
 
 
 @triton.jit
 def attend_chunk(
-    qkv, q_norm, k_norm, cosines, sines, positions, keys, values, out, parts, extremes, totals, capacity,
-    window, row_stride, head_stride, scale, cap, eps, HEADS: tl.constexpr, KV_HEADS: tl.constexpr,
-    GROUP: tl.constexpr, HALF: tl.constexpr, PAD_GROUP: tl.constexpr, PAD_HALF: tl.constexpr,
+    qkv, q_norm, k_norm, cosines, sines, positions, keys, values, key_scales, value_scales, out, parts,
+    extremes, totals, capacity, window, row_stride, head_stride, scale, cap, eps, HEADS: tl.constexpr,
+    KV_HEADS: tl.constexpr, GROUP: tl.constexpr, HALF: tl.constexpr, PAD_GROUP: tl.constexpr,
+    PAD_HALF: tl.constexpr,
     PAD_DIM: tl.constexpr, CHUNK: tl.constexpr, SPLIT: tl.constexpr, WINDOW: tl.constexpr, NORM: tl.constexpr,
     ORDER: tl.constexpr, BLOCK: tl.constexpr, CAP: tl.constexpr, DEPENDENT: tl.constexpr,
+    CODES: tl.constexpr, NATIVE: tl.constexpr,
 ):  # fmt: skip
     head, row, chunk = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     DIM: tl.constexpr = 2 * HALF
     base = row.to(tl.int64) * row_stride + head * head_stride
     if DEPENDENT:
-        _ask_ahead(positions, keys, values, row, chunk, base, capacity, DIM, CHUNK)
+        if CODES == 0 or DIM % 16 == 0:
+            _ask_ahead(
+                positions, keys, values, row, chunk, base, capacity, DIM, CHUNK, 2 if CODES == 0 else 1
+            )  # fmt: skip
         gdc_launch_dependents()
         gdc_wait()
     position = tl.load(positions + row)
@@ -143,17 +171,22 @@ def attend_chunk(
     source = qkv + row.to(tl.int64) * ((HEADS + 2 * KV_HEADS) * DIM)
     q_a, q_b, k_a, k_b = _turned_heads(
         source, q_norm, k_norm, cosines, sines, head, position, g, i, eps, HEADS, GROUP, HALF, NORM,
-        keys.dtype.element_ty,
+        qkv.dtype.element_ty,
     )  # fmt: skip
     v = tl.load(source + (HEADS + KV_HEADS + head) * DIM + d, mask=d < DIM, other=0.0)
-    _store_new(keys, values, base + position * DIM, k_a, k_b, v, i, d, newest, HALF)
+    k_a, k_b, v = _keep_new(
+        keys, values, key_scales, value_scales, base + position * DIM, k_a, k_b, v, i, d, newest, HALF, CODES
+    )  # fmt: skip
     extreme, total, acc = _begin_with_new(
-        q_a, q_b, k_a, k_b, v, newest, scale, cap, PAD_GROUP, PAD_DIM, CAP
+        q_a, q_b, k_a, k_b, v.to(tl.float32) * greatest_code(CODES), newest, scale, cap, PAD_GROUP, PAD_DIM,
+        CAP,
     )  # fmt: skip
     extreme, total, acc = _over_cached(
-        q_a, q_b, keys, values, base, begin, tl.minimum(position, begin + CHUNK), first, scale, cap,
-        extreme, total, acc, HALF, PAD_HALF, PAD_DIM, BLOCK, CAP,
+        q_a, q_b, keys, values, key_scales, value_scales, base, begin, tl.minimum(position, begin + CHUNK),
+        first, scale, cap, extreme, total, acc, HALF, PAD_HALF, PAD_DIM, BLOCK, CAP, CODES, NATIVE,
     )  # fmt: skip
+    if CODES != 0:
+        acc *= 1.0 / greatest_code(CODES)
     heads, inside = head * GROUP + g, (g < GROUP)[:, None] & (d < DIM)[None, :]
     if SPLIT:
         slot = (row * HEADS + heads) * tl.num_programs(2) + chunk

@@ -10,9 +10,13 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
+from quantbench.engine.cuda.state import LayerCache
+from quantbench.engine.cuda.triton.kv_cells import as_read, coded
 from quantbench.engine.cuda.triton.language import tl, triton
 from quantbench.engine.cuda.triton.launch import next_power_of_2, over
+from quantbench.engine.kv_format import KV_CODES, decode, encode
 from quantbench.engine.rope import Rope
+from quantbench.settings import KvFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +80,13 @@ def rotate_prompts_reference(
     rotation: HeadRotation,
     qkv: Tensor,
     slot_mapping: Tensor,
-    cache: tuple[Tensor, Tensor] | None,
+    cache: LayerCache | None,
+    kv: KvFormat | None = None,
 ) -> None:
     """qkv [tokens, (heads + 2 kv_heads) * head_dim], turned in place.
 
-    slot_mapping int32 [2, tokens]: each token's row and position. cache: keys and values [rows, kv_heads,
-    capacity, head_dim] of one layer, written at each token's place; not where the row is negative.
+    slot_mapping int32 [2, tokens]: row and position of each. cache: of one layer, held with `kv`, written
+    at each token's place; not where the row is negative. With `kv` keys and values become what is read again.
     """
     turning = config.heads + config.kv_heads
     for token, (row, position) in enumerate(slot_mapping.t().tolist()):
@@ -89,30 +94,46 @@ def rotate_prompts_reference(
         heads[:turning] = torch.cat(rotate_reference(config, rotation, heads[:turning], position)).to(
             qkv.dtype
         )
-        if cache is not None and row >= 0:
-            cache[0][row, :, position] = heads[config.heads : turning]
-            cache[1][row, :, position] = heads[turning:]
+        stored = cache if cache is not None and row >= 0 else None
+        keep_reference(heads[config.heads :], stored, (row, position), kv)
 
 
-@triton.jit(do_not_specialize=["tokens"], do_not_specialize_on_alignment=["slot_mapping"])
-def _rotate(
-    qkv, q_norm, k_norm, cosines, sines, slot_mapping, keys, values, tokens, row_stride, head_stride, eps,
-    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr, PAD_HEADS: tl.constexpr,
-    PAD_HALF: tl.constexpr, NORM: tl.constexpr, CACHE: tl.constexpr,
+def keep_reference(
+    new: Tensor, cache: LayerCache | None, place: tuple[int, int], kv: KvFormat | None
+) -> None:
+    """new [2 kv_heads, head_dim], keys and values of a token, into a cache at its row and position if given.
+
+    With `kv` they become what is read of them again.
+    """
+    held: tuple[Tensor, ...] = (new,)
+    if kv is not None:
+        held = encode(KV_CODES[kv], new)
+        new.copy_(decode(*held))
+    for number, tensor in enumerate(cache or ()):
+        of_both, row = held[number // 2].chunk(2), place[0]
+        tensor[row, :, place[1]] = of_both[number % 2]
+
+
+def read_reference(cache: LayerCache, row: int, seen: slice) -> tuple[Tensor, Tensor]:
+    """Keys and values of a row at some positions, float32 [kv_heads, positions, head_dim]."""
+    keys, values, *scales = (tensor[row, :, seen] for tensor in cache)
+    if not scales:
+        return keys.float(), values.float()
+    return decode(keys, scales[0]), decode(values, scales[1])
+
+
+@triton.jit
+def _turned(
+    at, q_norm, k_norm, cosines, sines, position, h, i, turning, eps, HEADS: tl.constexpr,
+    HALF: tl.constexpr, NORM: tl.constexpr,
 ):  # fmt: skip
-    token = tl.program_id(0).to(tl.int64)
-    DIM: tl.constexpr = 2 * HALF
-    row = tl.load(slot_mapping + token).to(tl.int64)
-    position = tl.load(slot_mapping + tokens + token)
-    h, i = tl.arange(0, PAD_HEADS)[:, None], tl.arange(0, PAD_HALF)[None, :]
-    turning = (h < HEADS + KV_HEADS) & (i < HALF)
+    """Both halves of a token's queries and keys, normalised when asked, rotated; float32."""
     cos = tl.load(cosines + position * HALF + i, mask=i < HALF, other=0.0)
     sin = tl.load(sines + position * HALF + i, mask=i < HALF, other=0.0)
-    at = qkv + token * ((HEADS + 2 * KV_HEADS) * DIM) + h * DIM + i
     a = tl.load(at, mask=turning, other=0.0).to(tl.float32)
     b = tl.load(at + HALF, mask=turning, other=0.0).to(tl.float32)
     if NORM:
-        scale = tl.rsqrt((tl.sum(a * a, axis=1) + tl.sum(b * b, axis=1)) / DIM + eps)[:, None]
+        scale = tl.rsqrt((tl.sum(a * a, axis=1) + tl.sum(b * b, axis=1)) / (2 * HALF) + eps)[:, None]
         query = (h < HEADS) & (i < HALF)
         key = (h >= HEADS) & turning
         zero = h * 0
@@ -122,19 +143,61 @@ def _rotate(
         high += tl.load(k_norm + HALF + i + zero, mask=key, other=0.0)
         a = a * scale * low.to(tl.float32)
         b = b * scale * high.to(tl.float32)
-    kind = qkv.dtype.element_ty
-    turned_a, turned_b = (a * cos - b * sin).to(kind), (b * cos + a * sin).to(kind)
-    tl.store(at, turned_a, mask=turning)
-    tl.store(at + HALF, turned_b, mask=turning)
+    return a * cos - b * sin, b * cos + a * sin
+
+
+@triton.jit
+def _keep(a, b, cells, scales, place, heads, i, HALF: tl.constexpr, CODES: tl.constexpr, CACHE: tl.constexpr):
+    """Both halves of a token's keys or values into the cache, where `heads`; as they are read again."""
+    kind = a.dtype
+    inside = heads & (i < HALF)
+    held_a, held_b = a, b
+    if CODES != 0:
+        held_a, held_b, scale = coded(a.to(tl.float32), b.to(tl.float32), 1, CODES)
+        scale = scale[:, None]
+        a, b = as_read(held_a, scale, kind, CODES), as_read(held_b, scale, kind, CODES)
+        if CACHE:
+            tl.store(scales + place // (2 * HALF), scale, mask=heads)
     if CACHE:
-        key = (h >= HEADS) & turning & (row >= 0)
-        place = row * row_stride + (h - HEADS) * head_stride + position * DIM + i
-        tl.store(keys + place, turned_a, mask=key)
-        tl.store(keys + place + HALF, turned_b, mask=key)
-        value = (h >= HEADS + KV_HEADS) & (h < HEADS + 2 * KV_HEADS) & (i < HALF) & (row >= 0)
-        place = row * row_stride + (h - HEADS - KV_HEADS) * head_stride + position * DIM + i
-        tl.store(values + place, tl.load(at, mask=value), mask=value)
-        tl.store(values + place + HALF, tl.load(at + HALF, mask=value), mask=value)
+        tl.store(cells + place + i, held_a, mask=inside)
+        tl.store(cells + place + HALF + i, held_b, mask=inside)
+    return a, b
+
+
+@triton.jit(do_not_specialize=["tokens"], do_not_specialize_on_alignment=["slot_mapping"])
+def _rotate(
+    qkv, q_norm, k_norm, cosines, sines, slot_mapping, keys, values, key_scales, value_scales, tokens,
+    row_stride, head_stride, eps, HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr,
+    PAD_HEADS: tl.constexpr, PAD_HALF: tl.constexpr, NORM: tl.constexpr, CACHE: tl.constexpr,
+    CODES: tl.constexpr,
+):  # fmt: skip
+    token = tl.program_id(0).to(tl.int64)
+    DIM: tl.constexpr = 2 * HALF
+    row = tl.load(slot_mapping + token).to(tl.int64)
+    position = tl.load(slot_mapping + tokens + token)
+    h, i = tl.arange(0, PAD_HEADS)[:, None], tl.arange(0, PAD_HALF)[None, :]
+    turning = (h < HEADS + KV_HEADS) & (i < HALF)
+    at = qkv + token * ((HEADS + 2 * KV_HEADS) * DIM) + h * DIM + i
+    a, b = _turned(
+        at, q_norm, k_norm, cosines, sines, position, h, i, turning, eps, HEADS, HALF, NORM
+    )  # fmt: skip
+    kind = qkv.dtype.element_ty
+    a, b = a.to(kind), b.to(kind)
+    base = row * row_stride + position * DIM
+    key = (h >= HEADS) & (h < HEADS + KV_HEADS)
+    place = base + (h - HEADS) * head_stride
+    k_a, k_b = _keep(a, b, keys, key_scales, place, key & (row >= 0), i, HALF, CODES, CACHE)
+    tl.store(at, tl.where(key, k_a, a), mask=turning)
+    tl.store(at + HALF, tl.where(key, k_b, b), mask=turning)
+    if CACHE or CODES != 0:
+        value = (h >= HEADS + KV_HEADS) & (h < HEADS + 2 * KV_HEADS)
+        a = tl.load(at, mask=value & (i < HALF), other=0.0)
+        b = tl.load(at + HALF, mask=value & (i < HALF), other=0.0)
+        place = base + (h - HEADS - KV_HEADS) * head_stride
+        a, b = _keep(a, b, values, value_scales, place, value & (row >= 0), i, HALF, CODES, CACHE)
+        if CODES != 0:
+            tl.store(at, a, mask=value & (i < HALF))
+            tl.store(at + HALF, b, mask=value & (i < HALF))
 
 
 def rotate_prompts(
@@ -142,11 +205,13 @@ def rotate_prompts(
     rotation: HeadRotation,
     qkv: Tensor,
     slot_mapping: Tensor,
-    cache: tuple[Tensor, Tensor] | None,
+    cache: LayerCache | None,
+    kv: KvFormat | None = None,
 ) -> None:
     """`rotate_prompts_reference` on the device: one block a token; moves qkv twice, keys and values once."""
     half = config.head_dim // 2
-    keys, values = cache if cache is not None else (qkv, qkv)
+    keys, values, *scales = cache if cache is not None else (qkv, qkv)
+    key_scales, value_scales = scales or (keys, values)
     over(_rotate, (len(qkv),))(
         qkv,
         rotation.q_norm,
@@ -156,6 +221,8 @@ def rotate_prompts(
         slot_mapping,
         keys,
         values,
+        key_scales,
+        value_scales,
         len(qkv),
         keys.stride(0),
         keys.stride(1) if cache is not None else 0,
@@ -167,5 +234,6 @@ def rotate_prompts(
         PAD_HALF=next_power_of_2(half),
         NORM=rotation.q_norm is not None,
         CACHE=cache is not None,
+        CODES=0 if kv is None else KV_CODES[kv].number,
         num_warps=2,
     )
