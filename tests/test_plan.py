@@ -18,6 +18,7 @@ OTHER: dict[str, Any] = {
     "prompt_tokens": (64,),
     "role": "floor",
     "engine": "transformers",
+    "kv": "fp8",
     "threads": 3,
     "slots": 3,
     "spread": 2,

@@ -32,57 +32,66 @@ def codes_number(dtype: torch.dtype) -> int:
 
 @triton.jit
 def greatest_code(CODES: tl.constexpr):
-    """As a float32 scalar; 1 for activations."""
-    if CODES == 0:
-        return 1.0
-    if CODES == INT8:
-        return 127.0
-    return 448.0
+    """As a float; 1 for activations."""
+    GREATEST: tl.constexpr = 1.0 if CODES == 0 else (127.0 if CODES == INT8 else 448.0)
+    return GREATEST
+
+
+# each has one return: the compiler goes on behind a return within an `if`
 
 
 @triton.jit
 def code_of(x, CODES: tl.constexpr):
     """float32 of at most the greatest code -> the nearest code."""
     if CODES == INT8:
-        return (x + ROUNDS - ROUNDS).to(tl.int32).to(tl.int8)
-    size = tl.abs(x)
-    bits = size.to(tl.int32, bitcast=True)
-    normal = ((bits + 0x7FFFF + ((bits >> 20) & 1)) >> 20) - 960  # four significant bits, another bias
-    small = (size * 512.0 + ROUNDS - ROUNDS).to(tl.int32)  # steps of 2^-9 below 2^-6
-    code = tl.where(size < 0.015625, small, normal) & 0x7F
-    return (code | tl.where(x < 0, 0x80, 0)).to(tl.uint8)
+        code = (x + ROUNDS - ROUNDS).to(tl.int32).to(tl.int8)
+    else:
+        size = tl.abs(x)
+        bits = size.to(tl.int32, bitcast=True)
+        normal = ((bits + 0x7FFFF + ((bits >> 20) & 1)) >> 20) - 960  # four significant bits, another bias
+        small = (size * 512.0 + ROUNDS - ROUNDS).to(tl.int32)  # steps of 2^-9 below 2^-6
+        size_code = tl.where(size < 0.015625, small, normal) & 0x7F
+        code = (size_code | tl.where(x < 0, 0x80, 0)).to(tl.uint8)
+    return code
 
 
 @triton.jit
 def value_of(codes, KIND: tl.constexpr, CODES: tl.constexpr, NATIVE: tl.constexpr):
     """Codes as KIND, exact, over their scale. NATIVE: see `has_conversions`."""
-    if CODES == INT8:
-        if NATIVE:  # a byte under the exponent of 1024, two at a time: conversions are slow
-            halves = tl.inline_asm_elementwise(
-                """
-                {
-                .reg .b32 raised, offset;
-                xor.b32 raised, $2, 0x80808080;
-                mov.b32 offset, 0x64806480;
-                prmt.b32 $0, raised, 0x64646464, 0x4140;
-                prmt.b32 $1, raised, 0x64646464, 0x4342;
-                sub.f16x2 $0, $0, offset;
-                sub.f16x2 $1, $1, offset;
-                }
-                """,
-                "=r,=r,r",
-                [codes],
-                dtype=tl.float16,
-                is_pure=True,
-                pack=4,
-            )
-            return halves.to(KIND)
-        return codes.to(KIND)
-    if NATIVE:
-        return codes.to(tl.float8e4nv, bitcast=True).to(tl.float16).to(KIND)
-    bits = codes.to(tl.int32)
-    half = (((bits & 0x7F) << 7) | ((bits & 0x80) << 8)).to(tl.uint16).to(tl.float16, bitcast=True)
-    return (half.to(tl.float32) * 256.0).to(KIND)
+    if CODES == INT8 and NATIVE:
+        value = byte_halves(codes)
+    elif CODES == INT8:
+        value = codes
+    elif NATIVE:
+        value = codes.to(tl.float8e4nv, bitcast=True).to(tl.float16)
+    else:
+        bits = codes.to(tl.int32)
+        half = (((bits & 0x7F) << 7) | ((bits & 0x80) << 8)).to(tl.uint16).to(tl.float16, bitcast=True)
+        value = half.to(tl.float32) * 256.0
+    return value.to(KIND)
+
+
+@triton.jit
+def byte_halves(codes):
+    """int8 as float16: a byte under the exponent of 1024, two at a time; conversions are slow."""
+    return tl.inline_asm_elementwise(
+        """
+        {
+        .reg .b32 raised, offset;
+        xor.b32 raised, $2, 0x80808080;
+        mov.b32 offset, 0x64806480;
+        prmt.b32 $0, raised, 0x64646464, 0x4140;
+        prmt.b32 $1, raised, 0x64646464, 0x4342;
+        sub.f16x2 $0, $0, offset;
+        sub.f16x2 $1, $1, offset;
+        }
+        """,
+        "=&r,=&r,r",
+        [codes],
+        dtype=tl.float16,
+        is_pure=True,
+        pack=4,
+    )
 
 
 @triton.jit
