@@ -35,9 +35,9 @@ from quantbench.settings import Engine, KvName
 from quantbench.sources import ModelSource, is_quantized, load_tokenizer, open_source
 
 DEFAULT = (
-    "int8-head16,int8-g128-head16,int8-g32-head16,rtn-g128,search-g128,search-g128-cal,nf4-g64,q4_0,q4_k-like,"
+    "int8-head16,int8-g128-head16,int8-g32-head16,rtn-g128,rtn-g64,rtn-g32,nf4-g64,q4_0,q4_k-like,"
     "int4-nocal-head16,int4-head16,int4-gptq-head16,int4-hq-nocal-head16,int4-hq-head16,int4-hq-gptq-head16,"
-    "int4,int4-hq,int4-gptq"
+    "mixed-head16,mixed-5-head16,mixed-gptq-head16,mixed-5-gptq-head16,int4,int4-head8,int4-hq-head8,int4-gptq"
 )
 
 
