@@ -28,9 +28,12 @@ def answered(decoder: NativeDecoder, prompt: tuple[int, ...], count: int) -> tup
         seen.append(logits(hidden))
         return seen[-1]
 
+    request, stack = Request(prompt_ids=prompt, max_new_tokens=count), decoder._model.stack
     decoder._model.logits = watched  # type: ignore[method-assign]
-    (answer,) = decoder.generate([Request(prompt_ids=prompt, max_new_tokens=count)], batch_size=1)
-    decoder._model.logits = logits  # type: ignore[method-assign]
+    decoder._model.stack = None  # several steps in one call show no logits
+    (answer,) = decoder.generate([request], batch_size=1)
+    decoder._model.logits, decoder._model.stack = logits, stack  # type: ignore[method-assign]
+    assert decoder.generate([request], batch_size=1) == [answer]
     return (*prompt, *answer.token_ids), torch.cat(seen)
 
 
