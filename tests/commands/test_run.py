@@ -10,7 +10,7 @@ from rich.console import Console
 
 from quantbench.commands.report import report
 from quantbench.commands.run import exit_code
-from quantbench.errors import StoreError
+from quantbench.errors import StoreError, UsageError
 from quantbench.output import Output
 from quantbench.plan import Plan
 from quantbench.records import Failure, Record
@@ -155,3 +155,14 @@ def test_audit_shows_how_a_model_is_held(tmp_path: Path) -> None:
     out = Output(Console(file=text, width=200))
     assert audit(AuditSettings(subject=subject, device="cpu"), out, Console(file=io.StringIO())) == 0
     assert "Q8_0" in text.getvalue() and "down (1)" in text.getvalue()
+
+
+@pytest.mark.parametrize("option", [{"device": "cpu"}, {"method": "int8"}])
+def test_audit_of_a_results_folder_takes_no_option_of_models(option: dict[str, str], tmp_path: Path) -> None:
+    from quantbench.commands.audit import audit
+    from quantbench.settings.commands import AuditSettings
+
+    settings = AuditSettings(subject=str(folder_with(tmp_path, reference_records())), **option)
+    console = Console(file=io.StringIO())
+    with pytest.raises(UsageError, match=f"--{next(iter(option))} has no effect here"):
+        audit(settings, Output(console), console)
