@@ -9,12 +9,16 @@ import torch
 from quantbench.engine.config import read_config
 from quantbench.engine.cuda.packing import packed_parameters
 from quantbench.engine.cuda.persistent import from_blocks
+from quantbench.engine.cuda.persistent.launch import build_persistent_step
+from quantbench.engine.cuda.persistent.reference import reference_step
 from quantbench.engine.cuda.persistent.shape import unsupported_reason
 from quantbench.engine.load import ParameterLoader
 from quantbench.engine.parameters import Parameters
 from quantbench.methods.mixtures import Mixture, pure, q4_k_m
 from quantbench.sources.random_weights import RandomSource
-from quantbench.weights.formats import FloatWeight, Weight
+from quantbench.weights.formats import BlockWeight, FloatWeight, Weight
+from tests.engine.cuda.step_models import moved, on_gpu, random_state
+from tests.engine.cuda.test_few_rows import needs_hopper
 from tests.weights.test_ggml_blocks import blocks
 
 CONFIG = {
@@ -35,6 +39,16 @@ def head_in_eight(config: Mapping[str, Any]) -> Mixture:
     return lambda name, inputs: "Q8_0" if "embed" in name else "Q4_0"
 
 
+def small(weight: BlockWeight) -> BlockWeight:
+    """Of types that begin with their scale: values of about one over the square root of the inputs."""
+    if weight.kind in ("Q8_0", "Q4_0"):
+        data = weight.data.reshape(weight.shape[0], weight.shape[1] // 32, -1)
+        scale = data[..., :2].contiguous().view(torch.float16)
+        scale /= (40 if weight.kind == "Q8_0" else 3) * weight.shape[1] ** 0.5
+        data[..., :2] = scale.view(torch.uint8)
+    return weight
+
+
 def model_of(mixture: Callable[[Mapping[str, Any]], Mixture], **changes: Any) -> Parameters:
     config = {**CONFIG, **changes}
     source, kind_of = RandomSource("random", config, seed=0), mixture(config)
@@ -42,7 +56,7 @@ def model_of(mixture: Callable[[Mapping[str, Any]], Mixture], **changes: Any) ->
     class Reader:
         def __call__(self, name: str, shape: tuple[int, int], /) -> Weight:
             kind = kind_of(name, shape[1])
-            return blocks(kind, *shape) if kind else FloatWeight(torch.ones(shape).half())
+            return small(blocks(kind, *shape)) if kind else FloatWeight(torch.ones(shape).half())
 
         def stored(self, name: str) -> tuple[str, ...]:
             return (name,)
@@ -81,3 +95,19 @@ def test_what_the_kernel_does_not_run_as_rows_stays_in_blocks(
     mixture: Callable[[Mapping[str, Any]], Mixture], changes: dict[str, Any]
 ) -> None:
     assert not from_blocks.better_as_rows(model_of(mixture, **changes))
+
+
+@pytest.mark.gpu
+@needs_hopper
+@pytest.mark.parametrize("mixture", [pure("Q8_0"), pure("Q4_0"), head_in_eight])
+@pytest.mark.parametrize("positions", [[130], [0, 77, -1, 199]])
+def test_a_step_over_these_rows_is_that_of_the_dequantized_blocks(
+    cuda: torch.device, mixture: Callable[[Mapping[str, Any]], Mixture], positions: list[int]
+) -> None:
+    model = on_gpu(packed_parameters(model_of(mixture), as_rows=True), cuda)
+    state = random_state(model, positions, 200, with_logits=True, device=cuda)
+    expected = moved(state, cuda)
+    build_persistent_step(model, state)()
+    logits = reference_step(model, expected)
+    assert state.logits is not None
+    assert ((state.logits - logits).norm(dim=1) <= 3e-3 * logits.norm(dim=1)).all()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from quantbench.sources.ggml_types import TYPES_BY_NAME
 from quantbench.weights.formats.block_rows import BlockRows
 from quantbench.weights.formats.blocks import BlockWeight
 from quantbench.weights.formats.floats import FloatWeight
@@ -45,7 +46,9 @@ class MixedWeight(Weight):
 
         All as one in Q8_0 where that holds their values and takes so few bytes more that a launch costs more.
         """
-        if (widened := self._as_bytes()) and widened.nbytes - self.nbytes <= LAUNCH_BYTES:
+        out, inputs = self.shape
+        more = out * inputs // 32 * TYPES_BY_NAME["Q8_0"].nbytes - self.nbytes
+        if more <= LAUNCH_BYTES and (widened := self._as_bytes()):
             return widened.gpu_layout()
         groups: list[list[Weight]] = []
         for part in self.parts:
