@@ -47,6 +47,20 @@ def test_what_a_part_raises_is_raised(tmp_path: Path) -> None:
         made_together([*parts(tmp_path, 2), broken])
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.usefixtures("forking")
+def test_parts_of_a_fork_that_was_killed_are_made_here(tmp_path: Path) -> None:
+    here = os.getpid()
+
+    def heavy() -> list[str]:
+        if os.getpid() != here:
+            os._exit(9)
+        return made(tmp_path, 7)
+
+    assert made_together([*parts(tmp_path, 2), heavy]) == ["0.txt", "1.txt", "7.txt"]
+    assert (tmp_path / "7.txt").read_text() == str(here)
+
+
 def test_beside_other_threads_all_parts_are_made_here(tmp_path: Path) -> None:
     waiting = threading.Event()
     thread = threading.Thread(target=waiting.wait)

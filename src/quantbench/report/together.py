@@ -1,6 +1,7 @@
 """Parts of a report made at the same time, each by a fork that has all that was computed before.
 
-Where forking is not safe (not Linux, other threads in this process) or of no use they are made one by one.
+Where forking is not safe (not Linux, other threads in this process), of no use, or a fork is killed, they are
+made one by one.
 """
 
 import os
@@ -19,13 +20,15 @@ def made_together(parts: Sequence[Part]) -> list[str]:
     workers = min(len(parts), MOST, cores())
     if workers < 2 or sys.platform != "linux" or threading.active_count() > 1:
         return [name for part in parts for name in part()]
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
     from multiprocessing import get_context
 
     _parts[:] = parts
     try:
         with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
             return [name for names in pool.map(_make, range(len(parts))) for name in names]
+    except BrokenExecutor:  # a fork was killed, perhaps for want of memory
+        return [name for part in parts for name in part()]
     finally:
         _parts.clear()
 
