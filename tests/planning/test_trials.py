@@ -124,6 +124,7 @@ def test_a_cache_with_and_without_eight_bits_makes_two_rows_of_a_method() -> Non
     trials = [trial for trial in planned(kv=(KvName.INT8, KvName.NONE)) if trial.role == "method"]
     assert [trial.name for trial in trials] == ["fp16", "fp16 kv-int8", "int8", "int8 kv-int8"]
     assert [trial.load.kv for trial in trials] == [None, "int8", None, "int8"]
+    assert all(trial.row for trial in trials), "a table has rows with names, or methods"
     assert len({trial.id for trial in trials}) == 4
 
 

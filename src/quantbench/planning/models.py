@@ -39,7 +39,8 @@ def kv_named(trials: Sequence[Trial]) -> list[Trial]:
     if len({trial.load.kv for trial in trials}) < 2:
         return list(trials)
     return [
-        trial.changed(row=f"{trial.name} kv-{trial.load.kv}") if trial.load.kv else trial for trial in trials
+        trial.changed(row=f"{trial.name} kv-{trial.load.kv}" if trial.load.kv else trial.name)
+        for trial in trials
     ]
 
 
