@@ -35,9 +35,9 @@ FAMILIES = {
 }
 
 
-def config_of(name: str) -> ModelConfig:
+def config_of(name: str, **changes: int) -> ModelConfig:
     shape = {"vocab_size": 50, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1}
-    return read_config({"model_type": "llama", **shape, **FAMILIES[name]})
+    return read_config({"model_type": "llama", **shape, **FAMILIES[name], **changes})
 
 
 def rotation_of(config: ModelConfig, positions: int, device: torch.device) -> HeadRotation:

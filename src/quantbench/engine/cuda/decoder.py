@@ -15,6 +15,7 @@ from quantbench.decoding import Generation, HeldMatrix, Phase, Point, Request, h
 from quantbench.decoding.sequence import check_ids, check_requests, grouped
 from quantbench.engine.crossing import OnFinish, OnFirst, in_parts
 from quantbench.engine.cuda.ahead import ask_for_kernels
+from quantbench.engine.cuda.decode_attention.launch import attention_name
 from quantbench.engine.cuda.few_rows.launch import (
     Run,
     few_row_products,
@@ -243,7 +244,7 @@ class CudaDecoder:
             "prompt linear": AS_LINEAR
             if self.batch_invariant
             else "cuBLAS, packed weights dequantized per use; few tokens as linear",
-            "attention": f"{self._ops.name}, split over chunks of long contexts",
+            "attention": attention_name(self._model, self._ops.name),
             "activations": str(self._model.dtype).removeprefix("torch."),
             "batch invariance": "on: one kernel and one order of sums for every number of rows"
             if self.batch_invariant

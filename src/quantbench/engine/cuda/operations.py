@@ -6,9 +6,10 @@ The passes are written once, over a table; so the same code that runs on the GPU
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from quantbench.engine.cuda.decode_attention.launch import decode_attention
 from quantbench.engine.cuda.triton.add_norm import add_norm, add_norm_reference
 from quantbench.engine.cuda.triton.argmax import argmax, argmax_reference
-from quantbench.engine.cuda.triton.decode_attention import decode_attention, decode_attention_reference
+from quantbench.engine.cuda.triton.decode_attention import decode_attention_reference
 from quantbench.engine.cuda.triton.dequantize import dequantize, dequantize_reference
 from quantbench.engine.cuda.triton.embed import embed, embed_reference
 from quantbench.engine.cuda.triton.join import join, join_reference

@@ -61,11 +61,13 @@ def _float_tile(shape: tuple[int, int], columns: int) -> Tile:
         return Tile(rows=128, tokens=64, inputs=64)
     if inputs >= LONG:
         return Tile(rows=64, tokens=128, more=64, inputs=64, warps=8)
+    if out > inputs:
+        return Tile(rows=64, tokens=32, inputs=128, stages=6)
     return Tile(rows=64, tokens=64, inputs=128)
 
 
 def _int8_tile(shape: tuple[int, int], columns: int) -> Tile:
-    out, inputs = shape
+    out = shape[0]
     if columns <= 32:
         if out >= HUGE:
             return Tile(rows=128, tokens=columns, inputs=128, stages=4)
@@ -82,11 +84,11 @@ def _int8_tile(shape: tuple[int, int], columns: int) -> Tile:
         return Tile(rows=128, tokens=64, more=32, inputs=64, warps=8)
     if out >= WIDE:
         return Tile(rows=128, tokens=64, inputs=128, warps=8, stages=3)
-    return Tile(rows=64, tokens=64, inputs=128, stages=3 if inputs >= LONG else 4)
+    return _narrow(shape, columns)
 
 
 def _int4_tile(shape: tuple[int, int], columns: int) -> Tile:
-    out, inputs = shape
+    out = shape[0]
     if columns <= 32:
         return Tile(rows=128 if out >= HUGE else 64, tokens=columns, inputs=128, stages=3)
     if columns == 64:
@@ -97,6 +99,22 @@ def _int4_tile(shape: tuple[int, int], columns: int) -> Tile:
         return Tile(rows=128, tokens=64, more=32, inputs=128, warps=8, stages=3)
     if columns == 192 and out >= WIDE:
         return Tile(rows=128, tokens=64, inputs=128, warps=8, stages=3)
+    return _narrow(shape, columns)
+
+
+def _block_tile(shape: tuple[int, int], columns: int) -> Tile:
+    """GGUF blocks: as 4-bit weights, save for a tile that was timed for those alone."""
+    out, inputs = shape
+    if columns == 192 and out < WIDE:
+        return Tile(rows=64, tokens=64, inputs=128, stages=3 if inputs >= LONG else 4)
+    return _int4_tile(shape, columns)
+
+
+def _narrow(shape: tuple[int, int], columns: int) -> Tile:
+    """Packed weights: queries, keys and values of many rows have too few blocks otherwise."""
+    out, inputs = shape
+    if columns == 192 and inputs < LONG and inputs < out:
+        return Tile(rows=64, tokens=32, inputs=128)
     return Tile(rows=64, tokens=64, inputs=128, stages=3 if inputs >= LONG else 4)
 
 
@@ -114,7 +132,7 @@ TILES = {
     GpuKind.FLOAT: _float_tile,
     GpuKind.INT8: _int8_tile,
     GpuKind.INT4: _int4_tile,
-    GpuKind.BLOCKS: _int4_tile,  # four stages were faster alone, and slower within a step
+    GpuKind.BLOCKS: _block_tile,  # four stages were faster alone, and slower within a step
 }
 
 
