@@ -325,8 +325,5 @@ inline void copy_wait() {  // nothing arrives before it is waited for
   }
   machine::now->copies = later;
 }
-inline void fetch_ahead(const void* from, int bytes) {
-  if (bytes % 16 || (uintptr_t)from % 16) machine::trap("what is fetched ahead is not aligned");
-}
 inline void wait_for_predecessor() {}
 inline void let_successor_start() {}

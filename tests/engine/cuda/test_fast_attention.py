@@ -10,6 +10,7 @@ from quantbench.engine.cuda.triton.decode_attention import Scratch, decode_atten
 from quantbench.engine.cuda.triton.interleave import interleaved
 from tests.engine.cuda.emulation import COMPILER, emulated_attention
 from tests.engine.cuda.matrices import distance, poisoned
+from tests.engine.cuda.step_models import random_model
 from tests.engine.cuda.test_attention import cache_of, config_of, qkv_of, rotation_of
 
 CPU = torch.device("cpu")
@@ -63,6 +64,18 @@ def test_chunks_of_a_long_text_add_up(
     decode_attention_reference(config, rotation, qkv, at, cache, z, window)
     module.launch(emulated, config, rotation, qkv, at, cache, y, window, scratch, 64)
     assert distance(y, interleaved(z, 64)) < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("family", "codes", "starts"),
+    [("qwen3", False, "CUDA C++ in decode steps"), ("qwen3", True, "triton,"), ("mistral", False, "triton,")],
+)
+def test_the_record_names_the_kernel_that_attends(
+    family: str, codes: bool, starts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "reason_against", lambda device: None)
+    name = module.attention_name(random_model(family, "float"), "triton", codes=codes)
+    assert name.startswith(starts)
 
 
 @pytest.mark.gpu

@@ -244,7 +244,7 @@ class CudaDecoder:
             "prompt linear": AS_LINEAR
             if self.batch_invariant
             else "cuBLAS, packed weights dequantized per use; few tokens as linear",
-            "attention": attention_name(self._model, self._ops.name),
+            "attention": attention_name(self._model, self._ops.name, codes=self._kv is not None),
             "activations": str(self._model.dtype).removeprefix("torch."),
             "batch invariance": "on: one kernel and one order of sums for every number of rows"
             if self.batch_invariant

@@ -183,8 +183,8 @@ KERNEL(THREADS, LEAST_BLOCKS) void attend(const __grid_constant__ Attention p) {
     cosine = *(const Fours*)(p.cosines + angle), sine = *(const Fours*)(p.sines + angle);
     const int rest = share.begin + HELD * SWEEP, there = share.stored() - rest;
     if (thread() == 0 && there > 0) {
-      fetch_ahead(cache.keys + (long long)rest * HEAD_DIM, there * HEAD_DIM * 2);
-      fetch_ahead(cache.values + (long long)rest * HEAD_DIM, there * HEAD_DIM * 2);
+      prefetch_bulk(cache.keys + (long long)rest * HEAD_DIM, there * HEAD_DIM * 2);
+      prefetch_bulk(cache.values + (long long)rest * HEAD_DIM, there * HEAD_DIM * 2);
     }
   }
   let_successor_start();

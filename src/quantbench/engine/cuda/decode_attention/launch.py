@@ -14,6 +14,7 @@ from torch import Tensor
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.nvrtc import DEPENDENT, CompiledKernel, compiled, missing
 from quantbench.engine.cuda.sources import joined_source
+from quantbench.engine.cuda.state import LayerCache
 from quantbench.engine.cuda.triton import decode_attention as by_triton
 from quantbench.engine.cuda.triton.decode_attention import CHUNK, Scratch, chunks_of, combine
 from quantbench.engine.cuda.triton.interleave import NATURAL
@@ -95,7 +96,7 @@ def decode_attention(
     rotation: HeadRotation,
     qkv: Tensor,
     positions: Tensor,
-    cache: tuple[Tensor, Tensor],
+    cache: LayerCache,
     out: Tensor,
     window: int | None = None,
     scratch: Scratch | None = None,
@@ -110,10 +111,10 @@ def decode_attention(
         by_triton.decode_attention(*arguments)
 
 
-def attention_name(model: Parameters, operations: str) -> str:
-    """What attends in a model's passes, which take these operations."""
-    device = model.device
-    fast = operations == "triton" and takes(model.config, model.dtype) and reason_against(device) is None
+def attention_name(model: Parameters, operations: str, *, codes: bool) -> str:
+    """What attends in a model's passes, which take these operations; `codes` says that a cache holds them."""
+    known = operations == "triton" and not codes and takes(model.config, model.dtype)
+    fast = known and reason_against(model.device) is None
     steps = "CUDA C++ in decode steps, " if fast else ""
     return f"{steps}{operations}{' in prompts' if fast else ''}, split over chunks of long contexts"
 
@@ -141,7 +142,7 @@ def launch(
     rotation: HeadRotation,
     qkv: Tensor,
     positions: Tensor,
-    cache: tuple[Tensor, Tensor],
+    cache: LayerCache,
     out: Tensor,
     window: int | None,
     scratch: Scratch | None,

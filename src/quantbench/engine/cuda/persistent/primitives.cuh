@@ -231,11 +231,6 @@ DEVICE void copy_wait() {  // for all but the LATER newest groups
   asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
 }
 
-// Asks for bytes (a multiple of 16) to be brought into the second-level cache: a hint.
-DEVICE void fetch_ahead(const void* from, int bytes) {
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-}
-
 // Between kernels of one stream, where the launch asks for it: nothing that the one before writes may be read before.
 DEVICE void wait_for_predecessor() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 DEVICE void let_successor_start() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
