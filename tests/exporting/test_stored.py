@@ -8,8 +8,10 @@ import torch
 import quantbench
 from quantbench.exporting.matrices import Parameter
 from quantbench.exporting.packing import CompressedTensors, Gptq, Packing
+from quantbench.sources.layout import EMBEDDING
 from quantbench.weights.writers import Unfit, ggml_tensor
 from tests.exporting.models import opened, same, values_of, write_model
+from tests.gguf_files import write_tiny
 from tests.weights.test_stored_layouts import MODULE, load, names, read
 
 
@@ -61,3 +63,12 @@ def test_one_layout_becomes_another(form: str, tmp_path: Path) -> None:
     )
     second = quantbench.export(str(first), format=form, output_dir=tmp_path / "b", **asked)
     assert same(values_of(opened(second), "stored"), values_of(opened(first), "stored"))
+
+
+@pytest.mark.parametrize(
+    "method", ["int4-asym", *(pytest.param(name, marks=pytest.mark.long) for name in ("int4-gptq", "mixed"))]
+)
+def test_a_quantized_file_is_calibrated_by_its_dequantized_weights(method: str, tmp_path: Path) -> None:
+    source = opened(Path(write_tiny(tmp_path / "m.gguf", hidden_size=256, vocab_size=258)))
+    assert source.is_packed(EMBEDDING)  # type: ignore[attr-defined]
+    assert all(bool(values.isfinite().all()) for values in values_of(source, method).values())

@@ -22,7 +22,7 @@ from quantbench.engine.plain.operations import PlainOperations
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import EMBEDDING, HEAD
 from quantbench.weights.formats import FloatWeight, Weight
-from quantbench.weights.readers import Quantizing, read_tensor
+from quantbench.weights.readers import Quantizing, floats_of
 
 
 def input_mean_squares(
@@ -37,7 +37,7 @@ def input_mean_squares(
     where = torch.device(device)
     loader = ParameterLoader(source, config, Quantizing(source, Cast(where, dtype)), where, dtype)
     ids = torch.tensor([token for text in texts for token in text])
-    table = read_tensor(source, EMBEDDING, (config.vocab_size, config.hidden_size))
+    table = floats_of(source, EMBEDDING, (config.vocab_size, config.hidden_size))
     run = Pass(config, [len(text) for text in texts], where, dtype)
     with torch.inference_mode():
         states = table[ids].to(where, torch.float32) * config.embedding_scale

@@ -25,7 +25,7 @@ from quantbench.engine.sequential import check_layers
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import EMBEDDING, HEAD
 from quantbench.weights.formats import Weight
-from quantbench.weights.readers import Quantizing, read_tensor
+from quantbench.weights.readers import Quantizing, floats_of
 
 AT_ONCE = 256  # tokens whose logits are held together
 SEED = 0  # of the tokens that are drawn
@@ -99,7 +99,7 @@ class Backward:
     def _forward(self) -> list[Tensor]:
         """States [tokens, hidden_size] before every layer, and behind the last."""
         config = self._config
-        table = read_tensor(self._source, EMBEDDING, (config.vocab_size, config.hidden_size))
+        table = floats_of(self._source, EMBEDDING, (config.vocab_size, config.hidden_size))
         states = [table[self._ids].to(self._device, torch.float32)]
         with torch.no_grad():
             for number in range(config.layers):
@@ -109,7 +109,7 @@ class Backward:
     def _head(self, states: Tensor, name: str) -> tuple[Tensor, list[Tensor]]:
         """Gradient of the drawn tokens' log-probability at the states, and what candidates add to it."""
         config = self._config
-        table = read_tensor(self._source, name, (config.vocab_size, config.hidden_size))
+        table = floats_of(self._source, name, (config.vocab_size, config.hidden_size))
         table = table.to(self._device, torch.float32)
         weights = self._of_table(name, table)
         self._shared = weights if config.tied else []
@@ -156,7 +156,7 @@ class Backward:
     def _embedding(self, gradient: Tensor, head: list[Tensor]) -> None:
         """Of rows that are looked up, and with them of a tied head."""
         config = self._config
-        table = read_tensor(self._source, EMBEDDING, (config.vocab_size, config.hidden_size))
+        table = floats_of(self._source, EMBEDDING, (config.vocab_size, config.hidden_size))
         table = table.to(self._device, torch.float32)
         ids, added = self._ids.to(self._device), []
         for weight in self._shared if head else self._of_table(EMBEDDING, table):

@@ -24,7 +24,7 @@ from quantbench.errors import ModelError
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import EMBEDDING, HEAD
 from quantbench.weights.formats import FloatWeight, Weight
-from quantbench.weights.readers import Quantizing, read_tensor
+from quantbench.weights.readers import Quantizing, floats_of
 
 CHUNK = 4096  # tokens that run through a layer together: its activations are held for so many
 
@@ -112,7 +112,7 @@ class Sequential:
     def _chunks(self) -> list[Chunk]:
         """The texts, embedded, so many together that their tokens are about CHUNK."""
         shape = (self._config.vocab_size, self._config.hidden_size)
-        table = read_tensor(self._source, EMBEDDING, shape)
+        table = floats_of(self._source, EMBEDDING, shape)
         each = max(1, CHUNK // max(map(len, self._texts)))
         chunks = []
         for start in range(0, len(self._texts), each):

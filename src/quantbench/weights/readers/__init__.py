@@ -1,7 +1,7 @@
 """What a matrix of a source becomes."""
 
-from quantbench.weights.readers.quantizing import Quantizer, Quantizing
+from quantbench.weights.readers.quantizing import Quantizer, Quantizing, floats_of
 from quantbench.weights.readers.reader import WeightReader, read_tensor
 from quantbench.weights.readers.stored import stored_reader
 
-__all__ = ["Quantizer", "Quantizing", "WeightReader", "read_tensor", "stored_reader"]
+__all__ = ["Quantizer", "Quantizing", "WeightReader", "floats_of", "read_tensor", "stored_reader"]
