@@ -8,8 +8,8 @@ its median time, in turns over --rounds. Layouts: blocks, and rows where a type 
 """
 
 import argparse
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 from time import perf_counter
 
@@ -75,16 +75,15 @@ def compile_all(model: Parameters, counts: list[int], capacity: int) -> None:
     few, forms = of_each_kind(model), set[Variant]()
     tables = rotation_tables(few.config, 1, CUDA)
 
-    def ask() -> None:
+    def ask() -> list[Callable[[], object]]:
         for rows in counts:
             tiled = TiledProducts(TRITON, rows, "silu")
             noted = FewRowProducts(tiled, rows, lambda variant, *_: forms.add(variant))
             for products in (tiled, noted) if rows <= MAX_TOKENS else (tiled,):
                 TritonStep(few, stand_in(few, rows, capacity), tables, TRITON, products)()
+        return [partial(machine_code, form) for form in forms]
 
     compile_together(ask, compile_calls(model))
-    with ThreadPoolExecutor(16) as threads:
-        list(threads.map(machine_code, forms))
 
 
 def time_steps(options: argparse.Namespace) -> None:
