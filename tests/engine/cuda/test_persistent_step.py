@@ -106,7 +106,16 @@ CASES: dict[str, tuple[str, str, list[int], dict[str, Any]]] = {
 CODE_TOLERANCE = {KvFormat.INT8: 4e-3, KvFormat.FP8: 2e-2}
 
 
-@pytest.mark.parametrize("name", CASES)
+SHORT = "cache in int8, text longer than the short splits"  # of the cases with codes
+
+
+def marked(name: str) -> object:
+    """The other caches of codes have their long form here, and run on a GPU."""
+    is_long = name.startswith("cache in") and name != SHORT
+    return pytest.param(name, marks=pytest.mark.long) if is_long else name
+
+
+@pytest.mark.parametrize("name", map(marked, CASES))
 def test_logits_and_cache_equal_the_reference(name: str, tmp_path: Path) -> None:
     family, scheme, positions, changes = CASES[name]
     changes = dict(changes)
