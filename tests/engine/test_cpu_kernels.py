@@ -187,8 +187,8 @@ def test_decoded_logits_do_not_depend_on_the_batch_bit_for_bit() -> None:
     def attend(count: int) -> Tensor:
         kv = KeyValueCache(shape, rows=5, capacity=50, device=cpu, dtype=single)
         generator = torch.Generator().manual_seed(1)
-        for tensor in (*kv.keys, *kv.values):
-            tensor.normal_(generator=generator)
+        for cells in (*kv.keys, *kv.values):
+            cells.held.normal_(generator=generator)
         step = run.token_attention(kv, rotation, positions[:count], 49, False)
         return step(0, projections[:count].clone(), HeadNorms(None, None))
 

@@ -23,7 +23,7 @@ class ExecutionSettings(Settings):
         "Devices to run trials on side by side, as cuda:0,cuda:1 or auto.",
         facts=Facts(shown="one trial after another on --device"),
     )
-    allow_shared: bool = option(False, "Measure speed even where trials share cores or memory.")
+    allow_shared: bool = option(False, "Measure speed where trials share cores or memory.")
     executor: Executor = option(Executor.LOCAL, "What starts trials: local or ray.")
     ray_address: str = option("auto", "Ray: auto on a node, else ray://HOST:PORT.", facts=Facts(needs=(RAY,)))
     gpus_per_trial: int | None = option(

@@ -54,7 +54,7 @@ class PlaceSettings(Settings):
     threads: int | None = option(
         None, "Number of CPU threads.", facts=Facts(shown="torch's own", needs=(OWN,)), ge=1, le=4096
     )
-    batch_invariant: bool = option(False, "Give the same answer in any batch, slower on a GPU.")
+    batch_invariant: bool = option(False, "Give one answer in any batch, slower on a GPU.")
     exact_prompts: bool = option(
         False,
         "Multiply on a CPU in float32, not in integers: prompts, and all tokens from GGUF blocks.",
@@ -122,8 +122,8 @@ class AskedLoad(PlaceSettings):
     )
     kv: tuple[KvName, ...] = option(
         (),
-        "KV cache in 8 bits: int8, fp8; 'none,int8' measures both.",
-        facts=Facts(shown="none, in the activations' type"),
+        "KV cache: none (activations' type), int8, fp8.",
+        facts=Facts(shown="none"),
     )
     engine_python: tuple[str, ...] = option(
         (),

@@ -340,7 +340,7 @@ def test_gguf_blocks_of_several_types_generate_what_the_plain_engine_does() -> N
     """Queries, keys and values of one matrix in two types, gates and ups too, an odd one as floats."""
 
     def quantize(name: str, values: torch.Tensor) -> Weight:
-        kinds = {"v_proj": "Q8_0", "up_proj": "Q5_1", "down_proj": "", "embed_tokens": "Q8_0"}
+        kinds = {"v_proj": "Q4_1", "up_proj": "Q5_1", "down_proj": "", "embed_tokens": "Q8_0"}
         kind = kinds.get(name.split(".")[-2], "Q5_0")
         return blocks_of(name, values, kind or None)
 
@@ -352,7 +352,7 @@ def test_gguf_blocks_of_several_types_generate_what_the_plain_engine_does() -> N
     ours, asked = fast(plain), requests()
     assert ours.generate(asked, batch_size=6) == plain.generate(asked, batch_size=6)
     held = {matrix.name.split(".")[-2]: matrix.format for matrix in ours.held()}
-    assert (held["q_proj"], held["v_proj"], held["up_proj"]) == ("Q5_0", "Q8_0", "Q5_1")
+    assert (held["q_proj"], held["v_proj"], held["up_proj"]) == ("Q5_0", "Q4_1", "Q5_1")
     assert held["down_proj"] == "W16"
     sizes = [sum(t.nbytes for _, t in decoder.resident_tensors()) for decoder in (ours, plain)]
     assert sizes[0] == sizes[1]
