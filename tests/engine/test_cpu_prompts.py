@@ -163,6 +163,7 @@ def test_a_decoder_says_so_of_its_prompts_and_not_of_its_head() -> None:
     assert "prompts" not in ran(decoder, "linear").name + ran(decoder, "head").name
 
 
+@pytest.mark.long
 def test_without_vnni_prompts_are_multiplied_like_everything_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

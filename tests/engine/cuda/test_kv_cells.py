@@ -24,6 +24,7 @@ from tests.engine.cuda.test_decoder import fast, requests
 from tests.engine.models import native, prompts, ran, reference_model
 
 FORMATS = list(KvFormat)
+SHORT_AND_LONG = [FORMATS[0], *(pytest.param(kv, marks=pytest.mark.long) for kv in FORMATS[1:])]
 Cache = tuple[Tensor, ...]
 
 
@@ -115,7 +116,7 @@ def test_what_is_not_finite_is_read_as_not_a_number(device: torch.device, kv: Kv
     assert qkv[0].view(-1, config.head_dim)[-1].isnan().all()
 
 
-@pytest.mark.parametrize("kv", FORMATS)
+@pytest.mark.parametrize("kv", SHORT_AND_LONG)
 def test_scores_choose_the_tokens_that_are_answered(kv: KvFormat) -> None:
     plain = native(reference_model("qwen2-tied"), kv=kv)
     assert isinstance(plain, NativeDecoder)
@@ -130,7 +131,7 @@ def test_scores_choose_the_tokens_that_are_answered(kv: KvFormat) -> None:
     assert ran(decoder, "KV cache").name.startswith(kv.value)
 
 
-@pytest.mark.parametrize("kv", FORMATS)
+@pytest.mark.parametrize("kv", SHORT_AND_LONG)
 def test_an_answer_to_a_prompt_computed_once_is_the_same(kv: KvFormat) -> None:
     plain = native(reference_model("qwen3"), kv=kv)
     assert isinstance(plain, NativeDecoder)

@@ -107,11 +107,17 @@ CODE_TOLERANCE = {KvFormat.INT8: 4e-3, KvFormat.FP8: 2e-2}
 
 
 SHORT = "cache in int8, text longer than the short splits"  # of the cases with codes
+SLOW = {
+    "int8 in groups of 128, tiles of both heights, chunks",
+    "double quantization, a slice of four pairs",
+    "double quantization, tiles of both heights",
+    "double quantization of small groups, ends of 8 bits in wide ones, tiles of both heights",
+}
 
 
 def marked(name: str) -> object:
-    """The other caches of codes have their long form here, and run on a GPU."""
-    is_long = name.startswith("cache in") and name != SHORT
+    """A case; those that a shorter one nearly covers have their long form here, and run on a GPU."""
+    is_long = name in SLOW or (name.startswith("cache in") and name != SHORT)
     return pytest.param(name, marks=pytest.mark.long) if is_long else name
 
 
@@ -148,7 +154,7 @@ def test_steps_choose_tokens_and_advance_as_the_reference(tmp_path: Path) -> Non
     assert torch.equal(state.output, expected.output)
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("bad", [torch.nan, pytest.param(torch.inf, marks=pytest.mark.long)])
 @pytest.mark.parametrize("scheme", ["float", "int8", "int4"])
 def test_a_norm_that_is_not_finite_chooses_no_token_and_reads_nothing_beyond(
     scheme: str, bad: float, tmp_path: Path
