@@ -94,13 +94,8 @@ def main() -> None:
     bandwidth = measure_bandwidth(options.device).read_bytes_per_s
     where = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else "CPU"
     print(f"{options.model} on {where}, torch {torch.__version__}: reads {bandwidth / 1e12:.3f} TB/s")
-    facts = {
-        "model": options.model,
-        "device": where,
-        "torch": torch.__version__,
-        "read_bytes_per_s": bandwidth,
-    }
-    table = Table(options.json, facts)
+    facts = {"model": options.model, "device": where, "torch": torch.__version__}
+    table = Table(options.json, facts | {"read_bytes_per_s": bandwidth})
     exact = None if options.no_error else exact_logits(source, options.device)
     for contender, reference in contenders(source, options, exact):
         new = options.new if contender.engine == "native" else min(options.new, options.peer_new)
@@ -258,10 +253,9 @@ def exact_logits(source: ModelSource, device: str) -> tuple[list[int], torch.Ten
     draw = random.Random(0)
     text = [draw.randrange(decoder.vocab_size) for _ in range(ERROR_TOKENS)]
     (logits,) = decoder.score([text])
-    logits = logits.float().cpu()
     del decoder
     release(device)
-    return text, logits
+    return text, logits.float().cpu()
 
 
 def own_error(decoder: Decoder, reference: Reference) -> float | None:
