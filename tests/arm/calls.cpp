@@ -42,6 +42,22 @@ struct Argument<T*> {
     }
 };
 
+// The fields in their order, each as an argument of its own.
+template <>
+struct Argument<const Cached*> {
+    std::tuple<Argument<const float*>, Argument<const float*>, Argument<void*>, Argument<void*>, Argument<float*>,
+               Argument<float*>, Argument<int64_t>> fields;
+    Cached cached;
+    const Cached* value = &cached;
+    void receive() {
+        std::apply([](auto&... each) { (each.receive(), ...); }, fields);
+        cached = std::apply([](auto&... each) { return Cached{each.value...}; }, fields);
+    }
+    void give_back() const {
+        std::apply([](auto&... each) { (each.give_back(), ...); }, fields);
+    }
+};
+
 template <class Result, class... A>
 void answer(Result (*kernel)(A...)) {
     std::tuple<Argument<A>...> arguments;

@@ -5,7 +5,7 @@ import gc
 import shutil
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ class ArmFunction:
         self.restype: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
-        given = list(zip(self.argtypes, arguments, strict=True))
+        pairs = zip(self.argtypes, arguments, strict=True)
+        given = [each for kind, value in pairs for each in flattened(kind, value)]
         arrays = [value for kind, value in given if kind is ctypes.c_void_p]
         memory = memory_at([0, *arrays])
         sent = [memory[v] if kind is ctypes.c_void_p else struct.pack(CODES[kind], v) for kind, v in given]
@@ -95,6 +96,16 @@ class ArmFunction:
             if length > 0:
                 ctypes.memmove(address, self._library.take(length), length)
         return result
+
+
+def flattened(kind: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+    """An argument with its type; of a structure that is passed by its address, the fields."""
+    structure = getattr(value, "_obj", None)
+    if structure is None:
+        yield kind, value
+        return
+    for name, field in structure._fields_:
+        yield field, getattr(structure, name) or 0
 
 
 KNOWN: WeakValueDictionary[int, torch.Tensor] = WeakValueDictionary()  # tensors by where their storage begins
