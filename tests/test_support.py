@@ -80,7 +80,7 @@ def test_following_a_refusals_advice_leads_to_a_run(settings: dict[str, str], tm
     with pytest.raises(UsageError) as refusal:
         planned(model, methods=("mixed",), **settings)
     advice = str(refusal.value).rpartition("; ")[2]
-    methods = advice.removeprefix("use --methods ").split(",")
+    methods = advice.removeprefix("take ").partition(", or")[0].split(",")
     assert planned(model, methods=tuple(methods), **settings)
 
 
@@ -136,7 +136,9 @@ def test_a_gguf_file_runs_as_it_is_stored(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_not_quantized_has_nothing_stored(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"'stored' cannot run here: .* is not quantized; use --methods"):
+    with pytest.raises(
+        UsageError, match=r"'stored' cannot run here: .* is not quantized; take fp16,int8,int4, or"
+    ):
         planned(folder(tmp_path, "llama"), methods=("stored",))
 
 

@@ -169,11 +169,17 @@ def measurable(methods: tuple[str, ...], support: Support) -> tuple[tuple[str, .
         return kept, None if kept == DEFAULT_METHODS else support.sentence
     for name in methods:
         if support.engine_of(name) is None:
-            fix = f"use --methods {','.join(support.methods)}"
             told = name == STORED or support.quantized
             why = support.unsupported_reason(name) if told else support.sentence
-            raise UsageError(f"method '{name}' cannot run here: {why}; {fix}")
+            raise UsageError(f"method '{name}' cannot run here: {why}; {advice(support)}")
     return methods, mixed(methods, support)
+
+
+def advice(support: Support) -> str:
+    """Which methods to take instead: the default ones, or the first few, and where all of them stand."""
+    few = [name for name in DEFAULT_METHODS if name in support.methods] or support.methods[:3]
+    more = "" if len(few) == len(support.methods) else ", or another that 'quantbench methods MODEL' lists"
+    return f"take {','.join(few)}{more}"
 
 
 def mixed(methods: tuple[str, ...], support: Support) -> str | None:
