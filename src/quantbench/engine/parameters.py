@@ -20,9 +20,12 @@ from quantbench.settings import KvFormat
 from quantbench.weights.formats import MixedWeight, Weight
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Matrix:
-    """One weight matrix [out, in] and its bias [out]; `parts` are the checkpoint's names and their rows."""
+    """One weight matrix [out, in] and its bias [out]; `parts` are the checkpoint's names and their rows.
+
+    `weight` alone may be set anew, to the same values in another layout, so that both never stay.
+    """
 
     weight: Weight
     bias: Tensor | None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from quantbench.weights.formats import Weight
 
     Measure = Callable[[Sequence[Sequence[int]]], Mapping[str, Tensor]]  # texts -> squares by matrix name
-    Passed = tuple[Mapping[str, Tensor], Mapping[str, Weight]]  # mean squares, weights; both by name
+    Passed = tuple[Mapping[str, Tensor], dict[str, Weight]]  # mean squares, weights; both by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Strengths:
     """Mean square of each input by matrix name, and weights made on the way; none where there was no pass."""
 
     squares: "Mapping[str, Tensor]" = field(default_factory=dict)
-    weights: "Mapping[str, Weight]" = field(default_factory=dict)
+    weights: "dict[str, Weight]" = field(default_factory=dict)
     calibration: Calibration | None = None
     warning: str | None = None
     seconds: float = 0.0

@@ -72,7 +72,7 @@ class Layers:
 
     def quantize_in_turn(
         self, texts: Sequence[Sequence[int]], quantize: "QuantizeTogether"
-    ) -> "tuple[Mapping[str, Tensor], Mapping[str, Weight]]":
+    ) -> "tuple[Mapping[str, Tensor], dict[str, Weight]]":
         """Mean squares of all inputs behind it, and a weight for each linear layer, one after the other.
 
         The layers, head apart, take their turns as the model defines them, so many together as MOMENT_BYTES

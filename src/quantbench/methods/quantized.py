@@ -102,7 +102,7 @@ class QuantizedMethod:
 
     def load_after(self, strengths: Strengths, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Into our engine, after a pass that has been made."""
-        noted = Noted(self, strengths, device=settings.device, dtype=settings.dtype)
+        noted = Noted(self, strengths, device=settings.device, dtype=settings.dtype, once=True)
         loaded = load_quantized(source, settings, noted, before=strengths.seconds)
         told = (strengths.warning,) if strengths.warning else ()
         warnings = (*told, *noted.warnings(), *loaded.warnings)
@@ -137,11 +137,15 @@ class QuantizedMethod:
 class Noted:
     """A quantizer that keeps at 16 bits what its method cannot quantize, and counts all exceptions."""
 
-    def __init__(self, method: QuantizedMethod, strengths: Strengths, *, device: str, dtype: str) -> None:
+    def __init__(
+        self, method: QuantizedMethod, strengths: Strengths, *, device: str, dtype: str, once: bool = False
+    ) -> None:
+        """`once`: no matrix is asked for again, so that what the pass made is handed out, not kept."""
         self._quantize, self._chosen, self._ends = method.quantize, method.kept, method.ends
         self._group_size = method.group_size
         self._whole = f"{'pair' if method.paired else 'group'} of {method.group_size}"
-        self._squares, self._made = strengths.squares, strengths.weights
+        self._squares = strengths.squares
+        self._made = strengths.weights.pop if once else strengths.weights.get
         self._device = device
         self._kept_dtype = "bfloat16" if dtype == "bfloat16" else "float16"
         self._kept: list[str] = []
@@ -152,7 +156,7 @@ class Noted:
             return self._ends(name, tensor.to(self._device), None)
         chosen = name in self._chosen
         squares = self._squares.get(name)
-        weight: Weight | None = self._made.get(name)
+        weight: Weight | None = self._made(name, None)
         if weight is None or weight.is_float:
             weight = None if chosen else self._quantize(name, tensor.to(self._device), squares)
         if weight is None:

@@ -27,7 +27,7 @@ from quantbench.engine.cuda.few_rows.launch import (
 from quantbench.engine.cuda.few_rows.variant import MAX_TOKENS, Variant
 from quantbench.engine.cuda.graphs import Step, forget_workspaces
 from quantbench.engine.cuda.operations import TRITON, StepOperations
-from quantbench.engine.cuda.packing import packed_parameters
+from quantbench.engine.cuda.packing import take_over
 from quantbench.engine.cuda.persistent.from_blocks import better_as_rows
 from quantbench.engine.cuda.persistent.shape import rows_for
 from quantbench.engine.cuda.persistent_step import PersistentStep, first_error, persistent_step
@@ -61,9 +61,8 @@ def load_cuda(
     warnings: tuple[str, ...] = (),
     kv: KvFormat | None = None,
 ) -> "CudaDecoder":
-    """A decoder that takes over the parameters: what it repacks is dropped from the caching allocator."""
-    model = packed_parameters(parameters, as_rows=not batch_invariant and better_as_rows(parameters))
-    del parameters
+    """A decoder that takes over the parameters: of what it repacks no more than a matrix is there twice."""
+    model = take_over(parameters, as_rows=not batch_invariant and better_as_rows(parameters))
     torch.cuda.empty_cache()
     return CudaDecoder(
         model,
@@ -106,7 +105,7 @@ class CudaDecoder:
         self.cache_bytes: int | None = 0
         self._warmup_s = 0.0
         self._ran: dict[int | None, Kernel] = {}  # steps, by the most rows that each takes
-        self._few_names: dict[str, str] = {}  # what few rows ran with, where that is not `linear`
+        self._few: tuple[Kernel, ...] = ()  # what few rows ran with, where that is not `linear`
 
     @property
     def warmup_s(self) -> float:
@@ -179,9 +178,8 @@ class CudaDecoder:
         products = self._products(state.rows)
         if not isinstance(products, TiledProducts):
             held = taken_scheme(self._model, state.rows)
-            self._few_names = {
-                "linear of few rows": f"CUDA C++, tensor cores, {held}, up to {MAX_TOKENS} rows"
-            }
+            name = f"CUDA C++, tensor cores, {held}"
+            self._few = (Kernel(operation="linear of few rows", name=name, max_batch=MAX_TOKENS),)
         return TritonStep(self._model, state, self._tables, self._ops, products)
 
     def _products(self, rows: int, run: Run | None = None) -> Products:
@@ -253,7 +251,7 @@ class CudaDecoder:
             "bits and add in another order",
         }
         steps = sorted(self._ran.values(), key=lambda kernel: kernel.max_batch is None)
-        return [*named_kernels(names | self._few_names | kv_kernel(self._kv)), *steps]
+        return [*named_kernels(names | kv_kernel(self._kv)), *self._few, *steps]
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         return self._model.step_bytes(batch_size, context, self._kv)

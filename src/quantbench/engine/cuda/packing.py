@@ -2,8 +2,8 @@
 
 Float and 8-bit matrices are used as the engine already holds them: row-major [out, in], 8-bit ones with a
 float32 scale per row beside them. 4-bit matrices change (`formats.Int4Rows`), and GGUF blocks
-(`formats.BlockRows`, or the rows of another format that holds them exactly). Converting never needs a second
-copy of more than one matrix.
+(`formats.BlockRows`, or the rows of another format that holds them exactly). `take_over` needs a second copy
+of one matrix at a time, and of one layer's experts.
 """
 
 from collections.abc import Iterator
@@ -14,25 +14,45 @@ from quantbench.engine.parameters import ExpertParameters, LayerParameters, Matr
 from quantbench.weights.formats import BlockWeight, GpuKind, GpuOperand, MixedWeight, Weight
 
 
-def packed_parameters(parameters: Parameters, *, as_rows: bool = False) -> Parameters:
-    """The same model in the kernels' layout. The caller drops `parameters` so that one copy remains.
+def take_over(parameters: Parameters, *, as_rows: bool = False) -> Parameters:
+    """The same model in the kernels' layout, into which `parameters` itself is changed matrix by matrix.
 
-    `as_rows` asks for whole rows in place of blocks, where these have that form.
+    What was there before is dropped at once, whoever holds `parameters`. `as_rows` asks for whole rows in
+    place of blocks, where these have that form.
     """
 
-    def laid_out(weight: Weight) -> Weight:
-        rows = weight.whole_rows() if as_rows and isinstance(weight, BlockWeight) else None
-        return weight.gpu_layout() if rows is None else rows
+    def lay_out(*matrices: Matrix) -> None:
+        for matrix in matrices:
+            matrix.weight = _laid_out(matrix.weight, as_rows)
 
-    model = parameters.map(laid_out)
-    return replace(model, layers=tuple(map(_grouped, model.layers)))
+    lay_out(parameters.embedding)
+    layers = []
+    for layer in parameters.layers:
+        lay_out(*layer.matrices)
+        layers.append(_grouped(layer))
+    if not parameters.tied:
+        lay_out(parameters.head)
+    return replace(parameters, layers=tuple(layers))
+
+
+def packed_parameters(parameters: Parameters, *, as_rows: bool = False) -> Parameters:
+    """The same beside `parameters`, which stay as they are."""
+    return take_over(parameters.map(lambda weight: weight), as_rows=as_rows)
+
+
+def _laid_out(weight: Weight, as_rows: bool) -> Weight:
+    rows = weight.whole_rows() if as_rows and isinstance(weight, BlockWeight) else None
+    return weight.gpu_layout() if rows is None else rows
 
 
 def _grouped(layer: LayerParameters) -> LayerParameters:
-    """Experts one after another in memory."""
-    return (
-        replace(layer, mlp=grouped_experts(layer.mlp)) if isinstance(layer.mlp, ExpertParameters) else layer
-    )
+    """Experts one after another in memory, those of `layer` too."""
+    if not isinstance(layer.mlp, ExpertParameters):
+        return layer
+    mlp = grouped_experts(layer.mlp)
+    for before, after in zip(layer.mlp.experts, mlp.experts, strict=True):
+        before.up.weight, before.down.weight = after.up.weight, after.down.weight
+    return replace(layer, mlp=mlp)
 
 
 def operand_of(weight: Weight) -> GpuOperand:

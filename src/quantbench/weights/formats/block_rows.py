@@ -64,13 +64,15 @@ class BlockRows(Weight):
     @classmethod
     def of(cls, kind: str, data: "Tensor", stored: str = "") -> "BlockRows":
         """From blocks uint8 [out, bytes of a row], some rows at a time."""
-        import torch
 
         columns = data.shape[1] // TYPES_BY_NAME[kind].nbytes * TYPES_BY_NAME[kind].values
         step = max(1, AT_ONCE // columns)
-        parts = [tuple(_laid_out(kind, rows)) for rows in torch.split(data, step)]
-        joined = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        tensors = [tensor if tensor.shape[1] else None for tensor in joined]
+        wholes = [part.new_empty(len(data), part.shape[1]) for part in _laid_out(kind, data[:1])]
+        for start in range(0, len(data), step):
+            rows = slice(start, start + step)
+            for whole, part in zip(wholes, _laid_out(kind, data[rows]), strict=True):
+                whole[rows] = part
+        tensors = [whole if whole.shape[1] else None for whole in wholes]
         return cls(kind, *tensors, stored=stored)  # type: ignore[arg-type, misc]
 
     @property
