@@ -72,3 +72,10 @@ def test_gpu_that_was_busy_before_is_said() -> None:
     signs = list(signs_of_interference(read_row(busy, True)))
     assert "the GPU was 60 % busy" in signs[0]
     assert "30 GB of the GPU's memory" in signs[1]
+
+
+def test_a_gpu_with_this_process_alone_was_busy_with_the_trial_before() -> None:
+    own = record("fp16", speed=(speed_point(40.0),))
+    extra = {"utilization_percent": 30, "memory_used_bytes": 510_000_000}
+    after = own.model_copy(update={"environment": own.environment.model_copy(update={"extra": extra})})
+    assert not list(signs_of_interference(read_row(after, True)))

@@ -176,3 +176,11 @@ def test_a_kernel_of_few_rows_is_named_where_it_ran(rows: int, kernel: str) -> N
     few = Kernel(operation="decode step", name="one kernel a step", max_batch=rows)
     kernels = (*named_kernels({"linear": "tensor cores"}), few)
     assert f"multiplied by {kernel}" in diagnosed(stepped(reads, kernels=kernels)).text
+
+
+@pytest.mark.parametrize(("rows", "kernel"), [(16, "CUDA C++"), (0, "tensor cores")])
+def test_a_step_that_fell_back_is_not_what_multiplied(rows: int, kernel: str) -> None:
+    few = Kernel(operation="linear of few rows", name="CUDA C++", max_batch=rows)
+    step = Kernel(operation="decode step", name="seven kernels a layer", max_batch=4, reason="mixed formats")
+    kernels = (*named_kernels({"linear": "tensor cores"}), few, step)
+    assert f"multiplied by {kernel}." in diagnosed(stepped(reads, kernels=kernels)).text

@@ -157,12 +157,18 @@ def _stages(row: Row) -> str:
 
 
 def step_kernel(row: Row) -> str | None:
-    """The kernel that multiplied matrices at the headline batch; few rows may have one of their own."""
-    point = headline_point(row)
-    step = find_kernel(row.record.kernels, "decode step", point.batch_size) if point else None
-    if step and step.max_batch is not None:
-        return step.name
-    linear = find_kernel(row.record.kernels, "linear")
+    """The kernel that multiplied matrices at the headline batch; few rows may have one of their own.
+
+    A step with a reason stands where a kernel of its own was hoped for: its products are those of more rows.
+    """
+    point, kernels = headline_point(row), row.record.kernels
+    if point is not None:
+        step = find_kernel(kernels, "decode step", point.batch_size)
+        if step and step.max_batch is not None and step.reason is None:
+            return step.name
+        if few := find_kernel(kernels, "linear of few rows", point.batch_size):
+            return few.name
+    linear = find_kernel(kernels, "linear")
     return linear.name if linear else None
 
 

@@ -10,6 +10,7 @@ from quantbench.units import listed, show_bytes
 
 MARK = "†"  # behind a disturbed figure
 BUSY_GPU_PERCENT = 5  # before the trial began
+ONE_CONTEXT_BYTES = 700_000_000  # with the driver's share; a second process that computes has one, too
 TAKEN_BYTES = 2_500_000_000  # before the trial began; the driver and one context stay below
 DRIFT = 0.05  # of the median, between the slowest and the fastest round
 
@@ -51,11 +52,15 @@ def signs_of_interference(row: Row) -> Iterator[str]:
 
 
 def _busy_gpu(record: Record) -> Iterator[str]:
+    """The driver's share of busy time reaches back a second: often to the end of the trial before."""
     extra = record.environment.extra
-    busy = extra.get("utilization_percent")
-    if isinstance(busy, int) and busy > BUSY_GPU_PERCENT:
-        yield f"the GPU was {busy} % busy before the trial began: another process may have slowed it."
-    used = extra.get("memory_used_bytes")
+    busy, used = extra.get("utilization_percent"), extra.get("memory_used_bytes")
+    alone = isinstance(used, int) and used <= ONE_CONTEXT_BYTES
+    if isinstance(busy, int) and busy > BUSY_GPU_PERCENT and not alone:
+        yield (
+            f"the GPU was {busy} % busy before the trial began, by the trial before it or by another "
+            "process, which may have slowed it."
+        )
     if isinstance(used, int) and used > TAKEN_BYTES:
         yield f"{show_bytes(used)} of the GPU's memory were in use before the trial began."
 
