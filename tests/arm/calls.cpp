@@ -83,6 +83,7 @@ int main() {
         KERNEL(quantbench_linear_bits);
         KERNEL(quantbench_linear_integers);
         KERNEL(quantbench_prompt_bits);
+        KERNEL(quantbench_rows_beside);
         KERNEL(quantbench_linear_prompt);
         KERNEL(quantbench_rows);
         KERNEL(quantbench_norm);

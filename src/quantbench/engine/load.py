@@ -12,6 +12,7 @@ from torch import Tensor
 
 from quantbench.decoding import Decoder
 from quantbench.engine.config import ModelConfig, read_config
+from quantbench.engine.cpu.operations import strip_of
 from quantbench.engine.expert_groups import neighbours
 from quantbench.engine.head_rows import qkv_order, rows_in_order
 from quantbench.engine.parameters import (
@@ -113,6 +114,7 @@ class ParameterLoader:
         self._reader = reader
         self._device = device
         self._dtype = dtype
+        self._strip = strip_of(device.type)
         self._qkv_order = qkv_order(self._settings, config)
         self._unused = set(source.names())
         self._mixtures: Counter[str] = Counter()  # that became floats: format -> matrices
@@ -186,6 +188,7 @@ class ParameterLoader:
         biases = [self.vector(bias_of(name), shape[0]) for name, shape in tensors.parts if tensors.bias]
         weight = stack(weights if order is None else rows_in_order(weights, order))
         bias = torch.cat(biases) if biases else None
+        weight = weight.cpu_layout(self._strip)
         if isinstance(weight, MixedWeight) and self._device.type == "cuda" and not weight.has_gpu_kernel:
             self._mixtures[weight.format] += 1
             weight = FloatWeight(weight.as_dtype(self._dtype), weight.format)

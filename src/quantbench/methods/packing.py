@@ -71,14 +71,16 @@ class Packing:
         """Change the model's layers in place."""
         from quantbench.decoding.packed_modules import pack
         from quantbench.decoding.packed_stacks import pack_stacks, stacked_fields
+        from quantbench.engine.cpu.operations import strip_of
 
         layers = Layers(model)
         if self._calibrate is not None:
             self.strengths = self._calibrate(layers)
         quantize = self._quantizer(self.strengths)
+        strip = strip_of(self._device)
         start = time.perf_counter()
         for layer in layers.layers:
-            weight = quantize(layer.name, layer.matrix())
+            weight = quantize(layer.name, layer.matrix()).cpu_layout(strip)
             for module in layer.modules:
                 pack(module, weight, product_of(weight, bias_of(module), self._device), model.dtype)
         stacked = [(name, module) for name, module in model.named_modules() if stacked_fields(module)]

@@ -63,8 +63,9 @@ struct Integers {
 };
 
 void encode(const Problem& p, Integers& to) {
-#pragma omp parallel for schedule(static) if (p.rows * p.k > FEW_FLOATS)
-    for (int64_t run = 0; run < p.rows * to.runs; ++run) to.encode(p.x + run * 32, run);
+    in_parts(p.rows * p.k > FEW_FLOATS, p.rows * to.runs, [&](int64_t run, int64_t end) {
+        for (; run < end; ++run) to.encode(p.x + run * 32, run);
+    });
 }
 
 // Unpacked runs of one row of weights, to be met by many rows.
@@ -132,9 +133,10 @@ inline void rows_of_runs(const Problem& p, const Integers& x, int64_t n, Make ma
 template <class Block>
 void few_runs(const Problem& p, const Integers& x) {
     constexpr int NR = 4;
-#pragma omp parallel for schedule(static) if (p.n * p.k > FEW_WEIGHTS)
-    for (int64_t n = 0; n < p.n - p.n % NR; n += NR)
-        rows_of_runs<2, NR>(p, x, n, [&](int j) { return reader_of<Blocks<Block>>(p, n + j); });
+    in_parts(p.n * p.k > FEW_WEIGHTS, p.n / NR, [&](int64_t first, int64_t end) {
+        for (int64_t n = first * NR; n < end * NR; n += NR)
+            rows_of_runs<2, NR>(p, x, n, [&](int j) { return reader_of<Blocks<Block>>(p, n + j); });
+    });
     for (int64_t n = p.n - p.n % NR; n < p.n; ++n)
         rows_of_runs<2, 1>(p, x, n, [&](int j) { return reader_of<Blocks<Block>>(p, n + j); });
 }
@@ -158,13 +160,11 @@ template <class Block>
 void many_runs(const Problem& p, const Integers& x) {
     typedef Run<Block::SHIFTED> To;
     constexpr int NB = 16, NR = 4;
-#pragma omp parallel
-    {
+    in_parts(p.rows * p.n * p.k > FEW_PRODUCTS, (p.n + NB - 1) / NB, [&](int64_t first, int64_t end) {
         const Scratch space(NB * x.runs * sizeof(To) / 4);
         To* all = reinterpret_cast<To*>(space.data);
         const auto reader = [&](int64_t j) { return Unpacked<Block::SHIFTED>{all + j * x.runs, 0}; };
-#pragma omp for schedule(static)
-        for (int64_t n = 0; n < p.n; n += NB) {
+        for (int64_t n = first * NB; n < p.n && n < end * NB; n += NB) {
             const int64_t count = n + NB <= p.n ? NB : p.n - n;
             for (int64_t j = 0; j < count; ++j) unpack_runs<Block>(p, n + j, all + j * x.runs);
             int64_t j = 0;
@@ -172,7 +172,7 @@ void many_runs(const Problem& p, const Integers& x) {
                 rows_of_runs<2, NR>(p, x, n + j, [&](int i) { return reader(j + i); });
             for (; j < count; ++j) rows_of_runs<2, 1>(p, x, n + j, [&](int i) { return reader(j + i); });
         }
-    }
+    });
 }
 
 template <class Block>

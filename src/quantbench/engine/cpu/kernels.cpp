@@ -24,11 +24,14 @@ void quantbench_linear(int kind, const float* x, int64_t rows, int64_t k, int64_
     multiply_floats(kind, Problem{x, data, scale, zero, bias, residual, y, rows, k, n, group});
 }
 
-// y [rows, k] = rows `ids` of the weights, as floats.
-void quantbench_rows(int kind, int64_t k, const void* data, const void* scale, const void* zero, int64_t group,
+// y [rows, k] = rows `ids` of the weights [n, k], as floats.
+void quantbench_rows(int kind, int64_t k, int64_t n, const void* data, const void* scale, const void* zero, int64_t group,
                      const int64_t* ids, int64_t rows, float* y) {
-    look_up(kind, Problem{nullptr, data, scale, zero, nullptr, nullptr, y, rows, k, 0, group}, ids);
+    look_up(kind, Problem{nullptr, data, scale, zero, nullptr, nullptr, y, rows, k, n, group}, ids);
 }
+
+// Rows that lie side by side in 4-bit kinds with 32 added; 0 where the kernels know none of these.
+int quantbench_rows_beside() { return QUANTBENCH_BESIDE; }
 
 // Bits of activations in `quantbench_linear_integers`; 0 where a kind has none.
 int quantbench_linear_bits(int kind) { return integer_bits(kind); }
@@ -77,32 +80,36 @@ void quantbench_linear_prompt(int kind, const float* x, int64_t rows, int64_t k,
 
 // y [rows, length] = x / root mean square of its row * weight; length is a multiple of 16.
 void quantbench_norm(const float* x, const float* weight, int64_t rows, int64_t length, float eps, float* y) {
-#pragma omp parallel for schedule(static) if (rows * length > FEW_FLOATS)
-    for (int64_t m = 0; m < rows; ++m) norm_row(x + m * length, weight, length, eps, y + m * length);
+    in_parts(rows * length > FEW_FLOATS, rows, [&](int64_t m, int64_t end) {
+        for (; m < end; ++m) norm_row(x + m * length, weight, length, eps, y + m * length);
+    });
 }
 
 // y [rows, length] = activation(gate) * up, where x [rows, 2 * length] holds gate and up; length: multiple
 // of 16. kind: 0 silu, 1 gelu, 2 gelu by tanh, 3 relu.
 void quantbench_gate(int kind, const float* x, int64_t rows, int64_t length, float* y) {
-#pragma omp parallel for schedule(static) if (rows * length > FEW_FLOATS)
-    for (int64_t m = 0; m < rows; ++m)
-        for (int64_t i = 0; i < length; i += W) {
-            const vec gate = load(x + m * 2 * length + i), up = load(x + m * 2 * length + length + i);
-            store(y + m * length + i, activate(kind, gate) * up);
-        }
+    in_parts(rows * length > FEW_FLOATS, rows, [&](int64_t m, int64_t end) {
+        for (; m < end; ++m)
+            for (int64_t i = 0; i < length; i += W) {
+                const vec gate = load(x + m * 2 * length + i), up = load(x + m * 2 * length + length + i);
+                store(y + m * length + i, activate(kind, gate) * up);
+            }
+    });
 }
 
 // y [length] = activation(x); length: multiple of 16. kind as in `quantbench_gate`.
 void quantbench_activate(int kind, const float* x, int64_t length, float* y) {
-#pragma omp parallel for schedule(static) if (length > FEW_FLOATS)
-    for (int64_t i = 0; i < length; i += W) store(y + i, activate(kind, load(x + i)));
+    in_parts(length > FEW_FLOATS, length / W, [&](int64_t first, int64_t end) {
+        for (int64_t i = first * W; i < end * W; i += W) store(y + i, activate(kind, load(x + i)));
+    });
 }
 
 // x [length] = cap * tanh(x / cap), in place.
 void quantbench_cap(float* x, int64_t length, float cap) {
     const int64_t whole = length / W * W;
-#pragma omp parallel for schedule(static) if (length > FEW_FLOATS)
-    for (int64_t i = 0; i < whole; i += W) store(x + i, capped(load(x + i), cap));
+    in_parts(length > FEW_FLOATS, whole / W, [&](int64_t first, int64_t end) {
+        for (int64_t i = first * W; i < end * W; i += W) store(x + i, capped(load(x + i), cap));
+    });
     for (int64_t i = whole; i < length; ++i) x[i] = capped(fill(x[i]), cap)[0];
 }
 
@@ -126,8 +133,7 @@ void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t*
                                const float* k_norm, float eps, int64_t capacity, int64_t window, float cap, float* out) {
     const Prompts p{qkv, count, heads, kv_heads, dim, window, cap, begins, rows};
     for (int64_t prompt = 0; prompt < count; ++prompt) {
-#pragma omp parallel for schedule(static) if (p.length(prompt) * p.width() > FEW_FLOATS)
-        for (int64_t at = 0; at < p.length(prompt); ++at) {
+        const auto keep_token = [&](int64_t at) {
             float* row = qkv + (begins[prompt] + at) * p.width();
             for (int64_t h = 0; h < heads + kv_heads; ++h) {
                 const float* norm = h < heads ? q_norm : k_norm;
@@ -142,7 +148,10 @@ void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t*
                     values.from(to).put(value), values.from(to).read(value);
                 }
             });
-        }
+        };
+        in_parts(p.length(prompt) * p.width() > FEW_FLOATS, p.length(prompt), [&](int64_t at, int64_t end) {
+            for (; at < end; ++at) keep_token(at);
+        });
         attend_prompt(p, prompt, out);
     }
 }
@@ -177,8 +186,8 @@ int64_t quantbench_steps(const Layer* layers, const Cached* caches, const Shape*
     const Operand &embedding = ends->embedding.parts[0], &head = ends->head.parts[0];
     const Scratch x(rows * s->hidden), normed(rows * s->hidden), logits(rows * head.outputs);
     for (int64_t step = 0; step < most; ++step, tokens += rows) {
-        quantbench_rows(static_cast<int>(embedding.kind), embedding.inputs, embedding.data, embedding.scale,
-                        embedding.zero, embedding.group, tokens, rows, x.data);
+        quantbench_rows(static_cast<int>(embedding.kind), embedding.inputs, embedding.outputs, embedding.data,
+                        embedding.scale, embedding.zero, embedding.group, tokens, rows, x.data);
         quantbench_layers(layers, caches, s, rows, positions, nullptr, capacity, x.data);
         quantbench_norm(x.data, ends->norm, rows, s->hidden, s->eps, normed.data);
         multiply(ends->head, normed.data, rows, nullptr, logits.data);

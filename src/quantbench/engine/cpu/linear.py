@@ -36,7 +36,7 @@ ARGUMENTS = {
     "quantbench_linear": "ipqqqpppqppp",
     "quantbench_linear_integers": "ipqqqpppqppp",
     "quantbench_linear_prompt": "ipqqqpppqpppi",
-    "quantbench_rows": "iqpppqpqp",
+    "quantbench_rows": "iqqpppqpqp",
     "quantbench_norm": "ppqqfp",
     "quantbench_gate": "ipqqp",
     "quantbench_activate": "ipqp",
@@ -56,6 +56,8 @@ def declare(library: ctypes.CDLL) -> None:
         function.argtypes = [TYPES[letter] for letter in letters]
         function.restype = None
     library.quantbench_steps.restype = ctypes.c_int64
+    library.quantbench_rows_beside.argtypes = []
+    library.quantbench_rows_beside.restype = ctypes.c_int
     for bits in (library.quantbench_linear_bits, library.quantbench_prompt_bits):
         bits.argtypes = [ctypes.c_int]
         bits.restype = ctypes.c_int
@@ -153,7 +155,7 @@ class CpuLinear:
     def rows(self, ids: Tensor) -> Tensor:
         ids, y = ids.contiguous(), torch.empty(len(ids), self._in)
         weight = (self._data, self._scale, self._zero, self._group)
-        self._rows_call(self._kind, self._in, *weight, ids.data_ptr(), len(ids), y.data_ptr())
+        self._rows_call(self._kind, self._in, self._out, *weight, ids.data_ptr(), len(ids), y.data_ptr())
         return y
 
 

@@ -44,6 +44,15 @@ def cpu_operations(
     return CpuOperations(built.kernels, config, dtype, plain, exact=exact), None
 
 
+def strip_of(device: str) -> int:
+    """Rows that kernels want side by side (`Weight.cpu_layout`); 0 for none, and without kernels."""
+    library = load_kernels().kernels if device == "cpu" else None
+    if library is None:
+        return 0
+    declare(library)
+    return int(library.quantbench_rows_beside())
+
+
 class CpuOperations:
     """Compiled kernels where shapes and types allow, plain torch where not."""
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "blocks.hpp"
+#include "parts.hpp"
 #include "stored_readers.hpp"
 
 #include <utility>
@@ -139,29 +140,24 @@ void multiply_few(const Problem& p) {
     constexpr int NR = 4;
     const int64_t blocks = p.n / NR;
     const int64_t pairs = p.rows == 1 ? p.n / (2 * NR) : 0;  // eight chains hide the latency of one row
-#pragma omp parallel if (p.n * p.k > FEW_WEIGHTS)
-    {
-#pragma omp for schedule(static) nowait
-        for (int64_t b = 0; b < pairs; ++b) tile_direct<R, 1, 2 * NR>(p, 0, b * 2 * NR);
-#pragma omp for schedule(static) nowait
-        for (int64_t b = pairs * 2; b < blocks; ++b) rows_direct<R, NR>(p, b * NR);
-    }
+    in_parts(p.n * p.k > FEW_WEIGHTS, blocks - pairs, [&](int64_t first, int64_t end) {
+        for (; first < end && first < pairs; ++first) tile_direct<R, 1, 2 * NR>(p, 0, first * 2 * NR);
+        for (; first < end; ++first) rows_direct<R, NR>(p, (first + pairs) * NR);
+    });
     for (int64_t n = blocks * NR; n < p.n; ++n) rows_direct<R, 1>(p, n);
 }
 
 template <class R>
 void multiply_many(const Problem& p) {
     constexpr int NB = 32;
-#pragma omp parallel if (p.rows * p.n * p.k > FEW_PRODUCTS)
-    {
+    in_parts(p.rows * p.n * p.k > FEW_PRODUCTS, (p.n + NB - 1) / NB, [&](int64_t first, int64_t end) {
         const Scratch weights(NB * p.k);
-#pragma omp for schedule(static)
-        for (int64_t n = 0; n < p.n; n += NB) {
+        for (int64_t n = first * NB; n < p.n && n < end * NB; n += NB) {
             const int count = static_cast<int>(n + NB <= p.n ? NB : p.n - n);
             unpack<R>(p, n, count, weights.data);
             block_unpacked<typename R::Unpacked>(p, weights.data, n, count);
         }
-    }
+    });
 }
 
 template <class R>

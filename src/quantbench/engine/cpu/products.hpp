@@ -2,12 +2,13 @@
 #pragma once
 
 #include "block_product.hpp"
-#include "nibble_panels.hpp"
+#include "nibble_columns.hpp"
 
 namespace {
 
 // kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4, 9 int4 with double quantization, 10 int8 in groups; of
-// `stored_readers.hpp` 5 to 8; of `blocks.hpp` 16 on.
+// `stored_readers.hpp` 5 to 8; of `blocks.hpp` 16 on; with rows side by side (`nibble_columns.hpp`) BESIDE more.
+constexpr int BESIDE = 32;
 template <class R>
 struct Kind {
     typedef R Reader;
@@ -35,8 +36,24 @@ void with_kind(int kind, Use use) {
         case 22: return use(Kind<Blocks<Q5_K>>());
         case 23: return use(Kind<Blocks<Q6_K>>());
         case 24: return use(Kind<Blocks<IQ4_NL>>());
+#if QUANTBENCH_BESIDE
+        case BESIDE + 4: return use(Kind<Beside<Int4>>());
+        case BESIDE + 5: return use(Kind<Beside<ZeroPoint4>>());
+        case BESIDE + 9: return use(Kind<Beside<Int4Double>>());
+#endif
     }
 }
+
+template <class R>
+void multiply(Kind<R>, const Problem& p) {
+    multiply<R>(p);
+}
+#if QUANTBENCH_BESIDE
+template <class R>
+void multiply(Kind<Beside<R>>, const Problem& p) {
+    multiply_columns<R>(p);
+}
+#endif
 
 // Which of 32 inputs a kind's reader meets at place i.
 inline int input_at(int kind, int i) {
@@ -45,45 +62,46 @@ inline int input_at(int kind, int i) {
 }
 
 void multiply_floats(int kind, Problem p) {
-    const bool pairs = (kind == 4 || kind == 5 || kind == 9) && !BY_COLUMNS<Int4>;
-    const bool arranged = pairs || kind == 6 || (kind >= 16 && !NATURAL);
+    const bool pairs = kind == 4 || kind == 5 || kind == 9, blocks = kind >= 16 && kind < BESIDE;
+    const bool arranged = pairs || kind == 6 || (blocks && !NATURAL);
     const int64_t count = p.rows * p.k;
     const Scratch space(arranged ? count : 0);
     if (pairs) arrange(p.x, count, [](int i) { return pair_of(code_at(i)); }, space.data);
     if (kind == 6) arrange(p.x, count, near_pair_of, space.data);
-    if (kind >= 16 && !NATURAL) arrange(p.x, count, code_at, space.data);
+    if (blocks && !NATURAL) arrange(p.x, count, code_at, space.data);
     if (arranged) p.x = space.data;
-    with_kind(kind, [&](auto of) {
-        typedef typename decltype(of)::Reader R;
-        if constexpr (BY_COLUMNS<R>)
-            multiply_columns<R>(p);
-        else
-            multiply<R>(p);
-    });
+    with_kind(kind, [&](auto of) { multiply(of, p); });
 }
+
+// y [k] = row n of the weights, dequantized; `space` has room for twice as many.
+template <class R>
+void row_of(Kind<R>, int kind, const Problem& p, int64_t n, float* space, float* y) {
+    unpack<R>(p, n, 1, space);
+    const float scale = R::Unpacked::scale(p.scale, n);
+    for (int64_t i = 0; i < p.k; ++i) y[(i & ~31) + input_at(kind, i & 31)] = space[i] * scale;
+}
+#if QUANTBENCH_BESIDE
+template <class R>
+void row_of(Kind<Beside<R>>, int kind, const Problem& p, int64_t n, float* space, float* y) {
+    const AsRow<R> row(p, n, space + p.k);
+    row_of(Kind<R>(), kind - BESIDE, row.problem, 0, space, y);
+}
+#endif
 
 // y [rows, k] = rows `ids` of the weights, dequantized.
 void look_up(int kind, const Problem& p, const int64_t* ids) {
     with_kind(kind, [&](auto of) {
-        typedef typename decltype(of)::Reader R;
-#pragma omp parallel if (p.rows * p.k > FEW_FLOATS)
-        {
-            const Scratch space(p.k);
-#pragma omp for schedule(static)
-            for (int64_t m = 0; m < p.rows; ++m) {
-                unpack<R>(p, ids[m], 1, space.data);
-                const float scale = R::Unpacked::scale(p.scale, ids[m]);
-                for (int64_t i = 0; i < p.k; ++i)
-                    p.y[m * p.k + (i & ~31) + input_at(kind, i & 31)] = space.data[i] * scale;
-            }
-        }
+        in_parts(p.rows * p.k > FEW_FLOATS, p.rows, [&](int64_t first, int64_t end) {
+            const Scratch space(2 * p.k);
+            for (int64_t m = first; m < end; ++m) row_of(of, kind, p, ids[m], space.data, p.y + m * p.k);
+        });
     });
 }
 
 // Bits of activations in `multiply_integers`; 0 where a kind has none.
 int integer_bits(int kind) {
 #ifdef QUANTBENCH_AVX2
-    return kind >= 16 ? 16 : 0;
+    return kind >= 16 && kind < BESIDE ? 16 : 0;
 #else
     return 0;
 #endif

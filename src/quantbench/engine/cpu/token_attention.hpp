@@ -52,21 +52,16 @@ template <class Cells>
 void attend_tokens(const NewTokens& t, const Cached& c, const Cells& keys, const Cells& values, float* out) {
     int64_t products = 0;
     for (int64_t b = 0; b < t.count; ++b) products += 2 * t.positions[b] * t.heads * t.dim;
-#pragma omp parallel if (products > FEW_PRODUCTS / 4)
-    {
-        const Scratch scores(t.capacity + W);
-        if (t.places) {  // all are there before any is read
-#pragma omp for collapse(2) schedule(static)
-            for (int64_t b = 0; b < t.count; ++b)
-                for (int64_t h = 0; h < t.kv_heads; ++h) keep(t, c, keys, values, b, h);
-        }
-#pragma omp for collapse(2) schedule(dynamic, 1)
-        for (int64_t b = 0; b < t.count; ++b)
-            for (int64_t h = 0; h < t.kv_heads; ++h) {
-                if (!t.places) keep(t, c, keys, values, b, h);
-                attend_group(t, c, keys, values, b, h, scores.data, out);
-            }
-    }
+    const bool many = products > FEW_PRODUCTS / 4;
+    if (t.places)  // all are there before any is read
+        in_parts(many, t.count * t.kv_heads, [&](int64_t at, int64_t end) {
+            for (; at < end; ++at) keep(t, c, keys, values, at / t.kv_heads, at % t.kv_heads);
+        });
+    in_turns(many, t.count * t.kv_heads, t.capacity + W, [&](int64_t at, float* scores) {
+        const int64_t b = at / t.kv_heads, h = at % t.kv_heads;
+        if (!t.places) keep(t, c, keys, values, b, h);
+        attend_group(t, c, keys, values, b, h, scores, out);
+    });
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 // meet in a vector. `arrange` gives inputs the same order.
 #pragma once
 
-#include "vectors.hpp"
+#include "parts.hpp"
 
 namespace {
 
@@ -28,9 +28,10 @@ constexpr int near_pair_of(int i) { return i / (2 * W) * 2 * W + i % W * 2 + i /
 // x [count], a multiple of 32, in the order in which a kind's codes meet it.
 template <class Order>
 void arrange(const float* x, int64_t count, Order order, float* out) {
-#pragma omp parallel for schedule(static) if (count > (1 << 16))
-    for (int64_t start = 0; start < count; start += 32)
-        for (int i = 0; i < 32; ++i) out[start + i] = x[start + order(i)];
+    in_parts(count > (1 << 16), count / 32, [&](int64_t first, int64_t end) {
+        for (int64_t start = first * 32; start < end * 32; start += 32)
+            for (int i = 0; i < 32; ++i) out[start + i] = x[start + order(i)];
+    });
 }
 
 inline codes load_codes(const void* p) {

@@ -85,6 +85,15 @@ inline vec multiply_add(vec a, vec b, vec c) {
 #endif
 }
 
+// sum += a * b in the register where the sum is: left to the compiler, sums of a tile wander and some end in memory.
+inline void add_product(vec a, vec b, vec& sum) {
+#if defined(QUANTBENCH_AVX2)
+    asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+#else
+    sum = multiply_add(a, b, sum);
+#endif
+}
+
 #if defined(__AVX512F__) || defined(QUANTBENCH_AVX2)
 inline float sum_eight(__m256 a) {
     const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

@@ -1,5 +1,6 @@
 """How a weight matrix is held: one class a format, which owns every fact about it."""
 
+from quantbench.weights.formats.beside import BesideWeight
 from quantbench.weights.formats.block_rows import BlockRows
 from quantbench.weights.formats.blocks import BlockWeight
 from quantbench.weights.formats.float8 import Float8Weight
@@ -16,6 +17,7 @@ from quantbench.weights.formats.tables import TableWeight
 from quantbench.weights.formats.weight import CpuOperand, GpuKind, GpuOperand, Weight
 
 __all__ = [
+    "BesideWeight",
     "BlockRows",
     "BlockWeight",
     "CpuOperand",

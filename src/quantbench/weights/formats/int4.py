@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantbench.weights.formats.beside import beside
 from quantbench.weights.formats.int4_rows import Int4Rows
 from quantbench.weights.formats.nibbles import pack_pairs, unpack_pairs
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, Weight, contiguous
@@ -65,6 +66,9 @@ class Int4Weight(Weight):
         affine = torch.stack((self.scale, self.zero), dim=-1).repeat_interleave(repeats, dim=1)
         affine = affine.view(torch.uint8).reshape(out, -1)
         return Int4Rows.of(codes, affine, size, repeats=repeats)
+
+    def cpu_layout(self, strip: int) -> Weight:
+        return beside(self, strip, {"packed": 4, "scale": 2, "zero": 2})
 
     def cpu_operand(self) -> CpuOperand | None:
         import torch

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantbench.weights.formats.beside import beside
 from quantbench.weights.formats.int4_rows import Int4DoubleRows
 from quantbench.weights.formats.nibbles import pack_pairs, unpack_pairs
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, Weight, contiguous
@@ -60,6 +61,9 @@ class Int4DoubleWeight(Weight):
         codes = unpack_pairs(self.packed).reshape(out, groups // 2, 2, -1)
         data = (codes[:, :, 0] | (codes[:, :, 1] << 4)).reshape(out, -1)
         return Int4DoubleRows.of(data, self.affine.reshape(out, -1), self.scale, self.group_size)
+
+    def cpu_layout(self, strip: int) -> Weight:
+        return beside(self, strip, {"packed": 4, "affine": 2})
 
     def cpu_operand(self) -> CpuOperand | None:
         import torch

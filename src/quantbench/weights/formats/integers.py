@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantbench.weights.formats.beside import beside
 from quantbench.weights.formats.nibbles import unpack_pairs
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, Weight, contiguous
 
@@ -48,6 +49,9 @@ class IntegerWeight(Weight):
             codes = unpack_pairs(codes)
         groups = codes.float().reshape(*scale.shape, -1)
         return ((groups - zero.float()[..., None]) * scale.float()[..., None]).reshape(codes.shape)
+
+    def cpu_layout(self, strip: int) -> Weight:
+        return beside(self, strip, {"codes": 4, "scale": 2, "zero": 2}) if self.bits == 4 else self
 
     def cpu_operand(self) -> CpuOperand | None:
         import torch

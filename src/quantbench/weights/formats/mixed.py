@@ -58,6 +58,9 @@ class MixedWeight(Weight):
                 groups.append([part])
         return MixedWeight(tuple(stack(group).gpu_layout() for group in groups))
 
+    def cpu_layout(self, strip: int) -> Weight:
+        return MixedWeight(tuple(part.cpu_layout(strip) for part in self.parts))
+
     def _as_bytes(self) -> BlockWeight | None:
         """All parts in Q8_0; None where one has other values."""
         parts = [part.as_bytes() if isinstance(part, BlockWeight) else None for part in self.parts]
@@ -118,6 +121,9 @@ class PermutedWeight(Weight):
 
     def map(self, change: "Callable[[Tensor], Tensor]") -> Self:
         return type(self)(self.inner.map(change), change(self.order))
+
+    def cpu_layout(self, strip: int) -> Weight:
+        return replace(self, inner=self.inner.cpu_layout(strip))
 
     def same_order(self, other: Weight) -> bool:
         """Whether the inputs of `other` are reordered in the same way."""

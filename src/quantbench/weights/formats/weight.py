@@ -2,8 +2,8 @@
 
 A format is a frozen dataclass of tensors whose first dimension is the outputs. Its fields are the definition
 of the format, what a checkpoint of ours would store. A kernel may want another layout of the same values
-(`gpu_layout`): it is then held instead of this one, never beside it. Biases are not part of a weight. Torch
-is loaded where something is computed, so that bytes can be planned without it.
+(`gpu_layout`, `cpu_layout`): it is then held instead of this one, never beside it. Biases are not part of a
+weight. Torch is loaded where something is computed, so that bytes can be planned without it.
 """
 
 from abc import ABC, abstractmethod
@@ -147,6 +147,13 @@ class Weight(ABC):
             operand = self.gpu_operand()
             object.__setattr__(self, "_gpu", operand)
             return operand
+
+    def cpu_layout(self, strip: int) -> "Weight":
+        """The layout that CPU kernels want which take rows side by side in strips of so many, 0 for none.
+
+        Itself where they take it as it is.
+        """
+        return self
 
     def cpu_operand(self) -> CpuOperand | None:
         """For the compiled CPU kernels; None where they do not know the format, or not in this shape."""
