@@ -11,7 +11,9 @@ sure the baseline is, seconds of quantizing with calibration, peak memory of loa
 
 --blur gives a model that was dequantized from a file of few bits its values between that file's lattice
 back; see quality_blur. --methods takes the product's methods by their own names, those of quality_methods,
-and mixed with any budget (mixed-head16@4.53). The baseline's logits are held: tokens x vocabulary x 4 bytes.
+mixed with any budget (mixed-head16@4.53), and any with another number of tokens to calibrate on (int4~2048).
+--json keeps the KL of every window, too, from which quality_pairs compares two rows. The baseline's logits
+are held: tokens x vocabulary x 4 bytes.
 """
 
 import argparse
@@ -26,7 +28,7 @@ import torch
 
 from quality_blur import Blurred
 from quality_figures import Table, compare, row_of
-from quality_methods import OTHERS, budgeted
+from quality_methods import named
 from quality_texts import Window, cut_windows, digest, read_texts
 from quantbench.decoding import Decoder
 from quantbench.measure import MemoryMeter
@@ -116,9 +118,7 @@ def measure(
     baseline: list[torch.Tensor],
 ) -> dict[str, Any]:
     """One method's row."""
-    method, bits = (
-        OTHERS[name] if name in OTHERS else (budgeted(name) if "@" in name else METHODS[name], None)
-    )
+    method, bits = named(name)
     gc.collect()
     if settings.device.startswith("cuda"):
         torch.cuda.empty_cache()

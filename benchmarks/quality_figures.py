@@ -121,4 +121,5 @@ def row_of(scored: Sequence[Tokens]) -> dict[str, Any]:
         "unsure": low,
         "between": middle,
         "sure": high,
+        "windows": [[t.window.half, float(t.kl.sum()), len(t.kl)] for t in scored],
     }

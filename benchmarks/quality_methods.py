@@ -5,15 +5,17 @@ are held as floats after rounding; their bits are then what their own format wou
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from quantbench.methods.method import Method
+from quantbench.methods import METHODS, LoadSettings, calibrating
+from quantbench.methods.method import Loaded, Method
 from quantbench.methods.mixed import MIXED
 from quantbench.methods.quantized import QuantizedMethod, with_head16
+from quantbench.sources import ModelSource
 from quantbench.weights.formats import FloatWeight, Int4Weight, Weight
 from quantbench.weights.formats.nibbles import pack_pairs
 from quantbench.weights.quantizers.int4 import codes, quantize_int4, search, to_half
@@ -104,10 +106,38 @@ def method(quantize: Callable[..., Weight], *, calibrated: bool = False) -> Quan
     )
 
 
-def budgeted(name: str) -> Method:
-    """'mixed-gptq-head16@4.53': a method with a budget of bits that the product has no name for."""
-    method, _, bits = name.partition("@")
-    return replace(MIXED[method], bits=float(bits))
+@dataclass(frozen=True)
+class Calibrated:
+    """A method that reads another number of tokens of the text that ships."""
+
+    method: Method
+    tokens: int
+
+    def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
+        """With the extents of `calibrating` changed meanwhile."""
+        held = {name: getattr(calibrating, name) for name in ("OF_SQUARES", "OF_MOMENTS")}
+        for name, extent in held.items():
+            setattr(calibrating, name, replace(extent, tokens=self.tokens))
+        try:
+            return self.method.load(source, settings)
+        finally:
+            for name, extent in held.items():
+                setattr(calibrating, name, extent)
+
+
+def named(name: str) -> tuple[Method | Calibrated, float | None]:
+    """A method of the product or of OTHERS, and its bits where they are not held.
+
+    `mixed-gptq-head16@4.53` has a budget of bits that the product has no name for, `int4~2048` another number
+    of tokens to calibrate on.
+    """
+    name, _, tokens = name.partition("~")
+    name, _, bits = name.partition("@")
+    if bits:
+        method, shown = replace(MIXED[name], bits=float(bits)), None
+    else:
+        method, shown = OTHERS[name] if name in OTHERS else (METHODS[name], None)
+    return (Calibrated(method, int(tokens)) if tokens else method), shown
 
 
 OTHERS = {  # name -> (method, bits where it is held as floats)

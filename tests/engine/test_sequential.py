@@ -36,7 +36,7 @@ def test_without_any_change_inputs_are_those_of_the_model(tied: bool) -> None:
     assert set(told) | set(found.squares) == set(squares)
     for name, moments in told.items():
         assert torch.allclose(moments.hessian.diagonal(), squares[name], rtol=1e-4, atol=1e-7), name
-        assert float(moments.drift.abs().max()) == 0, name
+        assert float(moments.pull.abs().max()) == 0, name
     for name, values in found.squares.items():
         assert torch.allclose(values, squares[name], rtol=1e-4, atol=1e-7)
 
@@ -50,8 +50,8 @@ def test_every_matrix_of_the_layers_has_a_weight() -> None:
 
 def test_inputs_behind_changed_matrices_drift_and_the_first_ones_do_not() -> None:
     _, told = ran(tiny_source(), change=0.9)
-    assert float(told["model.layers.0.self_attn.q_proj.weight"].drift.abs().max()) == 0
-    assert float(told["model.layers.0.mlp.down_proj.weight"].drift.abs().max()) > 0
+    assert float(told["model.layers.0.self_attn.q_proj.weight"].pull.abs().max()) == 0
+    assert float(told["model.layers.0.mlp.down_proj.weight"].pull.abs().max()) > 0
 
 
 def test_texts_that_run_in_several_parts_give_the_same_moments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_texts_that_run_in_several_parts_give_the_same_moments(monkeypatch: pyte
     _, apart = ran(source, change=0.9)
     for name in together:
         assert torch.allclose(together[name].hessian, apart[name].hessian, rtol=1e-4, atol=1e-7), name
-        assert torch.allclose(together[name].drift, apart[name].drift, rtol=1e-4, atol=1e-6), name
+        assert torch.allclose(together[name].pull, apart[name].pull, rtol=1e-4, atol=1e-6), name
 
 
 @pytest.mark.parametrize(

@@ -121,16 +121,18 @@ def test_expected_bytes_are_the_budgets() -> None:
     assert held == pytest.approx(expected, rel=0.02)
 
 
-def test_gptq_rounds_the_matrices_of_four_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gptq_rounds_the_matrices_of_four_and_five_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source("builtin")
+    monkeypatch.setattr(mixed.MixedMethod, "_losses", lambda *_: {})  # bits by sizes alone
     plain, fed = (
         {
             name: tensor
             for name, tensor in load(method, source).decoder.resident_tensors()
-            if name.endswith(("down_proj.weight:packed", "down_proj.weight:q"))
+            if ".layers." in name and name.endswith((":packed", ":data", ":q"))
         }
         for method in ("mixed-5", "mixed-5-gptq")
     )
     assert plain.keys() == fed.keys()
+    assert {name.rpartition(":")[2] for name in plain} >= {"packed", "data"}
     for name, tensor in plain.items():
         assert torch.equal(tensor, fed[name]) == name.endswith(":q"), name

@@ -26,15 +26,19 @@ from quantbench.sources.layout import EMBEDDING, HEAD
 from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.readers import Quantizing, floats_of
 
+BAND = 512  # rows of second moments that are summed together, of their upper triangle alone
 CHUNK = 4096  # tokens that run through a layer together: its activations are held for so many
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of the inputs of matrices that share them, float32 [in, in]: means over all tokens."""
+    """Of the inputs of matrices that share them, float32: means over all tokens.
 
-    hessian: Tensor  # x' x'^T of inputs x' behind the quantized matrices
-    drift: Tensor  # (x - x') x'^T, x the same inputs without quantization
+    x' are inputs behind the quantized matrices, x the same without quantization, W the matrices' rows.
+    """
+
+    hessian: Tensor  # x' x'^T [in, in]
+    pull: Tensor  # W (x - x') x'^T [out, in]: what the outputs lose
 
 
 # names and values [out, in] of matrices that share their inputs -> their weights in the same order
@@ -67,12 +71,10 @@ class Chunk:
         """The states as the next matrix reads them."""
         return self._run.norm(self.states[0], weight), self._run.norm(self.states[1], weight)
 
-    def add(self, products: Sequence[Linear], inputs: Both) -> None:
-        """A product of each -> onto the states."""
-        one, other = (
-            product(x, state) for product, x, state in zip(products, inputs, self.states, strict=True)
-        )
-        self.states = (one, other)
+    def add(self, product: Linear, x: Tensor, *, behind: bool) -> None:
+        """A product onto the states without quantization, or onto those behind it."""
+        one, other = self.states
+        self.states = (one, product(x, other)) if behind else (product(x, one), other)
 
 
 class Sequential:
@@ -128,31 +130,39 @@ class Sequential:
         alone = replace(config, layers=1, windows=config.windows[only], ropes=config.ropes[only])
         operations = PlainOperations(alone)
 
-        def products(matrix: Matrix, inputs: Callable[[Chunk], Both]) -> list[Linear]:
-            quantized = self._quantized(matrix, map(inputs, chunks))
-            return [operations.linear(matrix), operations.linear(quantized)]
+        def quantized(matrix: Matrix, inputs: Callable[[Chunk], Both]) -> Linear:
+            return operations.linear(self._quantized(matrix, map(inputs, chunks)))
 
-        def gated(chunk: Chunk) -> Both:
-            wide = chunk.normed(layer.post_norm)
-            one, other = (operations.gated(p, x, prompt=True) for p, x in zip(ups, wide, strict=True))
-            return one, other
+        def products(matrix: Matrix, inputs: Callable[[Chunk], Both]) -> list[Linear]:
+            return [operations.linear(matrix), quantized(matrix, inputs)]
+
+        def gated(chunk: Chunk, behind: int) -> Tensor:
+            return operations.gated(ups[behind], chunk.normed(layer.post_norm)[behind], prompt=True)
+
+        def both_gated(chunk: Chunk) -> Both:  # the states without quantization are then behind the layer
+            inputs = gated(chunk, 0), gated(chunk, 1)
+            chunk.add(down, inputs[0], behind=False)
+            return inputs
 
         qkv = products(layer.qkv, lambda chunk: chunk.normed(layer.input_norm))
         for chunk in chunks:
             chunk.attend(alone, qkv, layer)
         output = products(layer.output, lambda chunk: chunk.mixed)
         for chunk in chunks:
-            chunk.add(output, chunk.mixed)
+            for behind, product in enumerate(output):
+                chunk.add(product, chunk.mixed[behind], behind=bool(behind))
         ups = products(layer.gate_up, lambda chunk: chunk.normed(layer.post_norm))
-        down = products(layer.down, gated)
+        down = operations.linear(layer.down)
+        down_behind = quantized(layer.down, both_gated)
         for chunk in chunks:
-            chunk.add(down, gated(chunk))
+            chunk.add(down_behind, gated(chunk, 1), behind=True)
 
     def _quantized(self, matrix: Matrix, inputs: Iterable[Both]) -> Matrix:
         """The matrix as its quantized parts compute it, in the type of the products; the parts are kept."""
         names = [name for name, _ in matrix.parts]
-        values = torch.split(matrix.weight.as_dtype(torch.float32), [rows for _, rows in matrix.parts])
-        weights = self._quantize(names, values, moments(inputs))
+        whole = matrix.weight.as_dtype(torch.float32)
+        values = torch.split(whole, [rows for _, rows in matrix.parts])
+        weights = self._quantize(names, values, moments(whole, inputs))
         self.weights |= zip(names, weights, strict=True)
         joined = torch.cat([weight.as_dtype(self._run.dtype) for weight in weights])
         return replace(matrix, weight=FloatWeight(joined))
@@ -169,13 +179,33 @@ def check_layers(source: ModelSource, config: ModelConfig) -> None:
         )
 
 
-def moments(inputs: Iterable[Both]) -> Moments:
-    """Of inputs [tokens, in] without quantization and behind it, chunk after chunk."""
-    hessian = drift = torch.zeros(())
+def moments(whole: Tensor, inputs: Iterable[Both]) -> Moments:
+    """Of inputs [tokens, in] of `whole` [out, in] without quantization and behind it, chunk after chunk.
+
+    Few rows are multiplied before the outer product, many behind it: what takes fewer operations.
+    """
+    rows, columns = whole.shape
+    hessian = whole.new_zeros(columns, columns)
+    pull = whole.new_zeros(rows, columns) if 2 * rows < columns else hessian.clone()
     tokens = 0
     for one, other in inputs:
-        plain, behind = one.float(), other.float()
-        hessian = hessian.to(behind.device) + behind.T @ behind
-        drift = drift.to(behind.device) + (plain - behind).T @ behind
+        behind = other.float()
+        lost = one.float() - behind
+        add_squares(hessian, behind)
+        pull.addmm_((lost @ whole.T if 2 * rows < columns else lost).T, behind)
         tokens += len(behind)
-    return Moments(hessian / tokens, drift / tokens)
+    pull = pull if 2 * rows < columns else whole @ pull
+    return Moments(mirrored(hessian) / tokens, pull / tokens)
+
+
+def add_squares(sums: Tensor, x: Tensor) -> None:
+    """x^T x of x [tokens, in] onto `sums` [in, in], whose lower triangle is left open."""
+    for start in range(0, len(sums), BAND):
+        band = slice(start, start + BAND)
+        sums[band, start:].addmm_(x[:, band].T, x[:, start:])
+
+
+def mirrored(sums: Tensor) -> Tensor:
+    """A symmetric matrix of its upper triangle."""
+    upper = sums.triu()
+    return upper + upper.triu(1).T

@@ -1,27 +1,30 @@
 """GPTQ as a step before loading: every matrix is rounded with error feedback while a text runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from quantbench.methods.groups import FiveBits, Int4Groups, Int8Groups
 
+if TYPE_CHECKING:
     from torch import Tensor
 
     from quantbench.engine.sequential import Moments
     from quantbench.weights.formats import Weight
+    from quantbench.weights.quantizers.feedback import Grid
+
+    Format = Int4Groups | FiveBits | Int8Groups
 
 
 @dataclass(slots=True)
 class Feedback:
     """Quantizes matrices that share their inputs; `squares` are those of matrices that it leaves as floats.
 
-    It leaves those for which there is no group of double quantization, or whose inputs are not finite.
+    It leaves those whose format has no grid for their width, or whose inputs are not finite.
     """
 
-    group_of: "Callable[[str, int], int | None]"  # of a matrix's name and width; None leaves it
+    format_of: "Callable[[str, int], Format]"  # of a matrix's name and width
     squares: "dict[str, Tensor]" = field(default_factory=dict)
 
     def __call__(
@@ -29,20 +32,37 @@ class Feedback:
     ) -> "list[Weight]":
         import torch
 
+        from quantbench.engine.rounding import round_group_for
         from quantbench.weights.formats import FloatWeight
-        from quantbench.weights.quantizers.int4_feedback import quantize_with_feedback
+        from quantbench.weights.quantizers.feedback import quantize_with_feedback
 
-        group = self.group_of(names[0], values[0].shape[1])
-        finite = bool(moments.hessian.isfinite().all() and moments.drift.isfinite().all())
-        if group is None or not finite:
+        grid = grid_of(names[0], values[0], self.format_of(names[0], values[0].shape[1]))
+        finite = bool(moments.hessian.isfinite().all() and moments.pull.isfinite().all())
+        if grid is None or not finite:
             strengths = moments.hessian.diagonal()
             self.squares |= dict.fromkeys(names, strengths if finite else torch.ones_like(strengths))
             return [FloatWeight(value) for value in values]
         whole = quantize_with_feedback(
-            names[0], torch.cat(list(values)), hessian=moments.hessian, drift=moments.drift, group_size=group
+            names[0],
+            torch.cat(list(values)),
+            hessian=moments.hessian,
+            pull=moments.pull,
+            grid=grid,
+            rounding=round_group_for(values[0].device),
         )
         bounds = [sum(len(value) for value in values[:number]) for number in range(len(values) + 1)]
         return [rows_of(whole, start, end) for start, end in pairwise(bounds)]
+
+
+def grid_of(name: str, weight: "Tensor", form: "Format") -> "Grid | None":
+    """Where the codes of a matrix's format lie; None for a format or a width that has no feedback."""
+    from quantbench.engine.rounding import find_int4_for
+    from quantbench.weights.quantizers.feedback_grids import FiveBitGrid, Int4Grid
+
+    if isinstance(form, FiveBits):
+        return FiveBitGrid(name)
+    group = form.group_of(weight.shape[1]) if isinstance(form, Int4Groups) else None
+    return None if group is None else Int4Grid(name, group, find_int4_for(weight.device))
 
 
 def rows_of(weight: "Weight", start: int, end: int) -> "Weight":

@@ -87,10 +87,6 @@ class Int4Groups:
         sizes = (size for size in PAIRED if size <= self.most)
         return next((size for size in sizes if columns % (2 * size) == 0), None)
 
-    def group_for(self, name: str, columns: int) -> int | None:
-        """The same for every matrix."""
-        return self.group_of(columns)
-
     def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
         from quantbench.engine.cpu.search import quantize_compiled
         from quantbench.weights.quantizers.int4 import quantize_int4

@@ -79,6 +79,8 @@ class Layers:
         allow: the second moments of their inputs are those behind the ones quantized before. A layer then has
         its weight's values. Layers that no token reached have none.
         """
+        import torch
+
         from quantbench.engine.sequential import Moments
 
         weights: dict[str, Weight] = {}
@@ -87,8 +89,8 @@ class Layers:
             for layer in together:
                 if (hessian := found.pop(layer.name, None)) is None:
                     continue
-                moments = Moments(hessian, hessian.new_zeros(hessian.shape))
-                (weight,) = quantize([layer.name], [layer.matrix().float()], moments)
+                matrix = layer.matrix().float()
+                (weight,) = quantize([layer.name], [matrix], Moments(hessian, torch.zeros_like(matrix)))
                 if not weight.is_float:
                     layer.put(weight.dequantize())
                     weights[layer.name] = weight

@@ -57,10 +57,9 @@ class Shared:
     def __call__(self, name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
         return weight_in(self.places[name], name, weight, squares)
 
-    def group_for(self, name: str, columns: int) -> int | None:
-        """Of 4 bits with double quantization; None for other formats."""
-        form = format_for(self.places[name], columns)
-        return form.group_of(columns) if isinstance(form, Int4Groups) else None
+    def format_of(self, name: str, columns: int) -> Int4Groups | FiveBits | Int8Groups:
+        """What a matrix becomes."""
+        return format_for(self.places[name], columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +74,14 @@ class MixedMethod:
     calibrated: bool = True
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """What makes its weights: each has a version."""
+        return ("int4", "q5_0", "int8", "text", "sharing", *(("feedback",) if self.feedback else ()))
+
+    @property
     def description(self) -> str:
         """With the budget."""
-        what = "4 bits by GPTQ, 5 and 8 bits" if self.feedback else "4, 5 and 8 bits"
+        what = "4 and 5 bits by GPTQ, 8 bits" if self.feedback else "4, 5 and 8 bits"
         ends = "embedding and head stay at 16 bits" if self.kept else "embedding and head included"
         return f"{what} by matrix, {self.bits:g} in all, calibrated on a short text; {ends}"
 
@@ -120,7 +124,7 @@ class MixedMethod:
             strengths = replace(strengths, warning=f"{strengths.warning}; {UNREAD}")
         elif self.feedback:
             seconds += strengths.seconds
-            feedback = Feedback(shared.group_for)
+            feedback = Feedback(shared.format_of)
             found = quantize_in_sequence(source, settings, feedback)
             squares = {**strengths.squares, **feedback.squares, **found.squares}
             strengths = replace(found, squares=squares)
@@ -132,6 +136,7 @@ class MixedMethod:
             matrix_bytes=lambda rows, columns: int(self.bits / 8 * rows * columns),
             kept=self.kept,
             calibrated=True,
+            quantizer="sharing",
         )
         return method, replace(strengths, seconds=strengths.seconds + seconds)
 

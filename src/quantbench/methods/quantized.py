@@ -56,6 +56,14 @@ class QuantizedMethod:
     feedback: Int4Groups | None = None  # the groups of matrices that are rounded with error feedback
     activation_bits: int | None = None  # that weights ask for, where the device multiplies such
     paired: bool = False  # whether kernels take groups two at a time
+    quantizer: str = ""  # its name in `versions`
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What makes its weights, by their names in `versions`."""
+        data = {"text": self.calibrated, "drawn": self.probed, "feedback": self.feedback is not None}
+        ends = ("int8",) if self.ends else ()
+        return (self.quantizer, *ends, *(name for name, used in data.items() if used))
 
     def unavailable(self, device: str) -> str | None:
         """Plain torch is enough, so it runs everywhere."""
@@ -114,7 +122,7 @@ class QuantizedMethod:
 
         def strengths(layers: Layers) -> Strengths:
             if self.feedback is not None:
-                feedback = Feedback(self.feedback.group_for)
+                feedback = Feedback(self._feedback_format)
                 in_turn = partial(layers.quantize_in_turn, quantize=feedback)
                 return quantize_in_sequence(source, settings, feedback, in_turn)
             run = calibrate if self.calibrated else probe
@@ -123,10 +131,15 @@ class QuantizedMethod:
         noted = partial(Noted, self, device=settings.device, dtype=settings.dtype)
         return load_packed(source, settings, noted, strengths if self.calibrated or self.probed else None)
 
+    def _feedback_format(self, name: str, columns: int) -> Int4Groups:
+        """The same for every matrix."""
+        assert self.feedback is not None
+        return self.feedback
+
     def _strengths(self, source: ModelSource, settings: LoadSettings) -> Strengths:
         """What a text or drawn ids say of the matrices' inputs, and with feedback what they become."""
         if self.feedback is not None:
-            feedback = Feedback(self.feedback.group_for)
+            feedback = Feedback(self._feedback_format)
             found = quantize_in_sequence(source, settings, feedback)
             return replace(found, squares={**feedback.squares, **found.squares})
         if self.probed:
@@ -212,6 +225,7 @@ def int4_in(size: int) -> QuantizedMethod:
         matrix_bytes=groups.matrix_bytes,
         calibrated=True,
         paired=True,
+        quantizer="int4",
     )
 
 
@@ -222,6 +236,7 @@ PLAIN = {
         group_size=None,
         quantize=Int8Rows(),
         matrix_bytes=Int8Rows().matrix_bytes,
+        quantizer="int8",
     ),
     "int4": int4_in(64),
     "int4-rtn": QuantizedMethod(
@@ -230,6 +245,7 @@ PLAIN = {
         group_size=None,
         quantize=int4_rtn,
         matrix_bytes=int4_rtn_bytes,
+        quantizer="int4-rtn",
     ),
 }
 
@@ -265,6 +281,7 @@ def int8_in(size: int) -> QuantizedMethod:
         group_size=size,
         quantize=groups,
         matrix_bytes=groups.matrix_bytes,
+        quantizer="int8",
     )
 
 

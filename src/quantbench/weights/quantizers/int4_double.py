@@ -53,11 +53,15 @@ def quantize_int4_double(
 def double_search(w: Tensor, root: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """The row's scale [rows, 1, 1], step and zero [rows, groups, 1] as integers held in float32."""
     step, zero = search(w, root, lambda value: value)
-    by_row = torch.maximum(
-        step.amax(1, keepdim=True) / MOST_STEP, zero.abs().amax(1, keepdim=True) / (ZERO_STEP * MOST_ZERO)
-    )
-    by_row = torch.where(step.amax(1, keepdim=True) > 0, coarse(by_row), by_row)
+    by_row = scale_of_rows(step, zero)
     return (by_row, *held_in(w, root, by_row, step, zero))
+
+
+def scale_of_rows(step: Tensor, zero: Tensor) -> Tensor:
+    """[rows, 1, 1] under which all steps and zeros [rows, groups, 1] fit 8 bits."""
+    widest = step.amax(1, keepdim=True)
+    by_row = torch.maximum(widest / MOST_STEP, zero.abs().amax(1, keepdim=True) / (ZERO_STEP * MOST_ZERO))
+    return torch.where(widest > 0, coarse(by_row), by_row)
 
 
 def coarse(scale: Tensor) -> Tensor:

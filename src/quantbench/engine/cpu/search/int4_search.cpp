@@ -164,3 +164,53 @@ extern "C" void quantbench_search_int4(const float* w, const float* importance, 
                        scale + n, found);
     }
 }
+
+// Of one group of each row [rows, size], rows `stride` apart: step and zero [rows] as whole numbers under the rows'
+// scales, those of plain torch's find_int4 in weights/quantizers/feedback_grids.py.
+extern "C" void quantbench_find_int4(const float* w, int64_t stride, const float* importance, const float* by_row,
+                                     int64_t rows, int64_t size, float* step, float* zero) {
+#pragma omp parallel for schedule(static)
+    for (int64_t n = 0; n < rows; ++n) {
+        const Group group{w + n * stride, importance, size};
+        const Affine held = group.held(group.searched(), by_row[n]);
+        step[n] = held.scale;
+        zero[n] = held.zero;
+    }
+}
+
+// round_group of weights/quantizers/feedback.py: codes and errors [rows, size], size at most MOST_INPUTS. LANES rows
+// go side by side through registers, so that the chain from column to column does not wait.
+extern "C" void quantbench_round_group(const float* w, int64_t stride, const float* spread, int64_t spread_stride,
+                                       const float* scale, const float* offset, float least, float most, int64_t rows,
+                                       int64_t size, float* codes, float* errors) {
+    constexpr int LANES = 16, MOST_INPUTS = 64;
+#pragma omp parallel for schedule(static)
+    for (int64_t first = 0; first < rows; first += LANES) {
+        const int count = (int)(rows - first < LANES ? rows - first : LANES);
+        float left[MOST_INPUTS][LANES] = {}, s[LANES] = {}, o[LANES] = {}, inverse[LANES], error[LANES];
+        for (int n = 0; n < count; ++n) {
+            s[n] = scale[first + n];
+            o[n] = offset[first + n];
+            for (int64_t j = 0; j < size; ++j) left[j][n] = w[(first + n) * stride + j];
+        }
+        for (int n = 0; n < LANES; ++n) inverse[n] = inverse_of(s[n]);
+        for (int64_t j = 0; j < size; ++j) {
+            const float* row = spread + j * spread_stride;
+            const float over = 1 / row[j];
+            float q[LANES];
+#pragma omp simd
+            for (int n = 0; n < LANES; ++n) {
+                q[n] = nearest(between((left[j][n] - o[n]) * inverse[n], least, most));
+                error[n] = (left[j][n] - q[n] * s[n] - o[n]) * over;
+            }
+            for (int64_t k = j + 1; k < size; ++k) {
+#pragma omp simd
+                for (int n = 0; n < LANES; ++n) left[k][n] -= error[n] * row[k];
+            }
+            for (int n = 0; n < count; ++n) {
+                codes[(first + n) * size + j] = q[n];
+                errors[(first + n) * size + j] = error[n];
+            }
+        }
+    }
+}
