@@ -12,6 +12,7 @@ from tests.builders import make_trial
 OTHER: dict[str, Any] = {
     "task_digests": ("0",),
     "text_digests": ("0",),
+    "quantizers": ("int4 2",),
     "tasks": ("humaneval",),
     "protocols": ("chat",),
     "batch_sizes": (1, 8),

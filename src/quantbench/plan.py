@@ -50,6 +50,7 @@ class Trial(Settings):
     model: str  # hub id, folder, 'builtin' or 'random:NAME'
     revision: str | None = None  # the hub's commit, or the content hash of a folder
     method: str  # a key of methods.METHODS
+    quantizers: tuple[str, ...] = option((), "Versions of what makes its weights.", facts=Facts(before=()))
     load: LoadSettings
     evaluation: EvaluationSettings
     task_digests: tuple[str, ...] = ()  # of the problems' content, so that changed data make another trial

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from quantbench.methods.versions import CHANGED
 from quantbench.plan import Trial
 from quantbench.planning import build_plan
 from quantbench.planning.trials import compared, floors_of, later_passes
@@ -110,14 +113,32 @@ def test_every_group_of_options_reaches_the_trials(tmp_path: Path) -> None:
 
 
 def test_a_changed_text_makes_another_trial(tmp_path: Path) -> None:
-    for option in ("text", "perplexity"):
+    for option in ("text", "perplexity", "calibration"):
         file = tmp_path / f"{option}.txt"
         ids = set()
         for content in ("one text\n", "another text\n", "one text\n"):
             file.write_text(content)
-            asked = {"model": "builtin", "tasks": ("none",), option: str(file)}
-            ids.add(build_plan(read_settings(RunSettings, asked))[0].trials[0].id)
+            asked = {
+                "model": "builtin",
+                "tasks": ("none",),
+                "methods": ("fp16", "int4"),
+                option: str(file),
+            }
+            ids.add(build_plan(read_settings(RunSettings, asked))[0].trials[1].id)
         assert len(ids) == 2
+
+
+def test_a_quantizer_of_another_version_makes_another_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ids() -> dict[str, str]:
+        asked = {"model": "builtin", "tasks": ("none",), "methods": ("fp16", "int8", "int4")}
+        trials = build_plan(read_settings(RunSettings, asked))[0].trials
+        return {trial.label: trial.id for trial in trials}
+
+    before = ids()
+    monkeypatch.setitem(CHANGED, "int4", CHANGED["int4"] + 1)
+    after = ids()
+    changed = {label for label, id in before.items() if after[label] != id}
+    assert changed == {"int4", "int4-pass-2"}
 
 
 def test_a_cache_with_and_without_eight_bits_makes_two_rows_of_a_method() -> None:

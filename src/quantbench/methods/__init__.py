@@ -19,6 +19,7 @@ from quantbench.methods.quantized import QUANTIZED
 from quantbench.methods.quantized import VARIANTS as OF_ONE_METHOD
 from quantbench.methods.spreading import spreads
 from quantbench.methods.stored import STORED
+from quantbench.methods.versions import versions_of
 from quantbench.settings import PlaceSettings, SpeedSettings
 from quantbench.sources import ModelSource
 
@@ -32,6 +33,7 @@ __all__ = [
     "check_fits",
     "expected_bytes",
     "spreadable",
+    "versions_of",
 ]
 
 OTHER_BUDGETS = {name: method for name, method in MIXED.items() if name != "mixed"}

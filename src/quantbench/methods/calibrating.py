@@ -69,13 +69,18 @@ def probe(source: ModelSource, settings: LoadSettings, measure: "Measure | None"
     known = source.config.get("vocab_size") or source.config.get("text_config", {}).get("vocab_size")
     if known is None:
         return Strengths(warning="no token ids were drawn, since the model does not say its vocab_size")
-    draw = random.Random(SEED)
-    ids = [int(known * draw.random()) for _ in range(DRAWN_TOKENS)]
+    ids = drawn_ids(int(known))
     digest = hashlib.sha256(repr(ids).encode()).hexdigest()
     made = Calibration(text=None, sha256=digest, tokens=len(ids))
     cut = [ids[at : at + DRAWN_WINDOW] for at in range(0, len(ids), DRAWN_WINDOW)]
     found = strengths_of(source, cut, made, squares_by(source, settings, measure))
     return replace(found, seconds=time.perf_counter() - start)
+
+
+def drawn_ids(known: int) -> list[int]:
+    """Token ids below `known`, the same on every machine."""
+    draw = random.Random(SEED)
+    return [int(known * draw.random()) for _ in range(DRAWN_TOKENS)]
 
 
 def squares_by(

@@ -33,6 +33,7 @@ def float8_method(what: str, *, dynamic: bool) -> QuantizedMethod:
         matrix_bytes=Float8Weight.bytes_of,
         kept=frozenset((EMBEDDING, HEAD)),
         activation_bits=8 if dynamic else None,
+        quantizer="fp8",
     )
 
 

@@ -38,6 +38,7 @@ class GgmlMethod:
     mixture: Callable[[Mapping[str, Any]], Mixture]  # of a model's configuration
     scheme: str = ""  # where the matrices differ
     group_size: int | None = None
+    parts: tuple[str, ...] = ("ggml",)
 
     def unavailable(self, device: str) -> str | None:
         """gguf-py quantizes what has no K in its name."""
@@ -168,5 +169,6 @@ GGML = {
     "q4_k_m": GgmlMethod(
         description="llama.cpp's mixture of 4 and 6 bits; of 5 and 8 where 256 does not divide a width",
         mixture=q4_k_m,
+        parts=("ggml", "k-quants"),
     ),
 }

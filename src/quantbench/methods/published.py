@@ -57,6 +57,7 @@ def method_of(kind: str, groups: Groups) -> QuantizedMethod:
         quantize=groups,
         matrix_bytes=groups.matrix_bytes,
         calibrated=True,
+        quantizer="int4-asym" if groups.zeros else "int4-sym",
     )
 
 

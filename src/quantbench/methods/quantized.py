@@ -56,11 +56,11 @@ class QuantizedMethod:
     feedback: Int4Groups | None = None  # the groups of matrices that are rounded with error feedback
     activation_bits: int | None = None  # that weights ask for, where the device multiplies such
     paired: bool = False  # whether kernels take groups two at a time
-    quantizer: str = ""  # its name in `versions`
+    quantizer: str = ""  # its name, by which its version is found
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What makes its weights, by their names in `versions`."""
+        """What makes its weights: each has a version."""
         data = {"text": self.calibrated, "drawn": self.probed, "feedback": self.feedback is not None}
         ends = ("int8",) if self.ends else ()
         return (self.quantizer, *ends, *(name for name, used in data.items() if used))

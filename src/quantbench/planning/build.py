@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantbench.errors import UsageError
+from quantbench.methods import METHODS, versions_of
 from quantbench.plan import PASSES_A_ROUND, Plan, Trial
 from quantbench.planning.engines import (
     Runs,
@@ -142,7 +143,9 @@ def plan_model(
     values = {engine: server_values(settings, source, tasks, protocols, engine) for _, engine in pairs}
     formats = sorted((name.kv for name in settings.load.kv), key=lambda kv: kv is not None) or [None]
     trials = [
-        base.changed(method=name, engine=engine, kv=kv, **values[engine])
+        base.changed(
+            method=name, quantizers=versions_of(METHODS.get(name)), engine=engine, kv=kv, **values[engine]
+        )
         for name, engine in ordered
         for kv in formats
     ]
@@ -207,8 +210,12 @@ def base_trial(settings: RunSettings, source: ModelSource, digests: Mapping[str,
 
 
 def text_digests(settings: RunSettings) -> tuple[str, ...]:
-    """What identifies the content of --text and --perplexity: a changed file makes another trial."""
-    texts = {"text": settings.distance.text, "perplexity": settings.likelihood.perplexity}
+    """What identifies the content of files of text: a changed file makes another trial."""
+    texts = {
+        "text": settings.distance.text,
+        "perplexity": settings.likelihood.perplexity,
+        "calibration": settings.load.calibration,
+    }
     return tuple(
         f"{name} {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
         for name, path in texts.items()
