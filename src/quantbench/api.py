@@ -208,6 +208,7 @@ def execute(
     from quantbench.executors import Job, open_pool
     from quantbench.executors.interruption import Interruption
     from quantbench.runner import OneByOne, walk_plan
+    from quantbench.sandbox.verdicts import verdicts_kept
     from quantbench.terminal import RunDisplay
 
     names = {trial.id: plan.name_of(trial) for trial in plan.trials}
@@ -222,7 +223,7 @@ def execute(
             interruption=interruption,
             server=server,
         )
-        with open_pool(settings.execution, job) as pool:
+        with verdicts_kept(store.folder), open_pool(settings.execution, job) as pool:
             several = OneByOne(pool) if callable(pool) else pool
             walk_plan(plan, store, several, display)
 

@@ -15,15 +15,14 @@ from quantbench.evaluation.generate import Generator, Sample
 from quantbench.evaluation.grading import Grades, grade, grade_numbers
 from quantbench.progress import Progress
 from quantbench.records import NO_SANDBOX, Completion, Outcome, TaskResult
-from quantbench.sandbox.pool import Sandbox
-from quantbench.sandbox.program import Execution
+from quantbench.sandbox.program import Box, Execution
 from quantbench.settings import GenerationSettings
 from quantbench.tasks.problem import Grading, Task
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-OpenSandbox = Callable[[], AbstractContextManager[Sandbox]]
+OpenSandbox = Callable[[], AbstractContextManager[Box]]
 
 
 def evaluate(
@@ -74,6 +73,7 @@ def evaluate_protocols(
             test_seed=graded.test_seed,
             generate_s=generated - start,
             execute_s=executed - generated,
+            verdicts_found=sum(execution.found for execution in graded.grades.executions),
             generated_tokens=sum(sample.tokens for sample in samples),
             batch_size=generator.batch_size,
             temperature=settings.temperature,

@@ -11,8 +11,7 @@ from quantbench.evaluation.extraction import Extracted, build_program
 from quantbench.evaluation.plus import compute_tests, read_inputs, with_plus
 from quantbench.progress import Progress
 from quantbench.records import Outcome
-from quantbench.sandbox.pool import Sandbox
-from quantbench.sandbox.program import Execution, Program
+from quantbench.sandbox.program import Box, Execution, Program
 from quantbench.sandbox.referee import BROKEN_TEST
 from quantbench.tasks import Problem
 from quantbench.tasks.gsm8k import plain
@@ -42,7 +41,7 @@ class Grades:
     broken_tests: tuple[str, ...] = ()  # task_ids whose tests could not be run, whatever the programs are
 
 
-def grade(answers: Sequence[Answer], sandbox: Sandbox, progress: Progress, *, plus: bool = False) -> Grades:
+def grade(answers: Sequence[Answer], sandbox: Box, progress: Progress, *, plus: bool = False) -> Grades:
     """Run every answer's program; one that is no answer fails unrun.
 
     With `plus`, HumanEval+'s inputs take the place of the tests: base in one pass with plus.
@@ -81,7 +80,7 @@ def numbered(answer: Answer) -> Execution:
     return unrun(f"answered {given[:50]}, not {right}" if given else "no number")
 
 
-def plus_tests(answers: Sequence[Answer], sandbox: Sandbox) -> tuple[dict[str, str], dict[str, str]]:
+def plus_tests(answers: Sequence[Answer], sandbox: Box) -> tuple[dict[str, str], dict[str, str]]:
     """Tests of base and plus inputs by task_id, and why a problem has none; TaskError where none has any."""
     problems = list({answer.problem.task_id: answer.problem for answer in answers}.values())
     inputs, reasons = read_inputs(problems)

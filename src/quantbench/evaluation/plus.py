@@ -14,8 +14,7 @@ from typing import Any
 from quantbench.records import Outcome
 from quantbench.sandbox.inside.limits import Limits
 from quantbench.sandbox.inside.values import pack
-from quantbench.sandbox.pool import Sandbox
-from quantbench.sandbox.program import Program
+from quantbench.sandbox.program import Box, Program
 from quantbench.tasks import Problem
 
 PLUS_CHECK = "check_plus"
@@ -79,7 +78,7 @@ def _inputs(fields: Mapping[str, Any]) -> PlusInputs:
 
 
 def compute_tests(
-    sandbox: Sandbox, problems: Sequence[Problem], inputs: Mapping[str, PlusInputs]
+    sandbox: Box, problems: Sequence[Problem], inputs: Mapping[str, PlusInputs]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """A test for each problem, with its reference's answers from the box; for the rest, why there is none."""
     cases = [inputs[problem.task_id].base + inputs[problem.task_id].plus for problem in problems]

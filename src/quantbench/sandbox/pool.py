@@ -9,7 +9,7 @@ import secrets
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from quantbench.sandbox.inside.values import unpack
 from quantbench.sandbox.lane import Lane
 from quantbench.sandbox.modes import UNSAFE
 from quantbench.sandbox.opening import for_this_user, open_first, open_lane, usual_modes
-from quantbench.sandbox.program import Execution, Program
+from quantbench.sandbox.program import Execution, OnDone, Program
 
 DEFAULT_LIMITS = Limits()
 MAX_LANES = 32
@@ -32,7 +32,6 @@ PREEMPTED = 20  # if it was ready to run this often while others ran: a tenth of
 SEED_VARIABLE = "QUANTBENCH_TEST_SEED"
 ATTEMPTS = 2  # of a program whose lane died under it
 
-OnDone = Callable[[int, Execution], None]
 Report = dict[str, Any]  # what a referee says of a program
 
 

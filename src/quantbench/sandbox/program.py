@@ -1,6 +1,8 @@
 """What goes into the sandbox and what comes out."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from quantbench.records import Outcome
 from quantbench.sandbox.inside.runner import TEST_FOLLOWS
@@ -42,9 +44,32 @@ class Program:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """How it ended; `seconds` is wall time of the (last) attempt, `extra` the extra checks' outcomes."""
+    """How it ended; `seconds` is wall time of the (last) attempt, `extra` the extra checks' outcomes.
+
+    `found` says that the same program had been executed before and its end is taken.
+    """
 
     outcome: Outcome
     detail: str
     seconds: float
     extra: tuple[Outcome, ...] = ()
+    found: bool = False
+
+
+OnDone = Callable[[int, Execution], None]
+
+
+class Box(Protocol):
+    """Runs programs; `mode` says how they are contained, `seed` what the tests draw."""
+
+    seed: int
+
+    @property
+    def mode(self) -> str:
+        """Of modes.py."""
+
+    def run(self, programs: Sequence[Program], on_done: OnDone | None = None) -> list[Execution]:
+        """Executions in the programs' order; `on_done` is told each index once, when final."""
+
+    def collect(self, programs: Sequence[Program], variable: str) -> list[tuple[Execution, Any]]:
+        """Run programs whose tests leave a finding in `variable`; None is that of one that did not pass."""

@@ -1,7 +1,7 @@
 """The stages of a trial that read text: its tasks, and the distance from the baseline."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,6 @@ from quantbench.evaluation.prompts import Chat, asked_by, read_chat
 from quantbench.plan import Role
 from quantbench.quiet import beside_others, disturbing
 from quantbench.records import TaskResult
-from quantbench.sandbox.pool import Sandbox
 from quantbench.settings import GenerationSettings
 from quantbench.sources import ModelSource, eos_ids, load_tokenizer
 from quantbench.store import Store
@@ -29,6 +28,9 @@ from quantbench.trial.run import Run
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from quantbench.sandbox.early import Open
+    from quantbench.sandbox.pool import Sandbox
 
 PART = 8  # of free memory for prompts that are read twice
 SPARE_CORES = 8  # from which on a GPU's host opens a box beside feeding the GPU
@@ -106,26 +108,36 @@ def keep_result(
     run.keep(**{section: (*getattr(run.record, section), result.model_copy(update=found))})
 
 
-def sandbox_of(run: Run, task: Task) -> AbstractContextManager[OpenSandbox]:
-    """How the box for a task's programs is opened: while a GPU answers, where that disturbs nothing."""
+@contextmanager
+def sandbox_of(run: Run, task: Task) -> Iterator[OpenSandbox]:
+    """How the box for a task's programs is opened: while a GPU answers, where that disturbs nothing.
+
+    It executes what no trial of this run has executed before.
+    """
     from quantbench.evaluation.plus import PLUS_LIMITS
     from quantbench.sandbox.early import opened_early
     from quantbench.sandbox.pool import DEFAULT_LIMITS, open_sandbox, usable_cores
+    from quantbench.sandbox.verdicts import sharing, verdicts_of
 
     many = task.many_inputs or task.grading is Grading.PLUS
-    limits = PLUS_LIMITS if many else DEFAULT_LIMITS
-    open_box = quietly(partial(open_sandbox, unsafe=run.trial.evaluation.unsafe_no_sandbox, limits=limits))
+    limits, unsafe = PLUS_LIMITS if many else DEFAULT_LIMITS, run.trial.evaluation.unsafe_no_sandbox
+    shared = verdicts_of(run.folder, limits, unsafe=unsafe)
+    seed = None if shared is None else shared.seed
+    open_box = quietly(partial(open_sandbox, unsafe=unsafe, limits=limits, seed=seed))
     spare = run.trial.load.device != "cpu" and usable_cores() >= SPARE_CORES and not beside_others()
-    if not spare or task.grading is Grading.NUMBER:
-        return nullcontext(open_box)
-    return opened_early(open_box, len(task.problems) * run.trial.generation.completions_per_problem)
+    with ExitStack() as stack:
+        if spare and task.grading is not Grading.NUMBER:
+            most = len(task.problems) * run.trial.generation.completions_per_problem
+            few = shared is not None and len(shared)  # most programs are those of an earlier trial
+            open_box = stack.enter_context(opened_early(open_box, 1 if few else most))
+        yield open_box if shared is None else sharing(open_box, shared)
 
 
-def quietly(open_box: OpenSandbox) -> OpenSandbox:
+def quietly(open_box: "Open") -> "Open":
     """The sandbox, opened and held while nothing on this host is timed."""
 
     @contextmanager
-    def opened() -> Iterator[Sandbox]:
+    def opened() -> Iterator["Sandbox"]:
         with disturbing(), open_box() as box:
             yield box
 
