@@ -143,9 +143,7 @@ class TaskResult(Frozen):
     test_seed: int | None = None  # of the random numbers that the tests drew
     generate_s: Seconds
     execute_s: Seconds
-    verdicts_found: Count = (
-        0  # of completions whose program the run had executed before
-    )
+    verdicts_found: Count = 0  # of completions whose program the run had executed before
     generated_tokens: Count
     batch_size: Several
     temperature: NotNegative = 0.0

@@ -1,4 +1,4 @@
-"""Verdicts that a run's trials share: which programs are executed again, under which seed, and what is told."""
+"""Verdicts that a run's trials share: which programs are executed again, under which seed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -156,7 +156,9 @@ def test_the_file_is_gone_with_the_run_and_nothing_is_shared_without_one(tmp_pat
     assert verdicts_of(tmp_path, Limits(), unsafe=False) is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"key": 1}\n', b"\xff\xfe\n", b'{"key": "a", "mode": "m"}\n'])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b'{"key": 1}\n', b"\xff\xfe\n", b'{"key": "a", "mode": "m"}\n']
+)
 def test_lines_that_are_no_verdicts_are_passed_over(folder: Path, damage: bytes) -> None:
     machine = Machine()
     trial(folder, machine, [PROGRAM])

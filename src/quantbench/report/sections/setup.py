@@ -127,10 +127,8 @@ def _tasks(results: Rows) -> Iterator[Bullet]:
         if sandboxes == NO_SANDBOX:
             ran = "answers were graded without running a program"
         if found := sum(score.result.verdicts_found for score in scores):
-            ran += (
-                f"; {found} of {sum(len(score.result.completions) for score in scores)} answers make a program "
-                "that this run had executed before, whose verdict they have"
-            )
+            answers = sum(len(score.result.completions) for score in scores)
+            ran += f"; {found} of {answers} answers have the verdict of the same program, executed before"
         decoding = "greedy" if result.temperature == 0 else f"sampled at temperature {result.temperature:g}"
         text = (
             f"{result.problems} problems (sha256 {result.data_sha256[:12]}), protocol {result.protocol}, "
