@@ -217,6 +217,7 @@ class Calibration(Frozen):
     sha256: str  # of the whole text, or of the ids
     tokens: Count
     feedback: bool = False  # whether matrices were rounded with error feedback (GPTQ) while it ran
+    kept: bool = False  # taken over from the method's first trial, which ran it
 
 
 class Reading(Frozen):

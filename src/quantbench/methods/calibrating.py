@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from quantbench.methods.kept import digest_of, kept_or_made, opened_weight, packed_weight
 from quantbench.records import Calibration
 from quantbench.settings import LoadSettings
 from quantbench.sources import ModelSource, load_tokenizer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from quantbench.engine.sequential import QuantizeTogether
+    from quantbench.methods.feedback import Feedback
     from quantbench.weights.formats import Weight
 
     Measure = Callable[[Sequence[Sequence[int]]], Mapping[str, Tensor]]  # texts -> squares by matrix name
@@ -70,10 +71,9 @@ def probe(source: ModelSource, settings: LoadSettings, measure: "Measure | None"
     if known is None:
         return Strengths(warning="no token ids were drawn, since the model does not say its vocab_size")
     ids = drawn_ids(int(known))
-    digest = hashlib.sha256(repr(ids).encode()).hexdigest()
-    made = Calibration(text=None, sha256=digest, tokens=len(ids))
+    made = Calibration(text=None, sha256=digest_of(ids), tokens=len(ids))
     cut = [ids[at : at + DRAWN_WINDOW] for at in range(0, len(ids), DRAWN_WINDOW)]
-    found = strengths_of(source, cut, made, squares_by(source, settings, measure))
+    found = strengths_of(source, settings, cut, made, squares_by(source, settings, measure))
     return replace(found, seconds=time.perf_counter() - start)
 
 
@@ -102,25 +102,27 @@ def squares_by(
 def quantize_in_sequence(
     source: ModelSource,
     settings: LoadSettings,
-    quantize: "QuantizeTogether",
+    feedback: "Feedback",
     in_turn: "Callable[[Sequence[Sequence[int]]], Passed] | None" = None,
 ) -> Strengths:
-    """Quantize matrix by matrix while a text runs; `squares` has the head's. ModelError as above.
+    """Quantize matrix by matrix while a text runs; `squares` are the head's and those of matrices left as
+    floats. ModelError as above.
 
     `in_turn` does that with a model that is loaded already; without it our engine reads the source's.
     """
 
     def run(ids: Sequence[Sequence[int]]) -> "Passed":
         if in_turn is not None:
-            return in_turn(ids)
+            squares, weights = in_turn(ids)
+            return {**feedback.squares, **squares}, weights
         from quantbench.engine.sequential import Sequential
 
         device = settings.device
-        sequence = Sequential(source, ids, quantize, device=device, dtype=pass_dtype(device))
+        sequence = Sequential(source, ids, feedback, device=device, dtype=pass_dtype(device))
         sequence.run()
-        return sequence.squares, sequence.weights
+        return {**feedback.squares, **sequence.squares}, sequence.weights
 
-    return passed(source, settings, OF_MOMENTS, run)
+    return passed(source, settings, OF_MOMENTS, run, feedback.told)
 
 
 def passed(
@@ -128,8 +130,12 @@ def passed(
     settings: LoadSettings,
     extent: Extent,
     run: "Callable[[Sequence[Sequence[int]]], Passed]",
+    what: str = "",
 ) -> Strengths:
-    """What `run` finds on a text's windows; none with a warning for a model that cannot read it."""
+    """What `run` finds on a text's windows; none with a warning for a model that cannot read it.
+
+    `what` tells runs of one text apart.
+    """
     start = time.perf_counter()
     label, text = read_text(settings.calibration, extent.shipped)
     ids = windows(source, text.decode(), extent)
@@ -141,7 +147,7 @@ def passed(
     made = Calibration(
         text=label, sha256=hashlib.sha256(text).hexdigest(), tokens=tokens, feedback=extent.feedback
     )
-    found = strengths_of(source, ids, made, run)
+    found = strengths_of(source, settings, ids, made, run, what)
     short = f"calibrated on {tokens} tokens, where {extent.tokens} are wanted; give a longer text"
     told = (short if tokens < extent.tokens else None, found.warning)
     return replace(
@@ -153,12 +159,24 @@ def passed(
 
 def strengths_of(
     source: ModelSource,
+    settings: LoadSettings,
     ids: Sequence[Sequence[int]],
     made: Calibration,
     run: "Callable[[Sequence[Sequence[int]]], Passed]",
+    what: str = "",
 ) -> Strengths:
-    """What `run` finds on windows of token ids, and which matrices it tells nothing of."""
-    squares, weights = run(ids)
+    """What `run` finds on windows of token ids, or found for the first trial of several that ask the same;
+    and which matrices it tells nothing of."""
+
+    def plain() -> dict[str, Any]:
+        squares, weights = run(ids)
+        packed = {name: packed_weight(weight) for name, weight in weights.items() if not weight.is_float}
+        return {"squares": dict(squares), "weights": packed}
+
+    found, taken_over = kept_or_made(source, settings, (what, digest_of(ids)), plain)
+    squares = found["squares"]
+    weights = {name: opened_weight(weight) for name, weight in found["weights"].items()}
+    made = made.model_copy(update={"kept": taken_over})
     kept = {name: values for name, values in squares.items() if bool(values.isfinite().all())}
     lost = uncalibrated(len(squares) - len(kept), unreached_experts(source, squares))
     return Strengths(squares=kept, weights=weights, calibration=made, warning=lost)

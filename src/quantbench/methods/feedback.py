@@ -25,6 +25,7 @@ class Feedback:
     """
 
     format_of: "Callable[[str, int], Format]"  # of a matrix's name and width
+    told: str  # the formats in words that tell them from others
     squares: "dict[str, Tensor]" = field(default_factory=dict)
 
     def __call__(
@@ -52,6 +53,11 @@ class Feedback:
         )
         bounds = [sum(len(value) for value in values[:number]) for number in range(len(values) + 1)]
         return [rows_of(whole, start, end) for start, end in pairwise(bounds)]
+
+
+def feedback_in(groups: Int4Groups) -> Feedback:
+    """All matrices in the same groups."""
+    return Feedback(lambda name, columns: groups, repr(groups))
 
 
 def grid_of(name: str, weight: "Tensor", form: "Format") -> "Grid | None":

@@ -107,3 +107,15 @@ class Int4Groups:
         if columns % LEAST == 0:
             return Int4Weight.bytes_of(rows, columns, LEAST)
         return 2 * rows * columns
+
+
+def int4_rtn(name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
+    """W4 rounded naively, see quantizers.int4; two codes share a byte, so an odd width cannot be held."""
+    from quantbench.weights.quantizers.int4 import round_int4
+
+    return None if weight.shape[1] % 2 else round_int4(name, weight)
+
+
+def int4_rtn_bytes(rows: int, columns: int) -> int:
+    """In one group a row; 16 bits a weight where the width is odd."""
+    return 2 * rows * columns if columns % 2 else Int4Weight.bytes_of(rows, columns, columns)

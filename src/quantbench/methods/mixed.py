@@ -16,6 +16,7 @@ from quantbench.methods.budget import Choice, share_out
 from quantbench.methods.calibrating import Extent, Strengths, calibrate, quantize_in_sequence, texts_of
 from quantbench.methods.feedback import Feedback
 from quantbench.methods.groups import LEAST, FiveBits, Int4Groups, Int8Groups
+from quantbench.methods.kept import digest_of, kept_or_made
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.methods.names import BUDGETS
 from quantbench.methods.quantized import QuantizedMethod
@@ -124,10 +125,9 @@ class MixedMethod:
             strengths = replace(strengths, warning=f"{strengths.warning}; {UNREAD}")
         elif self.feedback:
             seconds += strengths.seconds
-            feedback = Feedback(shared.format_of)
+            feedback = Feedback(shared.format_of, repr(sorted(shared.places.items())))
             found = quantize_in_sequence(source, settings, feedback)
-            squares = {**strengths.squares, **feedback.squares, **found.squares}
-            strengths = replace(found, squares=squares)
+            strengths = replace(found, squares={**strengths.squares, **found.squares})
         method = QuantizedMethod(
             description=self.description,
             scheme=self.scheme,
@@ -173,7 +173,13 @@ class MixedMethod:
             ]
 
         texts = texts_of(source, settings, OF_GRADIENTS)
-        return candidate_divergences(source, texts, candidates, device=settings.device)
+
+        def losses() -> dict[str, list[float]]:
+            return candidate_divergences(source, texts, candidates, device=settings.device)
+
+        what = ("losses", FORMATS, sorted(self.kept), strengths.calibration.sha256, digest_of(texts))
+        found: dict[str, list[float]] = kept_or_made(source, settings, what, losses)[0]
+        return found
 
 
 def bytes_in(place: int, parts: MatrixParts) -> int:

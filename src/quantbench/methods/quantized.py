@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 from quantbench.decoding import Phase
 from quantbench.errors import UsageError
 from quantbench.methods.calibrating import Strengths, calibrate, probe, quantize_in_sequence
-from quantbench.methods.feedback import Feedback
-from quantbench.methods.groups import Int4Groups, Int8Groups, Int8Rows
+from quantbench.methods.feedback import feedback_in
+from quantbench.methods.groups import Int4Groups, Int8Groups, Int8Rows, int4_rtn, int4_rtn_bytes
 from quantbench.methods.method import Loaded, LoadSettings
 from quantbench.methods.native import load_quantized
 from quantbench.methods.sizes import total_bytes
 from quantbench.sources import ModelSource
 from quantbench.sources.layout import EMBEDDING, HEAD
-from quantbench.weights.formats import Int4Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,7 +121,7 @@ class QuantizedMethod:
 
         def strengths(layers: Layers) -> Strengths:
             if self.feedback is not None:
-                feedback = Feedback(self._feedback_format)
+                feedback = feedback_in(self.feedback)
                 in_turn = partial(layers.quantize_in_turn, quantize=feedback)
                 return quantize_in_sequence(source, settings, feedback, in_turn)
             run = calibrate if self.calibrated else probe
@@ -131,17 +130,11 @@ class QuantizedMethod:
         noted = partial(Noted, self, device=settings.device, dtype=settings.dtype)
         return load_packed(source, settings, noted, strengths if self.calibrated or self.probed else None)
 
-    def _feedback_format(self, name: str, columns: int) -> Int4Groups:
-        """The same for every matrix."""
-        assert self.feedback is not None
-        return self.feedback
-
     def _strengths(self, source: ModelSource, settings: LoadSettings) -> Strengths:
         """What a text or drawn ids say of the matrices' inputs, and with feedback what they become."""
         if self.feedback is not None:
-            feedback = Feedback(self._feedback_format)
-            found = quantize_in_sequence(source, settings, feedback)
-            return replace(found, squares={**feedback.squares, **found.squares})
+            feedback = feedback_in(self.feedback)
+            return quantize_in_sequence(source, settings, feedback)
         if self.probed:
             return probe(source, settings)
         return calibrate(source, settings) if self.calibrated else Strengths()
@@ -200,18 +193,6 @@ class Noted:
                 f"width: {', '.join(self._kept[:3])}{', ...' if len(self._kept) > 3 else ''}"
             )
         return tuple(sentences)
-
-
-def int4_rtn(name: str, weight: "Tensor", squares: "Tensor | None") -> "Weight | None":
-    """W4 rounded naively, see quantizers.int4; two codes share a byte, so an odd width cannot be held."""
-    from quantbench.weights.quantizers.int4 import round_int4
-
-    return None if weight.shape[1] % 2 else round_int4(name, weight)
-
-
-def int4_rtn_bytes(rows: int, columns: int) -> int:
-    """In one group a row; 16 bits a weight where the width is odd."""
-    return 2 * rows * columns if columns % 2 else Int4Weight.bytes_of(rows, columns, columns)
 
 
 def int4_in(size: int) -> QuantizedMethod:

@@ -16,6 +16,7 @@ from quantbench.decoding import (
 )
 from quantbench.measure.experiments import TIMES
 from quantbench.methods import METHODS, Loaded, check_fits
+from quantbench.methods.kept import Keeping, keeping
 from quantbench.methods.native import compile_kernels
 from quantbench.plan import Role, Trial
 from quantbench.quiet import timed
@@ -27,6 +28,8 @@ from quantbench.trial.text import read_text
 
 if TYPE_CHECKING:
     from quantbench.measure import MemoryMeter
+
+KEEPING = {Role.METHOD: Keeping.WRITE, Role.ROUND: Keeping.READ}  # what calibration finds
 
 
 def measure(run: Run, import_s: float | None) -> None:
@@ -66,7 +69,8 @@ def load(run: Run) -> tuple[ModelSource, Loaded, "MemoryMeter"]:
     source = open_source(trial.model, revision=trial.revision, seed=trial.generation.seed)
     check_fits(trial.method, source, trial.load, trial.speed)
     meter = MemoryMeter(*devices_of(trial.load))
-    loaded = METHODS[trial.method].load(source, trial.load.changed(engine=trial.load.engine.loader))
+    with keeping(KEEPING.get(trial.role, Keeping.NOTHING)):
+        loaded = METHODS[trial.method].load(source, trial.load.changed(engine=trial.load.engine.loader))
     if trial.load.engine is Engine.TRANSFORMERS_STATIC:
         make_static(loaded.decoder)
     meter.loaded()
