@@ -37,6 +37,7 @@ from quantbench.engine.cuda.prompt_layout import lay_out
 from quantbench.engine.cuda.runner import ModelRunner
 from quantbench.engine.cuda.scheduler import PREFILL_TOKENS, Scheduler
 from quantbench.engine.cuda.state import StepState, allocate_state
+from quantbench.engine.cuda.told import multiplied_by
 from quantbench.engine.cuda.triton.launch import on_device
 from quantbench.engine.cuda.triton.rotate import Tables, prompt_tables, rotation_tables
 from quantbench.engine.cuda.triton.together import compile_together
@@ -213,7 +214,6 @@ class CudaDecoder:
 
     def held(self) -> Iterator[HeldMatrix]:
         names = {kernel.operation: kernel.name for kernel in self.kernels()}
-        steps = "; ".join(kernel.name for kernel in self._ran.values()) or names["linear"]
         prompts = names["linear"] if names["prompt linear"] == AS_LINEAR else names["prompt linear"]
         experts = {
             id(matrix)
@@ -224,7 +224,8 @@ class CudaDecoder:
         }
         for matrix in self._model.matrices():
             of_prompts = f"{names['linear']}, by expert" if id(matrix) in experts else prompts
-            yield from matrix.held((steps, of_prompts))
+            steps = multiplied_by(matrix, self._ran.values(), self._few)
+            yield from matrix.held((steps or names["linear"], of_prompts))
 
     def activation_bits(self) -> Mapping[Phase, int]:
         return dict.fromkeys(Phase, torch.finfo(self._model.dtype).bits)
