@@ -84,7 +84,7 @@ def test_how_many_texts_are_looked_at_together_changes_nothing(
     together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, kept = distance(OTHER), reference()
-    monkeypatch.setattr("quantbench.measure.distance.LOGITS", together)
+    monkeypatch.setattr("quantbench.measure.distance.CPU_LOGITS", together)
     assert distance(OTHER) == before
     assert np.array_equal(reference().ids, kept.ids) and np.array_equal(reference().nll, kept.nll)
 

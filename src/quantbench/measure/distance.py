@@ -25,6 +25,7 @@ STAGE = "distance from the baseline"
 KL_DIGITS = 5  # significant ones that a record keeps
 CONFIDENCE_PLACES = 4
 LOGITS = 1 << 24  # looked at together: a small model's texts by the dozen, a large vocabulary's one by one
+CPU_LOGITS = 1 << 21  # the same on a CPU, whose allocator maps larger tensors anew each time
 
 
 def score_baseline(
@@ -186,17 +187,18 @@ def _chunks(
     progress: Callable[[str, int, int], None],
     tail: int = 0,
 ) -> Iterator[Chunk]:
-    """The texts in their order with their logits, as many together as have LOGITS of them.
+    """The texts in their order with their logits, as many together as have LOGITS or CPU_LOGITS of them.
 
     A decoder may hand out parts of one large tensor: logits that wait for others are copied out of it.
     """
     sequences = [(*text.token_ids, *text.token_ids[:tail]) for text in texts]
     scores = decoder.score(sequences, [text.prompt_tokens for text in texts])
     progress(STAGE, 0, len(texts))
+    most = CPU_LOGITS if decoder.device == "cpu" else LOGITS
     waiting: list[tuple[ScoredText, torch.Tensor]] = []
     for number, (text, logits) in enumerate(zip(texts, scores, strict=True), start=1):
         waiting.append((text, logits[: len(text.token_ids) - 1]))
-        if number == len(texts) or sum(part.numel() for _, part in waiting) >= LOGITS:
+        if number == len(texts) or sum(part.numel() for _, part in waiting) >= most:
             yield _chunk(waiting)
             progress(STAGE, number, len(texts))
             waiting = []
