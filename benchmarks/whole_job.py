@@ -4,9 +4,9 @@
 
 Runs the command on the built-in model or MODEL, first with every cache empty (our compiled kernels,
 Triton's, CUDA's, matplotlib's fonts), then again with what the first run has left, each into a folder of its
-own. Prints seconds by trial and stage, wall clock and CPU, and what lies outside of trials: planning and
-importing, and the report, which is rendered once more to time it. On a busy machine only the CPU seconds are
-to be compared.
+own. Prints seconds by trial and stage, wall clock and CPU, what lies outside of trials: planning and
+importing, and the report, which is rendered once more to time it; and when each stage of each trial began.
+On a busy machine only the CPU seconds are to be compared.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ WIDTH = 10
 class Job:
     """One command: what it took, and what its trials recorded."""
 
+    began: float  # seconds since 1970
     taken: Phase
     report: Phase
     records: list[Record]
@@ -54,9 +56,10 @@ def timed(arguments: list[str], environment: dict[str, str]) -> Phase:
 def run(asked: list[str], caches: Path, folder: Path) -> Job:
     """The command with these caches, its results in `folder`."""
     environment = {name: str(caches / place) for name, place in CACHES.items()}
+    began = time.time()
     taken = timed(["run", *asked, "-o", str(folder)], environment)
     report = timed(["report", str(folder)], environment)
-    return Job(taken=taken, report=report, records=Store(folder).read()[0])
+    return Job(began=began, taken=taken, report=report, records=Store(folder).read()[0])
 
 
 def stages_of(record: Record) -> dict[str, float]:
@@ -91,6 +94,16 @@ def show(name: str, job: Job) -> None:
         f"report once more, with its own start: {job.report.wall_s:.1f} s, {job.report.cpu_s:.1f} CPU-seconds"
     )
     print(f"the rest, starting and planning: {rest:.1f} s")
+    print("when stages began, seconds after the command:")
+    for record in job.records:
+        print(record.trial.label.ljust(WIDTH + 4), " ".join(begins(record, job.began)))
+
+
+def begins(record: Record, since: float) -> Iterator[str]:
+    """When each stage of a trial began, in the order in which they were first entered."""
+    for name, phase in record.phases.items():
+        if phase.began_unix_s is not None:
+            yield f"{name} {phase.began_unix_s - since:.2f}"
 
 
 def line(label: str, seconds: list[float | None], whole: float | None, cpu: float | None) -> None:

@@ -72,10 +72,11 @@ class Phase(Frozen):
 
     wall_s: Seconds
     cpu_s: Seconds  # of its process and of those it started that have ended
+    began_unix_s: NotNegative | None = None  # since 1970, by the system's clock, when it was first entered
 
     def plus(self, wall_s: float, cpu_s: float) -> "Phase":
         """With more of the same stage."""
-        return Phase(wall_s=self.wall_s + wall_s, cpu_s=self.cpu_s + cpu_s)
+        return Phase(wall_s=self.wall_s + wall_s, cpu_s=self.cpu_s + cpu_s, began_unix_s=self.began_unix_s)
 
 
 class Failure(Frozen):

@@ -45,6 +45,8 @@ def test_the_seconds_of_each_stage_are_kept_by_both_clocks() -> None:
         run.enter(stage)
     found = {name: (phase.wall_s, phase.cpu_s) for name, phase in run.record.phases.items()}
     assert found == {"start": (1.0, 0.5), "load": (3.0, 3.0), "task": (4.0, 0.0)}
+    begins = [phase.began_unix_s for phase in run.record.phases.values()]
+    assert begins == sorted(begins, key=lambda began: began or 0.0) and None not in begins
 
 
 def test_kernels_are_asked_for_by_what_the_trials_stages_will_run() -> None:

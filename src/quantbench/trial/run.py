@@ -30,19 +30,22 @@ class Run:
     clock: Callable[[], float] = time.perf_counter
     cpu_clock: Callable[[], float] = lambda: sum(os.times()[:4])
     stage: str = "start"
-    _since: tuple[float, float] = field(init=False)  # when the stage began, by both clocks
+    _since: tuple[float, float, float] = field(init=False)  # when the stage began, by both clocks and as time
 
     def __post_init__(self) -> None:
-        self._since = self.clock(), self.cpu_clock()
+        self._since = self._now()
+
+    def _now(self) -> tuple[float, float, float]:
+        return self.clock(), self.cpu_clock(), time.time()
 
     def enter(self, stage: str) -> None:
         """Begin a stage; the seconds of the one before go into the record, out with the next section."""
-        (before, cpu_before), now, cpu_now = self._since, self.clock(), self.cpu_clock()
+        (before, cpu_before, began), now = self._since, self._now()
         phases = self.record.phases
-        so_far = phases.get(self.stage, Phase(wall_s=0.0, cpu_s=0.0))
-        phase = so_far.plus(now - before, max(0.0, cpu_now - cpu_before))
+        so_far = phases.get(self.stage, Phase(wall_s=0.0, cpu_s=0.0, began_unix_s=began))
+        phase = so_far.plus(now[0] - before, max(0.0, now[1] - cpu_before))
         self.record = self.record.model_copy(update={"phases": {**phases, self.stage: phase}})
-        self.stage, self._since = stage, (now, cpu_now)
+        self.stage, self._since = stage, now
 
     def keep(self, **sections: Any) -> None:
         """Add sections to the record and hand it out."""
