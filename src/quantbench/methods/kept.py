@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import fields
 from enum import Enum
@@ -159,7 +159,8 @@ def write(path: Path, content: Plain) -> None:
         partial.replace(path)
         make_room(path.parent)
     except OSError:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def make_room(folder: Path) -> None:
