@@ -2,7 +2,8 @@
 
 import pytest
 
-from quantbench.analysis.formatting import chance, lower_first, one_line, ratio, signed, significant
+from quantbench.analysis.formatting import chance, factors, lower_first, one_line, ratio, signed, significant
+from quantbench.stats import Interval
 from quantbench.units import listed
 
 
@@ -53,3 +54,18 @@ def test_a_message_becomes_one_sentence_on_one_line() -> None:
 )
 def test_names_with_capitals_inside_keep_them(name: str, text: str) -> None:
     assert lower_first(name) == text
+
+
+@pytest.mark.parametrize(
+    ("logarithms", "text"),
+    [
+        ((-0.1, 0.2), "0.90 to 1.22"),
+        ((0.5, 2.4), "1.65 to more than 10"),
+        ((-110.0, 110.0), "less than 0.1 to more than 10"),
+        ((-1e6, 1e6), "less than 0.1 to more than 10"),
+    ],
+)
+def test_a_factor_that_is_open_by_more_than_tenfold_is_told_as_such(
+    logarithms: tuple[float, float], text: str
+) -> None:
+    assert factors(Interval(*logarithms)) == text

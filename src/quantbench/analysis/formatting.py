@@ -1,11 +1,12 @@
 """Figures and lists of names as sentences hold them. Decides nothing."""
 
 from collections.abc import Sequence
-from math import floor, log10
+from math import exp, floor, log, log10
 
 from quantbench.stats import Interval
 
 MISSING = "—"
+FARTHEST = 10.0  # how many times as much is told as a number
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -31,6 +32,14 @@ def signed(value: float) -> str:
 def share_interval(interval: Interval) -> str:
     """A range of shares: `0.279 to 0.423`."""
     return f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def factors(logarithms: Interval) -> str:
+    """A range of factors by their logarithms: `0.93 to 1.20`; beyond FARTHEST times no number is told."""
+    low, high = logarithms.low, logarithms.high
+    first = f"{exp(low):.2f}" if low >= -log(FARTHEST) else f"less than {1 / FARTHEST:g}"
+    last = f"{exp(high):.2f}" if high <= log(FARTHEST) else f"more than {FARTHEST:g}"
+    return f"{first} to {last}"
 
 
 def differ(rows: Sequence[object]) -> str:

@@ -6,14 +6,14 @@ pass, hence the noise of a point is pooled over methods, but with the degrees of
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import exp, log1p, sqrt
+from math import log1p, sqrt
 from statistics import mean, stdev
 
 from quantbench.analysis.comparison.comparisons import ALPHA, Comparison, Verdict
 from quantbench.analysis.comparison.processes import Process, of_point
 from quantbench.analysis.figures.row import Row
 from quantbench.analysis.figures.speeds import MedianEstimate, Speed
-from quantbench.analysis.formatting import chance
+from quantbench.analysis.formatting import chance, factors
 from quantbench.records import SpeedPoint
 from quantbench.stats import Interval, Noise, difference_margin, difference_p, holm
 
@@ -91,7 +91,7 @@ def _compared(change: SpeedChange, adjusted: float, margin: float, tolerance: fl
     interval = Interval(gap - margin, gap + margin)
     alike = max(-interval.low, interval.high) < log1p(tolerance)
     verdict = Verdict.NOT_SIGNIFICANT if alike else Verdict.UNDECIDED
-    why = f"the time is {exp(interval.low):.2f} to {exp(interval.high):.2f} times what it was"
+    why = f"the time is {factors(interval)} times what it was"
     if adjusted < ALPHA:
         verdict = Verdict.SIGNIFICANT
         why += f", {chance(adjusted)} when corrected for all speeds"

@@ -7,7 +7,7 @@ anything else that is not significant is undecided.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import exp, log1p
+from math import log1p
 
 from quantbench.analysis.comparison.comparisons import (
     ALPHA,
@@ -20,7 +20,7 @@ from quantbench.analysis.comparison.comparisons import (
 )
 from quantbench.analysis.comparison.processes import ProcessTimes, decode_times, response_times
 from quantbench.analysis.figures.row import Row
-from quantbench.analysis.formatting import chance
+from quantbench.analysis.formatting import chance, factors
 from quantbench.plan import PASSES_A_ROUND
 from quantbench.records import SpeedPoint
 from quantbench.stats import (
@@ -161,8 +161,7 @@ def _why(
     if verdict is Verdict.NOT_SIGNIFICANT or interval is None:
         return f"they differ by less than {100 * NEGLIGIBLE:.0f} %, paired {over}"
     verb, rate = ("take", "long") if pair.metric == RESPONSE else ("be", "fast")
-    low, high = exp(interval.low), exp(interval.high)
-    text = f"{pair.one} may {verb} {low:.2f} to {high:.2f} times as {rate} as {pair.other}"
+    text = f"{pair.one} may {verb} {factors(interval)} times as {rate} as {pair.other}"
     if test.noise.observed is None:
         return f"{text}, as one process each hides how processes differ; a new run has two a round"
     if needed is None:
