@@ -26,7 +26,7 @@ from quantbench.engine.parameters import (
 )
 from quantbench.errors import ModelError
 from quantbench.settings import KvFormat
-from quantbench.sources import ModelSource
+from quantbench.sources import ModelSource, is_quantized
 from quantbench.sources.families import complete
 from quantbench.sources.layout import (
     EMBEDDING,
@@ -230,7 +230,9 @@ class ParameterLoader:
         tied = {HEAD} if self._config.tied else set()
         left = sorted(n for n in self._unused - tied if not n.endswith(UNUSED_SUFFIXES))
         if left:
+            packed = is_quantized(self._source)  # and so read by this engine alone
+            way = "give the model that it was made from" if packed else "use --engine transformers"
             raise ModelError(
                 f"'{self._source.name}' holds the tensor '{left[0]}', which a "
-                f"{self._config.architecture} does not have; use --engine transformers"
+                f"{self._config.architecture} does not have; {way}"
             )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from quantbench.errors import ModelError
 from quantbench.sources.config_checks import check_config
-from quantbench.sources.families import parameter_name
 from quantbench.sources.layout import count, tensor_shapes
 from quantbench.sources.safetensors_file import StoredTensor, read_header, read_tensor, same_values
 from quantbench.sources.sampling import sampled_blocks
@@ -98,10 +97,6 @@ def open_folder(
 
 def name_tensors(tensors: Mapping[str, StoredTensor], config: dict[str, Any], name: str) -> StoredNames:
     """Which parameters the stored tensors are; ModelError for a configuration that lacks a size."""
-    if config.get("quantization_config"):
-        return StoredNames(
-            stored={parameter_name(config, stored): stored for stored in tensors}, config=config
-        )
     try:
         return resolve_names(
             list(tensors), config, lambda one, other: same_values(tensors[one], tensors[other])

@@ -2,8 +2,9 @@
 
 A name may lack the prefix `model.` or carry it once too often; where two stored names mean one parameter,
 the first in natural order counts; a tied matrix may be stored under either of its names; and where a
-configuration ties the head to the embedding but another head is stored, the stored head is used. Nothing is
-read from a file here: whether two tensors are equal is asked of the caller.
+configuration ties the head to the embedding but another head is stored, the stored head is used. Tensors that
+another library packed stand beside the parameter that they are parts of ('q_proj.qweight'). Nothing is read
+from a file here: whether two tensors are equal is asked of the caller.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,6 +15,7 @@ from quantbench.sources.families import family_of, parameter_name
 from quantbench.sources.layout import EMBEDDING, HEAD, is_tied, tensor_shapes
 
 PREFIX = "model"  # transformers' base_model_prefix of every family that has a layout here
+OF_HEAD, OF_EMBEDDING = (name.removesuffix("weight") for name in (HEAD, EMBEDDING))
 LONGEST_NUMBER = 4000  # digits that Python turns into a number
 COMPUTED = ("rotary_emb.inv_freq",)  # buffers of old checkpoints: computed, not learned
 
@@ -38,9 +40,10 @@ def resolve_names(
     parameters, family = tensor_shapes({**config, "tie_word_embeddings": False}), family_of(config)
     if parameters is None or family is None:
         return StoredNames(stored={name: name for name in names}, config=dict(config))
+    find = part_of if config.get("quantization_config") else parameter_of
     stored: dict[str, str] = {}
     for name in sorted(names, key=natural_order):
-        if (parameter := parameter_of(parameter_name(config, name), parameters)) is not None:
+        if (parameter := find(parameter_name(config, name), parameters)) is not None:
             stored.setdefault(parameter, name)
     resolved, tie_note = _tie(stored, config, equal)
     used = set(stored.values())
@@ -48,7 +51,7 @@ def resolve_names(
         name
         for name in names
         if name not in used
-        and parameter_of(parameter_name(config, name), parameters) != HEAD
+        and not (find(parameter_name(config, name), parameters) or "").startswith(OF_HEAD)
         and not name.endswith((*COMPUTED, *family.computed))
     ]
     notes = [tie_note, _unused_note(left, config)]
@@ -63,6 +66,19 @@ def parameter_of(name: str, parameters: Collection[str]) -> str | None:
     if (prefixed := f"{PREFIX}.{name}") in parameters:
         return prefixed
     return name if name in parameters else None
+
+
+def part_of(name: str, parameters: Collection[str]) -> str | None:
+    """The same of a packed checkpoint: a parameter, or a tensor beside it; None where there is no such one."""
+    if (parameter := parameter_of(name, parameters)) is not None:
+        return parameter
+    module, dot, part = name.rpartition(".")
+    while dot:
+        if (parameter := parameter_of(f"{module}.weight", parameters)) is not None:
+            return parameter.removesuffix("weight") + part
+        module, dot, more = module.rpartition(".")
+        part = f"{more}.{part}"
+    return None
 
 
 def natural_order(name: str) -> list[tuple[int, str, int]]:
@@ -81,27 +97,33 @@ def _tie(
     stored: dict[str, str], config: Mapping[str, Any], equal: Callable[[str, str], bool]
 ) -> tuple[dict[str, Any], str | None]:
     """Bring a tied pair of `stored` to what the model holds; the configuration that says so, and a note."""
-    resolved = dict(config)
-    if not is_tied(config) or HEAD not in stored:
+    resolved, head, embedding = dict(config), _parts(stored, OF_HEAD), _parts(stored, OF_EMBEDDING)
+    if not is_tied(config) or not head:
         return resolved, None
-    if EMBEDDING not in stored:
-        stored[EMBEDDING] = stored.pop(HEAD)
-        return resolved, None
-    if equal(stored[EMBEDDING], stored[HEAD]):
-        del stored[HEAD]
-        return resolved, None
-    resolved["tie_word_embeddings"] = False
-    return resolved, (
-        "config.json ties the head to the embedding, but another head is stored; "
-        "the stored one is used, as in transformers"
-    )
+    same = head.keys() == embedding.keys() and all(equal(embedding[part], head[part]) for part in head)
+    if embedding and not same:
+        resolved["tie_word_embeddings"] = False
+        return resolved, (
+            "config.json ties the head to the embedding, but another head is stored; "
+            "the stored one is used, as in transformers"
+        )
+    for part, name in head.items():
+        del stored[OF_HEAD + part]
+        stored.setdefault(OF_EMBEDDING + part, name)
+    return resolved, None
+
+
+def _parts(stored: Mapping[str, str], module: str) -> dict[str, str]:
+    """A module's stored names by the ends of its parameters'."""
+    return {found[len(module) :]: name for found, name in stored.items() if found.startswith(module)}
 
 
 def _unused_note(left: Iterable[str], config: Mapping[str, Any]) -> str | None:
     names = sorted(left, key=natural_order)
     if not names:
         return None
+    counted, were = ("1 stored tensor", "was") if len(names) == 1 else (f"{len(names)} stored tensors", "were")
     return (
-        f"{len(names)} stored tensors that a {config.get('model_type')} model does not have were ignored, as "
+        f"{counted} that a {config.get('model_type')} model does not have {were} ignored, as "
         f"in transformers: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
     )

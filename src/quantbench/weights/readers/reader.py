@@ -28,7 +28,7 @@ class WeightReader(Protocol):
 
 
 def read_tensor(source: ModelSource, name: str, shape: tuple[int, ...]) -> "Tensor":
-    """The tensor `name` of a source; ModelError where it is missing or of another shape."""
+    """The floats `name` of a source; ModelError where it is missing, of another shape, or holds no floats."""
     if name not in source.names():
         raise ModelError(
             f"'{source.name}' lacks the tensor '{name}' of shape {list(shape)}; "
@@ -39,5 +39,11 @@ def read_tensor(source: ModelSource, name: str, shape: tuple[int, ...]) -> "Tens
         raise ModelError(
             f"tensor '{name}' of '{source.name}' has shape {list(tensor.shape)}, but its "
             f"config.json asks for {list(shape)}; get a matching pair of config.json and weights"
+        )
+    if not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise ModelError(
+            f"'{name}' of '{source.name}' holds {kind}, where the model has floats, and nothing says what they "
+            "stand for; get a complete copy of the model"
         )
     return tensor

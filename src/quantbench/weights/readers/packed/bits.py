@@ -1,5 +1,9 @@
-"""Small codes out of larger words, and scales in the type that holds them exactly in the fewest bytes."""
+"""Small codes out of larger words, groups of inputs of which the last may be shorter, and scales in the type
+that holds them exactly in the fewest bytes.
+"""
 
+import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,13 +34,24 @@ def narrow(values: "Tensor") -> "Tensor":
     return half if torch.equal(half.double(), values.double()) else values.float()
 
 
-def per_group(scales: "Tensor", rows: int, columns: int, block: "tuple[int, int]") -> "Tensor":
-    """Scales of blocks (rows, columns) of a matrix [rows, columns] -> one a row and group of inputs, float32.
-
-    A block's width that does not divide the columns is split into the widest groups that do.
+def group_sizes(inputs: int, count: int, said: Iterable[int]) -> list[int] | None:
+    """Inputs of each of `count` groups: a size that is `said` (not positive: all inputs) and makes so many, its
+    last group shorter where it does not divide the inputs; equal ones where none does. None where nothing fits,
+    or two sizes do.
     """
-    import math
+    sizes = {min(size, inputs) if size > 0 else inputs for size in said}
+    fitting = {size for size in sizes if -(-inputs // size) == count}
+    if not fitting and count and inputs % count == 0:
+        fitting = {inputs // count}
+    if len(fitting) != 1:
+        return None
+    size = fitting.pop()
+    return [min(size, inputs - start) for start in range(0, inputs, size)]
 
-    wide = scales.float().repeat_interleave(block[0], 0)[:rows]
-    group = math.gcd(columns, block[1])
-    return wide.repeat_interleave(block[1] // group, 1)[:, : columns // group].contiguous()
+
+def evenly(values: "Tensor", sizes: Sequence[int]) -> "Tensor":
+    """Values [out, groups] of groups of these sizes -> of the widest equal groups that they are made of."""
+    import torch
+
+    run = math.gcd(*sizes)
+    return values.repeat_interleave(torch.tensor([size // run for size in sizes]), 1)

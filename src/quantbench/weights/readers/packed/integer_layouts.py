@@ -5,6 +5,7 @@ stores a zero point less one), AutoAWQ's gemm kernels (codes of eight outputs a 
 5 7), HQQ's Quantizer (the first half of all groups in the high nibbles).
 """
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quantbench.weights.formats import (
@@ -16,7 +17,7 @@ from quantbench.weights.formats import (
     Weight,
 )
 from quantbench.weights.formats.nibbles import pack_pairs
-from quantbench.weights.readers.packed.bits import codes_along, narrow
+from quantbench.weights.readers.packed.bits import codes_along, evenly, group_sizes, narrow
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,18 +61,22 @@ def gptq(module: "Module", settings: dict[str, Any]) -> Weight:
         raise module.unreadable(
             f"packs {words.shape[0] * 32 / inputs:g} bits a weight, of which 4 and 8 are read"
         )
-    codes = codes_along(words, bits, 0).T
-    scales = module.matrix("scales").T
-    zeros = codes_along(module.matrix("qzeros"), bits, 1).T.int()
+    codes, zeros = codes_along(words, bits, 0).T, module.matrix("qzeros")
     if version_of(settings) == 1:
-        zeros = (zeros + 1) & ((1 << bits) - 1) if bits == 4 else zeros + 1
-    if scales.shape != (out, scales.shape[1]) or zeros.shape != scales.shape or inputs % scales.shape[1]:
-        raise module.unreadable("has scales and zero points that do not fit its weights")
+        zeros = plus_one(zeros, bits)
     groups = module.tensor("g_idx") if settings.get("desc_act") else module.optional("g_idx")
-    if groups is None or in_order(groups, scales.shape[1]):
-        return integer_weight(codes, scales, zeros, bits)
-    order = reorder(module, groups, scales.shape[1])
-    return PermutedWeight(integer_weight(codes[:, order], scales, zeros, bits), order)
+    grid = (module.matrix("scales").T, codes_along(zeros, bits, 1).T)
+    return grouped(module, codes, grid, bits=bits, groups=groups, said=(settings.get("group_size"),))
+
+
+def plus_one(words: "Tensor", bits: int) -> "Tensor":
+    """int32 words of zero points that are stored less one. One is added to all of a word at once, as GPTQModel
+    takes it away: a zero point of 0 is stored as the highest code, and borrows from its neighbour.
+    """
+    import torch
+
+    ones = sum(1 << shift for shift in range(0, 32, bits))
+    return (words.long() + ones).to(torch.int32)
 
 
 def version_of(settings: dict[str, Any]) -> int:
@@ -79,35 +84,52 @@ def version_of(settings: dict[str, Any]) -> int:
     return 2 if settings.get("checkpoint_format") == "gptq_v2" else 1
 
 
-def in_order(groups: "Tensor", count: int) -> bool:
-    """Whether the groups are runs of equal length, one after another."""
+def grouped(
+    module: "Module",
+    codes: "Tensor",
+    grid: "tuple[Tensor, Tensor]",
+    *,
+    bits: int,
+    said: "Iterable[Any]",
+    groups: "Tensor | None" = None,
+) -> Weight:
+    """Of codes [out, in] and their grid, scales and zero points [out, groups]; `groups` names each input's
+    group, `said` the sizes in the configuration. ModelError where these do not fit each other.
+    """
     import torch
 
-    size = len(groups) // count
-    return torch.equal(groups.long(), torch.arange(len(groups)) // size)
+    (scales, zeros), (out, inputs) = grid, module.shape
+    count = scales.shape[1]
+    sizes = group_sizes(inputs, count, [size for size in said if isinstance(size, int)])
+    order = None
+    if groups is not None and (sizes is None or not in_order(groups, sizes)):
+        sizes = torch.bincount(groups.long(), minlength=count).tolist()
+        order = torch.argsort(groups.long(), stable=True)
+    if sizes is None or len(sizes) != count or sum(sizes) != inputs or not all(sizes):
+        raise module.unreadable("has groups that do not fit its weights or its configuration")
+    if scales.shape != (out, count) or zeros.shape != scales.shape:
+        raise module.unreadable("has scales and zero points that do not fit its weights")
+    codes = codes if order is None else codes[:, order]
+    weight = integer_weight(codes, evenly(scales, sizes), evenly(zeros, sizes), bits)
+    return weight if order is None else PermutedWeight(weight, order)
 
 
-def reorder(module: "Module", groups: "Tensor", count: int) -> "Tensor":
-    """The inputs, sorted by their group; ModelError where groups are of unequal size."""
+def in_order(groups: "Tensor", sizes: "Sequence[int]") -> bool:
+    """Whether the groups are runs of these lengths, one after another."""
     import torch
 
-    sizes = torch.bincount(groups.long(), minlength=count)
-    if len(sizes) != count or int(sizes.min()) != int(sizes.max()):
-        raise module.unreadable("has groups of unequal sizes in its g_idx")
-    return torch.argsort(groups.long(), stable=True)
+    return torch.equal(groups.long(), torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)))
 
 
 def awq(module: "Module", settings: dict[str, Any]) -> Weight:
     """qweight [in, out / 8], scales [groups, out], qzeros [groups, out / 8], codes in AWQ's order."""
     out, inputs = module.shape
     words = module.matrix("qweight")
-    if settings.get("version", "gemm").lower() != "gemm" or words.shape != (inputs, out // 8):
+    if str(settings.get("version") or "gemm").lower() != "gemm" or words.shape != (inputs, out // 8):
         raise module.unreadable("is not in AWQ's gemm layout of 4 bits; save it with version='gemm'")
-    scales = module.matrix("scales").T
-    zeros = awq_codes(module.matrix("qzeros")).T
-    if zeros.shape != scales.shape or inputs % scales.shape[1]:
-        raise module.unreadable("has scales and zero points that do not fit its weights")
-    return integer_weight(awq_codes(words).T, scales, zeros, 4)
+    grid = (module.matrix("scales").T, awq_codes(module.matrix("qzeros")).T)
+    said = (settings.get("group_size"), settings.get("q_group_size"))
+    return grouped(module, awq_codes(words).T, grid, bits=4, said=said)
 
 
 def awq_codes(words: "Tensor") -> "Tensor":
@@ -170,16 +192,20 @@ def pack_quantized(module: "Module", settings: dict[str, Any]) -> Weight:
             if packed_zeros.dtype.itemsize == 4
             else (packed_zeros.short() + (1 << (bits - 1)))
         )
-    if inputs % scales.shape[1] or zeros.shape != scales.shape:
-        raise module.unreadable("has scales and zero points that do not fit its weights")
+    said = [asked.get("group_size") for asked in weight_settings(settings)]
     groups = module.optional("weight_g_idx")
-    if groups is None or in_order(groups, scales.shape[1]):
-        return integer_weight(codes, scales, zeros, bits)
-    order = reorder(module, groups, scales.shape[1])
-    return PermutedWeight(integer_weight(codes[:, order], scales, zeros, bits), order)
+    return grouped(module, codes, (scales, zeros), bits=bits, groups=groups, said=said)
+
+
+def weight_settings(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """What compressed-tensors' configuration asks of the weights of each group of modules."""
+    groups = settings.get("config_groups")
+    found = groups.values() if isinstance(groups, dict) else ()
+    asked = [group.get("weights") for group in found if isinstance(group, dict)]
+    return [weights for weights in asked if isinstance(weights, dict)]
 
 
 def is_asymmetric(settings: dict[str, Any]) -> bool:
     """Whether every group of modules has zero points, so that none may lack them."""
-    groups = (settings.get("config_groups") or {}).values()
-    return bool(groups) and all(not (group.get("weights") or {}).get("symmetric", True) for group in groups)
+    asked = weight_settings(settings)
+    return bool(asked) and all(not weights.get("symmetric", True) for weights in asked)

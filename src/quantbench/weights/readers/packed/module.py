@@ -40,5 +40,5 @@ class Module:
 
     def unreadable(self, reason: str) -> ModelError:
         """What is wrong with it, as an error that names it and the way out."""
-        way = "" if ";" in reason else "; use --engine transformers with the library that wrote it"
+        way = "" if ";" in reason else "; give the model that it was made from"
         return ModelError(f"'{self.name}' of '{self.source.name}' {reason}{way}")

@@ -7,11 +7,12 @@ microscaling specification (E2M1 values, E8M0 scales).
 
 import json
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from quantbench.weights.formats import Float8Weight, Int8Weight, TableWeight, Weight
-from quantbench.weights.readers.packed.bits import per_group, swap_nibbles
-from quantbench.weights.readers.packed.integer_layouts import pack_quantized
+from quantbench.weights.readers.packed.bits import evenly, group_sizes, swap_nibbles
+from quantbench.weights.readers.packed.integer_layouts import pack_quantized, weight_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,8 @@ def compressed_tensors(module: "Module", settings: dict[str, Any]) -> Weight:
         return pack_quantized(module, settings) if packed.dtype.itemsize == 4 else float4(module, packed)
     if (zero := module.optional("weight_zero_point")) is not None and bool(zero.any()):
         raise module.unreadable("has zero points beside 8-bit values that are not packed")
-    return eight_bits(module, module.tensor("weight"), module.tensor("weight_scale"))
+    block = [asked.get("block_structure") for asked in weight_settings(settings)]
+    return eight_bits(module, module.tensor("weight"), module.tensor("weight_scale"), block)
 
 
 def float4(module: "Module", packed: "Tensor") -> Weight:
@@ -45,29 +47,39 @@ def float4(module: "Module", packed: "Tensor") -> Weight:
     return TableWeight(packed, scale.contiguous(), torch.tensor(E2M1), name)
 
 
-def eight_bits(module: "Module", values: "Tensor", scale: "Tensor", block: Any = None) -> Weight:
-    """int8 with a scale a row, or e4m3 with a scale per tensor, row, or block [rows, inputs]."""
+def eight_bits(module: "Module", values: "Tensor", scale: "Tensor", said: "Iterable[Any]" = ()) -> Weight:
+    """int8 with a scale a row, or e4m3 with a scale per tensor, row, or block [rows, inputs].
+
+    `said` are the blocks in the configuration; equal ones where none of them has so many scales.
+    """
     import torch
 
     out, inputs = module.shape
     if values.shape != module.shape:
         raise module.unreadable(f"has the shape {list(values.shape)} instead of {list(module.shape)}")
     scale = scale.reshape(1, 1) if scale.numel() == 1 else scale.reshape(len(scale), -1)
-    if block is None:
-        block = (-(-out // scale.shape[0]), -(-inputs // scale.shape[1]))
-    scales = per_group(scale, out, inputs, (int(block[0]), int(block[1])))
-    if values.dtype is torch.int8 and scales.shape == (out, 1):
-        return Int8Weight(values, scales[:, 0].contiguous())
-    if values.dtype is torch.float8_e4m3fn and len(scales) == out:
-        return Float8Weight(values, scales)
+    blocks = [block for block in said if is_block(block)]
+    rows = group_sizes(out, scale.shape[0], [block[0] for block in blocks])
+    columns = group_sizes(inputs, scale.shape[1], [block[1] for block in blocks])
     kind = str(values.dtype).removeprefix("torch.")
+    if rows and columns:
+        scales = evenly(scale.float(), columns).repeat_interleave(torch.tensor(rows), 0).contiguous()
+        if values.dtype is torch.int8 and scales.shape == (out, 1):
+            return Int8Weight(values, scales[:, 0].contiguous())
+        if values.dtype is torch.float8_e4m3fn:
+            return Float8Weight(values, scales)
     raise module.unreadable(f"holds {kind} with scales of shape {list(scale.shape)}, which is not read")
+
+
+def is_block(block: Any) -> bool:
+    """Whether it is a pair of sizes."""
+    return isinstance(block, list) and len(block) == 2 and all(isinstance(size, int) for size in block)
 
 
 def fp8(module: "Module", settings: dict[str, Any]) -> Weight:
     """Fine-grained FP8: e4m3 with a scale per block of the matrix."""
     block = settings.get("weight_block_size")
-    return eight_bits(module, module.tensor("weight"), module.tensor("weight_scale_inv"), block)
+    return eight_bits(module, module.tensor("weight"), module.tensor("weight_scale_inv"), [block])
 
 
 def torchao(module: "Module", settings: dict[str, Any]) -> Weight:
