@@ -10,6 +10,7 @@ import torch
 from quantbench.engine.load import load_decoder
 from quantbench.errors import ModelError
 from quantbench.sources import eos_ids, load_tokenizer, open_source
+from quantbench.sources.gguf_config import Metadata
 from quantbench.sources.gguf_source import open_gguf
 from quantbench.sources.gguf_tokenizer import make_tokenizer, merges_of
 from quantbench.weights.formats import FloatWeight
@@ -113,6 +114,11 @@ def test_no_changed_byte_of_a_header_ends_in_another_error(tmp_path: Path) -> No
         ({"general.architecture": "falcon"}, "family 'falcon'; those read are llama, qwen2, qwen3"),
         ({"qwen2.expert_count": 4}, "sets 'qwen2.expert_count' to 4"),
         ({"qwen2.rope.scaling.type": "longrope", "qwen2.rope.scaling.factor": 2.0}, "scaling.type"),
+        (
+            {"qwen2.rope.scaling.type": "yarn", "qwen2.rope.scaling.factor": 4.0}
+            | {"qwen2.rope.scaling.attn_factor": 2.0},
+            r"sets 'qwen2.rope.scaling.attn_factor' to 2.0",
+        ),
         ({"qwen2.rope.dimension_count": 16}, "rope.dimension_count"),
         ({"qwen2.block_count": [1, 2]}, "or has one for each layer"),
         ({"qwen2.feed_forward_length": 96}, "has shape"),
@@ -135,6 +141,35 @@ def test_what_is_not_read_is_refused(changes: dict[str, Any], sentence: str, tmp
     }
     with pytest.raises(ModelError, match=sentence):
         open_source(str(write_gguf(tmp_path / "n.gguf", metadata, tensors)))
+
+
+LINEAR = {"rope_type": "linear", "factor": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("said", "scaling"),
+    [
+        ({"scale_linear": 4.0}, LINEAR),  # files of the first months
+        ({"scaling.factor": 4.0}, LINEAR),  # llama.cpp takes linear for no type
+        ({"scaling.type": "none", "scaling.factor": 4.0}, None),
+        ({"scaling.factor": 1.0}, None),
+        (
+            {"scaling.type": "yarn", "scaling.factor": 4.0, "scaling.yarn_beta_fast": 16.0},
+            {"rope_type": "yarn", "factor": 4.0, "beta_fast": 16.0},
+        ),
+    ],
+)
+def test_positions_are_scaled_as_the_metadata_say(said: dict[str, Any], scaling: Any) -> None:
+    metadata = {f"qwen2.rope.{key}": value for key, value in said.items()}
+    assert Metadata(metadata, "qwen2", "m").rope_scaling(factors=False) == scaling
+
+
+def test_a_file_for_the_other_order_of_bytes_is_named(tmp_path: Path) -> None:
+    content = bytearray(write_tiny(tmp_path / "m.gguf").read_bytes())
+    content[4:8] = content[7:3:-1]
+    (tmp_path / "m.gguf").write_bytes(content)
+    with pytest.raises(ModelError, match="of version 3 in big endian"):
+        open_source(str(tmp_path / "m.gguf"))
 
 
 def test_a_type_that_is_not_read_is_named(tmp_path: Path) -> None:

@@ -25,6 +25,12 @@ ENDS = (  # texts of tokens that end an answer, whatever the metadata name, as l
     "<|eom_id|>",
 )
 CONTROL = 3  # of tokenizer.ggml.token_type
+SCALING = {  # of positions: a file's key -> that of config.json
+    "original_context_length": "original_max_position_embeddings",
+    "yarn_beta_fast": "beta_fast",
+    "yarn_beta_slow": "beta_slow",
+}
+YARN_UNREAD = {"attn_factor": 1, "yarn_attn_factor": 1, "yarn_ext_factor": 1, "yarn_log_multiplier": 0}
 
 
 def config_of(metadata: Mapping[str, Any], tensors: Mapping[str, GgufTensor], name: str) -> dict[str, Any]:
@@ -155,17 +161,22 @@ class Metadata:
 
     def rope_scaling(self, *, factors: bool) -> dict[str, Any] | None:
         """The scaling of positions; ModelError for a kind that is not read."""
-        get = self._metadata.get
-        kind = get(f"{self._family}.rope.scaling.type", "none")
+
+        def get(key: str) -> Any:
+            return self._metadata.get(f"{self._family}.rope.{key}")
+
+        factor = get("scaling.factor") or get("scale_linear")  # the second in files of llama's first months
+        kind = get("scaling.type") or ("linear" if factor not in (None, 1) else "none")
         if kind == "none" or (kind == "longrope" and factors):
             return None
-        factor = get(f"{self._family}.rope.scaling.factor")
         if kind not in ("linear", "yarn") or not isinstance(factor, float | int):
             raise self._unread("rope.scaling.type")
         scaling: dict[str, Any] = {"rope_type": kind, "factor": float(factor)}
-        if original := get(f"{self._family}.rope.scaling.original_context_length"):
-            scaling["original_max_position_embeddings"] = original
-        return scaling
+        for key, usual in YARN_UNREAD.items():
+            if kind == "yarn" and get(f"scaling.{key}") not in (None, usual):
+                raise self._unread(f"rope.scaling.{key}")
+        found = {name: get(f"scaling.{key}") for key, name in SCALING.items()}
+        return scaling | {name: value for name, value in found.items() if value}
 
     def _unread(self, key: str) -> ModelError:
         value = self._metadata.get(f"{self._family}.{key}")

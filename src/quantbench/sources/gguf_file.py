@@ -61,8 +61,10 @@ def _read_header(path: Path, cursor: "Cursor", total: int) -> GgufHeader:
     cursor.at = 4
     version = cursor.number("I")
     if version not in VERSIONS:
+        swapped = int.from_bytes(version.to_bytes(4, "big"), "little")
+        told = f"{swapped} in big endian" if swapped in VERSIONS else version
         raise ModelError(
-            f"'{path}' is a GGUF file of version {version}, of which 2 and 3 in little endian are read; "
+            f"'{path}' is a GGUF file of version {told}, of which 2 and 3 in little endian are read; "
             "convert it again"
         )
     tensors, entries = cursor.number("Q"), cursor.number("Q")

@@ -69,7 +69,7 @@ def parameter_of(name: str, parameters: Collection[str]) -> str | None:
 
 
 def part_of(name: str, parameters: Collection[str]) -> str | None:
-    """The same of a packed checkpoint: a parameter, or a tensor beside it; None where there is no such one."""
+    """The same of a packed checkpoint: a parameter, or a tensor beside it; None where there is none."""
     if (parameter := parameter_of(name, parameters)) is not None:
         return parameter
     module, dot, part = name.rpartition(".")
@@ -122,7 +122,9 @@ def _unused_note(left: Iterable[str], config: Mapping[str, Any]) -> str | None:
     names = sorted(left, key=natural_order)
     if not names:
         return None
-    counted, were = ("1 stored tensor", "was") if len(names) == 1 else (f"{len(names)} stored tensors", "were")
+    counted, were = (
+        ("1 stored tensor", "was") if len(names) == 1 else (f"{len(names)} stored tensors", "were")
+    )
     return (
         f"{counted} that a {config.get('model_type')} model does not have {were} ignored, as "
         f"in transformers: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"

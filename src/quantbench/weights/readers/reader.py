@@ -43,7 +43,7 @@ def read_tensor(source: ModelSource, name: str, shape: tuple[int, ...]) -> "Tens
     if not tensor.is_floating_point():
         kind = str(tensor.dtype).removeprefix("torch.")
         raise ModelError(
-            f"'{name}' of '{source.name}' holds {kind}, where the model has floats, and nothing says what they "
-            "stand for; get a complete copy of the model"
+            f"'{name}' of '{source.name}' holds {kind}, where the model has floats, and nothing says "
+            "what they stand for; get a complete copy of the model"
         )
     return tensor

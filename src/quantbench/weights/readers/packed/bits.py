@@ -35,9 +35,10 @@ def narrow(values: "Tensor") -> "Tensor":
 
 
 def group_sizes(inputs: int, count: int, said: Iterable[int]) -> list[int] | None:
-    """Inputs of each of `count` groups: a size that is `said` (not positive: all inputs) and makes so many, its
-    last group shorter where it does not divide the inputs; equal ones where none does. None where nothing fits,
-    or two sizes do.
+    """Inputs of each of `count` groups; None where nothing fits, or two sizes do.
+
+    The size is the one that is `said` (not positive: all inputs) and makes so many, its last group shorter
+    where it does not divide the inputs; where none does, groups are equal.
     """
     sizes = {min(size, inputs) if size > 0 else inputs for size in said}
     fitting = {size for size in sizes if -(-inputs // size) == count}

@@ -70,8 +70,10 @@ def gptq(module: "Module", settings: dict[str, Any]) -> Weight:
 
 
 def plus_one(words: "Tensor", bits: int) -> "Tensor":
-    """int32 words of zero points that are stored less one. One is added to all of a word at once, as GPTQModel
-    takes it away: a zero point of 0 is stored as the highest code, and borrows from its neighbour.
+    """int32 words of zero points that are stored less one.
+
+    One is added to all codes of a word at once, as GPTQModel takes it away: a zero point of 0 is stored as
+    the highest code, and borrows from its neighbour.
     """
     import torch
 
