@@ -108,21 +108,21 @@ def method(quantize: Callable[..., Weight], *, calibrated: bool = False) -> Quan
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A method that reads another number of tokens of the text that ships."""
+    """A method that reads another number of tokens, of the text that ships or drawn."""
 
     method: Method
     tokens: int
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """With the extents of `calibrating` changed meanwhile."""
-        held = {name: getattr(calibrating, name) for name in ("OF_SQUARES", "OF_MOMENTS")}
-        for name, extent in held.items():
-            setattr(calibrating, name, replace(extent, tokens=self.tokens))
+        extents = {name: getattr(calibrating, name) for name in ("OF_SQUARES", "OF_MOMENTS")}
+        changed = {name: replace(extent, tokens=self.tokens) for name, extent in extents.items()}
+        held = extents | {"DRAWN_TOKENS": calibrating.DRAWN_TOKENS}
+        vars(calibrating).update(changed | {"DRAWN_TOKENS": self.tokens})
         try:
             return self.method.load(source, settings)
         finally:
-            for name, extent in held.items():
-                setattr(calibrating, name, extent)
+            vars(calibrating).update(held)
 
 
 def named(name: str) -> tuple[Method | Calibrated, float | None]:
