@@ -96,7 +96,7 @@ def test_a_text_by_path_is_read_in_place_of_the_shipped_one_and_recorded(tmp_pat
     found = loaded.calibration
     assert found is not None
     assert loaded.warnings[0] == (
-        f"calibrated on {found.tokens} tokens, where 4096 are wanted; give a longer text"
+        f"calibrated on {found.tokens} tokens, where 2048 are wanted; give a longer text"
     )
     assert (found.text, found.sha256) == ("mine.txt", hashlib.sha256(text.read_bytes()).hexdigest())
 

@@ -39,7 +39,7 @@ MADE = {  # part -> its version, and what that version makes
     "q5_0": (1, "abf565723de97ac2"),
     "k-quants": (1, "ed90a8c5fdcf7ffa"),
     "ggml": (1, "7c06aa117b7d9617"),
-    "text": (1, "abe98e7c3fe8d9b7"),
+    "text": (2, "008cff119ddd3802"),
     "drawn": (2, "e41d4a4e00f92a54"),
     "feedback": (2, "617ea93edf6f0563"),
     "sharing": (2, "b733566ae59cd8b6"),

@@ -38,7 +38,7 @@ class Extent:
 
 # Attention of many models rests on a text's first token, whose activations are far stronger than all others:
 # many short windows give it the weight that its products need.
-OF_SQUARES = Extent(shipped="calibration.txt", tokens=4096, window=64)
+OF_SQUARES = Extent(shipped="calibration.txt", tokens=2048, window=64)
 # Second moments of thousands of inputs take more text than their squares: with 4,096 tokens GPTQ fits those.
 OF_MOMENTS = Extent(shipped="calibration-long.txt", tokens=32768, window=64, feedback=True)
 DRAWN_TOKENS, DRAWN_WINDOW, SEED = 4096, 64, 0  # of token ids that stand for a text

@@ -6,6 +6,7 @@ ones passes for the new ones. `tests/methods/test_versions.py` holds what each m
 
 CHANGED = {  # a quantizer, or what it goes by -> its version; those that are not here have their first
     "int4": 2,
+    "text": 2,  # what is read, in which windows, and what a pass of it sums
     "drawn": 2,  # token ids in place of a text
     "feedback": 2,
     "sharing": 2,  # which matrix gets which format
