@@ -193,11 +193,11 @@ def test_a_gpu_holds_what_it_reads_and_one_matrix(
     monkeypatch.setattr(block_rows, "AT_ONCE", 1 << 18)
     source, reader = sources(name, hidden_size=1024, intermediate_size=1024, vocab_size=1024)
     torch.cuda.synchronize(cuda)
-    torch.cuda.empty_cache()
-    before = torch.cuda.memory_allocated(cuda)
     torch.cuda.reset_peak_memory_stats(cuda)
+    before = torch.cuda.memory_stats(cuda)["requested_bytes.all.current"]  # blocks of the pool are larger
     decoder = load_decoder(source, reader, device=str(cuda), dtype="float16")
-    peak = torch.cuda.max_memory_allocated(cuda) - before
-    held = {name: tensor.nbytes for name, tensor in decoder.resident_tensors()}
-    one = max(matrix.nbytes for matrix in decoder.held()) * 2  # gate and up are one
-    assert peak <= sum(held.values()) + TEMPORARIES * one + (1 << 23)  # the product's own workspace
+    peak = torch.cuda.memory_stats(cuda)["requested_bytes.all.peak"] - before
+    held = sum(tensor.nbytes for _, tensor in decoder.resident_tensors())
+    one = 2 * max(matrix.nbytes for matrix in decoder.held())  # gate and up are one
+    assert peak <= held + (TEMPORARIES + 1) * one
+    assert (TEMPORARIES + 1) * one < held / 4
