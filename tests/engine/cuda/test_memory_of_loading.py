@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from quantbench.engine.config import read_config
+from quantbench.engine.cpu.operations import strip_of
 from quantbench.engine.cuda import decoder as cuda_decoder
 from quantbench.engine.cuda.persistent_step import PersistentStep
 from quantbench.engine.load import ParameterLoader, load_decoder
@@ -122,9 +123,12 @@ def sources(name: str, **changes: Any) -> tuple[RandomSource, Reader]:
 
 
 def loaded(name: str, **changes: Any) -> Parameters:
+    """In the layout that a GPU gets."""
     source, reader = sources(name, **changes)
     config = read_config(source.config)
-    return ParameterLoader(source, config, reader, torch.device("cpu"), torch.float16).load()
+    loader = ParameterLoader(source, config, reader, torch.device("cpu"), torch.float16)
+    loader._strip = strip_of("cuda")
+    return loader.load()
 
 
 def held_bytes(model: Parameters) -> int:
