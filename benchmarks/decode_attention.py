@@ -20,7 +20,7 @@ from quantbench.engine.config import ModelConfig, read_config
 from quantbench.engine.cuda.decode_attention import launch as in_cuda
 from quantbench.engine.cuda.graphs import captured
 from quantbench.engine.cuda.triton import decode_attention as in_triton
-from quantbench.engine.cuda.triton.decode_attention import Scratch, decode_attention_reference
+from quantbench.engine.cuda.triton.decode_attention import AttentionCall, Scratch, decode_attention_reference
 from quantbench.engine.cuda.triton.rotate import HeadRotation
 from quantbench.sources.architectures import ARCHITECTURES
 
@@ -45,14 +45,20 @@ class Case:
         self.scratch = Scratch.allocate(config, rows, capacity, CUDA)
         self.wanted = self.poisoned()
         cache = (self.keys[0].clone(), self.values[0].clone())
-        decode_attention_reference(config, self.rotation, self.qkv, self.positions, cache, self.wanted)
+        decode_attention_reference(
+            AttentionCall(config, self.rotation, self.qkv, self.positions, cache, self.wanted)
+        )
 
     def poisoned(self) -> Tensor:
         return torch.full((self.rows, self.config.q_size), torch.nan, device=CUDA, dtype=HALF)
 
     def attend(self, kernel: Callable[..., None], layer: int, out: Tensor) -> None:
         cache = (self.keys[layer], self.values[layer])
-        kernel(self.config, self.rotation, self.qkv, self.positions, cache, out, None, self.scratch)
+        kernel(
+            AttentionCall(
+                self.config, self.rotation, self.qkv, self.positions, cache, out, None, self.scratch
+            )
+        )
 
     def measure(self, kernel: Callable[..., None]) -> tuple[float, float]:
         """Seconds a layer, and the relative error of the first one."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from quantbench.engine.config import ModelConfig, read_config
 from quantbench.engine.cuda.triton import decode_attention as module
 from quantbench.engine.cuda.triton.decode_attention import (
+    AttentionCall,
     Scratch,
     decode_attention,
     decode_attention_reference,
@@ -66,8 +67,8 @@ def test_decoding_attends_to_every_cached_position_and_stores_its_own(
     found, wanted = cache_of(config, 7, 128, device), cache_of(config, 7, 128, device)
     y, z = (poisoned(7, config.q_size, device=device) for _ in range(2))
     at = torch.tensor(positions, dtype=torch.int32, device=device)
-    decode_attention(config, rotation, qkv, at, found, y, window, None, order)
-    decode_attention_reference(config, rotation, qkv, at, wanted, z, window)
+    decode_attention(AttentionCall(config, rotation, qkv, at, found, y, window, None, order))
+    decode_attention_reference(AttentionCall(config, rotation, qkv, at, wanted, z, window))
     z = interleaved(z, order)
     assert distance(y[:5], z[:5]) < 2e-3
     assert y[5:].isnan().all()
@@ -88,8 +89,8 @@ def test_chunks_of_a_long_context_add_up(
     scratch = Scratch.allocate(config, 5, 192, device)
     assert scratch is not None
     scratch.parts.fill_(float("nan"))
-    decode_attention_reference(config, rotation, qkv, at, cache, z, window)
-    decode_attention(config, rotation, qkv, at, cache, y, window, scratch, 64)
+    decode_attention_reference(AttentionCall(config, rotation, qkv, at, cache, z, window))
+    decode_attention(AttentionCall(config, rotation, qkv, at, cache, y, window, scratch, 64))
     assert distance(y, interleaved(z, 64)) < 2e-3
 
 
@@ -100,8 +101,8 @@ def test_a_view_of_the_first_rows_is_attended_in_place(device: torch.device) -> 
     views, copies = (whole[0, :2], whole[1, :2]), (whole[0, :2].clone(), whole[1, :2].clone())
     y, z = (poisoned(2, config.q_size, device=device) for _ in range(2))
     at = torch.tensor([3, 9], dtype=torch.int32, device=device)
-    decode_attention(config, rotation, qkv, at, views, y)
-    decode_attention_reference(config, rotation, qkv, at, copies, z)
+    decode_attention(AttentionCall(config, rotation, qkv, at, views, y))
+    decode_attention_reference(AttentionCall(config, rotation, qkv, at, copies, z))
     assert distance(y, z) < 2e-3
 
 
@@ -144,6 +145,6 @@ def test_decoding_at_the_batch_sizes_in_use(rows: int) -> None:
     cache = cache_of(config, rows, 3000, device)
     y, z = (poisoned(rows, config.q_size, device=device) for _ in range(2))
     scratch = Scratch.allocate(config, rows, 3000, device)
-    decode_attention(config, rotation, qkv, at, cache, y, None, scratch)
-    decode_attention_reference(config, rotation, qkv, at, cache, z)
+    decode_attention(AttentionCall(config, rotation, qkv, at, cache, y, None, scratch))
+    decode_attention_reference(AttentionCall(config, rotation, qkv, at, cache, z))
     assert distance(y, z) < 2e-3

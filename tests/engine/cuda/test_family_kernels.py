@@ -10,7 +10,11 @@ from quantbench.engine.config import ModelConfig, read_config
 from quantbench.engine.cuda import experts as experts_module
 from quantbench.engine.cuda.experts import Experts, in_order, sorted_groups
 from quantbench.engine.cuda.operations import PLAIN, TRITON
-from quantbench.engine.cuda.triton.decode_attention import decode_attention, decode_attention_reference
+from quantbench.engine.cuda.triton.decode_attention import (
+    AttentionCall,
+    decode_attention,
+    decode_attention_reference,
+)
 from quantbench.engine.cuda.triton.groups import Groups
 from quantbench.engine.cuda.triton.interleave import interleave_of
 from quantbench.engine.cuda.triton.join import Added, join, join_reference
@@ -105,13 +109,13 @@ def test_scores_are_capped_softly(device: torch.device, window: int | None) -> N
     positions = torch.tensor([40, 7], dtype=torch.int32, device=device)
     y, z = (poisoned(2, config.q_size, device=device) for _ in range(2))
     for attention, out in ((decode_attention, y), (decode_attention_reference, z)):
-        attention(config, rotation, qkv, positions, (cache[0].clone(), cache[1]), out, window)
+        attention(AttentionCall(config, rotation, qkv, positions, (cache[0].clone(), cache[1]), out, window))
     assert distance(y, z) < 2e-3
     qkv = normal(33, config.q_size + 2 * config.kv_size, device=device, seed=5)
     prompts = Prompts(torch.tensor([0, 20, 33], dtype=torch.int32, device=device), 20)
     y, z = (poisoned(33, config.q_size, device=device) for _ in range(2))
     for attention, out in ((prompt_attention, y), (prompt_attention_reference, z)):
-        attention(config, qkv, prompts, out, window)
+        attention(AttentionCall(config, qkv, prompts, out, window))
     assert distance(y, z) < 2e-3
 
 

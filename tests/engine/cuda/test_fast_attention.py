@@ -6,7 +6,7 @@ import torch
 from quantbench.engine.cuda.decode_attention import launch as module
 from quantbench.engine.cuda.decode_attention.launch import Run
 from quantbench.engine.cuda.triton import decode_attention as by_triton
-from quantbench.engine.cuda.triton.decode_attention import Scratch, decode_attention_reference
+from quantbench.engine.cuda.triton.decode_attention import AttentionCall, Scratch, decode_attention_reference
 from quantbench.engine.cuda.triton.interleave import interleaved
 from tests.engine.cuda.emulation import COMPILER, emulated_attention
 from tests.engine.cuda.matrices import distance, poisoned
@@ -36,8 +36,8 @@ def test_every_cached_position_is_attended_to_and_the_new_one_stored(
     found, wanted = cache_of(config, rows, 128, CPU), cache_of(config, rows, 128, CPU)
     y, z = (poisoned(rows, config.q_size, device=CPU) for _ in range(2))
     at = torch.tensor(POSITIONS, dtype=torch.int32)
-    module.launch(emulated, config, rotation, qkv, at, found, y, window, None, order)
-    decode_attention_reference(config, rotation, qkv, at, wanted, z, window)
+    module.launch(emulated, AttentionCall(config, rotation, qkv, at, found, y, window, None, order))
+    decode_attention_reference(AttentionCall(config, rotation, qkv, at, wanted, z, window))
     busy = [0 <= position < 128 for position in POSITIONS]
     assert distance(y[busy], interleaved(z, order)[busy]) < 2e-3
     assert y[[not one for one in busy]].isnan().all()
@@ -61,8 +61,8 @@ def test_chunks_of_a_long_text_add_up(
     assert scratch is not None
     for sums in (scratch.parts, scratch.extremes, scratch.totals):
         sums.fill_(float("nan"))
-    decode_attention_reference(config, rotation, qkv, at, cache, z, window)
-    module.launch(emulated, config, rotation, qkv, at, cache, y, window, scratch, 64)
+    decode_attention_reference(AttentionCall(config, rotation, qkv, at, cache, z, window))
+    module.launch(emulated, AttentionCall(config, rotation, qkv, at, cache, y, window, scratch, 64))
     assert distance(y, interleaved(z, 64)) < 2e-3
 
 
@@ -94,8 +94,10 @@ def test_batch_sizes_in_use_agree_and_launches_follow_each_other(
     scratch = Scratch.allocate(config, rows, capacity, device)
     y, z = (poisoned(rows, config.q_size, device=device, dtype=dtype) for _ in range(2))
     for _ in range(3):
-        module.launch(module.runner_on(device), config, rotation, qkv, at, found, y, None, scratch, 1)
-    decode_attention_reference(config, rotation, qkv, at, wanted, z)
+        module.launch(
+            module.runner_on(device), AttentionCall(config, rotation, qkv, at, found, y, None, scratch, 1)
+        )
+    decode_attention_reference(AttentionCall(config, rotation, qkv, at, wanted, z))
     assert distance(y, z) < (2e-3 if dtype is torch.float16 else 2e-2)
     assert all(distance(ours, theirs) < 1e-3 for ours, theirs in zip(found, wanted, strict=True))
 

@@ -10,6 +10,7 @@ from quantbench.decoding import Request
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.triton import decode_attention as module
 from quantbench.engine.cuda.triton.decode_attention import (
+    AttentionCall,
     Scratch,
     decode_attention,
     decode_attention_reference,
@@ -78,8 +79,8 @@ def test_decoding_reads_codes_and_adds_its_own(
     found, wanted = (cache_of(config, kv, positions, 128, device) for _ in range(2))
     y, z = (poisoned(7, config.q_size, device=device) for _ in range(2))
     at = torch.tensor(positions, dtype=torch.int32, device=device)
-    decode_attention(config, rotation, qkv, at, found, y, window)
-    decode_attention_reference(config, rotation, qkv, at, wanted, z, window)
+    decode_attention(AttentionCall(config, rotation, qkv, at, found, y, window))
+    decode_attention_reference(AttentionCall(config, rotation, qkv, at, wanted, z, window))
     assert distance(y[:5], z[:5]) < 4e-3
     assert y[5:].isnan().all()
     assert torch.equal(found[2].isnan(), wanted[2].isnan())
@@ -97,8 +98,8 @@ def test_chunks_of_a_long_context_add_up(
     y, z = (poisoned(5, config.q_size, device=device) for _ in range(2))
     at = torch.tensor(positions, dtype=torch.int32, device=device)
     scratch = Scratch.allocate(config, 5, 192, device)
-    decode_attention_reference(config, rotation, qkv, at, theirs, z)
-    decode_attention(config, rotation, qkv, at, ours, y, None, scratch)
+    decode_attention_reference(AttentionCall(config, rotation, qkv, at, theirs, z))
+    decode_attention(AttentionCall(config, rotation, qkv, at, ours, y, None, scratch))
     assert distance(y, z) < 4e-3
 
 

@@ -15,7 +15,7 @@ from quantbench.engine.cuda.operations import StepOperations
 from quantbench.engine.cuda.products import Products, TiledProducts
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.cuda.stream import Stream, run_layers
-from quantbench.engine.cuda.triton.decode_attention import Scratch
+from quantbench.engine.cuda.triton.decode_attention import AttentionCall, Scratch
 from quantbench.engine.cuda.triton.join import Added
 from quantbench.engine.cuda.triton.linear import Epilogue
 from quantbench.engine.cuda.triton.rotate import HeadRotation, Tables
@@ -73,7 +73,7 @@ class TritonStep:
         self._multiply(layer.qkv, x, self._qkv)
         if norms.queries is not None and norms.keys is not None:
             self._ops.norm_heads(config, self._qkv, norms.queries.weight, norms.keys.weight)
-        self._ops.decode_attention(
+        call = AttentionCall(
             config,
             self._rotations[number],
             self._qkv,
@@ -84,6 +84,7 @@ class TritonStep:
             self._scratch,
             self.order(layer.output),
         )
+        self._ops.decode_attention(call)
         self._multiply(layer.output, self._attended, self._attention_sums)
         return Added(self._attention_sums, layer.output.bias)
 

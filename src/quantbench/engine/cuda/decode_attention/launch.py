@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.nvrtc import DEPENDENT, CompiledKernel, compiled, missing
 from quantbench.engine.cuda.sources import joined_source
-from quantbench.engine.cuda.state import LayerCache
 from quantbench.engine.cuda.triton import decode_attention as by_triton
-from quantbench.engine.cuda.triton.decode_attention import CHUNK, Scratch, chunks_of, combine
-from quantbench.engine.cuda.triton.interleave import NATURAL
+from quantbench.engine.cuda.triton.decode_attention import CHUNK, AttentionCall, chunks_of, combine
 from quantbench.engine.cuda.triton.launch import asked
-from quantbench.engine.cuda.triton.rotate import HeadRotation
 from quantbench.engine.cuda.triton.softmax import LOG2_E
 from quantbench.engine.parameters import Parameters
 
@@ -91,38 +87,26 @@ class AttentionParams(ctypes.Structure):
 Run = Callable[[Form, AttentionParams, int], None]  # with so many blocks
 
 
-def decode_attention(
-    config: ModelConfig,
-    rotation: HeadRotation,
-    qkv: Tensor,
-    positions: Tensor,
-    cache: LayerCache,
-    out: Tensor,
-    window: int | None = None,
-    scratch: Scratch | None = None,
-    order: int = NATURAL,
-) -> None:
+def decode_attention(call: AttentionCall) -> None:
     """`decode_attention_reference` by the faster kernel that can."""
-    arguments = (config, rotation, qkv, positions, cache, out, window, scratch, order)
-    plain = cache[0].dtype == qkv.dtype  # not codes
-    if plain and takes(config, qkv.dtype) and reason_against(qkv.device) is None:
-        launch(runner_on(qkv.device), *arguments)
+    qkv = call.qkv
+    if attends(call.config, qkv.dtype, qkv.device, codes=call.cache[0].dtype != qkv.dtype):
+        launch(runner_on(qkv.device), call)
     else:
-        by_triton.decode_attention(*arguments)
+        by_triton.decode_attention(call)
 
 
 def attention_name(model: Parameters, operations: str, *, codes: bool) -> str:
     """What attends in a model's passes, which take these operations; `codes` says that a cache holds them."""
-    known = operations == "triton" and not codes and takes(model.config, model.dtype)
-    fast = known and reason_against(model.device) is None
+    fast = operations == "triton" and attends(model.config, model.dtype, model.device, codes=codes)
     steps = "CUDA C++ in decode steps, " if fast else ""
     return f"{steps}{operations}{' in prompts' if fast else ''}, split over chunks of long contexts"
 
 
-def takes(config: ModelConfig, dtype: torch.dtype) -> bool:
-    """Whether the kernel knows a model's heads."""
-    known = (config.head_dim, dtype) in KNOWN
-    return known and config.groups <= MOST_GROUP and config.attention_cap is None
+def attends(config: ModelConfig, dtype: torch.dtype, device: torch.device, *, codes: bool) -> bool:
+    """Whether the kernel attends in a model's steps on a device; `codes` says that the cache holds them."""
+    known = not codes and (config.head_dim, dtype) in KNOWN and config.attention_cap is None
+    return known and config.groups <= MOST_GROUP and reason_against(device) is None
 
 
 @cache
@@ -136,20 +120,10 @@ def reason_against(device: torch.device) -> str | None:
     return None if major == 9 else f"compute capability {major}.{minor} is not 9.0"
 
 
-def launch(
-    run: Run,
-    config: ModelConfig,
-    rotation: HeadRotation,
-    qkv: Tensor,
-    positions: Tensor,
-    cache: LayerCache,
-    out: Tensor,
-    window: int | None,
-    scratch: Scratch | None,
-    order: int,
-) -> None:
+def launch(run: Run, call: AttentionCall) -> None:
     """Reads each cached key and value once; rows with several chunks are joined by Triton's kernel."""
-    keys, values = cache
+    config, rotation, qkv, positions = call.config, call.rotation, call.qkv, call.positions
+    (keys, values), out, scratch, order = call.cache, call.out, call.scratch, call.order
     rows, capacity = len(positions), keys.shape[2]
     chunks = chunks_of(capacity)
     form = form_for(config.head_dim, bf16=qkv.dtype is torch.bfloat16, qk_norm=rotation.q_norm is not None)
@@ -157,7 +131,7 @@ def launch(
     sums = (None,) * 3 if scratch is None else (scratch.parts, scratch.extremes, scratch.totals)
     addresses = [None if t is None else t.data_ptr() for t in (*pointers, keys, values, out, *sums)]
     scale = config.head_dim**-0.5 * LOG2_E
-    numbers = (rows, config.heads, config.kv_heads, capacity, window or 0, CHUNK, chunks, order)
+    numbers = (rows, config.heads, config.kv_heads, capacity, call.window or 0, CHUNK, chunks, order)
     strides = (keys.stride(0), keys.stride(1))
     parameters = AttentionParams(*addresses, *strides, *numbers, scale, config.norm_eps)
     run(form, parameters, config.kv_heads * rows * chunks)

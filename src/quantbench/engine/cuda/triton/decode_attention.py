@@ -35,42 +35,6 @@ def chunks_of(capacity: int) -> int:
     return -(-capacity // CHUNK)
 
 
-def decode_attention_reference(
-    config: ModelConfig,
-    rotation: HeadRotation,
-    qkv: Tensor,
-    positions: Tensor,
-    cache: LayerCache,
-    out: Tensor,
-    window: int | None = None,
-    scratch: "Scratch | None" = None,
-    order: int = NATURAL,
-) -> None:
-    """qkv [rows, (heads + 2 kv_heads) * head_dim], not rotated -> out [rows, heads * head_dim].
-
-    cache: of one layer; position p of every busy row is written. Rows whose position is outside the capacity
-    are left alone. `order`: of what reads `out`.
-    """
-    heads, kv_heads, head_dim = config.heads, config.kv_heads, config.head_dim
-    kv = format_in(cache[0].dtype)
-    for row, position in enumerate(positions.tolist()):
-        if not 0 <= position < cache[0].shape[2]:
-            continue
-        parts = qkv[row].view(-1, head_dim)
-        queries, new = rotate_reference(config, rotation, parts[: heads + kv_heads], position)
-        fed = torch.cat((new.to(qkv.dtype), parts[heads + kv_heads :]))
-        keep_reference(fed, cache, (row, position), kv)
-        first = 0 if window is None else max(0, position - window + 1)
-        seen = slice(first, position + 1)
-        grouped = queries.to(qkv.dtype).float().view(kv_heads, -1, head_dim)
-        k, v = read_reference(cache, row, seen)
-        scores = grouped @ k.transpose(1, 2) * head_dim**-0.5
-        if (cap := config.attention_cap) is not None:
-            scores = (scores / cap).tanh() * cap
-        result = scores.softmax(-1) @ v
-        out[row] = interleaved(result.reshape(-1), order).to(out.dtype)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scratch:
     """Float32 sums of chunks: parts [rows, heads, chunks, head_dim], extremes and totals without the last."""
@@ -95,22 +59,60 @@ class Scratch:
         return cls(parts=parts, extremes=extremes, totals=totals)
 
 
-def decode_attention(
-    config: ModelConfig,
-    rotation: HeadRotation,
-    qkv: Tensor,
-    positions: Tensor,
-    cache: LayerCache,
-    out: Tensor,
-    window: int | None = None,
-    scratch: Scratch | None = None,
-    order: int = NATURAL,
-) -> None:
-    """`decode_attention_reference` on the device; `scratch` where the capacity is more than one chunk.
+@dataclass(frozen=True, slots=True)
+class AttentionCall:
+    """What attention of a decode step is given.
+
+    qkv [rows, (heads + 2 kv_heads) * head_dim], not rotated; positions int32 [rows], of the new tokens;
+    cache: of one layer; out [rows, heads * head_dim], in the `order` of what reads it; window: positions that
+    are seen; scratch where the capacity is more than one chunk.
+    """
+
+    config: ModelConfig
+    rotation: HeadRotation
+    qkv: Tensor
+    positions: Tensor
+    cache: LayerCache
+    out: Tensor
+    window: int | None = None
+    scratch: Scratch | None = None
+    order: int = NATURAL
+
+
+def decode_attention_reference(call: AttentionCall) -> None:
+    """The new tokens' attention over their rows, into `out`; position p of every busy row's cache is written.
+
+    Rows whose position is outside the capacity are left alone.
+    """
+    config, rotation, qkv, cache, window = call.config, call.rotation, call.qkv, call.cache, call.window
+    heads, kv_heads, head_dim = config.heads, config.kv_heads, config.head_dim
+    kv = format_in(cache[0].dtype)
+    for row, position in enumerate(call.positions.tolist()):
+        if not 0 <= position < cache[0].shape[2]:
+            continue
+        parts = qkv[row].view(-1, head_dim)
+        queries, new = rotate_reference(config, rotation, parts[: heads + kv_heads], position)
+        fed = torch.cat((new.to(qkv.dtype), parts[heads + kv_heads :]))
+        keep_reference(fed, cache, (row, position), kv)
+        first = 0 if window is None else max(0, position - window + 1)
+        seen = slice(first, position + 1)
+        grouped = queries.to(qkv.dtype).float().view(kv_heads, -1, head_dim)
+        k, v = read_reference(cache, row, seen)
+        scores = grouped @ k.transpose(1, 2) * head_dim**-0.5
+        if (cap := config.attention_cap) is not None:
+            scores = (scores / cap).tanh() * cap
+        result = scores.softmax(-1) @ v
+        call.out[row] = interleaved(result.reshape(-1), call.order).to(call.out.dtype)
+
+
+def decode_attention(call: AttentionCall) -> None:
+    """`decode_attention_reference` on the device.
 
     Reads each cached key and value once: 2 * kv_heads * head_dim activations or codes a position and row.
     """
-    keys, values, *scales = cache
+    config, rotation, qkv, positions = call.config, call.rotation, call.qkv, call.positions
+    out, window, scratch, order = call.out, call.window, call.scratch, call.order
+    keys, values, *scales = call.cache
     key_scales, value_scales = scales or (keys, values)
     rows, capacity = len(positions), keys.shape[2]
     half = config.head_dim // 2
