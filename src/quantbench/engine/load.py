@@ -76,7 +76,7 @@ def load_decoder(
 
     config = read_config(source.config)
     where, kind = torch.device(device), getattr(torch, dtype)
-    loader = ParameterLoader(source, config, reader, where, kind)
+    loader = ParameterLoader(source, config, reader, where, kind, strip=strip_of(where.type))
     parameters = loader.load()
     reason = None
     if where.type == "cuda":
@@ -107,14 +107,17 @@ class ParameterLoader:
         reader: WeightReader,
         device: torch.device,
         dtype: torch.dtype,
+        *,
+        strip: int = 0,
     ) -> None:
+        """`strip`: rows that the device's kernels want side by side (`Weight.cpu_layout`)."""
         self._source = source
         self._settings = complete(source.config)
         self._config = config
         self._reader = reader
         self._device = device
         self._dtype = dtype
-        self._strip = strip_of(device.type)
+        self._strip = strip
         self._qkv_order = qkv_order(self._settings, config)
         self._unused = set(source.names())
         self._mixtures: Counter[str] = Counter()  # that became floats: format -> matrices

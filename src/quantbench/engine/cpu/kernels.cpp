@@ -30,7 +30,7 @@ void quantbench_rows(int kind, int64_t k, int64_t n, const void* data, const voi
     look_up(kind, Problem{nullptr, data, scale, zero, nullptr, nullptr, y, rows, k, n, group}, ids);
 }
 
-// Rows that lie side by side in 4-bit kinds with 32 added; 0 where the kernels know none of these.
+// Rows that lie side by side in kinds with 32 added; 0 where the kernels know none of these.
 int quantbench_rows_beside() { return QUANTBENCH_BESIDE; }
 
 // Bits of activations in `quantbench_linear_integers`; 0 where a kind has none.

@@ -3,7 +3,8 @@
 Arithmetic is float32: a weight's stored value (float16, bfloat16, 8 or 4 bits with its scale) is
 converted exactly in registers, products are summed in float32, in an order that does not depend on the
 number of rows. So nothing is lost against dequantizing first, and a row's result is the same in any batch.
-Activations of other types than float32 are converted on the way in and out. On AVX2 codes of 4 bits are
+Activations of other types than float32 are converted on the way in and out. On AVX2 weights lie with
+their rows side by side (`Weight.cpu_layout`), so that a vector holds eight outputs; codes of 4 bits are
 multiplied before scale and zero point, which follow once a group: as many bits, half the instructions.
 
 GGUF blocks on AVX2 are multiplied in integers instead, which takes half the time: activations get 16 bits

@@ -2,12 +2,12 @@
 #pragma once
 
 #include "block_product.hpp"
-#include "nibble_columns.hpp"
+#include "columns.hpp"
 
 namespace {
 
 // kind: 0 float32, 1 bfloat16, 2 float16, 3 int8, 4 int4, 9 int4 with double quantization, 10 int8 in groups; of
-// `stored_readers.hpp` 5 to 8; of `blocks.hpp` 16 on; with rows side by side (`nibble_columns.hpp`) BESIDE more.
+// `stored_readers.hpp` 5 to 8; of `blocks.hpp` 16 on; with rows side by side (`columns.hpp`) BESIDE more.
 constexpr int BESIDE = 32;
 template <class R>
 struct Kind {
@@ -37,6 +37,10 @@ void with_kind(int kind, Use use) {
         case 23: return use(Kind<Blocks<Q6_K>>());
         case 24: return use(Kind<Blocks<IQ4_NL>>());
 #if QUANTBENCH_BESIDE
+        case BESIDE + 0: return use(Kind<Beside<Float32>>());
+        case BESIDE + 1: return use(Kind<Beside<BFloat16>>());
+        case BESIDE + 2: return use(Kind<Beside<Float16>>());
+        case BESIDE + 3: return use(Kind<Beside<Int8>>());
         case BESIDE + 4: return use(Kind<Beside<Int4>>());
         case BESIDE + 5: return use(Kind<Beside<ZeroPoint4>>());
         case BESIDE + 9: return use(Kind<Beside<Int4Double>>());

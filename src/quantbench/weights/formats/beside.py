@@ -1,4 +1,4 @@
-"""Rows side by side: the layout of 4-bit weights that CPU kernels want which make several outputs at once."""
+"""Rows side by side: the layout of weights that CPU kernels want which make several outputs at once."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KIND = 32  # more than the kind of the same format with its rows as they are
-STEP = 8  # rows that a vector of the CPU holds
+STEP = 16  # rows of two vectors: what the kernels make at once, at least
 
 
 @dataclass(frozen=True, slots=True)
 class BesideWeight(Weight):
     """The values of `inner`, whose named tensors are rearranged: the same bytes in another order.
 
-    Rows are taken in strips of `strip`, the last one what is left, a multiple of 8. Each row of such a tensor
-    is cut in units of so many bytes; a strip holds its rows' first units, then their second ones, and so on.
+    Rows are taken in strips of `strip`, the last one what is left, a multiple of 16. Each row of such a
+    tensor is cut in units of so many bytes; a strip holds its rows' first units, then the second ones, ...
     """
 
     inner: Weight
@@ -38,11 +38,22 @@ class BesideWeight(Weight):
         return self.inner.format
 
     @property
+    def is_float(self) -> bool:
+        return self.inner.is_float
+
+    @property
     def group_size(self) -> int | None:
         return self.inner.group_size
 
+    def natural(self) -> Weight:
+        """The same weight with its rows as they are."""
+        return rearranged(self.inner, self.strip, self.units, back=True)
+
     def dequantize(self, rows: "Tensor | None" = None) -> "Tensor":
-        return rearranged(self.inner, self.strip, self.units, back=True).dequantize(rows)
+        return self.natural().dequantize(rows)
+
+    def gpu_layout(self) -> Weight:
+        return self.natural().gpu_layout()
 
     def tensors(self) -> "Iterator[tuple[str, Tensor]]":
         yield from self.inner.tensors()
@@ -58,7 +69,7 @@ class BesideWeight(Weight):
 def beside(weight: Weight, strip: int, units: Mapping[str, int]) -> Weight:
     """`weight` with its rows side by side in strips of so many.
 
-    Itself where its rows are no multiple of 8, where no CPU kernel reads it, and for a strip of 0 rows.
+    Itself where its rows are no multiple of 16, where no CPU kernel reads it, and for a strip of 0 rows.
     """
     if not strip or weight.shape[0] % STEP or weight.cpu_operand() is None:
         return weight
@@ -81,7 +92,7 @@ def in_strips(tensor: "Tensor", strip: int, unit: int, *, back: bool = False) ->
 
     rows = tensor.shape[0]
     cut = tensor.contiguous().view(torch.uint8).reshape(-1, unit)
-    words = cut.view({2: torch.int16, 4: torch.int32}[unit]).reshape(-1)
+    words = cut.view({1: torch.int8, 2: torch.int16, 4: torch.int32}[unit]).reshape(-1)
     units = len(words) // rows
     whole = rows // strip * strip
     parts = []

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantbench.weights.formats.beside import beside
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, GpuKind, GpuOperand, Weight, contiguous
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class FloatWeight(Weight):
 
     def gpu_operand(self) -> GpuOperand:
         return GpuOperand(kind=GpuKind.FLOAT, rows=self.values)
+
+    def cpu_layout(self, strip: int) -> Weight:
+        return beside(self, strip, {"values": self.values.element_size()})
 
     def cpu_operand(self) -> CpuOperand | None:
         if self.kind not in CPU_KINDS or self.shape[1] % VECTOR or not contiguous(self.values):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quantbench.weights.formats.beside import beside
 from quantbench.weights.formats.weight import VECTOR, CpuOperand, GpuKind, GpuOperand, Weight, contiguous
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class Int8Weight(Weight):
 
     def gpu_operand(self) -> GpuOperand:
         return GpuOperand(kind=GpuKind.INT8, rows=self.q, scale=self.scale)
+
+    def cpu_layout(self, strip: int) -> Weight:
+        return beside(self, strip, {"q": 1})
 
     def cpu_operand(self) -> CpuOperand | None:
         import torch
