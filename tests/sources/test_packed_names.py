@@ -72,3 +72,21 @@ def test_tensors_that_the_model_does_not_have_are_ignored_and_said(tmp_path: Pat
 def test_whole_numbers_are_not_taken_for_floats(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"'{name}' .* holds int32, .*get a complete copy"):
         read(tmp_path, lambda t: t | {name: torch.ones_like(t[name], dtype=torch.int32)})
+
+
+def test_8_bit_floats_that_nothing_scales_are_no_weights(tmp_path: Path) -> None:
+    name = "model.layers.0.self_attn.q_proj.weight"
+    tensors = tiny_tensors()
+    write_folder(tmp_path, tensors | {name: tensors[name].to(torch.float8_e4m3fn)})
+    with pytest.raises(ModelError, match="holds float8_e4m3fn, and no scales"):
+        METHODS["fp16"].load(
+            open_source(str(tmp_path)), LoadSettings(engine="native", device="cpu", dtype="float32")
+        )
+
+
+def test_a_configuration_that_says_quantized_beside_floats_is_said(tmp_path: Path) -> None:
+    write_folder(tmp_path, tiny_tensors(), tiny_config(quantization_config={"quant_method": "gptq"}))
+    loaded = METHODS["stored"].load(
+        open_source(str(tmp_path)), LoadSettings(engine="native", device="cpu", dtype="float32")
+    )
+    assert "all of its matrices are plain floats" in loaded.warnings[0]

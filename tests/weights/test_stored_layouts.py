@@ -145,6 +145,7 @@ def test_version_two_stores_zero_points_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
+        ({"quant_method": ["gptq"]}, "which is not among gptq, awq"),
         ({"quant_method": "quip"}, "quantized by 'quip', which is not among gptq, awq"),
         ({"quant_method": "compressed-tensors", "sparsity_config": {"format": "24"}}, "stored sparse"),
         ({"quant_method": "compressed-tensors", "transform_config": {"a": {}}}, "transform_config"),

@@ -50,13 +50,14 @@ class StoredMethod:
 
     def load(self, source: ModelSource, settings: LoadSettings) -> Loaded:
         """Read each matrix as it is stored."""
-        from quantbench.weights.readers import stored_reader
+        from quantbench.weights.readers import notes_of, stored_reader
 
         if settings.engine == "transformers":
             return load_in_transformers(source, settings)
-        reader = Placed(stored_reader(source), settings)
+        stored = stored_reader(source)
+        reader = Placed(stored, settings)
         loaded = load_native(source, settings, reader)
-        sentences = (*reader.warnings(), *activation_notes(source.config))
+        sentences = (*notes_of(stored), *reader.warnings(), *activation_notes(source.config))
         return replace(loaded, warnings=(*sentences, *loaded.warnings))
 
 

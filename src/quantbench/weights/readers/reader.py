@@ -40,10 +40,10 @@ def read_tensor(source: ModelSource, name: str, shape: tuple[int, ...]) -> "Tens
             f"tensor '{name}' of '{source.name}' has shape {list(tensor.shape)}, but its "
             f"config.json asks for {list(shape)}; get a matching pair of config.json and weights"
         )
-    if not tensor.is_floating_point():
+    if not tensor.is_floating_point() or tensor.dtype.itemsize == 1:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise ModelError(
-            f"'{name}' of '{source.name}' holds {kind}, where the model has floats, and nothing says "
-            "what they stand for; get a complete copy of the model"
+            f"'{name}' of '{source.name}' holds {kind}, and no scales say what that stands for; get a "
+            "complete copy of the model, its config.json included"
         )
     return tensor

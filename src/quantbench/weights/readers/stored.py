@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-FLOAT_KINDS = ("float32", "float16", "bfloat16")
-
-
 def stored_reader(source: ModelSource) -> WeightReader:
     """What reads a source's matrices as stored; ModelError for a checkpoint of a kind that is not read."""
     if isinstance(source, GgufSource):
@@ -32,7 +29,7 @@ def unread_checkpoint(config: Mapping[str, Any]) -> str | None:
     if not settings:
         return None
     method = settings.get("quant_method", "unknown")
-    if method not in LAYOUTS:
+    if not isinstance(method, str) or method not in LAYOUTS:
         return f"it is quantized by '{str(method)[:50]}', which is not among {', '.join(LAYOUTS)}"
     if (settings.get("sparsity_config") or {}).get("format", "dense") != "dense":
         return "its weights are stored sparse"
@@ -46,6 +43,16 @@ def ends_of(weight: Weight) -> "Tensor":
     import torch
 
     return weight.dequantize(torch.tensor([0, weight.shape[0] - 1]))
+
+
+def notes_of(reader: WeightReader) -> tuple[str, ...]:
+    """What is said of what a reader has read, as sentences."""
+    if not isinstance(reader, CheckpointReader) or reader.packed:
+        return ()
+    return (
+        "config.json says that the model is quantized, but all of its matrices are plain floats; they are "
+        "run as they are",
+    )
 
 
 class GgufReader:
@@ -70,13 +77,15 @@ class CheckpointReader:
     def __init__(self, source: ModelSource) -> None:
         settings = source.config.get("quantization_config") or {}
         self._source, self._settings = source, settings
-        self._layout = LAYOUTS.get(settings.get("quant_method", ""))
+        self._layout = LAYOUTS.get(str(settings.get("quant_method")))
+        self.packed = 0  # matrices so far
 
     def __call__(self, name: str, shape: tuple[int, int], /) -> Weight:
         module = name.removesuffix(".weight")
         suffixes = self._suffixes(module)
         if self._layout is None or not suffixes.intersection(self._layout.marks):
             return self._floats(name, shape)
+        self.packed += 1
         packed = Module(self._source, module, shape, suffixes)
         try:
             weight = self._layout.read(packed, self._settings)
@@ -94,13 +103,8 @@ class CheckpointReader:
 
     def _floats(self, name: str, shape: tuple[int, int]) -> Weight:
         """A matrix that was left as it is."""
-        weight = FloatWeight(read_tensor(self._source, name, shape))
-        if weight.kind not in FLOAT_KINDS:
-            raise ModelError(
-                f"'{name}' of '{self._source.name}' holds {weight.kind} and lacks its scales; "
-                "get a complete copy of the model"
-            )
-        return weight
+        values = read_tensor(self._source, name, shape)
+        return FloatWeight(values.float() if values.dtype.itemsize > 4 else values)
 
     def stored(self, name: str) -> Collection[str]:
         module = name.removesuffix(".weight")
