@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.cpu.search import find_int4_compiled, load_search, round_group_compiled
+from quantbench.engine.cuda.triton.round_group import round_group_triton
+from quantbench.engine.rounding import round_group_for
 from quantbench.errors import ModelError
 from quantbench.weights.formats import Weight
 from quantbench.weights.quantizers import feedback
@@ -173,6 +175,14 @@ def check_against_plain(rounding: RoundGroup, rows: int, size: int, device: torc
 @pytest.mark.parametrize("rows", [1, 37])
 def test_the_compiled_rounding_of_a_group_is_that_of_plain_torch(rows: int, size: int) -> None:
     check_against_plain(round_group_compiled, rows, size, torch.device("cpu"))
+
+
+def test_a_gpu_that_triton_cannot_use_rounds_in_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for reason, wanted in (("no C compiler", round_group), (None, round_group_triton)):
+        monkeypatch.setattr(
+            "quantbench.engine.cuda.support.triton_unsupported_reason", lambda _, reason=reason: reason
+        )
+        assert round_group_for(torch.device("cuda")) is wanted
 
 
 @compiled
