@@ -37,7 +37,7 @@ def loaded(method: str, source: ModelSource, what: Keeping) -> tuple[dict[str, t
     return dict(found.decoder.resident_tensors()), found.calibration.kept
 
 
-@pytest.mark.parametrize("method", ["int4", "int4-nocal", "mixed-5-gptq"])
+@pytest.mark.parametrize("method", ["int4-nocal", "mixed-5-gptq"])
 def test_a_later_pass_has_the_first_trials_weights_without_its_passes(
     method: str, builtin: ModelSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +116,19 @@ def test_a_model_that_tells_no_content_is_not_kept(folder: Path) -> None:
     source = open_source("random:qwen2.5-0.5b")
     assert [asked(what, make, source) for what in (Keeping.WRITE, Keeping.READ)] == [False, False]
     assert not folder.exists()
+
+
+def test_what_is_larger_than_all_room_is_not_written(
+    builtin: ModelSource, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "MOST", 15)
+    asked(Keeping.WRITE, Made(), builtin)
+    assert not folder.exists()
+
+
+def test_tensors_that_share_their_memory_count_once() -> None:
+    one = torch.arange(4.0)
+    assert sum(kept.storages({"a": one, "b": ["Q5_0", one[:2]], "c": torch.ones(2)}).values()) == 24
 
 
 def test_the_oldest_entries_make_room_and_a_day_ends_each(

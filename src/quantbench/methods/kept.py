@@ -146,10 +146,10 @@ def write(path: Path, content: Plain) -> None:
     """An entry, in one step; where it cannot be written, the time of a later pass is all that is lost."""
     import torch
 
+    if sum(storages(content).values()) > MOST:
+        return
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    if buffer.getbuffer().nbytes > MOST:
-        return
     partial = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,6 +161,17 @@ def write(path: Path, content: Plain) -> None:
     except OSError:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def storages(content: Plain) -> dict[int, int]:
+    """Address -> bytes of what holds the content's tensors: those that share it count once."""
+    if isinstance(content, dict | list):
+        parts = content.values() if isinstance(content, dict) else content
+        return {place: size for part in parts for place, size in storages(part).items()}
+    if not hasattr(content, "untyped_storage"):
+        return {}
+    held = content.untyped_storage()
+    return {held.data_ptr(): held.nbytes()}
 
 
 def make_room(folder: Path) -> None:
