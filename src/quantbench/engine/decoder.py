@@ -20,7 +20,7 @@ from quantbench.engine.cpu.layers import cpu_layers
 from quantbench.engine.cpu.operations import cpu_operations
 from quantbench.engine.cpu.pages import use_large_pages
 from quantbench.engine.crossing import OnFinish, OnFirst, in_parts
-from quantbench.engine.kv_format import kv_kernel
+from quantbench.engine.key_smoothing import kv_kernel, with_smoothing
 from quantbench.engine.linear import AS_LINEAR, Linear
 from quantbench.engine.model import Model, layer_matrices, own_products_only
 from quantbench.engine.operations import Attention
@@ -56,6 +56,7 @@ class NativeDecoder:
         may be changed between calls. What it is here also decides for kernels that drop some of all tokens'.
         `kv` holds keys and values in 8 bits.
         """
+        parameters = with_smoothing(parameters, kv)
         config = self.config = parameters.config
         self.device = device
         self.vocab_size = config.vocab_size
@@ -137,7 +138,7 @@ class NativeDecoder:
             if self.batch_invariant
             else "not promised by plain torch",
         }
-        return [linear, *named_kernels(names | kv_kernel(model.kv))]
+        return [linear, *named_kernels(names | kv_kernel(self._parameters, model.kv))]
 
     def held(self) -> Iterator[HeldMatrix]:
         model, parameters = self._model, self._parameters

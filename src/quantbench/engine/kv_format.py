@@ -73,8 +73,3 @@ def position_bytes(heads: int, head_dim: int, dtype: torch.dtype, kv: KvFormat |
     """Of one token's keys and values in a layer of so many key-value heads, with `kv` or as `dtype`."""
     each = head_dim * dtype.itemsize if kv is None else head_dim + SCALE_BYTES
     return 2 * heads * each
-
-
-def kv_kernel(kv: KvFormat | None) -> dict[str, str]:
-    """For Decoder.kernels(): how the cache is held where it is not as activations."""
-    return {} if kv is None else {"KV cache": KV_CODES[kv].shown}

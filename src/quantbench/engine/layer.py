@@ -137,7 +137,7 @@ def make_layer(config: ModelConfig, parameters: LayerParameters, operations: Ope
         config=config,
         norms=parameters.norms,
         qkv=operations.linear(parameters.qkv),
-        head_norms=HeadNorms(parameters.q_norm, parameters.k_norm),
+        head_norms=HeadNorms(parameters.q_norm, parameters.k_norm, parameters.smoothing),
         output=operations.linear(parameters.output),
         mlp=make_mlp(mlp, operations)
         if isinstance(mlp, MlpParameters)

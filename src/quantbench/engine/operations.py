@@ -22,10 +22,14 @@ from quantbench.engine.rope import Rope
 
 @dataclass(frozen=True, slots=True)
 class HeadNorms:
-    """Weights [head_dim] of the norms of each query and key head; None where the family has none."""
+    """Weights [head_dim] of the norms of each query and key head; None where the family has none.
+
+    `smoothing`, float32 [2, heads + kv_heads, head_dim], changes rotated heads; see `key_smoothing.py`.
+    """
 
     queries: Tensor | None
     keys: Tensor | None
+    smoothing: Tensor | None = None
 
 
 class Rotation:

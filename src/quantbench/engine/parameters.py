@@ -160,6 +160,7 @@ class LayerParameters:
     qkv: Matrix  # rows: queries, keys, values
     q_norm: Tensor | None = None  # of each head, [head_dim]
     k_norm: Tensor | None = None
+    smoothing: Tensor | None = None  # float32 [2, heads + kv_heads, head_dim]; see `key_smoothing.py`
     output: Matrix
     mlp: MlpParameters | ExpertParameters
 

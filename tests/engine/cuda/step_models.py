@@ -116,6 +116,19 @@ def random_model(
     )
 
 
+def smoothed(model: Parameters) -> Parameters:
+    """The same model, whose layers change rotated queries and keys, as those with a cache of codes may."""
+    config = model.config
+    generator = torch.Generator().manual_seed(11)
+
+    def smoothing() -> Tensor:
+        offset, factor = torch.randn(2, config.heads + config.kv_heads, config.head_dim, generator=generator)
+        offset[: config.heads] = 0
+        return torch.stack((offset, factor.round().exp2()))
+
+    return replace(model, layers=tuple(replace(layer, smoothing=smoothing()) for layer in model.layers))
+
+
 def on_gpu(model: Parameters, device: torch.device) -> Parameters:
     """The same model with all its tensors on a GPU; what was shared stays shared."""
     moved_parts: dict[int, Any] = {}

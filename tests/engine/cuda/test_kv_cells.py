@@ -1,5 +1,6 @@
 """Keys and values in 8 bits: kernels hold and read the codes of the reference, and touch nothing else."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,12 +16,13 @@ from quantbench.engine.cuda.triton.decode_attention import (
     decode_attention,
     decode_attention_reference,
 )
-from quantbench.engine.cuda.triton.rotate import rotate_prompts, rotate_prompts_reference
+from quantbench.engine.cuda.triton.rotate import HeadRotation, rotate_prompts, rotate_prompts_reference
 from quantbench.engine.decoder import NativeDecoder
 from quantbench.engine.kv_format import KV_CODES, decode, encode
 from quantbench.settings import KvFormat
 from tests.engine.cuda.matrices import distance, normal, poisoned
-from tests.engine.cuda.test_attention import FAMILIES, config_of, qkv_of, rotation_of
+from tests.engine.cuda.test_attention import FAMILIES, config_of, qkv_of
+from tests.engine.cuda.test_attention import rotation_of as plain_rotation
 from tests.engine.cuda.test_decoder import fast, requests
 from tests.engine.models import native, prompts, ran, reference_model
 
@@ -39,6 +41,18 @@ def cache_of(
         for row, count in enumerate(written):
             scales[row, :, max(count, 0) :] = torch.nan
     return pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]
+
+
+def rotation_of(config: ModelConfig, positions: int, device: torch.device) -> HeadRotation:
+    """Of heads that are smoothed; not of narrow ones."""
+    rotation = plain_rotation(config, positions, device)
+    if config.head_dim == 8:
+        return rotation
+    shape = (config.heads + config.kv_heads, config.head_dim)
+    offset = normal(*shape, device=device, seed=7).float()
+    offset[: config.heads] = 0
+    factor = normal(*shape, device=device, seed=8).float().round().exp2()
+    return replace(rotation, smoothing=torch.stack((offset, factor)))
 
 
 def values_of(cache: Cache) -> Tensor:

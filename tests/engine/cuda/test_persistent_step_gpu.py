@@ -7,7 +7,7 @@ from quantbench.decoding import NO_TOKEN
 from quantbench.engine.cuda.persistent import launch as persistent
 from quantbench.engine.cuda.persistent.reference import reference_step
 from quantbench.settings import KvFormat
-from tests.engine.cuda.step_models import held_in, moved, on_gpu, random_model, random_state
+from tests.engine.cuda.step_models import held_in, moved, on_gpu, random_model, random_state, smoothed
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,7 +47,8 @@ def test_logits_and_cache_equal_the_reference(
 def test_a_cache_of_codes_is_read_and_written_as_by_the_reference(
     cuda: torch.device, scheme: str, family: str, positions: list[int], kv: KvFormat
 ) -> None:
-    model = on_gpu(random_model(family, scheme), cuda)
+    model = random_model(family, scheme)
+    model = on_gpu(model if family == "llama" else smoothed(model), cuda)
     state = random_state(model, positions, max(positions) + 8, with_logits=True, device=cuda, kv=kv)
     expected = moved(state, cuda)
     persistent.build_persistent_step(model, state)()

@@ -113,15 +113,17 @@ void quantbench_cap(float* x, int64_t length, float cap) {
     for (int64_t i = whole; i < length; ++i) x[i] = capped(fill(x[i]), cap)[0];
 }
 
-// Tokens that follow what is in the cache: norms (if given) and rotation of queries and keys, writing keys and
-// values into the cache, attention over the positions up to each one's own. Token i stands at positions[i] of cache
+// Tokens that follow what is in the cache: norms (if given) and rotation of queries and keys, their smoothing (if
+// given), writing keys and values into the cache, attention over the positions up to each one's own. Token i stands at positions[i] of cache
 // row i; with `places` [tokens] of cache row places[i], and may then see others of this call. qkv [tokens, (heads +
 // 2 kv_heads) * dim], out [tokens, heads * dim]. window 0 is no window, cap 0 no cap of scores. dim is a multiple of 16.
 // The projections are overwritten.
 void quantbench_attend(float* qkv, int64_t tokens, int64_t heads, int64_t kv_heads, int64_t dim,
                        const int64_t* positions, const int64_t* places, const Cached* cache, const float* q_norm,
-                       const float* k_norm, float eps, int64_t capacity, int64_t window, float cap, float* out) {
-    const NewTokens t{qkv, tokens, heads, kv_heads, dim, positions, places, q_norm, k_norm, eps, capacity, window, cap};
+                       const float* k_norm, const float* smoothing, float eps, int64_t capacity, int64_t window,
+                       float cap, float* out) {
+    const NewTokens t{qkv,    tokens, heads,     kv_heads, dim,      positions, places,
+                      q_norm, k_norm, smoothing, eps,      capacity, window,    cap};
     with_cells(*cache, dim, [&](const auto& keys, const auto& values) { attend_tokens(t, *cache, keys, values, out); });
 }
 
@@ -130,7 +132,8 @@ void quantbench_attend(float* qkv, int64_t tokens, int64_t heads, int64_t kv_hea
 // prompt's first token; qkv [tokens, (heads + 2 kv_heads) * dim], out [tokens, heads * dim], the rest as in `quantbench_attend`.
 void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t* rows, int64_t count, int64_t heads,
                                int64_t kv_heads, int64_t dim, const Cached* cache, const float* q_norm,
-                               const float* k_norm, float eps, int64_t capacity, int64_t window, float cap, float* out) {
+                               const float* k_norm, const float* smoothing, float eps, int64_t capacity,
+                               int64_t window, float cap, float* out) {
     const Prompts p{qkv, count, heads, kv_heads, dim, window, cap, begins, rows};
     for (int64_t prompt = 0; prompt < count; ++prompt) {
         const auto keep_token = [&](int64_t at) {
@@ -139,6 +142,7 @@ void quantbench_attend_prompts(float* qkv, const int64_t* begins, const int64_t*
                 const float* norm = h < heads ? q_norm : k_norm;
                 if (norm) norm_row(row + h * dim, norm, dim, eps, row + h * dim);
                 rotate(row + h * dim, cache->cos + at * dim, cache->sin + at * dim, dim);
+                if (smoothing) smooth(row + h * dim, smoothing + h * dim, (heads + kv_heads) * dim, dim);
             }
             with_cells(*cache, dim, [&](const auto& keys, const auto& values) {
                 for (int64_t h = 0; h < kv_heads; ++h) {
@@ -168,7 +172,7 @@ void quantbench_layers(const Layer* layers, const Cached* caches, const Shape* s
         quantbench_norm(x, layer.attention_norm, tokens, s->hidden, s->eps, normed.data);
         multiply(layer.qkv, normed.data, tokens, nullptr, heads.data);
         quantbench_attend(heads.data, tokens, s->heads, s->kv_heads, s->dim, positions, places, caches + i,
-                          layer.q_norm, layer.k_norm, s->eps, capacity, layer.window, 0, mixed.data);
+                          layer.q_norm, layer.k_norm, layer.smoothing, s->eps, capacity, layer.window, 0, mixed.data);
         multiply(layer.output, mixed.data, tokens, x, x);
         quantbench_norm(x, layer.mlp_norm, tokens, s->hidden, s->eps, normed.data);
         multiply(layer.up, normed.data, tokens, nullptr, wide.data);

@@ -20,7 +20,7 @@ struct Joined {
 };
 
 struct Layer {
-    const float *attention_norm, *mlp_norm, *q_norm, *k_norm;
+    const float *attention_norm, *mlp_norm, *q_norm, *k_norm, *smoothing;
     int64_t window;
     Joined qkv, output, up, down;
 };

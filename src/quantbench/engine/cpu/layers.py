@@ -46,7 +46,7 @@ class LayerAddresses(ctypes.Structure):
     """One layer."""
 
     _fields_ = (
-        *((name, ADDRESS) for name in ("attention_norm", "mlp_norm", "q_norm", "k_norm")),
+        *((name, ADDRESS) for name in ("attention_norm", "mlp_norm", "q_norm", "k_norm", "smoothing")),
         ("window", WHOLE),
         *((name, Joined) for name in ("qkv", "output", "up", "down")),
     )
@@ -90,6 +90,7 @@ def addresses(layer: Layer, window: int | None) -> LayerAddresses | None:
         address(before_mlp.weight),
         address(layer.head_norms.queries),
         address(layer.head_norms.keys),
+        address(layer.head_norms.smoothing),
         window or 0,
         qkv,
         output,

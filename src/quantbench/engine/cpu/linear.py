@@ -42,8 +42,8 @@ ARGUMENTS = {
     "quantbench_gate": "ipqqp",
     "quantbench_activate": "ipqp",
     "quantbench_cap": "pqf",
-    "quantbench_attend": "pqqqqpppppfqqfp",
-    "quantbench_attend_prompts": "pppqqqqpppfqqfp",
+    "quantbench_attend": "pqqqqppppppfqqfp",
+    "quantbench_attend_prompts": "pppqqqqppppfqqfp",
     "quantbench_layers": "pppqppqp",
     "quantbench_steps": "ppppqpqpqqp",
 }

@@ -41,6 +41,12 @@ void rotate(float* x, const float* cos, const float* sin, int64_t length) {
     }
 }
 
+// A rotated head less its offset, times its factors, which lie `stride` behind the offset; engine/key_smoothing.py.
+void smooth(float* x, const float* offset, int64_t stride, int64_t length) {
+    for (int64_t i = 0; i < length; i += W)
+        store(x + i, (load(x + i) - load(offset + i)) * load(offset + stride + i));
+}
+
 // scores [length] = query . keys * 1 / sqrt(dim); the largest of them is returned.
 template <class Cells>
 float score(const float* query, const Cells& keys, int64_t length, int64_t dim, float* scores) {

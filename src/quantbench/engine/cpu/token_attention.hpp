@@ -13,11 +13,19 @@ struct NewTokens {
     int64_t count, heads, kv_heads, dim;
     const int64_t *positions, *places;
     const float *q_norm, *k_norm;  // [dim], null where there is none
+    const float* smoothing;        // [2, heads + kv_heads, dim], see `smooth`; null where there is none
     float eps;
     int64_t capacity, window;
     float cap;
 
     int64_t width() const { return (heads + 2 * kv_heads) * dim; }
+    // What stands at x, head h of those that are turned, of a token at a position.
+    void turn(float* x, int64_t h, int64_t at, const Cached& c) const {
+        const float* norm = h < heads ? q_norm : k_norm;
+        if (norm) norm_row(x, norm, dim, eps, x);
+        rotate(x, c.cos + at * dim, c.sin + at * dim, dim);
+        if (smoothing) smooth(x, smoothing + h * dim, (heads + kv_heads) * dim, dim);
+    }
     // The first position of head h in the row of token b.
     int64_t begin(int64_t b, int64_t h) const { return ((places ? places[b] : b) * kv_heads + h) * capacity; }
 };
@@ -27,8 +35,7 @@ template <class Cells>
 void keep(const NewTokens& t, const Cached& c, const Cells& keys, const Cells& values, int64_t b, int64_t h) {
     const int64_t at = t.positions[b];
     float *key = t.qkv + b * t.width() + (t.heads + h) * t.dim, *value = key + t.kv_heads * t.dim;
-    if (t.k_norm) norm_row(key, t.k_norm, t.dim, t.eps, key);
-    rotate(key, c.cos + at * t.dim, c.sin + at * t.dim, t.dim);
+    t.turn(key, t.heads + h, at, c);
     keys.from(t.begin(b, h) + at).put(key);
     values.from(t.begin(b, h) + at).put(value);
 }
@@ -41,8 +48,7 @@ void attend_group(const NewTokens& t, const Cached& c, const Cells& keys, const 
     const int64_t begin = t.window > 0 && end > t.window ? end - t.window : 0, first = t.begin(b, h) + begin;
     for (int64_t g = 0; g < groups; ++g) {
         float* query = t.qkv + b * t.width() + (h * groups + g) * t.dim;
-        if (t.q_norm) norm_row(query, t.q_norm, t.dim, t.eps, query);
-        rotate(query, c.cos + at * t.dim, c.sin + at * t.dim, t.dim);
+        t.turn(query, h * groups + g, at, c);
         attend_head(query, keys.from(first), values.from(first), end - begin, t.dim, t.cap, scores,
                     out + (b * t.heads + h * groups + g) * t.dim);
     }

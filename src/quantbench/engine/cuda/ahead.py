@@ -108,7 +108,7 @@ def kind_of(layer: LayerParameters, window: int | None) -> tuple[object, ...]:
     """What tells layers' kernels apart."""
     matrices = [(weight.format, weight.group_size) for m in layer.matrices for weight in m.weights()]
     biases = [matrix.bias is None for matrix in layer.matrices]
-    return window is None, layer.q_norm is None, *matrices, *biases
+    return window is None, layer.q_norm is None, layer.smoothing is None, *matrices, *biases
 
 
 def stand_in(model: Parameters, rows: int, capacity: int, kv: KvFormat | None = None) -> StepState:

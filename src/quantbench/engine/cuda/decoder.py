@@ -42,7 +42,7 @@ from quantbench.engine.cuda.triton.launch import on_device
 from quantbench.engine.cuda.triton.rotate import Tables, prompt_tables, rotation_tables
 from quantbench.engine.cuda.triton.together import compile_together
 from quantbench.engine.cuda.triton_step import TritonStep
-from quantbench.engine.kv_format import kv_kernel
+from quantbench.engine.key_smoothing import kv_kernel, with_smoothing
 from quantbench.engine.linear import AS_LINEAR
 from quantbench.engine.parameters import ExpertParameters, Parameters
 from quantbench.engine.plain_layers import beyond_plain_layers
@@ -91,6 +91,7 @@ class CudaDecoder:
         warnings: tuple[str, ...] = (),  # of how weights are held
         kv: KvFormat | None = None,
     ) -> None:
+        model = with_smoothing(model, kv)
         self.config = model.config
         self.device = str(model.device)
         self.vocab_size = model.config.vocab_size
@@ -252,7 +253,7 @@ class CudaDecoder:
             "bits and add in another order",
         }
         steps = sorted(self._ran.values(), key=lambda kernel: kernel.max_batch is None)
-        return [*named_kernels(names | kv_kernel(self._kv)), *self._few, *steps]
+        return [*named_kernels(names | kv_kernel(self._model, self._kv)), *self._few, *steps]
 
     def step_bytes(self, batch_size: int, context: int) -> tuple[int, int]:
         return self._model.step_bytes(batch_size, context, self._kv)

@@ -111,7 +111,13 @@ class TritonStep:
 
 def rotation_of(layer: LayerParameters, tables: tuple[Tensor, Tensor]) -> HeadRotation:
     """A layer's rotation with its tables."""
-    return HeadRotation(cosines=tables[0], sines=tables[1], q_norm=layer.q_norm, k_norm=layer.k_norm)
+    return HeadRotation(
+        cosines=tables[0],
+        sines=tables[1],
+        q_norm=layer.q_norm,
+        k_norm=layer.k_norm,
+        smoothing=layer.smoothing,
+    )
 
 
 StepMaker = Callable[[StepState], Callable[[], None]]

@@ -26,7 +26,7 @@ def rotated_heads(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rotated queries and keys, and values, each [tokens, heads of its kind, head_dim].
 
-    cos and sin [tokens, 1, head_dim] of each token's position.
+    cos and sin [tokens, 1, head_dim] of each token's position. They are smoothed where a layer says so.
     """
     heads = projections.view(len(projections), -1, config.head_dim)
     turned, values = heads[:, : -config.kv_heads], heads[:, -config.kv_heads :]
@@ -36,6 +36,9 @@ def rotated_heads(
             (rms_norm(config, queries, norms.queries), rms_norm(config, keys, norms.keys)), dim=1
         )
     turned = turned * cos + turned.roll(config.head_dim // 2, dims=-1) * sin
+    if norms.smoothing is not None:
+        offset, factor = norms.smoothing
+        turned = ((turned - offset) * factor).to(turned.dtype)
     return turned[:, : config.heads], turned[:, config.heads :], values
 
 

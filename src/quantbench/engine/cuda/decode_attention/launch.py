@@ -90,7 +90,8 @@ Run = Callable[[Form, AttentionParams, int], None]  # with so many blocks
 def decode_attention(call: AttentionCall) -> None:
     """`decode_attention_reference` by the faster kernel that can."""
     qkv = call.qkv
-    if attends(call.config, qkv.dtype, qkv.device, codes=call.cache[0].dtype != qkv.dtype):
+    codes = call.cache[0].dtype != qkv.dtype or call.rotation.smoothing is not None
+    if attends(call.config, qkv.dtype, qkv.device, codes=codes):
         launch(runner_on(qkv.device), call)
     else:
         by_triton.decode_attention(call)

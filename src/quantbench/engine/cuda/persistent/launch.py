@@ -125,13 +125,13 @@ def matrix_pointers(matrix: Matrix) -> tuple[int, int]:
 
 
 def layer_table(model: Parameters) -> Tensor:
-    """`Layer` of persistent/shared.cuh for every layer: int64 [layers, 17] on the CPU."""
+    """`Layer` of persistent/shared.cuh for every layer: int64 [layers, 18] on the CPU."""
     table = []
     for layer, window in zip(model.layers, model.config.windows, strict=True):
         pointers = [matrix_pointers(matrix) for matrix in layer.matrices]
         biases = [matrix.bias for matrix in layer.matrices]
         norms = [layer.input_norm, layer.post_norm, layer.q_norm, layer.k_norm]
-        others = [0 if tensor is None else tensor.data_ptr() for tensor in biases + norms]
+        others = [address(tensor) for tensor in (*biases, *norms, layer.smoothing)]
         columns = [p[0] for p in pointers] + [p[1] for p in pointers] + others
         table.append([*columns, 1 << 30 if window is None else window])
     return torch.tensor(table, dtype=torch.int64)

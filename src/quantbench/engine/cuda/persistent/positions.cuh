@@ -180,6 +180,7 @@ DEVICE void read_new(const Layer& layer, const KvSplit& item, const Cache& cache
   const Quad* from[EACH];
   bool waiting[EACH];
   Quad got[EACH];
+  Fours offset[EACH], factor[EACH];  // on their way meanwhile
 #pragma unroll
   for (int i = 0; i < EACH; ++i) {
     const int all = new_four(i), line = least(all / HEAD_FOURS, HEAD_GROUP + 1);
@@ -189,6 +190,10 @@ DEVICE void read_new(const Layer& layer, const KvSplit& item, const Cache& cache
     from[i] = (const Quad*)words + head * HEAD_FOURS + all % HEAD_FOURS;
     waiting[i] = all < FOURS;
     got[i] = {0, 0, 0, 0};
+    if (!SMOOTHING) continue;
+    const int turned = least(head, HEADS + KV_HEADS - 1) * HEAD_FOURS + all % HEAD_FOURS;
+    offset[i] = ((const Fours*)layer.smoothing)[turned];
+    factor[i] = ((const Fours*)layer.smoothing)[turned + (HEADS + KV_HEADS) * HEAD_FOURS];
   }
   poll_quads(got, from, waiting, epoch);
 #pragma unroll
@@ -200,7 +205,10 @@ DEVICE void read_new(const Layer& layer, const KvSplit& item, const Cache& cache
     const bool query = line < HEAD_GROUP;
     turn(turned, query ? layer.q_norm : layer.k_norm, item.b, four, query ? SOFTMAX_SCALE * 1.44269504f : 1);
 #pragma unroll
-    for (int e = 0; e < 4; ++e) x[e] = line <= HEAD_GROUP ? turned[e] : x[e];
+    for (int e = 0; e < 4; ++e) {
+      if (SMOOTHING) turned[e] = (turned[e] - offset[i].v[e]) * factor[i].v[e];
+      x[e] = line <= HEAD_GROUP ? turned[e] : x[e];
+    }
     const u32 low = pack2(x[0], x[1]), high = pack2(x[2], x[3]);
     NewFour kept = {{low, high}, 0};
     if (CODED) kept.words[0] = codes_of(low, high, kept.scale);

@@ -72,6 +72,8 @@ def _heads(model: Parameters, layer: LayerParameters, x: Tensor, at: Tensor) -> 
     cos, sin = ((f(angles) * config.rope.attention_factor)[:, None] for f in (torch.cos, torch.sin))
     low, high = turned.chunk(2, dim=-1)
     turned = torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
+    if layer.smoothing is not None:
+        turned = (turned - layer.smoothing[0]) * layer.smoothing[1]
     return torch.cat((turned, values), dim=1)
 
 

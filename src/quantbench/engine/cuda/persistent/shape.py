@@ -74,6 +74,7 @@ class StepShape:
             "DOUBLE": int(any(double_of(model))),
             "BF16": int(model.dtype == torch.bfloat16),
             "QK_NORM": int(config.qk_norm),
+            "SMOOTHING": int(model.layers[0].smoothing is not None),
             "SOFTMAX_SCALE": f"{1 / math.sqrt(config.head_dim):.9g}f",
             "ROWS": self.rows,
             "BLOCKS": self.blocks,

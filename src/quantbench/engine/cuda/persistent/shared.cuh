@@ -8,6 +8,7 @@ struct Layer {
   const float *qkv_scale, *output_scale, *gate_up_scale, *down_scale;        // of rows
   const u16 *qkv_bias, *output_bias, *gate_up_bias, *down_bias;
   const u16 *input_norm, *post_norm, *q_norm, *k_norm;
+  const float* smoothing;  // of rotated heads, [2, HEADS + KV_HEADS, HEAD_DIM]; engine/key_smoothing.py
   long long window;  // positions that a token sees, itself included
 };
 

@@ -120,15 +120,16 @@ def decode_attention(call: AttentionCall) -> None:
     dependent = dependent_launch(qkv.device)
     empty = scratch or Scratch(parts=out, extremes=out, totals=out)
     over(attend_chunk, (config.kv_heads, rows, chunks))(
-        qkv, rotation.q_norm, rotation.k_norm, rotation.cosines, rotation.sines, positions, keys,
-        values, key_scales, value_scales, out, empty.parts, empty.extremes, empty.totals, capacity,
-        window or 0, keys.stride(0), keys.stride(1),
+        qkv, rotation.q_norm, rotation.k_norm, rotation.smoothing, rotation.cosines, rotation.sines,
+        positions, keys, values, key_scales, value_scales, out, empty.parts, empty.extremes, empty.totals,
+        capacity, window or 0, keys.stride(0), keys.stride(1),
         *score_factors(config.head_dim, config.attention_cap), config.norm_eps,
         HEADS=config.heads,
         KV_HEADS=config.kv_heads, GROUP=config.groups, HALF=half,
         PAD_GROUP=max(16, next_power_of_2(config.groups)), PAD_HALF=max(16, next_power_of_2(half)),
         PAD_DIM=max(16, next_power_of_2(config.head_dim)), CHUNK=CHUNK, SPLIT=chunks > 1,
-        WINDOW=window is not None, NORM=rotation.q_norm is not None, ORDER=order, BLOCK=BLOCK,
+        WINDOW=window is not None, NORM=rotation.q_norm is not None,
+        SMOOTH=rotation.smoothing is not None, ORDER=order, BLOCK=BLOCK,
         CAP=config.attention_cap is not None, DEPENDENT=dependent, CODES=codes_number(keys.dtype),
         NATIVE=has_conversions(qkv.device),
         num_warps=WARPS if config.head_dim <= 128 else WIDE_WARPS, num_stages=STAGES, launch_pdl=dependent,

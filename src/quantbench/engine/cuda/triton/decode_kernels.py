@@ -5,7 +5,7 @@ context; contexts longer than a chunk are combined by a second kernel.
 """
 
 from quantbench.engine.cuda.triton.interleave import place_of
-from quantbench.engine.cuda.triton.kv_cells import as_read, coded, greatest_code, value_of
+from quantbench.engine.cuda.triton.kv_cells import as_read, coded, greatest_code, smoothed, value_of
 from quantbench.engine.cuda.triton.language import gdc_launch_dependents, gdc_wait, tl, triton
 from quantbench.engine.cuda.triton.prefetch import prefetch
 from quantbench.engine.cuda.triton.softmax import capped, softmax_step
@@ -92,8 +92,8 @@ def _store_result(
 
 @triton.jit
 def _turned_heads(
-    source, q_norm, k_norm, cosines, sines, head, position, g, i, eps, HEADS: tl.constexpr,
-    GROUP: tl.constexpr, HALF: tl.constexpr, NORM: tl.constexpr, KIND: tl.constexpr,
+    source, q_norm, k_norm, smoothing, cosines, sines, head, position, g, i, eps, HEADS: tl.constexpr,
+    GROUP: tl.constexpr, HALF: tl.constexpr, NORM: tl.constexpr, SMOOTH: tl.constexpr, KIND: tl.constexpr,
 ):  # fmt: skip
     """Both halves of a key-value head's queries and of its new key, as KIND."""
     DIM: tl.constexpr = 2 * HALF
@@ -104,6 +104,12 @@ def _turned_heads(
     q_a, q_b = _rotated(q_at, q_norm, cos[None, :], sin[None, :], i[None, :], q_inside, 1, eps, HALF, NORM)
     k_at = source + (HEADS + head) * DIM + i
     k_a, k_b = _rotated(k_at, k_norm, cos, sin, i, i < HALF, 0, eps, HALF, NORM)
+    if SMOOTH:
+        BEHIND: tl.constexpr = (HEADS + HEADS // GROUP) * DIM
+        offset = smoothing + (head * GROUP + g)[:, None] * DIM + i[None, :]
+        q_a, q_b = smoothed(q_a, offset, q_inside, BEHIND), smoothed(q_b, offset + HALF, q_inside, BEHIND)
+        offset = smoothing + (HEADS + head) * DIM + i
+        k_a, k_b = smoothed(k_a, offset, i < HALF, BEHIND), smoothed(k_b, offset + HALF, i < HALF, BEHIND)
     return q_a.to(KIND), q_b.to(KIND), k_a.to(KIND), k_b.to(KIND)
 
 
@@ -144,13 +150,13 @@ def _keep_new(
 
 @triton.jit
 def attend_chunk(
-    qkv, q_norm, k_norm, cosines, sines, positions, keys, values, key_scales, value_scales, out, parts,
-    extremes, totals, capacity, window, row_stride, head_stride, scale, cap, eps, HEADS: tl.constexpr,
+    qkv, q_norm, k_norm, smoothing, cosines, sines, positions, keys, values, key_scales, value_scales, out,
+    parts, extremes, totals, capacity, window, row_stride, head_stride, scale, cap, eps, HEADS: tl.constexpr,
     KV_HEADS: tl.constexpr, GROUP: tl.constexpr, HALF: tl.constexpr, PAD_GROUP: tl.constexpr,
     PAD_HALF: tl.constexpr,
     PAD_DIM: tl.constexpr, CHUNK: tl.constexpr, SPLIT: tl.constexpr, WINDOW: tl.constexpr, NORM: tl.constexpr,
-    ORDER: tl.constexpr, BLOCK: tl.constexpr, CAP: tl.constexpr, DEPENDENT: tl.constexpr,
-    CODES: tl.constexpr, NATIVE: tl.constexpr,
+    SMOOTH: tl.constexpr, ORDER: tl.constexpr, BLOCK: tl.constexpr, CAP: tl.constexpr,
+    DEPENDENT: tl.constexpr, CODES: tl.constexpr, NATIVE: tl.constexpr,
 ):  # fmt: skip
     head, row, chunk = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     DIM: tl.constexpr = 2 * HALF
@@ -170,8 +176,8 @@ def attend_chunk(
     g, i, d = tl.arange(0, PAD_GROUP), tl.arange(0, PAD_HALF), tl.arange(0, PAD_DIM)
     source = qkv + row.to(tl.int64) * ((HEADS + 2 * KV_HEADS) * DIM)
     q_a, q_b, k_a, k_b = _turned_heads(
-        source, q_norm, k_norm, cosines, sines, head, position, g, i, eps, HEADS, GROUP, HALF, NORM,
-        qkv.dtype.element_ty,
+        source, q_norm, k_norm, smoothing, cosines, sines, head, position, g, i, eps, HEADS, GROUP, HALF,
+        NORM, SMOOTH, qkv.dtype.element_ty,
     )  # fmt: skip
     v = tl.load(source + (HEADS + KV_HEADS + head) * DIM + d, mask=d < DIM, other=0.0)
     k_a, k_b, v = _keep_new(

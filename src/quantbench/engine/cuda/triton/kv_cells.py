@@ -110,3 +110,10 @@ def coded(a, b, AXIS: tl.constexpr, CODES: tl.constexpr):
 def as_read(codes, scale, KIND: tl.constexpr, CODES: tl.constexpr):
     """What later tokens see of an element, in the activations' type."""
     return (value_of(codes, tl.float32, CODES, False) * scale).to(KIND)
+
+
+@triton.jit
+def smoothed(x, offset, inside, BEHIND: tl.constexpr):
+    """Rotated heads, float32, less their offset, times their factors BEHIND that: `engine.key_smoothing`."""
+    less = x - tl.load(offset, mask=inside, other=0.0)
+    return less * tl.load(offset + BEHIND, mask=inside, other=0.0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quantbench.engine.config import ModelConfig
 from quantbench.engine.cuda.state import LayerCache
-from quantbench.engine.cuda.triton.kv_cells import as_read, coded
+from quantbench.engine.cuda.triton.kv_cells import as_read, coded, smoothed
 from quantbench.engine.cuda.triton.language import tl, triton
 from quantbench.engine.cuda.triton.launch import next_power_of_2, over
 from quantbench.engine.kv_format import KV_CODES, decode, encode
@@ -21,12 +21,16 @@ from quantbench.settings import KvFormat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadRotation:
-    """What turns a layer's heads: tables float32 [positions, head_dim / 2], norms [head_dim] or None."""
+    """What turns a layer's heads: tables float32 [positions, head_dim / 2], norms [head_dim] or None.
+
+    `smoothing`, float32 [2, heads + kv_heads, head_dim] or None: see `engine.key_smoothing`.
+    """
 
     cosines: Tensor
     sines: Tensor
     q_norm: Tensor | None = None
     k_norm: Tensor | None = None
+    smoothing: Tensor | None = None
 
 
 Tables = Mapping[Rope, tuple[Tensor, Tensor]]  # cosines and sines, float32 [positions, head_dim / 2] each
@@ -59,7 +63,7 @@ def half_tables(rope: Rope, positions: int, device: torch.device) -> tuple[Tenso
 def rotate_reference(
     config: ModelConfig, rotation: HeadRotation, heads: Tensor, position: int
 ) -> tuple[Tensor, Tensor]:
-    """heads [heads + kv_heads, head_dim] of one token -> rotated queries and keys, float32."""
+    """heads [heads + kv_heads, head_dim] of one token -> rotated, smoothed queries and keys, float32."""
     x = heads.float()
     if rotation.q_norm is not None and rotation.k_norm is not None:
         norms = torch.cat(
@@ -72,6 +76,8 @@ def rotate_reference(
     a, b = x.chunk(2, dim=-1)
     cos, sin = rotation.cosines[position], rotation.sines[position]
     turned = torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
+    if rotation.smoothing is not None:
+        turned = (turned - rotation.smoothing[0]) * rotation.smoothing[1]
     return turned[: config.heads], turned[config.heads :]
 
 
@@ -166,10 +172,10 @@ def _keep(a, b, cells, scales, place, heads, i, HALF: tl.constexpr, CODES: tl.co
 
 @triton.jit(do_not_specialize=["tokens"], do_not_specialize_on_alignment=["slot_mapping"])
 def _rotate(
-    qkv, q_norm, k_norm, cosines, sines, slot_mapping, keys, values, key_scales, value_scales, tokens,
-    row_stride, head_stride, eps, HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr,
-    PAD_HEADS: tl.constexpr, PAD_HALF: tl.constexpr, NORM: tl.constexpr, CACHE: tl.constexpr,
-    CODES: tl.constexpr,
+    qkv, q_norm, k_norm, smoothing, cosines, sines, slot_mapping, keys, values, key_scales, value_scales,
+    tokens, row_stride, head_stride, eps, HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr,
+    PAD_HEADS: tl.constexpr, PAD_HALF: tl.constexpr, NORM: tl.constexpr, SMOOTH: tl.constexpr,
+    CACHE: tl.constexpr, CODES: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
     DIM: tl.constexpr = 2 * HALF
@@ -181,6 +187,10 @@ def _rotate(
     a, b = _turned(
         at, q_norm, k_norm, cosines, sines, position, h, i, turning, eps, HEADS, HALF, NORM
     )  # fmt: skip
+    if SMOOTH:
+        offset = smoothing + h * DIM + i
+        a = smoothed(a, offset, turning, (HEADS + KV_HEADS) * DIM)
+        b = smoothed(b, offset + HALF, turning, (HEADS + KV_HEADS) * DIM)
     kind = qkv.dtype.element_ty
     a, b = a.to(kind), b.to(kind)
     base = row * row_stride + position * DIM
@@ -216,6 +226,7 @@ def rotate_prompts(
         qkv,
         rotation.q_norm,
         rotation.k_norm,
+        rotation.smoothing,
         rotation.cosines,
         rotation.sines,
         slot_mapping,
@@ -233,6 +244,7 @@ def rotate_prompts(
         PAD_HEADS=next_power_of_2(config.heads + 2 * config.kv_heads),
         PAD_HALF=next_power_of_2(half),
         NORM=rotation.q_norm is not None,
+        SMOOTH=rotation.smoothing is not None,
         CACHE=cache is not None,
         CODES=0 if kv is None else KV_CODES[kv].number,
         num_warps=2,
