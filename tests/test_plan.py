@@ -64,10 +64,6 @@ def test_an_option_that_came_later_changes_the_id_only_where_it_changes_the_tria
     assert asked.changed(protocols=("chat",)).id != asked.id
 
 
-def test_the_id_of_a_cache_in_8_bits_is_not_that_of_keys_as_they_were_rounded_before() -> None:
-    assert make_trial(tasks=("humaneval",), model="m").changed(kv="int8").id != "6f4dca632f5d8e0b"
-
-
 def test_a_trial_survives_json() -> None:
     trial = make_trial(tasks=("humaneval",), batch_sizes=(1, 8))
     assert trial_from_dict(json.loads(json.dumps(trial.to_dict()))) == trial

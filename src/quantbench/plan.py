@@ -29,7 +29,6 @@ from quantbench.settings.base import nested, places_of
 from quantbench.settings.option import ALWAYS, Facts, facts_of, option
 
 PASSES_A_ROUND = 2  # speed is measured forth and back over the methods: A B C, C B A
-REMADE = {"kv": 2}  # options whose arithmetic changed: how often trials that have one were made anew
 UNSAID = {"engine": "native", "dtype": "float16", "tasks": ()}  # of a Trial written without them
 
 
@@ -90,12 +89,11 @@ class Trial(Settings):
         """Sixteen hex digits that change when any setting that can change a number changes.
 
         An option that came later is left out while the trial does what trials before it did: their records
-        are still this trial's. Where an option's own arithmetic changed, they are not.
+        are still this trial's.
         """
         values = self.flat()
         later = {name for name, before in _before().items() if values[name] == before}
         asked = {name: value for name, value in self.to_dict().items() if name not in later}
-        asked |= {f"arithmetic of {name}": version for name, version in REMADE.items() if name in asked}
         canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from quantbench.engine.calibration import input_mean_squares
 from quantbench.engine.divergence import candidate_divergences
+from quantbench.engine.key_smoothing import smoothing_of
+from quantbench.engine.kv_format import KV_CODES, encode
+from quantbench.engine.rope import Rope
 from quantbench.methods import METHODS, calibrating, mixed, versions_of
 from quantbench.methods.feedback import grid_of
 from quantbench.methods.ggml import GGML, blocks_of
@@ -24,7 +28,7 @@ from quantbench.methods.mixed import MIXED
 from quantbench.methods.published import PUBLISHED
 from quantbench.methods.quantized import QUANTIZED
 from quantbench.methods.versions import CHANGED, version_of
-from quantbench.weights.formats import Weight
+from quantbench.weights.formats import FloatWeight, Weight
 from quantbench.weights.quantizers.feedback import quantize_with_feedback, round_group
 from tests.model_folders import tiny_source
 
@@ -43,6 +47,7 @@ MADE = {  # part -> its version, and what that version makes
     "drawn": (2, "e41d4a4e00f92a54"),
     "feedback": (2, "617ea93edf6f0563"),
     "sharing": (2, "b733566ae59cd8b6"),
+    "cache": (2, "TODO"),
 }
 
 
@@ -125,6 +130,22 @@ def sharing() -> Iterator[str]:
         yield f"{name} {loss:.2g}"
 
 
+def cache() -> Iterator[str]:
+    """Codes of keys and values, and how keys with biases are smoothed before."""
+    shape: Any = SimpleNamespace(q_size=64, kv_size=32, kv_heads=2, head_dim=16, groups=2)
+    norm = SimpleNamespace(weight=strengths(32), bias=None)
+    layer: Any = SimpleNamespace(
+        qkv=SimpleNamespace(bias=numbers(1, 128, 5)[0] * 64, weight=FloatWeight(numbers(128, 32, 6))),
+        norms=SimpleNamespace(before_attention=norm),
+    )
+    rope = Rope(kind="default", theta=1e4, head_dim=16)
+    for kv, codes in KV_CODES.items():
+        held, scales = encode(codes, numbers(4, 32, 7))
+        yield f"{held.tolist()} {scales.tolist()}"
+        offset, factor = smoothing_of(shape, layer, rope, kv)
+        yield " ".join(f"{x:.2g}" for x in (*offset.flatten().tolist(), *factor.flatten().tolist()))
+
+
 PARTS: dict[str, Callable[[], Iterator[Weight | str]]] = {
     "int8": int8,
     "int4": int4,
@@ -139,6 +160,7 @@ PARTS: dict[str, Callable[[], Iterator[Weight | str]]] = {
     "drawn": drawn,
     "feedback": feedback,
     "sharing": sharing,
+    "cache": cache,
 }
 
 

@@ -155,3 +155,16 @@ def test_one_format_of_the_cache_leaves_rows_their_names_and_none_leaves_ids() -
     assert not {trial.id for trial in plain} & {trial.id for trial in coded}
     assert {trial.name for trial in coded} == {"fp16", "int8"}
     assert {trial.load.kv for trial in coded} == {"fp8"}
+
+
+def test_codes_of_another_version_make_other_trials_of_rows_that_have_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ids() -> dict[str, str]:
+        return {trial.label: trial.id for trial in planned(kv=(KvName.INT8, KvName.NONE))}
+
+    before = ids()
+    monkeypatch.setitem(CHANGED, "cache", CHANGED["cache"] + 1)
+    after = ids()
+    changed = {label for label, id in before.items() if after[label] != id}
+    assert changed == {label for label in before if "kv-int8" in label}

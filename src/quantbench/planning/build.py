@@ -144,7 +144,11 @@ def plan_model(
     formats = sorted((name.kv for name in settings.load.kv), key=lambda kv: kv is not None) or [None]
     trials = [
         base.changed(
-            method=name, quantizers=versions_of(METHODS.get(name)), engine=engine, kv=kv, **values[engine]
+            method=name,
+            quantizers=versions_of(METHODS.get(name), coded=kv is not None),
+            engine=engine,
+            kv=kv,
+            **values[engine],
         )
         for name, engine in ordered
         for kv in formats
