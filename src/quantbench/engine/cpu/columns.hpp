@@ -83,7 +83,7 @@ __attribute__((always_inline)) inline void meet(const char* words, const float* 
         const typename C::template Cut<place> cut;
         if constexpr (MR == 1) {
             const vec xs = spread(x[place]);
-            for (int t = 0; t < T; ++t) acc[0][t] = multiply_add(cut(words + t * W * C::BYTES), xs, acc[0][t]);
+            for (int t = 0; t < T; ++t) add_product(cut(words + t * W * C::BYTES), xs, acc[0][t]);
         } else {
             vec w[T];
             for (int t = 0; t < T; ++t) w[t] = in_register(cut(words + t * W * C::BYTES));
