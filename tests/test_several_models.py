@@ -77,6 +77,8 @@ def test_stored_concerns_the_models_that_are_quantized(two: tuple[str, str]) -> 
 def test_a_model_named_twice_is_refused(two: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match="is given twice"):
         plan_of(two[0], two[1], two[0])
+    with pytest.raises(UsageError, match=r"is the same model as .*; name each model once"):
+        plan_of(two[0], f"{two[0]}/")
 
 
 def test_models_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:

@@ -120,10 +120,8 @@ def files_of(model: str) -> list[tuple[str, int, int]]:
 @cache
 def code_digest() -> str:
     """Of this package's own files, so that another version of it takes nothing over."""
-    import quantbench
-
     digest = hashlib.sha256()
-    folder = Path(str(quantbench.__file__)).parent
+    folder = Path(__file__).parent.parent
     for file in sorted(file for pattern in CODE for file in folder.rglob(pattern)):
         digest.update(file.read_bytes())
     return digest.hexdigest()

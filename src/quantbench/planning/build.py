@@ -27,6 +27,7 @@ from quantbench.planning.refusals import (
     check_available,
     check_machine,
     check_methods,
+    check_once,
     check_own_engine,
     check_positions,
     check_readable,
@@ -63,8 +64,7 @@ def plan_table(settings: RunSettings) -> tuple[Plan, ModelSource]:
 def plan_of_several(settings: RunSettings) -> tuple[Plan, ModelSource]:
     """A plan whose rows are models and methods; methods that are named are those of unquantized models."""
     models = (settings.model, *settings.models)
-    if len(set(models)) < len(models):
-        raise UsageError(f"'{max(models, key=models.count)}' is given twice; name each model once")
+    check_once(models)
     if settings.revision is not None:
         raise UsageError("--revision belongs to one model, but several are given; leave it out")
     own = tuple(task.name for task in resolve_tasks(settings))

@@ -77,6 +77,27 @@ def is_local(model: str) -> bool:
         return False
 
 
+def check_once(models: Sequence[str]) -> None:
+    """UsageError for a model that is given twice, be it by another path."""
+    seen: dict[str, str] = {}
+    for model in models:
+        first = seen.setdefault(where(model), model)
+        if model != first:
+            raise UsageError(f"'{model}' is the same model as '{first}'; name each model once")
+    if len(seen) < len(models):
+        twice = max(models, key=models.count)
+        raise UsageError(f"'{twice}' is given twice; name each model once")
+
+
+def where(model: str) -> str:
+    """A model's whole path, links followed; its name where it is no path that exists."""
+    try:
+        path = Path(model).expanduser()
+        return str(path.resolve()) if path.exists() else model
+    except (OSError, RuntimeError, ValueError):
+        return model
+
+
 def check_readable(settings: RunSettings, source: ModelSource, tasks: tuple[Task, ...]) -> None:
     """UsageError when there is text to read and the model has no tokenizer."""
     text = settings.distance.text or settings.likelihood.perplexity

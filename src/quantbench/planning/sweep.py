@@ -14,6 +14,7 @@ from quantbench.methods.names import own_names
 from quantbench.plan import Group, Plan, Trial
 from quantbench.planning.build import plan_model, trials_of
 from quantbench.planning.models import engine_named
+from quantbench.planning.refusals import check_once
 from quantbench.planning.resolving import AUTO, resolve_methods
 from quantbench.planning.trials import speed_only
 from quantbench.settings import RunSettings
@@ -86,8 +87,7 @@ def plan_sweep(settings: RunSettings) -> tuple[Plan, ModelSource]:
 def listed_models(settings: RunSettings) -> tuple[str, ...]:
     """The models of the product; UsageError for one given twice, and for a revision of several."""
     listed = (settings.model, *settings.models) if "model" in settings.given else ()
-    if len(set(listed)) < len(listed):
-        raise UsageError(f"'{max(listed, key=listed.count)}' is given twice; name each model once")
+    check_once(listed)
     if settings.revision is not None:
         raise UsageError("--revision belongs to one model, but several are given; leave it out")
     return listed
