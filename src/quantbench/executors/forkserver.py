@@ -22,6 +22,7 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 from quantbench.executors.residency import map_again, resident_file_pages
 
@@ -39,6 +40,11 @@ def main() -> None:
 
 def imported() -> Callable[[], None]:
     """What runs a trial, once everything that each trial imports is here; nothing of it asks for a device."""
+    key = Thread(target=hash_triton)
+    if find_spec("triton"):
+        import triton.runtime.cache  # noqa: F401
+
+        key.start()
     import tokenizers  # noqa: F401
     import torch  # noqa: F401
 
@@ -51,8 +57,9 @@ def imported() -> Callable[[], None]:
     from quantbench.executors.child import run_job
 
     look_up()
-    if find_spec("triton"):
+    if key.ident is not None:
         import_triton()
+        key.join()  # no thread may run where processes are forked
     import_s = age_s()
     return lambda: run_job(import_s)
 
@@ -69,14 +76,21 @@ def age_s() -> float:
 
 
 def import_triton() -> None:
-    """Our kernels, and the digest of itself that Triton wants before it takes a kernel from its cache."""
-    import triton.runtime.cache
-
-    with suppress(ImportError):  # what compiling, also from the cache, imports in some versions
+    """Our kernels, and what compiling, also from the cache, imports in some versions of Triton."""
+    with suppress(ImportError):
         import_module("triton.experimental.gluon.nvidia.hopper")
     import quantbench.engine.cuda.decoder  # noqa: F401
 
-    getattr(triton.runtime.cache, "triton_key", lambda: None)()
+
+def hash_triton() -> None:
+    """The digest of itself that Triton wants before it takes a kernel from its cache.
+
+    Half a second of hashing, which keeps no other thread from importing.
+    """
+    import triton.runtime.cache
+
+    with suppress(Exception):  # whoever needs it next meets what is wrong
+        getattr(triton.runtime.cache, "triton_key", lambda: None)()
 
 
 def serve(prepare: Callable[[], Callable[[], None]]) -> None:

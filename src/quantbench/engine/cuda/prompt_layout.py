@@ -1,7 +1,8 @@
 """Where the tokens of some prompts lie on the device: one after another, as they are or padded at their end.
 
 Padding belongs to no prompt: it is embedded, multiplied and dropped. It changes no number of a prompt's own
-tokens, since nothing that the passes compute mixes tokens save attention, which stays within prompts.
+tokens, since nothing that the passes compute mixes tokens save attention, which stays within prompts. numpy
+makes the numbers: torch's operators wake all cores for a few hundred integers.
 """
 
 from array import array
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,17 +87,19 @@ def numbers_of(
     """int32 [size.numbers] on the host: what `views` shows of prompts in these rows of the cache."""
     numbers = torch.zeros(size.numbers, dtype=torch.int32, pin_memory=pinned)
     layout = views(numbers, size)
-    lengths, in_rows = torch.tensor([len(prompt) for prompt in prompts]), torch.tensor(rows)
-    tokens, count, stops = int(lengths.sum()), len(prompts), lengths.cumsum(0)
-    layout.ids[:tokens] = torch.frombuffer(array("i", chain.from_iterable(prompts)), dtype=torch.int32)
-    layout.slot_mapping[0, tokens:] = IDLE
-    layout.slot_mapping[0, :tokens] = in_rows.repeat_interleave(lengths)
-    layout.slot_mapping[1, :tokens] = torch.arange(tokens) - (stops - lengths).repeat_interleave(lengths)
-    layout.starts[1:] = tokens
-    layout.starts[1 : count + 1] = stops
+    ids, mapping, starts = (part.numpy() for part in (layout.ids, layout.slot_mapping, layout.starts))
+    lengths, in_rows = np.array([len(prompt) for prompt in prompts]), np.array(rows)
+    tokens, count, stops = int(lengths.sum()), len(prompts), lengths.cumsum()
+    ids[:tokens] = np.frombuffer(array("i", chain.from_iterable(prompts)), dtype=np.int32)
+    mapping[0, tokens:] = IDLE
+    mapping[0, :tokens] = np.repeat(in_rows, lengths)
+    mapping[1, :tokens] = np.arange(tokens) - np.repeat(stops - lengths, lengths)
+    starts[1:] = tokens
+    starts[1 : count + 1] = stops
     for told, values in ((layout.ends, stops - 1), (layout.rows, in_rows), (layout.lengths, lengths)):
-        told[:] = values[0]
-        told[:count] = values
+        held = told.numpy()
+        held[:] = values[0]
+        held[:count] = values
     return numbers
 
 
