@@ -108,6 +108,7 @@ CODE_TOLERANCE = {KvFormat.INT8: 4e-3, KvFormat.FP8: 2e-2}
 
 SHORT = "cache in int8, text longer than the short splits"  # of the cases with codes
 SLOW = {
+    "double quantization between ends of 8 bits in groups",
     "int8 in groups of 128, tiles of both heights, chunks",
     "double quantization, a slice of four pairs",
     "double quantization, tiles of both heights",

@@ -3,25 +3,19 @@
 // Of a run's words each lane has those of the inputs that the tensor cores want of it: weights stay where they are
 // copied to, inputs are read in their natural order by all lanes of the warp.
 #pragma once
+#include "block_codes.cuh"
 #include "few_product.cuh"
 
-enum BlockType {
-  Q4_0 = BLOCK_Q4_0, Q4_1 = BLOCK_Q4_1, Q5_0 = BLOCK_Q5_0, Q5_1 = BLOCK_Q5_1, Q8_0 = BLOCK_Q8_0,
-  Q4_K = BLOCK_Q4_K, Q5_K = BLOCK_Q5_K, Q6_K = BLOCK_Q6_K
-};
-constexpr bool BYTES = BLOCK == Q8_0;
-constexpr bool SIX_BIT_SCALES = BLOCK == Q4_K || BLOCK == Q5_K;  // and minima, of 8 groups in 12 bytes
-constexpr bool PAIRS = BLOCK == Q4_1 || BLOCK == Q5_1;           // a scale and a minimum a group, float16
-constexpr bool MINIMA = SIX_BIT_SCALES || PAIRS;
-constexpr int HIGH_BITS = BLOCK == Q6_K ? 2 : BLOCK == Q5_0 || BLOCK == Q5_1 || BLOCK == Q5_K ? 1 : 0;
+using Type = Codes<BLOCK>;
+constexpr bool BYTES = Type::BYTES;
+constexpr bool SIX_BIT_SCALES = Type::SIX_BIT_SCALES, PAIRS = Type::PAIRS, MINIMA = Type::MINIMA;
+constexpr int HIGH_BITS = Type::HIGH_BITS;
 constexpr int CODE_RUNS = BYTES ? 2 : 1;            // of 64 bytes a row and piece, 16 of them a lane's
-constexpr int SHARED = BLOCK == Q6_K ? 16 : 32;     // inputs that share a scale
-constexpr int HALF_GROUPS = PIECE / 2 / SHARED;     // of either half of a piece
+constexpr int HALF_GROUPS = PIECE / 2 / Type::GROUP_INPUTS;     // of either half of a piece
 constexpr int SCALE_BYTES = MINIMA ? 16 : 8;        // of a row and piece; of 6-bit scales those of a whole block
-constexpr int STEPS = SHARED / 16;                  // of the tensor cores in a group
-constexpr float CENTRE = MINIMA ? 0 : BYTES ? 128 : 8 << HIGH_BITS;
+constexpr int STEPS = Type::STEPS;
 // By what codes of a piece's first and second half are raised; nibbles of the second are 16 times themselves too.
-constexpr float FIRST_RAISE = 1024 + CENTRE, SECOND_RAISE = BYTES ? FIRST_RAISE : 64 + CENTRE;
+constexpr float FIRST_RAISE = 1024 + Type::CENTRE, SECOND_RAISE = BYTES ? FIRST_RAISE : 64 + Type::CENTRE;
 constexpr float SECOND_FACTOR = BYTES ? 1 : 0.0625f;
 constexpr int X_ROOM = PIECE + 8;  // float16 from token to token, so that no two lanes meet at a bank
 
@@ -130,51 +124,24 @@ struct Row {
     if (BYTES) {
 #pragma unroll
       for (int i = 0; i < CODE_RUNS; ++i) {
-        const u32 shifted = code[i][v] ^ 0x80808080u;
-        to[i] = permute_bytes(shifted, 0x64646464u, 0x4240);
-        to[i + 2] = permute_bytes(shifted, 0x64646464u, 0x4341);
+        u32 run[4];
+        raised_codes<BLOCK>(run, code[i][v], 0, 0);
+        to[i] = run[0], to[i + 2] = run[2];
       }
-      return;
+    } else {
+      raised_codes<BLOCK>(to, code[0][v], high[v * HIGH_BITS / 4], v * HIGH_BITS % 4);
     }
-    nibbles_to_halves(to, code[0][v]);
-    if (!HIGH_BITS) return;
-    const u32 bits = high[v * HIGH_BITS / 4] >> (v * HIGH_BITS % 4), some = (1 << HIGH_BITS) - 1;
-    to[0] = and_or(bits << 4, some << 4 | some << 20, to[0]);
-    to[2] = and_or(bits, some << 4 | some << 20, to[2]);
-    to[1] = and_or(bits, some << 8 | some << 24, to[1]);
-    to[3] = and_or(bits >> 4, some << 8 | some << 24, to[3]);
   }
   // Scale and what is added once a group's codes are scaled. `upper`: the second half of a block of 256; `odd`: the
   // upper of two that share a word.
   DEVICE Pair affine(int group, bool upper, bool odd) const {
-    if (SIX_BIT_SCALES) {
-      const int at = 8 * group;
-      const u32 rest = scales[3] >> at;
-      const u32 step = upper ? (rest & 15) | (scales[1] >> (at + 2) & 48) : scales[1] >> at & 63;
-      const u32 minimum = upper ? (rest >> 4 & 15) | (scales[2] >> (at + 2) & 48) : scales[2] >> at & 63;
-      return {real_half_float((u16)scales[0]) * (float)step,
-              -real_half_float((u16)(scales[0] >> 16)) * (float)minimum};
-    }
-    if (PAIRS) return {real_half_float((u16)scales[group % 4]), real_half_float((u16)(scales[group % 4] >> 16))};
-    if (BLOCK == Q6_K) {
-      const float step = (float)(signed char)(scales[group / 4] >> (8 * (group % 4)));
-      return {real_half_float((u16)(odd ? scales[2] >> 16 : scales[2])) * step, 0};
-    }
-    return {real_half_float((u16)(scales[group / 2 % 4] >> (16 * (group % 2)))), 0};
+    const float sub = BLOCK == Q6_K ? real_half_float((u16)(odd ? scales[2] >> 16 : scales[2])) : 0;
+    return group_affine<BLOCK>(scales, group, upper, sub);
   }
 };
 
-// What this lane sums up: of each tile and column, rows g and g + 8 of tokens 2 t and 2 t + 1.
-struct Accumulators {
-  float of[TILES][COLUMNS][4];
-
-  DEVICE void clear() {
-#pragma unroll
-    for (int m = 0; m < TILES; ++m) {
-#pragma unroll
-      for (int i = 0; i < 4 * COLUMNS; ++i) of[m][i / 4][i % 4] = 0;
-    }
-  }
+// A lane's sums, and what pieces add to them.
+struct Accumulators : TileSums {
   DEVICE void add_piece(const Stage& from, const Product& p, const Places& places, int piece) {
     Inputs x[COLUMNS];
 #pragma unroll

@@ -118,17 +118,8 @@ DEVICE void add_unit(float (&sum)[4], const float (&low)[4], const float (&high)
   }
 }
 
-// What this lane sums up: of each tile and column, rows g and g + 8 of tokens 2 t and 2 t + 1.
-struct Accumulators {
-  float of[TILES][COLUMNS][4];
-
-  DEVICE void clear() {
-#pragma unroll
-    for (int m = 0; m < TILES; ++m) {
-#pragma unroll
-      for (int i = 0; i < 4 * COLUMNS; ++i) of[m][i / 4][i % 4] = 0;
-    }
-  }
+// A lane's sums, and what pieces add to them.
+struct Accumulators : TileSums {
   DEVICE void add_piece(const Stage& from, const Product&, const Places&, int) {
 #pragma unroll
     for (int u = 0; u < UNITS; ++u) {

@@ -32,3 +32,16 @@ DEVICE int matrix_row(const Product& p, int tile, int i) {
   const int width = p.outputs / 2, up = i >= ROWS / 2;
   return least(tile * (ROWS / 2) + i - up * (ROWS / 2), width - 1) + up * width;
 }
+
+// What a lane sums up: of each tile and column, rows g and g + 8 of tokens 2 t and 2 t + 1.
+struct TileSums {
+  float of[TILES][COLUMNS][4];
+
+  DEVICE void clear() {
+#pragma unroll
+    for (int m = 0; m < TILES; ++m) {
+#pragma unroll
+      for (int i = 0; i < 4 * COLUMNS; ++i) of[m][i / 4][i % 4] = 0;
+    }
+  }
+};

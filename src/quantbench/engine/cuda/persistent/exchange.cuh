@@ -40,21 +40,22 @@ DEVICE void poll_quads(Quad (&got)[COUNT], const Quad* const (&from)[COUNT], boo
 }
 
 // Four inputs of batch row b into x for a product S: fours of a row are counted, those beyond its end dropped. 4-bit
-// units want them as (0, 2, 1, 3). Also keeps the sums over groups for 4-bit tiles of 16 rows, or returns this
-// lane's sum for 8-bit ones: of the 16-bit values that the tensor cores see. All lanes of a warp call.
+// units want them as (0, 2, 1, 3), blocks the eight of each lane together. Also keeps the sums over groups for tiles of
+// 16 rows, or returns this lane's sum for 8-bit ones: of the 16-bit values that the tensor cores see. All lanes call.
 template <class S>
 DEVICE float put_inputs(int b, int four, u32 low, u32 high) {
   constexpr bool PERMUTE = S::KIND == INT4;
   if (four < S::INPUTS / 4) {
-    u32* x = (u32*)&shared().x[b][4 * four];
+    const int pair = four % 8 * 2;  // of 32 inputs: of lane t the pairs t, t + 4, t + 8 and t + 12
+    u32* x = (u32*)&shared().x[b][S::BLOCKED ? four / 8 * 32 : 4 * four] + (S::BLOCKED ? pair % 4 * 4 + pair / 4 : 0);
     x[0] = PERMUTE ? permute_bytes(low, high, 0x5410) : low;
-    x[1] = PERMUTE ? permute_bytes(low, high, 0x7632) : high;
+    x[S::BLOCKED ? 4 : 1] = PERMUTE ? permute_bytes(low, high, 0x7632) : high;
   }
   if (!S::SUMS) return 0;
   const float sum = (half_float((u16)low) + half_float((u16)(low >> 16))) +
                     (half_float((u16)high) + half_float((u16)(high >> 16)));
   if (S::KIND == INT8 && !S::GROUPS) return sum;
-  constexpr int LANES = S::KIND == INT8 ? S::UNIT / 8 : GROUP / 8;  // that hold half a unit
+  constexpr int LANES = S::SUM_UNIT / 8;  // that hold half of what has sums of its own
   const float half = sum_lanes<LANES>(sum), other = shuffle_xor(half, LANES);
   if (lane() % (2 * LANES) == 0 && four < S::INPUTS / 4) shared().x_sum[b][four / (2 * LANES)] = {half, other};
   return 0;
@@ -182,8 +183,9 @@ DEVICE void normalize(PerRow& whole, const HiddenFours& h, const NormFours& norm
 }
 
 // The MLP's activations into x, this warp's slices.
+template <class S>
 DEVICE void read_activations(WarpSlice& mine, const u32* words, u32 epoch) {
-  constexpr int EACH = DownStage::SLICES_EACH, COUNT = EACH * ROWS;
+  constexpr int EACH = S::SLICES_EACH, COUNT = EACH * ROWS;
   const Quad* from[COUNT];
   bool waiting[COUNT];
   Quad got[COUNT];
@@ -201,10 +203,10 @@ DEVICE void read_activations(WarpSlice& mine, const u32* words, u32 epoch) {
 #pragma unroll
     for (int i = 0; i < EACH; ++i) {
       const Quad& q = got[b * EACH + i];
-      whole += put_inputs<DownStage>(b, thread() + i * THREADS, pack2(untagged(q.x), untagged(q.y)),
-                                     pack2(untagged(q.z), untagged(q.w)));
+      whole += put_inputs<S>(b, thread() + i * THREADS, pack2(untagged(q.x), untagged(q.y)),
+                             pack2(untagged(q.z), untagged(q.w)));
     }
-    mine.take_whole<DownStage>(b, whole);
+    mine.take_whole<S>(b, whole);
   }
   warp_barrier();
 }
@@ -237,19 +239,20 @@ DEVICE void join_four(float (&x)[4], const Quad* parts, int count, u32 epoch) {
 }
 
 // Attention's result into x, this warp's slices; every head exists in parts[b] parts.
+template <class S>
 DEVICE void read_attention(WarpSlice& mine, const Params& p, const int (&parts)[ROWS], u32 epoch) {
 #pragma unroll
   for (int b = 0; b < ROWS; ++b) {
     float whole = 0;
 #pragma unroll 1
-    for (int i = 0; i < OutputStage::SLICES_EACH; ++i) {
+    for (int i = 0; i < S::SLICES_EACH; ++i) {
       const int four = thread() + i * THREADS, head = four / PART;
       float x[4] = {0, 0, 0, 0};
       if (four < Q_SIZE / 4)
         join_four(x, p.parts + (b * HEADS + head) * SHORT_SPLITS * PART + four % PART, parts[b], epoch);
-      whole += put_inputs<OutputStage>(b, four, pack2(x[0], x[1]), pack2(x[2], x[3]));
+      whole += put_inputs<S>(b, four, pack2(x[0], x[1]), pack2(x[2], x[3]));
     }
-    mine.take_whole<OutputStage>(b, whole);
+    mine.take_whole<S>(b, whole);
   }
   warp_barrier();
 }

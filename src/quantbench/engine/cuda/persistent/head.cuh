@@ -7,6 +7,7 @@
 DEVICE void head_stage(const Params& p, Ring& ring, u32 epoch) {
   using S = HeadStage;
   const RowRange own = shared().head;
+  const float* scales = row_scales<S>(p.head);
   HiddenFours h;
   NormFours norm;
   PerRow whole;
@@ -20,7 +21,7 @@ DEVICE void head_stage(const Params& p, Ring& ring, u32 epoch) {
     for (int i = 0; i < (S::SHORT ? 2 : 4); ++i) {
       const int out = tile * S::TILE_OUT + (lane() >> 2) + (i >> 1) * 8, row = own.first + out, b = batch_row<S>(i);
       if (b >= ROWS || out >= own.count) continue;
-      const float logit = sum[i] * (p.head_scale ? p.head_scale[row] : 1);
+      const float logit = sum[i] * (scales ? scales[row] : 1);
       if (p.logits) p.logits[b * p.logits_stride + row] = logit;
       best[i & 1].take(fminf(logit, INFINITY_BITS), row);  // of NaN and infinity fminf gives infinity
     }

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from quantbench.engine.cuda.nvrtc import CompiledKernel, compiled, missing, shared_limit
-from quantbench.engine.cuda.packing import operand_of
+from quantbench.engine.cuda.persistent.forms import ModelForms, planes
 from quantbench.engine.cuda.persistent.shape import (
     MARKS,
     MAX_ROWS,
@@ -23,9 +23,8 @@ from quantbench.engine.cuda.persistent.shape import (
 from quantbench.engine.cuda.sources import joined_source
 from quantbench.engine.cuda.state import StepState
 from quantbench.engine.kv_format import KV_CODES, codes_in
-from quantbench.engine.parameters import Matrix, Parameters
+from quantbench.engine.parameters import Parameters
 from quantbench.settings import KvFormat
-from quantbench.weights.formats import GpuKind
 
 
 class Unsupported(RuntimeError):
@@ -37,10 +36,8 @@ class KernelParams(ctypes.Structure):
 
     _fields_ = (
         ("layers", ctypes.c_void_p),
-        ("embedding", ctypes.c_void_p),
-        ("head", ctypes.c_void_p),
-        ("embedding_scale", ctypes.c_void_p),
-        ("head_scale", ctypes.c_void_p),
+        ("embedding", ctypes.c_void_p * 4),
+        ("head", ctypes.c_void_p * 4),
         ("final_norm", ctypes.c_void_p),
         ("inverse_frequencies", ctypes.c_void_p),
         ("keys", ctypes.c_void_p),
@@ -71,8 +68,7 @@ class StepArguments:
         self._kept: list[object] = [model, state]
         self.parameters = p = KernelParams()
         p.layers = self._keep(layer_table(model).to(device))
-        p.embedding, p.embedding_scale = matrix_pointers(model.embedding)
-        p.head, p.head_scale = matrix_pointers(model.head)
+        p.embedding[:], p.head[:] = planes(model.embedding), planes(model.head)
         p.final_norm = model.norm.data_ptr()
         p.inverse_frequencies = self._keep(config.rope.inverse_frequencies().to(device, torch.float32))
         p.attention_factor = config.rope.attention_factor
@@ -117,23 +113,16 @@ def buffer_bytes(model: Parameters, shape: StepShape) -> tuple[int, ...]:
     )
 
 
-def matrix_pointers(matrix: Matrix) -> tuple[int, int]:
-    """Of the rows, and of the rows' scales (0 where there are none)."""
-    operand = operand_of(matrix.weight)
-    behind = operand.kind is GpuKind.INT8 and operand.group_size  # the scales, of each row
-    return operand.rows.data_ptr(), 0 if operand.scale is None or behind else operand.scale.data_ptr()
-
-
 def layer_table(model: Parameters) -> Tensor:
-    """`Layer` of persistent/shared.cuh for every layer: int64 [layers, 18] on the CPU."""
-    table = []
+    """`Layer` of persistent/shared.cuh for every layer: int64 [layers, 27] on the CPU."""
+    table, forms = [], ModelForms.of(model)
     for layer, window in zip(model.layers, model.config.windows, strict=True):
-        pointers = [matrix_pointers(matrix) for matrix in layer.matrices]
+        matrices = [place for matrix in layer.matrices for place in planes(matrix)]
         biases = [matrix.bias for matrix in layer.matrices]
         norms = [layer.input_norm, layer.post_norm, layer.q_norm, layer.k_norm]
         others = [address(tensor) for tensor in (*biases, *norms, layer.smoothing)]
-        columns = [p[0] for p in pointers] + [p[1] for p in pointers] + others
-        table.append([*columns, 1 << 30 if window is None else window])
+        places = sum(place << 8 * number for number, place in enumerate(forms.places(layer)))
+        table.append([*matrices, *others, 1 << 30 if window is None else window, places])
     return torch.tensor(table, dtype=torch.int64)
 
 

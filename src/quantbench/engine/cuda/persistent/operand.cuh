@@ -61,17 +61,18 @@ struct Sums {
 // One slice of x, as the lanes hold it for the second operand.
 template <class S>
 struct Slice {
-  static constexpr bool ABOVE = S::GROUPS && S::SUMS;
+  static constexpr bool ABOVE = S::SUMS && (S::GROUPS || S::BLOCKED);
+  static constexpr int SUMMED = ABOVE ? SLICE / S::SUM_UNIT : 1;
   __align__(16) u32 words[SLICE_WORDS];
   // Of columns 2 t and 2 t + 1, for tiles of 16 rows with groups: what bytes or nibbles add (`raised`), or the sums
-  // with double quantization.
-  Pair above[ABOVE ? S::SLICE_UNITS : 1][2];
+  // with double quantization and of blocks.
+  Pair above[SUMMED][2];
 
   DEVICE void load(int slice) {
     const int t = lane() & 3, g = lane() >> 2, row = S::SWAP ? g & 3 : g;
     const bool swapped = S::SWAP && g >> 2;
     const u16* x = shared().x[least(row, ROWS - 1)] + slice * SLICE;
-    constexpr int PIECE = S::KIND == INT4 ? GROUP / 16 : S::UNIT / 8;  // words that lie together
+    constexpr int PIECE = S::BLOCKED ? 4 : S::KIND == INT4 ? S::GROUP / 16 : S::UNIT / 8;  // words that lie together
     constexpr int PIECES = SLICE_WORDS / PIECE;
 #pragma unroll
     for (int i = 0; i < PIECES; ++i) {
@@ -80,12 +81,12 @@ struct Slice {
     }
     if (!ABOVE) return;
 #pragma unroll
-    for (int u = 0; u < (ABOVE ? S::SLICE_UNITS : 1); ++u) {
+    for (int u = 0; u < SUMMED; ++u) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const Pair sums = shared().x_sum[least(2 * t + i, ROWS - 1)][slice * S::SLICE_UNITS + u];
+        const Pair sums = shared().x_sum[least(2 * t + i, ROWS - 1)][slice * SUMMED + u];
         above[u][i] = S::KIND == INT8 ? Pair{BYTE_OFFSET * (sums.a + sums.b), 0}
-                      : DOUBLE ? sums : raised(sums.a, sums.b);
+                      : S::DOUBLE || S::BLOCKED ? sums : raised(sums.a, sums.b);
       }
     }
   }
@@ -94,14 +95,14 @@ struct Slice {
 // One slice of the rows of a tile, as the lanes hold it for the first operand: rows g and, in tiles of 16, g + 8.
 // Where a tile has 8 rows, the other 8 of the operand are ones for packed weights and give the sum of x.
 template <class S>
-struct Operand {
+struct RowsOperand {
   static constexpr int WORDS = S::UNIT_BYTES / 16;  // of a unit
   static constexpr int HALVES = S::SHORT ? 1 : 2;
   __align__(16) u32 word[HALVES][S::SLICE_UNITS][WORDS];
   u32 affine[HALVES][S::GROUPS ? S::SLICE_UNITS : 1];
 
   // The slice that begins at `unit` of a chunk of `units`.
-  DEVICE void load(const u8* slot, int units, int unit) {
+  DEVICE void load(const u8* slot, int units, int unit, int = 0) {
     const int g = lane() >> 2, t = lane() & 3, odd = S::SWAP ? g & 1 : 0;
 #pragma unroll
     for (int h = 0; h < HALVES; ++h) {
@@ -175,7 +176,7 @@ struct Operand {
 #pragma unroll
       for (int half = 0; half < 2; ++half) part[0][half][i] += part[1][half][i];
     }
-    if (DOUBLE) {
+    if (S::DOUBLE) {
 #pragma unroll
       for (int h = 0; h < HALVES; ++h) {
         const PairAffine pair(affine[h][u]);

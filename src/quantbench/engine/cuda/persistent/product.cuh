@@ -1,5 +1,6 @@
 // Matrix times a few vectors: the tiles of a block, by whole warps or slice by slice, straight from the ring.
 #pragma once
+#include "block_operand.cuh"
 #include "operand.cuh"
 
 // Which batch row this lane's sums i (0..3) belong to; ROWS or more where to none.
@@ -95,8 +96,8 @@ DEVICE void multiply_chunk(Sums& sum, Sums& more, const u8* slot, int chunk, int
   for (; slice + step < slices; slice += 2 * step) {
     Operand<S> a, b;
     Slice<S> x, y;
-    a.load(slot, units, slice * S::SLICE_UNITS);
-    b.load(slot, units, (slice + step) * S::SLICE_UNITS);
+    a.load(slot, units, slice * S::SLICE_UNITS, chunk * S::CHUNK);
+    b.load(slot, units, (slice + step) * S::SLICE_UNITS, chunk * S::CHUNK);
     x.load(chunk * CHUNK_SLICES + slice);
     y.load(chunk * CHUNK_SLICES + slice + step);
     a.multiply(sum, x, units - slice * S::SLICE_UNITS);
@@ -105,7 +106,7 @@ DEVICE void multiply_chunk(Sums& sum, Sums& more, const u8* slot, int chunk, int
   if (slice >= slices) return;
   Operand<S> a;
   Slice<S> x;
-  a.load(slot, units, slice * S::SLICE_UNITS);
+  a.load(slot, units, slice * S::SLICE_UNITS, chunk * S::CHUNK);
   x.load(chunk * CHUNK_SLICES + slice);
   a.multiply(sum, x, units - slice * S::SLICE_UNITS);
 }

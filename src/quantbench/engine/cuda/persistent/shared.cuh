@@ -2,20 +2,25 @@
 #pragma once
 #include "stage.cuh"
 
+// One matrix: its rows, and of GGUF blocks the other planes (stage.cuh); the scales of rows are in the place of theirs.
+// Null where there is none.
+struct Held {
+  const u8* plane[4];
+};
+
 // One layer's parameters; pointers to device memory, null where the model has none.
 struct Layer {
-  const u8 *qkv, *output, *gate_up, *down;                                   // matrices
-  const float *qkv_scale, *output_scale, *gate_up_scale, *down_scale;        // of rows
+  Held qkv, output, gate_up, down;
   const u16 *qkv_bias, *output_bias, *gate_up_bias, *down_bias;
   const u16 *input_norm, *post_norm, *q_norm, *k_norm;
   const float* smoothing;  // of rotated heads, [2, HEADS + KV_HEADS, HEAD_DIM]; engine/key_smoothing.py
   long long window;  // positions that a token sees, itself included
+  u8 form[8];        // of the four matrices, by their place in the lists of forms
 };
 
 struct Params {
   const Layer* layers;  // [LAYERS]
-  const u8 *embedding, *head;
-  const float *embedding_scale, *head_scale;
+  Held embedding, head;
   const u16* final_norm;
   const float* inverse_frequencies;  // [HEAD_DIM / 2]
   u8 *keys, *values;                 // [LAYERS, ROWS, KV_HEADS, capacity, HEAD_DIM], the last two contiguous
@@ -40,19 +45,32 @@ constexpr int Q_SIZE = HEADS * HEAD_DIM, KV_SIZE = KV_HEADS * HEAD_DIM, QKV = Q_
 constexpr int HEAD_GROUP = HEADS / KV_HEADS;
 constexpr int THREADS = WARPS * 32;  // that compute; one more warp copies
 
-using QkvStage = Stage<LAYER_KIND, HIDDEN, QKV, false>;
-using OutputStage = Stage<LAYER_KIND, Q_SIZE, HIDDEN, false>;
-using GateUpStage = Stage<LAYER_KIND, HIDDEN, INTERMEDIATE, true>;
-using DownStage = Stage<LAYER_KIND, INTERMEDIATE, HIDDEN, false>;
-using HeadStage = Stage<HEAD_KIND, HIDDEN, VOCAB, false>;
+using QkvShare = Share<QKV, false, GRANULE>;
+using HiddenShare = Share<HIDDEN, false, GRANULE>;
+using GateUpShare = Share<INTERMEDIATE, true, GRANULE>;
+template <class F> using QkvStage = Stage<F, HIDDEN, QkvShare>;
+template <class F> using OutputStage = Stage<F, Q_SIZE, HiddenShare>;
+template <class F> using GateUpStage = Stage<F, HIDDEN, GateUpShare>;
+template <class F> using DownStage = Stage<F, INTERMEDIATE, HiddenShare>;
+using HeadStage = Stage<Form<HEAD_FORM>, HIDDEN, Share<VOCAB, false, Form<HEAD_FORM>::KIND == BLOCK_ROWS ? 8 : 1>>;
+using QkvForms = Forms<QKV_FORMS>;
+using OutputForms = Forms<OUTPUT_FORMS>;
+using GateUpForms = Forms<GATE_UP_FORMS>;
+using DownForms = Forms<DOWN_FORMS>;
 
-constexpr int OWN = OutputStage::OWN;
+// The scales of rows, where a form has them.
+template <class F>
+DEVICE const float* row_scales(const Held& matrix) {
+  return F::KIND == BLOCK_ROWS ? nullptr : (const float*)matrix.plane[2];
+}
+
+constexpr int OWN = HiddenShare::OWN;
 constexpr int X_LENGTH = most(most(HIDDEN, INTERMEDIATE), Q_SIZE);
 constexpr int X_STRIDE = round_up(X_LENGTH, SLICE) + 8;  // halves; rows are 16 bytes apart modulo 128
 constexpr int SHARES = round_up(WARPS, 4);  // room for an output's partial sums, one a warp
 constexpr int PARTIAL_SUMS =
-    ROWS * 16 * SHARES * most(most(QkvStage::TILES, OutputStage::TILES), most(GateUpStage::TILES, DownStage::TILES));
-constexpr int X_SUM_STRIDE = round_up(X_LENGTH, SLICE) / (INT8_GROUP ? least(GROUP, INT8_UNIT) : GROUP) + 1;
+    ROWS * 16 * SHARES * most(most(QkvShare::TILES, HiddenShare::TILES), GateUpShare::TILES);
+constexpr int X_SUM_STRIDE = round_up(X_LENGTH, SLICE) / SUM_INPUTS + 1;
 
 constexpr int MAX_SLOTS = 64;  // bounds the barriers; only tiles below 4 KB would let more fit
 

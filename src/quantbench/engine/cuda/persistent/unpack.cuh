@@ -25,6 +25,7 @@ DEVICE void load_words(u32* w, const void* from) {
 }
 
 constexpr u32 ONES = 0x3c003c00u;       // two float16 ones
+constexpr u32 HALF_1024 = 0x6400;       // above it float16 counts in ones
 constexpr float BYTE_OFFSET = 1152, LOW_OFFSET = 1032, HIGH_OFFSET = 72;  // see the functions below
 
 // Four bytes as 1152 + byte.
