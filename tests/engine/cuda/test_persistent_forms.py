@@ -175,6 +175,12 @@ def test_what_the_kernel_does_not_multiply_is_named(
     assert reason in str(unsupported_reason(model_in(forms, **{**WIDE, **changes})))
 
 
+def test_more_formats_of_one_place_than_the_kernel_has_room_for_are_named() -> None:
+    names = ("Q4_0", "Q5_0", "Q8_0", "Q4_1", "Q5_1")
+    model = model_in([(name,) * 4 for name in names] + [("Q8_0",)], **WIDE, num_hidden_layers=5)
+    assert unsupported_reason(model) == "one place of the layers has more than 4 formats"
+
+
 def test_parts_of_one_matrix_in_two_formats_are_named() -> None:
     model = model_in(Q4_K_M, **WIDE)
     parts = [blocks_of_unit_size("Q4_K", 384, 256), blocks_of_unit_size("Q6_K", 128, 256)]

@@ -14,6 +14,7 @@ SLICE = 128
 FLOAT, INT8, INT4 = GpuKind.FLOAT, GpuKind.INT8, GpuKind.INT4
 SCALE_BYTES = {INT8: 2, INT4: 4}  # of a group
 BLOCK_NUMBERS = {name: number for number, name in enumerate(BLOCKS, start=1)}
+MOST_FORMS = 4  # of a place in a layer: 16 bits each of a number
 GRANULE = 8  # rows of blocks whose planes begin at a multiple of 16 bytes
 WHOLE_BLOCK = 256  # inputs whose scales are as many bytes, whatever the type
 

@@ -11,6 +11,7 @@ from quantbench.engine.activations import ACTIVATIONS, SILU
 from quantbench.engine.cuda.packing import kind_of, operand_of
 from quantbench.engine.cuda.persistent.forms import (
     FLOAT,
+    MOST_FORMS,
     SLICE,
     WHOLE_BLOCK,
     ModelForms,
@@ -172,6 +173,8 @@ def unsupported_reason(model: Parameters) -> str | None:
         return "a part of each head is rotated and scaled"
     if reason := next(filter(None, map(reason_against_form, model.matrices())), None):
         return reason
+    if any(len(place) > MOST_FORMS for place in ModelForms.of(model).of_layers):
+        return f"one place of the layers has more than {MOST_FORMS} formats"
     forms = set(ModelForms.of(model).every())
     if model.dtype == torch.bfloat16 and any(form.kind is not FLOAT for form in forms):
         return f"weights are packed beside {model.dtype} activations"
