@@ -70,6 +70,7 @@ class SpeedPoint(Frozen):
     queue_share: tuple[NotNegative, ...] = ()  # of the threads' time in which they were ready and had no core
     steal_share: tuple[NotNegative, ...] = ()  # of the cores' time that the hypervisor took
     foreign_cores: tuple[NotNegative, ...] = ()  # cores that other programs kept busy
+    foreign_gpu: tuple[NotNegative, ...] = ()  # of the GPU's time, other programs' kernels
     round_of: tuple[int, ...] = ()  # the round each repetition belongs to
     kv_bytes: Count | None = None  # read by one step at the middle of the decode
     step_weight_bytes: Count | None = None  # weights that one step must read

@@ -1,13 +1,16 @@
-"""What the NVIDIA driver says about one GPU: this process's memory and the energy it has used.
+"""What the NVIDIA driver says about one GPU: this process's memory, the energy used, who else computes.
 
 NVML numbers GPUs without regard to CUDA_VISIBLE_DEVICES, so a device is found by its UUID. Everything is
 None where NVML is missing or does not support it.
 """
 
 import os
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 class DriverView:
@@ -57,11 +60,44 @@ class DriverView:
         except Exception:  # as above
             return None
 
+    def foreign_share(self, own: Collection[int] | None = None) -> float | None:
+        """Share of the GPU's time of the last second in which kernels ran that are not of the `own` pids.
+
+        Those of this process by default; processes that have ended do not count. The driver samples a process
+        a few times a second and averages from the time that is named on.
+        """
+        if self._handle is None:
+            return None
+        try:
+            samples = self._nvml.nvmlDeviceGetProcessUtilization(self._handle, int((time.time() - 1) * 1e6))
+        except Exception as error:  # as above
+            return 0.0 if type(error).__name__ == "NVMLError_NotFound" else None  # nobody computed
+        mine = own_pids() if own is None else own
+        named = any(pid in mine for pid, _ in self._running())
+        return foreign_percent([(s.pid, s.smUtil) for s in samples], mine if named else None) / 100
+
 
 def total_joules(views: Sequence[DriverView]) -> float | None:
     """Energy of several GPUs together; None where one of them does not say."""
     found = [view.joules() for view in views]
     return None if None in found else sum(value for value in found if value is not None)
+
+
+def most_foreign(views: Sequence[DriverView], own: Collection[int] | None = None) -> float | None:
+    """The largest foreign share of several GPUs; None where no driver says."""
+    found = [share for view in views if (share := view.foreign_share(own)) is not None]
+    return max(found, default=None)
+
+
+def foreign_percent(samples: Sequence[tuple[int, float]], own: Collection[int] | None) -> float:
+    """Percent of other processes together, of (pid, percent of the GPU's time) pairs.
+
+    Processes that have ended do not count. `own` is None where the driver names pids of another namespace, as
+    in a container; then the busiest process is taken for this one.
+    """
+    if own is None:
+        return sum(percent for _, percent in samples) - max((percent for _, percent in samples), default=0)
+    return sum(percent for pid, percent in samples if pid not in own and psutil.pid_exists(pid))
 
 
 def own_bytes(running: Sequence[tuple[int, int | None]], pids: frozenset[int]) -> int | None:

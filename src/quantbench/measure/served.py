@@ -20,12 +20,21 @@ PROC = Path("/proc")
 Tree = Callable[[], Sequence[psutil.Process]]
 
 
-def server_meters(tree: Tree | None, threads: int) -> Meters:
-    """Clocks and load of a server's processes, of which `threads` threads are to work; None: unknown ones."""
+def server_meters(tree: Tree | None, threads: int, device: str = "cpu") -> Meters:
+    """Clocks and load of a server's processes on `device`, of which `threads` threads are to work.
+
+    `tree` is None where its processes are unknown.
+    """
     if tree is None:
         nothing = LoadReading(queued=None, stolen=None, busy=None, own=0.0)
         return Meters(cpu=lambda: 0.0, load=lambda: nothing)
-    return Meters(cpu=lambda: cpu_s(tree()), load=lambda: read_server_load(tree()), threads=threads)
+    view = DriverView(device)
+    return Meters(
+        cpu=lambda: cpu_s(tree()),
+        load=lambda: read_server_load(tree()),
+        foreign_gpu=lambda: view.foreign_share({process.pid for process in tree()}),
+        threads=threads,
+    )
 
 
 def cpu_s(processes: Sequence[psutil.Process]) -> float:

@@ -15,7 +15,7 @@ from typing import Protocol
 from quantbench.decoding import CompilesShapes, Decoder, Request, TimesItself, TimesRequests
 from quantbench.errors import RefusedError
 from quantbench.measure.load import LoadReading, load_between, read_load
-from quantbench.measure.nvml import DriverView, total_joules
+from quantbench.measure.nvml import DriverView, most_foreign, total_joules
 from quantbench.plan import PASSES_A_ROUND, Role, Trial
 from quantbench.progress import Progress
 from quantbench.records import METERED_S, SpeedPoint
@@ -41,6 +41,7 @@ class Meters:
     cpu: Callable[[], float] = time.process_time
     joules: Callable[[], float | None] = lambda: None
     load: Callable[[], LoadReading] = read_load
+    foreign_gpu: Callable[[], float | None] = lambda: None
     threads: int = 1
 
 
@@ -54,6 +55,7 @@ class PointTimes:
     queue_share: list[float] = field(default_factory=list)
     steal_share: list[float] = field(default_factory=list)
     foreign_cores: list[float] = field(default_factory=list)
+    foreign_gpu: list[float] = field(default_factory=list)
     joules: list[float] = field(default_factory=list)
     server_ttft_s: list[float] = field(default_factory=list)
     server_decode_s: list[float] = field(default_factory=list)
@@ -86,7 +88,8 @@ def measure_speed(
     `meters` are this process's clocks and load, unless another process computes.
     """
     views = [DriverView(device) for device in devices_of(trial.load)]
-    meters = replace(meters or meters_of(trial.load.device), joules=partial(total_joules, views))
+    meters = meters or replace(meters_of(trial.load.device), foreign_gpu=partial(most_foreign, views))
+    meters = replace(meters, joules=partial(total_joules, views))
     return tuple(sweep(decoder, trial, progress, meters))
 
 
@@ -240,6 +243,7 @@ def note_load(times: PointTimes, before: LoadReading, meters: Meters, wall_s: fl
         (times.queue_share, found.queued),
         (times.steal_share, found.stolen),
         (times.foreign_cores, found.foreign_cores),
+        (times.foreign_gpu, meters.foreign_gpu()),
     )
     for values, value in pairs:
         if value is not None:
@@ -262,6 +266,7 @@ def speed_point(
         queue_share=tuple(times.queue_share),
         steal_share=tuple(times.steal_share),
         foreign_cores=tuple(times.foreign_cores),
+        foreign_gpu=tuple(times.foreign_gpu),
         joules=tuple(times.joules),
         server_ttft_s=tuple(times.server_ttft_s),
         server_decode_s=tuple(times.server_decode_s),

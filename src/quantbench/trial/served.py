@@ -218,7 +218,7 @@ def time_served(run: Run, found: Opened, decoder: ServedDecoder) -> None:
     memory = ServerMemory(tree, run.trial.load.device) if tree else None
     if memory:
         memory.loaded()
-    meters = server_meters(tree, found.served.threads or 1)
+    meters = server_meters(tree, found.served.threads or 1, run.trial.load.device)
     points = measure_speed(decoder, run.trial, run.progress, meters)
     run.keep(speed=points, memory=memory.finish() if memory else None)
     keep_cache_use(run, found, decoder)

@@ -63,6 +63,11 @@ def test_where_waiting_is_not_counted_others_disturb_when_there_is_no_core_left(
     assert (why is not None) is disturbed
 
 
+def test_kernels_of_other_programs_on_the_gpu_disturb() -> None:
+    _, why = without_disturbed(point((0.0,) * COUNT, foreign_gpu=(0.4,) * COUNT), threads=1, cores=16)
+    assert why == "other programs' kernels ran on the GPU for 40 % of the time"
+
+
 def test_old_records_without_counters_are_taken_as_they_are() -> None:
     assert without_disturbed(point(), threads=2, cores=2) == (point(), None)
 

@@ -1,9 +1,10 @@
 """Which repetitions of a speed were disturbed by other programs, and what is left of a point without them.
 
 The signal is time in which this process's threads were ready to run and had no core: near zero on a quiet
-machine, whether or not the work fills the cores, and about half beside a busy program on every core. A
-repetition that was disturbed is left out where enough others are clean; otherwise the whole point is
-disturbed, and nothing is concluded from it.
+machine, whether or not the work fills the cores, and about half beside a busy program on every core. On a
+GPU it is, too, the share of time in which kernels of other programs ran there. A repetition that was
+disturbed is left out where enough others are clean; otherwise the whole point is disturbed, and nothing is
+concluded from it.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from quantbench.records import Record, SpeedPoint
 
 QUEUED = 0.05  # of the threads' time
 STOLEN = 0.05  # of the cores' time
+GPU_SHARED = 0.05  # of the GPU's time; the driver samples it a few times a second
 CROWDED = 0.1  # of the threads' cores, taken by others; only where waiting is not counted
 ENOUGH = 6  # clean repetitions: the fewest for a 95 % interval of a median
 MOSTLY = 2 / 3  # of the repetitions clean: the rest may be left out
@@ -24,6 +26,7 @@ PER_REPETITION = (
     "queue_share",
     "steal_share",
     "foreign_cores",
+    "foreign_gpu",
     "round_of",
     "joules",
     "server_ttft_s",
@@ -60,6 +63,8 @@ def disturbance(point: SpeedPoint, number: int, threads: int, cores: int) -> str
         return "queue"
     if at(point.steal_share, number) > STOLEN:
         return "steal"
+    if at(point.foreign_gpu, number) > GPU_SHARED:
+        return "gpu"
     if not point.queue_share and crowded(at(point.foreign_cores, number), threads, cores):
         return "foreign"
     return None
@@ -91,6 +96,10 @@ def why_disturbed(point: SpeedPoint) -> str:
     told: tuple[tuple[tuple[float, ...], Callable[[float], str]], ...] = (
         (point.queue_share, lambda v: f"its threads had no core for {100 * v:.0f} % of their time"),
         (point.steal_share, lambda v: f"the hypervisor took {100 * v:.0f} % of the cores' time"),
+        (
+            point.foreign_gpu,
+            lambda v: f"other programs' kernels ran on the GPU for {100 * v:.0f} % of the time",
+        ),
     )
     found = [(median(values), say) for values, say in told if values]
     value, say = max(found, key=lambda pair: pair[0], default=(0.0, told[0][1]))

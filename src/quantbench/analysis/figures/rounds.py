@@ -62,6 +62,7 @@ def _merged(point: SpeedPoint, passes: Sequence[tuple[int, Record]]) -> SpeedPoi
             "queue_share": tuple(s for part in parts for s in part.queue_share),
             "steal_share": tuple(s for part in parts for s in part.steal_share),
             "foreign_cores": tuple(s for part in parts for s in part.foreign_cores),
+            "foreign_gpu": tuple(s for part in parts for s in part.foreign_gpu),
             "joules": tuple(s for part in parts for s in part.joules),
             "server_ttft_s": tuple(s for part in parts for s in part.server_ttft_s),
             "server_decode_s": tuple(s for part in parts for s in part.server_decode_s),
