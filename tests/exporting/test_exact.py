@@ -56,7 +56,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "m")
 
 
-@pytest.mark.parametrize("form", EXPECTED)
+@pytest.mark.parametrize(
+    "form",
+    [
+        form if form == "compressed-tensors" else pytest.param(form, marks=pytest.mark.long)
+        for form in EXPECTED
+    ],
+)
 def test_a_format_names_the_methods_that_it_holds(form: str) -> None:
     assert set(fitting_methods(ExportFormat(form))) >= EXPECTED[form]
 

@@ -57,7 +57,9 @@ def test_four_times_more_workers_than_cores_time_no_one_out(problems: tuple[Prob
     assert {execution.outcome for execution in executions} == {Outcome.PASSED}
 
 
-@pytest.mark.parametrize("mutator", MUTATORS)
+@pytest.mark.parametrize(
+    "mutator", [pytest.param(m, marks=pytest.mark.long) if m == "tree" else m for m in MUTATORS]
+)
 def test_verdicts_on_mutants_are_those_of_a_plain_run(problems: tuple[Problem, ...], mutator: str) -> None:
     check_parity(problems, mutator, 1, None)
 

@@ -108,6 +108,14 @@ CODE_TOLERANCE = {KvFormat.INT8: 4e-3, KvFormat.FP8: 2e-2}
 
 SHORT = "cache in int8, text longer than the short splits"  # of the cases with codes
 SLOW = {
+    "float, one block's split of the text",
+    "float, at most 8 rows of every matrix but one a block",
+    "int4 in groups of 32, text longer than the short splits",
+    "int4 in groups of 64, sliding window",
+    "int8, more warps than slices of an input",
+    "int4, two slices of one chunk for a warp",
+    "int8 in groups of 32",
+    "an idle row between busy ones, another warp count",
     "double quantization between ends of 8 bits in groups",
     "int8 in groups of 128, tiles of both heights, chunks",
     "double quantization, a slice of four pairs",
@@ -158,7 +166,9 @@ def test_steps_choose_tokens_and_advance_as_the_reference(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("bad", [torch.nan, pytest.param(torch.inf, marks=pytest.mark.long)])
-@pytest.mark.parametrize("scheme", ["float", "int8", "int4"])
+@pytest.mark.parametrize(
+    "scheme", ["int8", *(pytest.param(other, marks=pytest.mark.long) for other in ("float", "int4"))]
+)
 def test_a_norm_that_is_not_finite_chooses_no_token_and_reads_nothing_beyond(
     scheme: str, bad: float, tmp_path: Path
 ) -> None:
