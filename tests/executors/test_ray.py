@@ -174,6 +174,7 @@ def test_a_worker_that_dies_three_times_is_recorded_with_its_reason(cluster: Any
     assert run(tmp_path)[1] == ["int4"]
 
 
+@pytest.mark.long
 def test_trials_of_a_lost_node_run_again_elsewhere(cluster: Any, tmp_path: Path) -> None:
     (tmp_path / "wait-int8").touch()
     extra = cluster.add_node(num_cpus=2, object_store_memory=80_000_000)

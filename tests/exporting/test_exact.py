@@ -47,7 +47,11 @@ OTHER_BLOCKS = {
     "int8-g32",
     *GROUPS,
 }  # other blocks in GGUF files
-PAIRS = [(method, form) for form, methods in EXPECTED.items() for method in sorted(methods)]
+PAIRS = [
+    pytest.param(method, form, marks=pytest.mark.long if "gptq" in method else ())  # reads a long text
+    for form, methods in EXPECTED.items()
+    for method in sorted(methods)
+]
 NATIVE = [name for name in METHODS if makes_weights(name) and METHODS[name].unavailable("cpu") is None]
 
 
