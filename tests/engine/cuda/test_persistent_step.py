@@ -108,6 +108,10 @@ CODE_TOLERANCE = {KvFormat.INT8: 4e-3, KvFormat.FP8: 2e-2}
 
 SHORT = "cache in int8, text longer than the short splits"  # of the cases with codes
 SLOW = {
+    "int8, biases everywhere, first and last position",
+    "heads of 128 dimensions",
+    "double quantization, a slice of two pairs",
+    "cache in fp8, heads of 128 dimensions",
     "float, one block's split of the text",
     "float, at most 8 rows of every matrix but one a block",
     "int4 in groups of 32, text longer than the short splits",
