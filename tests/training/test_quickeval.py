@@ -43,6 +43,7 @@ def test_there_are_164_problems_in_humanevals_format() -> None:
     }
 
 
+@pytest.mark.long
 def test_the_command_writes_the_shipped_file_byte_for_byte(tmp_path: Path) -> None:
     main(tmp_path / "quickeval.jsonl")
     assert (tmp_path / "quickeval.jsonl").read_bytes() == DESTINATION.read_bytes()
@@ -61,6 +62,7 @@ def test_every_test_has_at_least_eight_different_assertions() -> None:
         assert len({ast.dump(one) for one in asserts}) >= 8, problem.task_id
 
 
+@pytest.mark.long
 def test_every_test_rejects_at_least_five_wrong_variants(generated: list[Generated]) -> None:
     for number, problem in enumerate(generated):
         check = _check(PROBLEMS[number].test)
