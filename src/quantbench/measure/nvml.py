@@ -83,9 +83,9 @@ def total_joules(views: Sequence[DriverView]) -> float | None:
     return None if None in found else sum(value for value in found if value is not None)
 
 
-def most_foreign(views: Sequence[DriverView], own: Collection[int] | None = None) -> float | None:
+def most_foreign(views: Sequence[DriverView]) -> float | None:
     """The largest foreign share of several GPUs; None where no driver says."""
-    found = [share for view in views if (share := view.foreign_share(own)) is not None]
+    found = [share for view in views if (share := view.foreign_share()) is not None]
     return max(found, default=None)
 
 
